@@ -1,0 +1,144 @@
+"""What only MiniGrid has: tiles, layouts, transition classes and the shortest way to the goal."""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+
+import gymnasium as gym
+import numpy as np
+from minigrid.core.actions import Actions
+from minigrid.core.constants import DIR_TO_VEC
+from minigrid.core.world_object import Goal
+from minigrid.minigrid_env import MiniGridEnv
+
+#: Classes of transitions, the same in recordings and in reports.
+TRANSITION_CLASSES = (
+    "turn",
+    "free move",
+    "bump into outer wall",
+    "bump into inner wall",
+    "into goal",
+    "no-op",
+    "other",
+)
+
+#: One layout in `HELD_OUT_ONE_IN` is never recorded; evaluation uses these alone.
+HELD_OUT_ONE_IN = 8
+
+
+def is_minigrid(env: gym.Env) -> bool:
+    """Whether the innermost environment is a MiniGrid."""
+    return isinstance(env.unwrapped, MiniGridEnv)
+
+
+def is_held_out(env: gym.Env) -> bool:
+    """Whether the present layout (walls, objects and goal; not the agent) is kept from all recordings.
+
+    It depends on nothing but the layout, so no seed can bring a held-out layout into a recording.
+    """
+    return zlib.crc32(env.unwrapped.grid.encode().tobytes()) % HELD_OUT_ONE_IN == 0
+
+
+def transition_class(env: gym.Env, action: int) -> str:
+    """The class of the transition that `action` is about to make, one of `TRANSITION_CLASSES`."""
+    grid = env.unwrapped
+    if action in (Actions.left, Actions.right):
+        return "turn"
+    if action != Actions.forward:
+        return "no-op"
+    x, y = grid.front_pos
+    cell = grid.grid.get(x, y)
+    if cell is None:
+        return "free move"
+    if cell.type == "goal":
+        return "into goal"
+    if cell.type == "wall":
+        outer = x in (0, grid.width - 1) or y in (0, grid.height - 1)
+        return "bump into outer wall" if outer else "bump into inner wall"
+    return "other"
+
+
+def free_cells(env: gym.Env) -> list[tuple[int, int]]:
+    """All empty cells (x, y)."""
+    grid = env.unwrapped
+    return [(x, y) for x in range(grid.width) for y in range(grid.height) if grid.grid.get(x, y) is None]
+
+
+def scatter(env: gym.Env, rng: np.random.Generator) -> None:
+    """Moves the goal (where there is one) and the agent to random empty cells, the agent facing anywhere."""
+    grid = env.unwrapped
+    goal = goal_position(env)
+    if goal is not None:
+        grid.grid.set(*goal, None)
+        grid.put_obj(Goal(), *_pick(free_cells(env), rng))
+    place_agent(env, _pick(free_cells(env), rng), int(rng.integers(4)))
+
+
+def place_agent(env: gym.Env, cell: tuple[int, int], direction: int) -> None:
+    """Puts the agent on `cell`, facing `direction` (0 right, 1 down, 2 left, 3 up)."""
+    env.unwrapped.agent_pos = cell
+    env.unwrapped.agent_dir = direction
+
+
+def goal_position(env: gym.Env) -> tuple[int, int] | None:
+    """The cell of the first goal, None where there is none."""
+    grid = env.unwrapped
+    for x in range(grid.width):
+        for y in range(grid.height):
+            cell = grid.grid.get(x, y)
+            if cell is not None and cell.type == "goal":
+                return x, y
+    return None
+
+
+def poses_facing(env: gym.Env, kind: str) -> list[tuple[tuple[int, int], int]]:
+    """All (cell, direction) from which a step forward is of transition class `kind`."""
+    before = env.unwrapped.agent_pos, env.unwrapped.agent_dir
+    poses = []
+    for cell in free_cells(env):
+        for direction in range(4):
+            place_agent(env, cell, direction)
+            if transition_class(env, Actions.forward) == kind:
+                poses.append((cell, direction))
+    place_agent(env, *before)
+    return poses
+
+
+def distances_to_goal(env: gym.Env) -> dict[tuple[int, int, int], int]:
+    """Steps to the goal from every pose (x, y, direction) that can reach it, by breadth-first search."""
+    goal = goal_position(env)
+    if goal is None:
+        return {}
+    free = set(free_cells(env))
+    distances = {(*goal, direction): 0 for direction in range(4)}
+    queue = deque(distances)
+    while queue:
+        x, y, direction = queue.popleft()
+        dx, dy = DIR_TO_VEC[direction]
+        before = [(x - dx, y - dy, direction)]
+        if (x, y) != goal:
+            before += [(x, y, (direction + turn) % 4) for turn in (1, 3)]
+        for pose in before:
+            if pose not in distances and pose[:2] in free:
+                distances[pose] = distances[x, y, direction] + 1
+                queue.append(pose)
+    return distances
+
+
+def action_to_goal(env: gym.Env, distances: dict[tuple[int, int, int], int]) -> int:
+    """An action on a shortest way to the goal; forward where no way is known."""
+    grid = env.unwrapped
+    x, y = (int(v) for v in grid.agent_pos)
+    direction = grid.agent_dir
+    dx, dy = DIR_TO_VEC[direction]
+    after = {
+        Actions.forward: (x + dx, y + dy, direction),
+        Actions.left: (x, y, (direction - 1) % 4),
+        Actions.right: (x, y, (direction + 1) % 4),
+    }
+    return int(min(after, key=lambda action: distances.get(after[action], np.inf)))
+
+
+def _pick(items: list, rng: np.random.Generator):
+    return items[int(rng.integers(len(items)))]

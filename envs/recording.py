@@ -1,0 +1,236 @@
+"""Recording real episodes into a Minari dataset."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import gymnasium as gym
+import minari
+import numpy as np
+from minari.data_collector import EpisodeBuffer
+
+from nova_gym.envs import minigrid as grids
+from nova_gym.envs.reality import RealitySpec
+from nova_gym.errors import BadInputError
+from nova_gym.version import __version__
+
+Policy = Callable[[gym.Env, np.random.Generator], int]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """One kind of clip in a recording.
+
+    Attributes:
+        name: what the clips are for.
+        share: share of all recorded transitions.
+        length: transitions in a clip at most (it also ends where the episode does).
+        official: start where the environment starts; otherwise scatter goal and agent.
+        facing: transition class that a step forward from the first pose belongs to, None for any pose.
+        to_goal: probability of an action on the shortest way to the goal.
+        forward: probability of a step forward; what is left of 1 is a random action.
+    """
+
+    name: str
+    share: float
+    length: int
+    official: bool = False
+    facing: str | None = None
+    to_goal: float = 0.0
+    forward: float = 0.0
+
+
+#: MiniGrid: every layout and pose, rare events often, random and goal-directed mixed, some long clips.
+MINIGRID_COVERAGE = (
+    Coverage("official starts, to the goal", 0.10, 40, official=True, to_goal=0.6),
+    Coverage("anywhere, at random", 0.20, 8),
+    Coverage("anywhere, to the goal", 0.15, 8, to_goal=0.6),
+    Coverage("facing an inner wall", 0.20, 8, facing="bump into inner wall", forward=0.4),
+    Coverage("facing the outer wall", 0.05, 8, facing="bump into outer wall", forward=0.4),
+    Coverage("next to the goal", 0.15, 8, facing="into goal", to_goal=0.15),
+    Coverage("anywhere, long", 0.15, 40, forward=0.25),
+)
+
+#: Any other environment: its own episodes under a random policy.
+RANDOM_COVERAGE = (Coverage("official starts, at random", 1.0, 200, official=True),)
+
+_EPISODES_A_WRITE = 512
+
+
+def record(
+    spec: RealitySpec,
+    dataset_id: str,
+    transitions: int,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda recorded: None,
+) -> minari.MinariDataset:
+    """Plays the real environment and writes what happened to a Minari dataset.
+
+    Frames are stored without loss as the observations, (T + 1, H, W, 3) uint8 an episode, with actions, the
+    environment's own rewards and terminations. On MiniGrid no held-out layout is recorded
+    (`nova_gym.envs.minigrid.is_held_out`).
+
+    Args:
+        spec: the environment and its frames.
+        dataset_id: Minari id, such as `minigrid/crossing-v0`.
+        transitions: how many transitions to record; whole clips, so slightly more.
+        seed: of layouts, placements and policies.
+        progress: called with the number of transitions recorded so far.
+
+    Returns:
+        The dataset; `dataset.storage.metadata["nova_gym"]` holds, as JSON, the spec, the reward discount,
+        the horizon and the share of each kind of clip and each transition class.
+
+    Raises:
+        BadInputError: the dataset exists already, its id is malformed, or nothing was asked for.
+    """
+    if transitions < 1:
+        raise BadInputError(f"at least 1 transition has to be recorded, not {transitions}")
+    env = spec.make()
+    coverage = MINIGRID_COVERAGE if grids.is_minigrid(env) else RANDOM_COVERAGE
+    counts: Counter[str] = Counter()
+    classes: Counter[str] = Counter()
+    dataset, buffers = None, []
+    try:
+        for kind, buffer, seen in _clips(env, spec, coverage, transitions, np.random.default_rng(seed)):
+            counts[kind] += len(buffer)
+            classes.update(seen)
+            buffers.append(buffer)
+            if len(buffers) == _EPISODES_A_WRITE:
+                dataset, buffers = _write(dataset, dataset_id, buffers, env, spec), []
+            progress(counts.total())
+        if buffers:
+            dataset = _write(dataset, dataset_id, buffers, env, spec)
+        dataset.storage.update_metadata({"nova_gym": json.dumps(_metadata(env, spec, seed, counts, classes))})
+    except BaseException:
+        if dataset is not None:  # half a dataset helps nobody and blocks the next attempt
+            minari.delete_dataset(dataset_id)
+        raise
+    finally:
+        env.close()
+    return minari.load_dataset(dataset_id)
+
+
+def _clips(
+    env: gym.Env,
+    spec: RealitySpec,
+    coverage: tuple[Coverage, ...],
+    transitions: int,
+    rng: np.random.Generator,
+) -> Iterator[tuple[str, EpisodeBuffer, list[str]]]:
+    """Clips of all kinds, interleaved so that each kind keeps its share at any time."""
+    recorded = Counter({kind.name: 0 for kind in coverage})
+    while recorded.total() < transitions:
+        kind = min(coverage, key=lambda kind: recorded[kind.name] / kind.share)
+        clip, classes = _clip(env, spec, kind, rng)
+        recorded[kind.name] += len(clip)
+        yield kind.name, clip, classes
+
+
+def _clip(
+    env: gym.Env, spec: RealitySpec, kind: Coverage, rng: np.random.Generator
+) -> tuple[EpisodeBuffer, list[str]]:
+    seed = _start(env, kind, rng)
+    on_grid = grids.is_minigrid(env)
+    distances = grids.distances_to_goal(env) if kind.to_goal else {}
+    frames, actions, rewards, terminations, truncations, classes = [spec.frame(env)], [], [], [], [], []
+    while len(actions) < kind.length:
+        draw = rng.random()
+        if draw < kind.to_goal:
+            action = grids.action_to_goal(env, distances)
+        elif draw < kind.to_goal + kind.forward:
+            action = int(grids.Actions.forward)
+        else:
+            action = random_action(env, rng)
+        if on_grid:
+            classes.append(grids.transition_class(env, action))
+        _, reward, terminated, truncated, _ = env.step(action)
+        frames.append(spec.frame(env))
+        actions.append(action)
+        rewards.append(float(reward))
+        terminations.append(bool(terminated))
+        truncations.append(bool(truncated))
+        if terminated or truncated:
+            break
+    buffer = EpisodeBuffer(
+        seed=seed,
+        options={"kind": kind.name, "official": kind.official},
+        observations=np.stack(frames),
+        actions=np.asarray(actions, dtype=env.action_space.dtype),
+        rewards=rewards,
+        terminations=terminations,
+        truncations=truncations,
+    )
+    return buffer, classes
+
+
+def _start(env: gym.Env, kind: Coverage, rng: np.random.Generator) -> int:
+    """Resets to a start of this kind and returns the seed used."""
+    while True:
+        seed = int(rng.integers(2**31))
+        env.reset(seed=seed)
+        if not grids.is_minigrid(env):
+            return seed
+        if not kind.official:
+            grids.scatter(env, rng)
+        if grids.is_held_out(env):
+            continue
+        if kind.facing:
+            poses = grids.poses_facing(env, kind.facing)
+            if not poses:
+                continue
+            grids.place_agent(env, *poses[int(rng.integers(len(poses)))])
+        return seed
+
+
+def random_action(env: gym.Env, rng: np.random.Generator):
+    """A random action of `env`; on MiniGrid turns and steps are drawn three times as often as the rest."""
+    if grids.is_minigrid(env):
+        weights = np.where(np.arange(env.action_space.n) <= grids.Actions.forward, 3.0, 1.0)
+        return int(rng.choice(env.action_space.n, p=weights / weights.sum()))
+    env.action_space.seed(int(rng.integers(2**31)))
+    return env.action_space.sample()
+
+
+def _write(dataset, dataset_id, buffers, env, spec):
+    if dataset is not None:
+        dataset.storage.update_episodes(buffers)
+        return dataset
+    shape = (*spec.frame_size, 3)
+    with warnings.catch_warnings():  # Minari asks for an author and a link, which a user's own data has not
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            return minari.create_dataset_from_buffers(
+                dataset_id,
+                buffers,
+                env=env.spec,
+                observation_space=gym.spaces.Box(0, 255, shape, np.uint8),
+                action_space=env.action_space,
+                algorithm_name="nova-gym record",
+                description=f"Frames of {spec.env_id} recorded by nova-gym {__version__}",
+                jpeg_encoding=False,
+            )
+        except ValueError as error:
+            raise BadInputError(f"cannot create the dataset {dataset_id!r}: {error}") from error
+
+
+def _metadata(env, spec, seed, counts, classes) -> dict:
+    total = counts.total()
+    on_grid = grids.is_minigrid(env)
+    horizon = env.unwrapped.max_steps if on_grid else (env.spec.max_episode_steps or 0)
+    return {
+        "version": __version__,
+        "reality": asdict(spec),
+        "seed": seed,
+        "horizon": horizon,
+        # MiniGrid pays 1 - 0.9 * step / horizon on success; the dream learns the undiscounted reward.
+        "reward_discount": 0.9 if on_grid else 0.0,
+        "action_names": [action.name for action in grids.Actions] if on_grid else [],
+        "clip_shares": {name: round(count / total, 4) for name, count in counts.items()},
+        "transition_shares": {name: round(count / total, 4) for name, count in classes.items()},
+        "held_out": f"one layout in {grids.HELD_OUT_ONE_IN}" if on_grid else "none",
+    }

@@ -1,0 +1,1 @@
+from nova_gym.version import __version__

@@ -1,0 +1,198 @@
+"""Sizes of a world model and recipes of its training, as dataclasses that live in a dream's header."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from nova_gym.errors import BadInputError
+
+
+@dataclass(frozen=True)
+class INRConfig:
+    """The coordinate network that a state is the weights of (`nova.md`: 26 → 5 × 12 → C, D = 987 for RGB).
+
+    Attributes:
+        channels: C, 3 for RGB or 1 for grey.
+        frequencies: number of octaves of Fourier features.
+        width: units of a hidden layer.
+        layers: number of hidden layers.
+    """
+
+    channels: int = 3
+    frequencies: int = 6
+    width: int = 12
+    layers: int = 5
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of a `WorldModel`.
+
+    Attributes:
+        frame_size: (H, W) of the frames that the encoder reads, in pixels.
+        actions: size of the environment's action: n for `Discrete(n)`, the length of a flat `Box`.
+        discrete: whether the environment's actions are discrete.
+        reward_values: the values that the undiscounted reward takes, if they are few; empty: any real number.
+        inr: the coordinate network.
+        encoder_widths: channels of the encoder's three convolutions.
+        rank: K, number of principal coordinates of the weight offset that make the state.
+        latent_action: U, length of a latent action.
+        hidden: units of a hidden layer of A, B, the inverse dynamics and the action bridge.
+        depth: number of their hidden layers.
+        head_hidden: units of the two hidden layers of the reward and termination heads.
+    """
+
+    frame_size: tuple[int, int] = (72, 72)
+    actions: int = 7
+    discrete: bool = True
+    reward_values: tuple[float, ...] = ()
+    inr: INRConfig = field(default_factory=INRConfig)
+    encoder_widths: tuple[int, int, int] = (64, 128, 64)
+    rank: int = 256
+    latent_action: int = 8
+    hidden: int = 512
+    depth: int = 3
+    head_hidden: int = 256
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready copy."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
+        """The inverse of `to_dict`, after a round trip through JSON.
+
+        Raises:
+            TypeError: a key is missing or unknown.
+        """
+        tuples = ("frame_size", "encoder_widths", "reward_values")
+        return cls(
+            **{
+                **values,
+                **{key: tuple(values[key]) for key in tuples},
+                "inr": INRConfig(**values["inr"]),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one stage is trained.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: frames, transitions or clips a step.
+        learning_rate: peak of the cosine schedule, which ends at 1 % of it.
+        warmup: steps of linear warm-up.
+        weight_decay: of AdamW.
+        clip: largest gradient norm.
+        noise: largest standard deviation of the noise on states, whose mean square is 1.
+    """
+
+    steps: int
+    batch: int
+    learning_rate: float
+    warmup: int = 100
+    weight_decay: float = 0.01
+    clip: float = 0.5
+    noise: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The recipes of all stages (`feasibility.md`, "Recipe that worked").
+
+    Attributes:
+        representation: stage 1, encoder and renderer on single frames.
+        dynamics: stage 2, A, B and the inverse dynamics on encoded transitions.
+        grounding: stage 4, action bridge and heads on labelled transitions.
+        unrolling: all of these together on the model's own roll-outs.
+        horizon: steps that are unrolled with gradients.
+        burn_in: largest number of steps that are unrolled without gradients before those.
+        pixels: share of a frame's pixels that stage 1 renders a step.
+        seed: of initial weights, data order and noise.
+    """
+
+    representation: Recipe
+    dynamics: Recipe
+    grounding: Recipe
+    unrolling: Recipe
+    horizon: int = 8
+    burn_in: int = 24
+    pixels: float = 0.5
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A size of the model with the training that suits it."""
+
+    name: str
+    model: ModelConfig
+    training: TrainingConfig
+
+
+_TINY = Preset(
+    "tiny",
+    ModelConfig(
+        encoder_widths=(8, 16, 8),
+        inr=INRConfig(frequencies=4, width=8, layers=2),
+        rank=16,
+        latent_action=4,
+        hidden=32,
+        depth=2,
+        head_hidden=16,
+    ),
+    TrainingConfig(
+        representation=Recipe(20, 8, 1e-3, warmup=5),
+        dynamics=Recipe(20, 32, 1e-3, warmup=5),
+        grounding=Recipe(20, 32, 1e-3, warmup=5, noise=0.03),
+        unrolling=Recipe(10, 8, 3e-4, warmup=5, noise=0.1),
+        horizon=3,
+        burn_in=2,
+    ),
+)
+_CPU = Preset(
+    "cpu",
+    ModelConfig(),
+    TrainingConfig(
+        representation=Recipe(22_000, 32, 1.5e-3),
+        dynamics=Recipe(5_000, 512, 1e-3),
+        grounding=Recipe(4_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
+        unrolling=Recipe(4_000, 192, 5e-4, weight_decay=0.1, noise=0.1),
+    ),
+)
+_PAPER = Preset(
+    "paper",
+    ModelConfig(
+        encoder_widths=(128, 256, 256),
+        rank=987,
+        latent_action=16,
+        hidden=1024,
+        depth=4,
+        head_hidden=512,
+    ),
+    TrainingConfig(
+        representation=Recipe(400_000, 64, 3e-4, warmup=1000),
+        dynamics=Recipe(100_000, 1024, 3e-4, warmup=1000),
+        grounding=Recipe(50_000, 1024, 3e-4, warmup=1000, weight_decay=0.1, noise=0.03),
+        unrolling=Recipe(50_000, 256, 1e-4, warmup=1000, weight_decay=0.1, noise=0.1),
+        pixels=1.0,
+    ),
+)
+
+#: `tiny` for tests (seconds), `cpu` for what ships (under an hour on 2 cores), `paper` for one GPU.
+PRESETS = {preset.name: preset for preset in (_TINY, _CPU, _PAPER)}
+
+
+def preset(name: str, **model: Any) -> Preset:
+    """A preset, its model changed in the fields given by name.
+
+    Raises:
+        BadInputError: there is no such preset.
+    """
+    if name not in PRESETS:
+        raise BadInputError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}")
+    chosen = PRESETS[name]
+    return replace(chosen, model=replace(chosen.model, **model))

@@ -1,0 +1,129 @@
+"""Recorded clips as tensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import minari
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from nova_gym.errors import BadInputError
+
+#: A reward that takes at most so many values is predicted as one of them.
+_FEW_REWARDS = 16
+
+
+@dataclass(frozen=True)
+class Clips:
+    """All clips of a recording, one after the other.
+
+    F frames, T transitions, E clips; F = T + E, since a clip of n transitions has n + 1 frames.
+
+    Attributes:
+        frames: (F, C, H, W) uint8.
+        actions: (T,) int64 for discrete actions, else (T, N) float32.
+        rewards: (T,) float32, undiscounted.
+        terminations: (T,) bool.
+        lengths: (E,) int64 transitions in each clip.
+        official: (E,) bool, whether the clip starts where the environment itself starts.
+        source: (T,) int64, the frame that a transition starts from; the one after it is where it ends.
+        remaining: (T,) int64, transitions left in the clip, this one counted.
+        metadata: what `nova-gym record` wrote about the recording.
+        action_count: n of `Discrete(n)` or the length of a flat `Box`.
+    """
+
+    frames: Tensor
+    actions: Tensor
+    rewards: Tensor
+    terminations: Tensor
+    lengths: Tensor
+    official: Tensor
+    source: Tensor
+    remaining: Tensor
+    metadata: dict[str, Any]
+    action_count: int
+
+    @property
+    def discrete(self) -> bool:
+        """Whether actions are discrete."""
+        return not self.actions.is_floating_point()
+
+    @property
+    def first_frames(self) -> Tensor:
+        """(E,) int64, the first frame of each clip."""
+        return torch.cumsum(self.lengths + 1, 0) - (self.lengths + 1)
+
+    def reward_values(self) -> tuple[float, ...]:
+        """The values that the reward takes, if they are few, else nothing."""
+        values = torch.unique((self.rewards * 1e4).round() / 1e4)
+        return tuple(values.tolist()) if len(values) <= _FEW_REWARDS else ()
+
+
+def load_clips(dataset_id: str, progress: Callable[[int, int], None] = lambda done, total: None) -> Clips:
+    """Reads a Minari dataset that `nova-gym record` wrote.
+
+    Args:
+        dataset_id: its Minari id, found below Minari's own folder (`MINARI_DATASETS_PATH`).
+        progress: called with the number of episodes read and their total.
+
+    Raises:
+        BadInputError: there is no such dataset, or its observations are not frames.
+    """
+    try:
+        dataset = minari.load_dataset(dataset_id)
+    except (FileNotFoundError, ValueError) as error:
+        known = ", ".join(minari.list_local_datasets()) or "none yet"
+        raise BadInputError(
+            f"no dataset {dataset_id!r} on this machine (there are: {known}); `nova-gym record` makes one"
+        ) from error
+    shape = dataset.observation_space.shape
+    if not isinstance(dataset.observation_space, spaces.Box) or len(shape) != 3:
+        raise BadInputError(
+            f"{dataset_id!r} holds {dataset.observation_space}, not frames of H×W×C; `nova-gym record` makes frames"
+        )
+    metadata = json.loads(dataset.storage.metadata.get("nova_gym", "{}"))
+    discount, horizon = metadata.get("reward_discount", 0.0), metadata.get("horizon", 0)
+    total = dataset.total_steps + dataset.total_episodes
+    frames = torch.empty((total, shape[2], *shape[:2]), dtype=torch.uint8)
+    actions, rewards, terminations, lengths, filled = [], [], [], [], 0
+    for index, episode in enumerate(dataset.iterate_episodes()):
+        count = len(episode.rewards)
+        frames[filled : filled + count + 1] = torch.from_numpy(episode.observations).permute(0, 3, 1, 2)
+        filled += count + 1
+        lengths.append(count)
+        actions.append(episode.actions)
+        terminations.append(episode.terminations)
+        steps = np.arange(1, count + 1)
+        rewards.append(episode.rewards / (1.0 - discount * steps / horizon) if discount else episode.rewards)
+        progress(index + 1, dataset.total_episodes)
+    official = [
+        meta.get("options", {}).get("official", True)
+        for meta in dataset.storage.get_episode_metadata(range(dataset.total_episodes))
+    ]
+    discrete = isinstance(dataset.action_space, spaces.Discrete)
+    counts = torch.tensor(lengths)
+    clip = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    position = torch.arange(len(clip)) - (torch.cumsum(counts, 0) - counts)[clip]
+    return Clips(
+        frames=frames,
+        actions=torch.from_numpy(np.concatenate(actions)).to(torch.int64 if discrete else torch.float32),
+        rewards=torch.from_numpy(np.concatenate(rewards)).float(),
+        terminations=torch.from_numpy(np.concatenate(terminations)).bool(),
+        lengths=counts,
+        official=torch.tensor(official),
+        source=torch.arange(len(clip)) + clip,
+        remaining=counts[clip] - position,
+        metadata=metadata,
+        action_count=int(dataset.action_space.n if discrete else np.prod(dataset.action_space.shape)),
+    )
+
+
+def to_unit(frames: Tensor) -> Tensor:
+    """(…) uint8 → float32 in [0, 1]."""
+    return frames.to(torch.float32).mul_(1.0 / 255.0)

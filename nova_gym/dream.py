@@ -1,0 +1,207 @@
+"""A dream: world model, start states and card, in one `.safetensors` file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import asdict, dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from nova_gym.config import ModelConfig
+from nova_gym.errors import BadInputError, DreamFileError
+from nova_gym.files import write_atomically
+from nova_gym.version import __version__
+from nova_gym.world_model import WorldModel
+
+#: Version of the file's layout. A reader takes this one and older ones.
+FORMAT = 1
+_KEY = "nova_gym"
+_START_PREFIX = "starts."
+
+
+@dataclass
+class Card:
+    """What a dream says about itself.
+
+    Attributes:
+        env_id: Gymnasium id of the real environment, empty if there is none.
+        env_kwargs: keyword arguments that it was made with.
+        horizon: steps after which the real environment truncates an episode, 0 for never.
+        reward_discount: c in `reward = undiscounted reward · (1 - c · step / horizon)`.
+        action_names: names of discrete actions, where known.
+        data: the recording, as `nova-gym record` described it.
+        training: preset, recipes, and for each stage its last loss, skipped steps and seconds.
+        scores: what `nova-gym eval` measured.
+        versions: of nova-gym, PyTorch and Python that made it.
+    """
+
+    env_id: str = ""
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    horizon: int = 0
+    reward_discount: float = 0.0
+    action_names: list[str] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(
+        default_factory=lambda: {
+            "nova-gym": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        }
+    )
+
+
+@dataclass
+class Dream:
+    """A trained world model, ready to be stepped.
+
+    Attributes:
+        world_model: the model, in evaluation mode.
+        starts: start states by kind, (n, K) float32 each: `official`, where the real environment starts, and
+            `random`, anywhere.
+        card: what it is.
+    """
+
+    world_model: WorldModel
+    starts: dict[str, Tensor]
+    card: Card
+
+    def save(self, path: str | Path) -> None:
+        """Writes the dream to one file, in half precision, atomically.
+
+        Args:
+            path: where; a file that is there is replaced only once the new one is whole.
+
+        Raises:
+            BadInputError: the file cannot be written.
+        """
+        tensors = {
+            name: tensor.detach().cpu().to(torch.float16).contiguous()
+            for name, tensor in self.world_model.state_dict().items()
+        }
+        tensors |= {
+            _START_PREFIX + name: start.detach().cpu().to(torch.float16).contiguous()
+            for name, start in self.starts.items()
+        }
+        header = {
+            "format": FORMAT,
+            "config": self.world_model.config.to_dict(),
+            "card": asdict(self.card),
+        }
+        header["sha256"] = _digest(tensors, header)
+        with write_atomically(path) as temporary:
+            try:
+                save_file(tensors, temporary, metadata={_KEY: json.dumps(header)})
+            except safetensors.SafetensorError as error:  # it reports a full disk as its own error
+                raise OSError(str(error)) from error
+
+    @classmethod
+    def load(cls, name: str | Path = "minigrid", device: str | torch.device = "cpu") -> Dream:
+        """Reads a dream.
+
+        Args:
+            name: name of a shipped dream (`shipped_dreams()`) or path of a file.
+            device: where to put it; `"auto"` takes an accelerator if there is one.
+
+        Raises:
+            BadInputError: there is no such dream.
+            DreamFileError: the file is foreign, truncated, tampered with, or of a newer format.
+        """
+        path = find_dream(name)
+        tensors, header = _read(path)
+        try:
+            config = ModelConfig.from_dict(header["config"])
+            known = {f.name for f in fields(Card)}
+            card = Card(**{key: value for key, value in header["card"].items() if key in known})
+            model = WorldModel(config)
+            starts = {
+                key.removeprefix(_START_PREFIX): tensors.pop(key)
+                for key in list(tensors)
+                if key.startswith(_START_PREFIX)
+            }
+            model.load_state_dict(tensors)
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise DreamFileError(f"{path} does not hold what its header says: {error}") from error
+        target = resolve_device(device)
+        model.to(target).eval().requires_grad_(False)
+        return cls(model, {key: start.to(target) for key, start in starts.items()}, card)
+
+
+def shipped_dreams() -> dict[str, Path]:
+    """Names and files of the dreams that come with the package."""
+    folder = Path(str(resources.files("nova_gym"))) / "dreams"
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def find_dream(name: str | Path) -> Path:
+    """The file of a shipped dream, or of one's own.
+
+    Raises:
+        BadInputError: there is neither.
+    """
+    shipped = shipped_dreams()
+    if str(name) in shipped:
+        return shipped[str(name)]
+    path = Path(name)
+    if path.is_file():
+        return path
+    raise BadInputError(
+        f"no dream {str(name)!r}: it is neither a file nor one that ships ({', '.join(shipped) or 'none'})"
+    )
+
+
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
+    """`auto` is the accelerator if there is one, else the CPU; anything else is taken at its word.
+
+    Raises:
+        BadInputError: there is no such device here.
+    """
+    try:
+        if str(device) != "auto":
+            chosen = torch.device(device)
+            torch.empty(0, device=chosen)
+            return chosen
+    except (RuntimeError, AssertionError) as error:
+        raise BadInputError(
+            f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}"
+        ) from error
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator or torch.device("cpu")
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors in single precision and the checked header."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get(_KEY, "null"))
+            if not isinstance(header, dict) or "format" not in header:
+                raise DreamFileError(f"{path} is a safetensors file, but not a dream of nova-gym")
+            if header["format"] > FORMAT:
+                raise DreamFileError(
+                    f"{path} has format {header['format']}; this nova-gym ({__version__}) reads up to {FORMAT}: "
+                    "please upgrade"
+                )
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a dict
+    except (safetensors.SafetensorError, json.JSONDecodeError, OSError) as error:
+        raise DreamFileError(f"{path} is not a dream, or is truncated: {error}") from error
+    if _digest(tensors, {key: value for key, value in header.items() if key != "sha256"}) != header.get("sha256"):
+        raise DreamFileError(f"{path} was changed after it was saved: its checksum does not match")
+    return {key: tensor.to(torch.float32) for key, tensor in tensors.items()}, header
+
+
+def _digest(tensors: dict[str, Tensor], header: dict[str, Any]) -> str:
+    """SHA-256 of header and tensors."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(tensors):
+        digest.update(name.encode() + str(tuple(tensors[name].shape)).encode())
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()

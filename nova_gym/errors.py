@@ -1,0 +1,9 @@
+"""The errors a user can cause; the command line turns each into one line and exit code 2."""
+
+
+class BadInputError(ValueError):
+    """Something handed in cannot be used: the message says what was wrong and what is accepted."""
+
+
+class DreamFileError(BadInputError):
+    """A file is not a dream that this version can read."""

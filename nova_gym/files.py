@@ -1,0 +1,41 @@
+"""Writing files so that a failure loses nothing."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nova_gym.errors import BadInputError
+
+
+@contextmanager
+def write_atomically(path: str | Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path`, and moves it there if the block ends without an error.
+
+    Raises:
+        BadInputError: the folder cannot be made or written to, or the disk is full; what stood at `path` before is
+            still there.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(handle)
+    except OSError as error:
+        raise BadInputError(f"cannot write {path}: {error.strerror or error}") from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)  # mkstemp makes private files
+        temporary.replace(path)
+    except OSError as error:
+        raise BadInputError(
+            f"cannot write {path}: {error.strerror or error}; the file that was there is untouched"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,50 @@
+"""Reward and termination, read off a transition."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from nova_gym.config import ModelConfig
+from nova_gym.dynamics import mlp
+
+
+class Heads(nn.Module):
+    """Reward head and termination head on one trunk over (z, a, z').
+
+    Where the environment's reward takes few values (`ModelConfig.reward_values`), the reward head chooses among
+    them, so that a sparse reward is exact; otherwise it is a regression.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        outputs = max(1, len(config.reward_values))
+        self.trunk = nn.Sequential(
+            mlp(2 * config.rank + config.actions, config.head_hidden, config.head_hidden, 1), nn.GELU()
+        )
+        self.reward = nn.Linear(config.head_hidden, outputs)
+        self.termination = nn.Linear(config.head_hidden, 1)
+        self.register_buffer("values", torch.tensor(config.reward_values or (0.0,)), persistent=False)
+
+    def forward(self, state: Tensor, features: Tensor, next_state: Tensor) -> tuple[Tensor, Tensor]:
+        """Raw outputs, for training.
+
+        Args:
+            state, next_state: (B, K) float32.
+            features: (B, N) float32 from `action_features`.
+
+        Returns:
+            Reward, (B, V) logits over `reward_values` or (B, 1) the reward; termination, (B,) logits.
+        """
+        hidden = self.trunk(torch.cat([state, features, next_state], dim=-1))
+        return self.reward(hidden), self.termination(hidden).squeeze(-1)
+
+    def outcome(self, state: Tensor, features: Tensor, next_state: Tensor) -> tuple[Tensor, Tensor]:
+        """What a step pays and whether it ends the episode.
+
+        Returns:
+            (B,) float32 undiscounted reward; (B,) float32 probability that the episode ends here.
+        """
+        reward, termination = self(state, features, next_state)
+        reward = self.values[reward.argmax(-1)] if reward.shape[-1] > 1 else reward.squeeze(-1)
+        return reward, termination.sigmoid()

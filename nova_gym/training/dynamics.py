@@ -1,0 +1,88 @@
+"""Stage 2: forward and inverse dynamics on encoded transitions, without labels."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from nova_gym.config import TrainingConfig
+from nova_gym.data import Clips, to_unit
+from nova_gym.training.stage import Batch, Metrics, Stage
+from nova_gym.world_model import WorldModel
+
+#: Share of transitions that are shown backwards, and of those in which time stands still.
+REVERSED, FROZEN = 0.5, 0.05
+
+
+class Dynamics(Stage):
+    """Next-state prediction through an inferred latent action (`nova.md`, stage 2)."""
+
+    name = "dynamics"
+
+    def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
+        super().__init__(model, clips, config.dynamics)
+        self.forward_dynamics = model.forward_dynamics
+        self.inverse_dynamics = model.inverse_dynamics
+        self.states = states
+
+    def batch(self, generator: Generator) -> Batch:
+        size = self.recipe.batch
+        source = self.clips.source[torch.randint(len(self.clips.source), (size,), generator=generator)]
+        draw = torch.rand(size, generator=generator)
+        backwards = draw < REVERSED
+        target = torch.where(backwards, source, source + 1)
+        source = torch.where(backwards, source + 1, source)
+        target = torch.where(draw > 1 - FROZEN, source, target)
+        return {"state": self.states[source], "next": self.states[target]}
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
+        latent_action = self.inverse_dynamics(batch["state"], batch["next"])
+        loss = F.mse_loss(self.forward_dynamics(batch["state"], latent_action), batch["next"])
+        return loss, {"still": F.mse_loss(batch["state"], batch["next"])}
+
+    @torch.no_grad()
+    def pictures(self) -> Tensor:
+        source = self.clips.source[:: max(1, len(self.clips.source) // 8)][:8]
+        state, following = (self.states[i].to(self.model.device) for i in (source, source + 1))
+        drawn = self.model.render(self.model.step(state, self.model.infer(state, following))).cpu()
+        return torch.cat([to_unit(self.clips.frames[source + 1]), drawn])
+
+
+@torch.no_grad()
+def infer_all(model: WorldModel, clips: Clips, states: Tensor) -> Tensor:
+    """(T, U) float32 latent actions of all transitions, on the CPU."""
+    return torch.cat(
+        [
+            model.infer(states[source].to(model.device), states[source + 1].to(model.device)).cpu()
+            for source in clips.source.split(4096)
+        ]
+    )
+
+
+@torch.no_grad()
+def whiten_latent_actions(model: WorldModel, latent_actions: Tensor) -> None:
+    """Gives latent actions mean 0 and unit covariance, and the model the bounds of what it has seen.
+
+    The last layer of the inverse and the first of the forward dynamics change together: predictions stay the same.
+
+    Args:
+        model: changed in place.
+        latent_actions: (T, U) of all transitions, before the change.
+    """
+    mean = latent_actions.mean(0)
+    spread = torch.cov(latent_actions.T).double()
+    variances, axes = torch.linalg.eigh(spread)
+    scale = variances.clamp(min=1e-6 * float(variances.max())).sqrt()
+    matrix = (axes / scale).T.float()  # whitened = matrix @ (u - mean)
+    inverse = (axes * scale).float()
+    whitened = (latent_actions - mean) @ matrix.T
+    device = model.device
+    mean, matrix, inverse = mean.to(device), matrix.to(device), inverse.to(device)
+    last, first = model.inverse_dynamics.network[-1], model.forward_dynamics.motion[0]
+    last.weight.copy_(matrix @ last.weight)
+    last.bias.copy_(matrix @ (last.bias - mean))
+    first.bias += first.weight @ mean
+    first.weight.copy_(first.weight @ inverse)
+    model.action_low.copy_(whitened.amin(0))
+    model.action_high.copy_(whitened.amax(0))

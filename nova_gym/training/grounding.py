@@ -1,0 +1,150 @@
+"""Stage 4, grounding: action bridge and heads on labelled transitions; then everything on its own roll-outs."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from nova_gym.config import TrainingConfig
+from nova_gym.data import Clips, to_unit
+from nova_gym.training.stage import Batch, Metrics, Stage
+from nova_gym.world_model import WorldModel
+
+
+class _Labelled(Stage):
+    """What both stages share: labels of transitions, noise on states, the loss of the heads."""
+
+    def _labels(self, transitions: Tensor) -> Batch:
+        rewards, values = self.clips.rewards[transitions], self.model.config.reward_values
+        if values:
+            rewards = (rewards[..., None] - torch.tensor(values)).abs().argmin(-1)
+        return {
+            "actions": self.clips.actions[transitions],
+            "rewards": rewards,
+            "terminations": self.clips.terminations[transitions].float(),
+        }
+
+    def _noise(self, shape: tuple[int, ...], generator: Generator) -> Tensor:
+        scale = torch.rand(shape[0], *[1] * (len(shape) - 1), generator=generator) * self.recipe.noise
+        return torch.randn(shape, generator=generator) * scale
+
+    def _head_loss(self, state: Tensor, features: Tensor, following: Tensor, labels: Batch) -> Tensor:
+        """(B,) float32, reward and termination together."""
+        reward, termination = self.heads(state, features, following)
+        if self.model.config.reward_values:
+            reward_loss = F.cross_entropy(reward, labels["rewards"], reduction="none")
+        else:
+            reward_loss = F.mse_loss(reward.squeeze(-1), labels["rewards"], reduction="none")
+        return reward_loss + F.binary_cross_entropy_with_logits(
+            termination, labels["terminations"], reduction="none"
+        )
+
+
+class Grounding(_Labelled):
+    """The action bridge matches the inverse dynamics; the heads learn reward and termination."""
+
+    name = "grounding"
+
+    def __init__(
+        self, model: WorldModel, clips: Clips, states: Tensor, latent_actions: Tensor, config: TrainingConfig
+    ) -> None:
+        super().__init__(model, clips, config.grounding)
+        self.bridge, self.heads = model.bridge, model.heads
+        self.states, self.latent_actions = states, latent_actions
+
+    def batch(self, generator: Generator) -> Batch:
+        chosen = torch.randint(len(self.clips.source), (self.recipe.batch,), generator=generator)
+        source = self.clips.source[chosen]
+        state = self.states[source]
+        return {
+            "state": state + self._noise(state.shape, generator),
+            "next": self.states[source + 1] + self._noise(state.shape, generator),
+            "latent_actions": self.latent_actions[chosen],
+            **self._labels(chosen),
+        }
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
+        features = self.model.action_features(batch["actions"])
+        matching = F.mse_loss(self.bridge(batch["state"], features), batch["latent_actions"])
+        heads = self._head_loss(batch["state"], features, batch["next"], batch).mean()
+        return matching + heads, {"matching": matching, "heads": heads}
+
+    @torch.no_grad()
+    def pictures(self) -> Tensor:
+        chosen = torch.arange(0, len(self.clips.source), max(1, len(self.clips.source) // 8))[:8]
+        return _one_step_pictures(self.model, self.clips, self.states, chosen)
+
+
+class Unrolling(_Labelled):
+    """A, B, bridge, inverse dynamics and heads on the model's own roll-outs (`feasibility.md`, "unrolling").
+
+    Half of the steps start `1 … burn_in` steps into a roll-out, run without gradients, so that the model learns to
+    correct the errors it really makes; noise on the first state stands for those that it has not made yet.
+    """
+
+    name = "unrolling"
+
+    def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
+        super().__init__(model, clips, config.unrolling)
+        self.forward_dynamics, self.inverse_dynamics = model.forward_dynamics, model.inverse_dynamics
+        self.bridge, self.heads = model.bridge, model.heads
+        self.states, self.horizon = states, config.horizon
+        longest = int(clips.remaining.max()) - config.horizon
+        self.burn_in = max(0, min(config.burn_in, longest))
+
+    def batch(self, generator: Generator) -> Batch:
+        burn_in = int(torch.randint(-self.burn_in, self.burn_in + 1, (), generator=generator))
+        burn_in = max(0, burn_in)
+        if burn_in:
+            allowed = (self.clips.remaining >= burn_in + self.horizon).nonzero().squeeze(1)
+            chosen = allowed[torch.randint(len(allowed), (self.recipe.batch,), generator=generator)]
+        else:
+            chosen = torch.randint(len(self.clips.source), (self.recipe.batch,), generator=generator)
+        offsets = torch.arange(burn_in + self.horizon)
+        inside = offsets < self.clips.remaining[chosen, None]
+        transitions = torch.where(inside, chosen[:, None] + offsets, chosen[:, None])
+        state = self.states[self.clips.source[chosen]]
+        return {
+            "state": state,
+            "noise": self._noise(state.shape, generator),
+            "targets": self.states[self.clips.source[transitions] + 1],
+            "inside": inside.float(),
+            **self._labels(transitions),
+        }
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
+        state, targets = batch["state"] + batch["noise"], batch["targets"]
+        features = self.model.action_features(batch["actions"].flatten(0, 1)).unflatten(0, targets.shape[:2])
+        burn_in = targets.shape[1] - self.horizon
+        with torch.no_grad():
+            for t in range(burn_in):
+                state = self.forward_dynamics(state, self.bridge(state, features[:, t]))
+        errors, heads = [], []
+        for t in range(burn_in, targets.shape[1]):
+            before, inside = state, batch["inside"][:, t]
+            state = self.forward_dynamics(before, self.bridge(before, features[:, t]))
+            errors.append(((state - targets[:, t]).square().mean(-1) * inside).sum())
+            labels = {key: batch[key][:, t] for key in ("rewards", "terminations")}
+            heads.append(
+                (self._head_loss(before.detach(), features[:, t], state.detach(), labels) * inside).sum()
+            )
+        counted = batch["inside"][:, burn_in:].sum()
+        rollout, head_loss = torch.stack(errors).sum() / counted, torch.stack(heads).sum() / counted
+        first, second = batch["state"], targets[:, 0]
+        inverse = F.mse_loss(self.forward_dynamics(first, self.inverse_dynamics(first, second)), second)
+        metrics = {"rollout": rollout, "inverse": inverse, "heads": head_loss}
+        return rollout + inverse + 0.1 * head_loss, metrics
+
+    @torch.no_grad()
+    def pictures(self) -> Tensor:
+        chosen = torch.arange(0, len(self.clips.source), max(1, len(self.clips.source) // 8))[:8]
+        return _one_step_pictures(self.model, self.clips, self.states, chosen)
+
+
+def _one_step_pictures(model: WorldModel, clips: Clips, states: Tensor, chosen: Tensor) -> Tensor:
+    source = clips.source[chosen]
+    state = states[source].to(model.device)
+    features = model.action_features(clips.actions[chosen].to(model.device))
+    drawn = model.render(model.step(state, model.bridge(state, features))).cpu()
+    return torch.cat([to_unit(clips.frames[source + 1]), drawn])

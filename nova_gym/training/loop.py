@@ -1,0 +1,222 @@
+"""The one training loop that all stages share: schedule, precision, guards, curves and checkpoints."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import math
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch.utils.tensorboard import SummaryWriter
+
+from nova_gym.config import Recipe
+from nova_gym.errors import BadInputError
+from nova_gym.files import write_atomically
+from nova_gym.training.stage import Stage
+from nova_gym.world_model import WorldModel
+
+#: A step whose loss is so many times the running mean is an explosion and is skipped.
+EXPLOSION = 8.0
+#: Steps between two scalars, seconds between two checkpoints.
+LOG_EVERY, SAVE_EVERY = 50, 120.0
+
+#: Names of the stages, in order.
+STAGES = ("representation", "dynamics", "grounding", "unrolling")
+
+Progress = Callable[[str, int, int, str], None]
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Linear warm-up, then a cosine down to 1 % of the peak."""
+    if step < recipe.warmup:
+        return recipe.learning_rate * (step + 1) / recipe.warmup
+    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+def step_generator(seed: int, stage: str, step: int, process: int = 0) -> torch.Generator:
+    """The generator of everything random in one step: a resumed run draws what the first would have drawn."""
+    digest = hashlib.sha256(f"{seed}/{stage}/{step}/{process}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little"))
+
+
+def keep_freed_memory() -> None:
+    """Asks glibc to reuse large freed blocks instead of returning them: page faults cost a third of the time."""
+    if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL("libc.so.6")
+        for option, value in ((-3, 32 << 20), (-1, 1 << 30), (-2, 64 << 20)):  # mmap, trim, top pad
+            libc.mallopt(option, value)
+
+
+@dataclass
+class Loop:
+    """Runs stages one after the other, and can be stopped and resumed within any of them.
+
+    Attributes:
+        model: the world model, trained in place.
+        seed: of data order and noise.
+        checkpoint: file that the state of training is kept in.
+        accelerator: device, precision, processes.
+        fingerprint: what a checkpoint must agree with to be resumed (data set, configuration).
+        progress: called as `progress(stage, step, steps, text)`.
+        writer: TensorBoard, or None.
+    """
+
+    model: WorldModel
+    seed: int
+    checkpoint: Path
+    accelerator: Accelerator
+    fingerprint: dict[str, Any]
+    progress: Progress = lambda stage, step, steps, text: None
+    writer: SummaryWriter | None = None
+    finished: dict[str, dict[str, float]] = field(default_factory=dict)
+    _pending: dict[str, Any] | None = None
+
+    def resume(self) -> None:
+        """Continues from the checkpoint.
+
+        Raises:
+            BadInputError: there is none, it is damaged, or it belongs to another run.
+        """
+        if not self.checkpoint.exists():
+            raise BadInputError(f"nothing to resume: {self.checkpoint} does not exist")
+        try:
+            saved = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            fingerprint, model = saved["fingerprint"], saved["model"]
+        except Exception as error:
+            raise BadInputError(f"{self.checkpoint} is not a checkpoint of nova-gym: {error}") from error
+        begun = set(saved["finished"]) | {(saved["current"] or {}).get("name")}
+        ahead = {key for key in STAGES if key not in begun}  # recipes of stages to come may still change
+        differing = [
+            key for key, value in self.fingerprint.items() if fingerprint.get(key) != value and key not in ahead
+        ]
+        if differing:
+            raise BadInputError(
+                f"{self.checkpoint} belongs to another run (it differs in {', '.join(differing)}); "
+                "resume with the options it was started with, or train without --resume"
+            )
+        self.model.load_state_dict(model)
+        self.finished = saved["finished"]
+        self._pending = saved["current"]
+
+    def run(self, stage: Stage) -> None:
+        """Trains one stage to its end, or skips it if it was finished before.
+
+        Raises:
+            KeyboardInterrupt: as it came in, after a checkpoint was written.
+            RuntimeError: so many steps in a row had to be skipped that training cannot go on.
+        """
+        if stage.name in self.finished:
+            return
+        recipe = stage.recipe
+        self.model.requires_grad_(False)
+        stage.to(self.accelerator.device).requires_grad_(True)
+        optimizer = torch.optim.AdamW(
+            stage.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        wrapped, optimizer = self.accelerator.prepare(stage, optimizer)
+        state = {"name": stage.name, "step": 0, "mean": None, "skipped": 0, "seconds": 0.0}
+        if self._pending and self._pending["name"] == stage.name:
+            optimizer.load_state_dict(self._pending.pop("optimizer"))
+            state = self._pending
+        self._pending = None
+        try:
+            self._steps(stage, wrapped, optimizer, state)
+        except KeyboardInterrupt:
+            self._save({**state, "optimizer": optimizer.state_dict()})
+            raise
+        self.finished[stage.name] = {
+            "loss": state["mean"],
+            "skipped": state["skipped"],
+            "seconds": round(state["seconds"], 1),
+            **state.get("metrics", {}),
+        }
+        if self.writer:
+            self._pictures(stage, recipe.steps)
+        self._save(None)
+
+    def mark(self, name: str) -> None:
+        """Notes that something between two stages is done, so that a resumed run does not do it again."""
+        self.finished[name] = {}
+        self._save(None)
+
+    def _steps(self, stage: Stage, wrapped, optimizer, state: dict[str, Any]) -> None:
+        recipe, began, saved = stage.recipe, time.monotonic() - state["seconds"], time.monotonic()
+        in_a_row = 0
+        while state["step"] < recipe.steps:
+            step = state["step"]
+            generator = step_generator(self.seed, stage.name, step, self.accelerator.process_index)
+            batch = {key: value.to(self.accelerator.device) for key, value in stage.batch(generator).items()}
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(recipe, step)
+            with self.accelerator.autocast():
+                loss, metrics = wrapped(batch)
+            self.accelerator.backward(loss)
+            norm = float(self.accelerator.clip_grad_norm_(stage.parameters(), recipe.clip))
+            value = float(loss.detach())
+            usual = state["mean"] if state["mean"] is not None else value
+            if math.isfinite(value) and math.isfinite(norm) and value <= EXPLOSION * usual:
+                optimizer.step()
+                state["mean"] = 0.98 * usual + 0.02 * value
+                in_a_row = 0
+            else:
+                state["skipped"] += 1
+                in_a_row += 1
+                if in_a_row == 100:
+                    raise RuntimeError(
+                        f"{stage.name}: 100 steps in a row exploded (loss {value:.3g}, usually {usual:.3g}); "
+                        "the last checkpoint is from before them, try a lower learning rate"
+                    )
+            optimizer.zero_grad(set_to_none=True)
+            state["step"] = step + 1
+            state["seconds"] = time.monotonic() - began
+            if state["step"] % LOG_EVERY == 0 or state["step"] == recipe.steps:
+                state["metrics"] = {key: float(metric.detach()) for key, metric in metrics.items()}
+                self._log(stage, state, norm)
+            if time.monotonic() - saved > SAVE_EVERY and in_a_row == 0:
+                self._save({**state, "optimizer": optimizer.state_dict()})
+                saved = time.monotonic()
+                if self.writer:
+                    self._pictures(stage, state["step"])
+
+    def _log(self, stage: Stage, state: dict[str, Any], norm: float) -> None:
+        text = f"loss {state['mean']:.5f}"
+        text += "".join(f"  {key} {value:.4g}" for key, value in state["metrics"].items())
+        if state["skipped"]:
+            text += f"  skipped {state['skipped']}"
+        self.progress(stage.name, state["step"], stage.recipe.steps, text)
+        if self.writer:
+            scalars = {
+                "loss": state["mean"],
+                "gradient norm": norm,
+                "learning rate": learning_rate(stage.recipe, state["step"]),
+                "skipped": state["skipped"],
+                **state["metrics"],
+            }
+            for key, value in scalars.items():
+                self.writer.add_scalar(f"{stage.name}/{key}", value, state["step"])
+
+    def _pictures(self, stage: Stage, step: int) -> None:
+        pictures = stage.pictures().clamp(0, 1)
+        half = len(pictures) // 2
+        rows = [torch.cat(list(row), dim=2) for row in (pictures[:half], pictures[half:])]
+        self.writer.add_image(f"{stage.name}/truth above, model below", torch.cat(rows, dim=1), step)
+
+    def _save(self, current: dict[str, Any] | None) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        content = {
+            "fingerprint": self.fingerprint,
+            "model": self.model.state_dict(),
+            "finished": self.finished,
+            "current": current,
+        }
+        with write_atomically(self.checkpoint) as temporary:
+            torch.save(content, temporary)

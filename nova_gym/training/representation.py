@@ -1,0 +1,118 @@
+"""Stage 1: encoder, basis and base weights on single frames; then the coordinates that the dynamics work in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor, nn
+
+from nova_gym import inr
+from nova_gym.config import TrainingConfig
+from nova_gym.data import Clips, to_unit
+from nova_gym.training.stage import Batch, Metrics, Stage
+from nova_gym.world_model import WorldModel
+
+#: Weight and share of a frame's worst pixels in the loss; without them small things are never drawn.
+WORST_WEIGHT, WORST_SHARE = 0.1, 0.02
+
+
+class Representation(Stage):
+    """Reconstruction of single frames (`nova.md`, stage 1; loss from `feasibility.md`)."""
+
+    name = "representation"
+
+    def __init__(self, model: WorldModel, clips: Clips, config: TrainingConfig) -> None:
+        super().__init__(model, clips, config.representation)
+        self.encoder = model.encoder
+        self.offsets = nn.ParameterList([model.base, model.basis])
+        height, width = model.config.frame_size
+        self.grid = inr.coordinate_grid(height, width)
+        self.pixels = max(1, round(config.pixels * height * width))
+
+    def batch(self, generator: Generator) -> Batch:
+        chosen = torch.randint(len(self.clips.frames), (self.recipe.batch,), generator=generator)
+        pixels = torch.randperm(len(self.grid), generator=generator)[: self.pixels].sort().values
+        return {"frames": self.clips.frames[chosen], "pixels": pixels, "points": self.grid[pixels]}
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
+        frames = to_unit(batch["frames"])
+        base, basis = self.offsets
+        weights = torch.addmm(base, self.encoder(frames), basis)
+        drawn = inr.render_at(weights, batch["points"], self.model.config.inr)
+        error = (drawn - frames.flatten(2)[:, :, batch["pixels"]]).square().mean(1)
+        worst = error.topk(max(1, round(WORST_SHARE * error.shape[1])), dim=1).values.mean()
+        mean = error.mean()
+        return mean + WORST_WEIGHT * worst, {"psnr": -10 * mean.log10(), "worst": worst}
+
+    def pictures(self) -> Tensor:
+        frames = to_unit(self.clips.frames[:: max(1, len(self.clips.frames) // 8)][:8])
+        drawn = self.model.render(self.model.encode(frames.to(self.model.device))).cpu()
+        return torch.cat([frames, drawn])
+
+
+@torch.no_grad()
+def encode_all(
+    model: WorldModel, clips: Clips, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Tensor:
+    """(F, K) float32 states of all frames, on the CPU."""
+    states = []
+    for chunk in clips.frames.split(256):
+        states.append(model.encode(to_unit(chunk.to(model.device))).cpu())
+        progress(len(states) * 256, len(clips.frames))
+    return torch.cat(states)
+
+
+def pixel_metric(model: WorldModel, states: Tensor, generator: Generator, probes: int = 4096) -> Tensor:
+    """How much a small change of the state changes pixels, on average: E[JᵀJ] for J = ∂frame/∂state.
+
+    Estimated from products of Jᵀ with random ±1 frames, whose expected outer product is JᵀJ.
+
+    Args:
+        model: the world model.
+        states: (F, K) states to average over.
+        generator: of the choice of states and of the random frames.
+        probes: number of products.
+
+    Returns:
+        (K, K) float32, symmetric and positive.
+    """
+    height, width = model.config.frame_size
+    grid = inr.coordinate_grid(height, width, model.device)
+    metric = states.new_zeros(states.shape[1], states.shape[1])
+    for _ in range(-(-probes // 32)):
+        chosen = torch.randint(len(states), (32,), generator=generator)
+        state = states[chosen].to(model.device).requires_grad_()
+        drawn = inr.render_at(model.weights(state), grid, model.config.inr)
+        signs = torch.randint(2, drawn.shape, generator=generator).to(drawn) * 2 - 1
+        (gradient,) = torch.autograd.grad((drawn * signs).sum(), state)
+        metric += (gradient.mT @ gradient).cpu()
+    return metric / (-(-probes // 32) * 32)
+
+
+@torch.no_grad()
+def change_coordinates(model: WorldModel, states: Tensor, metric: Tensor) -> None:
+    """Turns the states' axes so that equal distances are, to first order and on average, equal changes of pixels.
+
+    The new axes are the principal directions in that metric, largest variance first; states get mean 0 and mean
+    square 1 (over axes and frames). Encoder, basis and base weights change together, so every frame is drawn as
+    before.
+
+    Args:
+        model: changed in place.
+        states: (F, K) of all frames, in the old coordinates.
+        metric: (K, K) from `pixel_metric`.
+    """
+    size = states.shape[1]
+    mean = states.mean(0)
+    spread, metric = torch.cov(states.T).double(), metric.double()
+    ridge = 0.03 * metric.trace() / size  # what hardly shows in pixels must not be blown up
+    root = torch.linalg.cholesky(metric + ridge * torch.eye(size, dtype=torch.float64))
+    variances, axes = torch.linalg.eigh(root.T @ spread @ root)
+    matrix = axes.flip(1).T @ root.T / variances.clamp(min=0).mean().sqrt()
+    inverse = torch.linalg.inv(matrix)
+    device = model.device
+    mean = mean.to(device)
+    model.base += mean @ model.basis
+    model.basis.copy_(inverse.T.float().to(device) @ model.basis)
+    model.encoder.change_basis(matrix.float().to(device), mean)

@@ -1,0 +1,44 @@
+"""What a stage of training is."""
+
+from __future__ import annotations
+
+from torch import Generator, Tensor, nn
+
+from nova_gym.config import Recipe
+from nova_gym.data import Clips
+from nova_gym.world_model import WorldModel
+
+Batch = dict[str, Tensor]
+Metrics = dict[str, Tensor]
+
+
+class Stage(nn.Module):
+    """One stage: the modules it trains are its submodules, everything else stays frozen.
+
+    A batch is a function of a generator alone, so a run that is resumed sees the data it would have seen.
+    """
+
+    name: str
+
+    def __init__(self, model: WorldModel, clips: Clips, recipe: Recipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self._frozen = (model,)  # a tuple hides it from PyTorch's registry of submodules
+        self.clips = clips
+
+    @property
+    def model(self) -> WorldModel:
+        """The whole world model, frozen but for this stage's submodules."""
+        return self._frozen[0]
+
+    def batch(self, generator: Generator) -> Batch:
+        """Draws one batch, on the CPU."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
+        """The loss of a batch, and scalars to log."""
+        raise NotImplementedError
+
+    def pictures(self) -> Tensor:
+        """(n, C, H, W) float32 pairs to look at, truth above what the model makes of it."""
+        raise NotImplementedError

@@ -1,0 +1,154 @@
+"""From recorded clips to a dream: all stages in order."""
+
+from __future__ import annotations
+
+from contextlib import closing, nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch.utils.tensorboard import SummaryWriter
+
+from nova_gym.config import Preset
+from nova_gym.data import Clips
+from nova_gym.dream import Card, Dream
+from nova_gym.training.dynamics import Dynamics, infer_all, whiten_latent_actions
+from nova_gym.training.grounding import Grounding, Unrolling
+from nova_gym.training.loop import Loop, Progress, keep_freed_memory, step_generator
+from nova_gym.training.representation import (
+    Representation,
+    change_coordinates,
+    encode_all,
+    pixel_metric,
+)
+from nova_gym.world_model import WorldModel
+
+#: Starts of each kind that a dream ships with, at most.
+STARTS = 512
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where and how training runs.
+
+    Attributes:
+        checkpoint: file that `resume` continues from.
+        log_dir: folder of TensorBoard curves, None for none.
+        device: `auto`, `cpu`, `cuda` …
+        precision: Accelerate's `no`, `bf16` or `fp16`.
+        resume: continue from the checkpoint.
+        progress: called as `progress(stage, step, steps, text)`.
+    """
+
+    checkpoint: Path
+    log_dir: Path | None = None
+    device: str = "auto"
+    precision: str = "no"
+    resume: bool = False
+    progress: Progress = lambda stage, step, steps, text: None
+
+
+def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
+    """Trains representation, dynamics, grounding and unrolling, and packs what comes out as a dream.
+
+    Args:
+        clips: the recording.
+        dataset_id: its name, for the card.
+        preset: sizes and recipes; frame size, channels, actions and reward values follow the clips.
+        run: where and how.
+
+    Returns:
+        The dream, on the CPU, without scores: `nova-gym eval` measures those.
+
+    Raises:
+        BadInputError: the checkpoint to resume from is missing or belongs to another run.
+        KeyboardInterrupt: as it came in, after a checkpoint was written.
+    """
+    keep_freed_memory()
+    config = replace(
+        preset.model,
+        frame_size=tuple(clips.frames.shape[2:]),
+        inr=replace(preset.model.inr, channels=clips.frames.shape[1]),
+        actions=clips.action_count,
+        discrete=clips.discrete,
+        reward_values=clips.reward_values(),
+    )
+    training = preset.training
+    accelerator = Accelerator(mixed_precision=run.precision, cpu=run.device == "cpu")
+    torch.manual_seed(training.seed)
+    model = WorldModel(config, torch.Generator().manual_seed(training.seed)).to(accelerator.device)
+    writer = SummaryWriter(str(run.log_dir)) if run.log_dir and accelerator.is_main_process else None
+    loop = Loop(
+        model=model,
+        seed=training.seed,
+        checkpoint=run.checkpoint,
+        accelerator=accelerator,
+        fingerprint={
+            "dataset": dataset_id,
+            "frames": len(clips.frames),
+            "model": repr(config),
+            "seed": training.seed,
+            "representation": repr((training.representation, training.pixels)),
+            "dynamics": repr(training.dynamics),
+            "grounding": repr(training.grounding),
+            "unrolling": repr((training.unrolling, training.horizon, training.burn_in)),
+        },
+        progress=run.progress,
+        writer=writer,
+    )
+    if run.resume:
+        loop.resume()
+    with closing(writer) if writer else nullcontext():
+        states = _stages(loop, clips, training)
+    return Dream(model.cpu().eval().requires_grad_(False), _starts(clips, states), _card(clips, dataset_id, preset, loop))
+
+
+def _stages(loop: Loop, clips: Clips, training) -> torch.Tensor:
+    """All stages; returns the states of all frames."""
+    model = loop.model
+    loop.run(Representation(model, clips, training))
+    states = _encode(loop, clips, "encoding")
+    if "coordinates" not in loop.finished:
+        metric = pixel_metric(model, states, step_generator(loop.seed, "coordinates", 0))
+        change_coordinates(model, states, metric)
+        loop.mark("coordinates")
+        states = _encode(loop, clips, "encoding again")
+    loop.run(Dynamics(model, clips, states, training))
+    if "whitening" not in loop.finished:
+        whiten_latent_actions(model, infer_all(model, clips, states))
+        loop.mark("whitening")
+    if "grounding" not in loop.finished:
+        latent_actions = infer_all(model, clips, states)
+        loop.run(Grounding(model, clips, states, latent_actions, training))
+    loop.run(Unrolling(model, clips, states, training))
+    return states
+
+
+def _encode(loop: Loop, clips: Clips, name: str) -> torch.Tensor:
+    return encode_all(loop.model, clips, lambda done, total: loop.progress(name, min(done, total), total, ""))
+
+
+def _starts(clips: Clips, states: torch.Tensor) -> dict[str, torch.Tensor]:
+    """States to start dreams from: different first frames, where the environment starts and anywhere else."""
+    first = clips.first_frames
+    starts = {}
+    for name, chosen in (("official", first[clips.official]), ("random", first[~clips.official])):
+        if len(chosen):
+            different = {clips.frames[index].numpy().tobytes(): int(index) for index in chosen}
+            starts[name] = states[list(different.values())[:STARTS]].clone()
+    return starts
+
+
+def _card(clips: Clips, dataset_id: str, preset: Preset, loop: Loop) -> Card:
+    metadata = clips.metadata
+    reality = metadata.get("reality", {})
+    return Card(
+        env_id=reality.get("env_id", ""),
+        env_kwargs=reality.get("env_kwargs", {}),
+        horizon=metadata.get("horizon", 0),
+        reward_discount=metadata.get("reward_discount", 0.0),
+        action_names=metadata.get("action_names", []),
+        data={"dataset": dataset_id, "frames": len(clips.frames), **metadata},
+        training={"preset": preset.name, "config": asdict(preset.training), "stages": loop.finished},
+    )

@@ -1,0 +1,85 @@
+"""NOVA under one roof: encode, infer, bridge, step, render.
+
+The state of the paper is the weight offset `z_t`, one number for each weight of the coordinate network. Here it is
+kept in K principal coordinates: `θ = base + state @ basis` are the weights, so the same equation
+`z' = A(z) + B(u)` holds in either, and a step costs K instead of D numbers. K = D is the paper's model.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from nova_gym import inr
+from nova_gym.config import ModelConfig
+from nova_gym.control import ActionBridge, action_features
+from nova_gym.dynamics import ForwardDynamics, InverseDynamics
+from nova_gym.encoder import Encoder
+from nova_gym.heads import Heads
+
+
+class WorldModel(nn.Module):
+    """The world model of arXiv 2605.06298 with the grounding that reinforcement learning needs.
+
+    Shapes: B batch, C channels, H×W pixels, K = `config.rank`, U = `config.latent_action`,
+    N = `config.actions`, D weights of the coordinate network.
+
+    Args:
+        config: sizes.
+        generator: of the initial base weights and basis; the other layers follow PyTorch's global seed.
+    """
+
+    def __init__(self, config: ModelConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        generator = generator or torch.Generator().manual_seed(0)
+        self.config = config
+        weights = inr.weight_count(config.inr)
+        self.base = nn.Parameter(inr.initial_weights(config.inr, generator))
+        # so that states of unit variance move each weight by a tenth of what the first layers are made of
+        self.basis = nn.Parameter(
+            torch.randn(config.rank, weights, generator=generator) * (0.1 / config.rank**0.5)
+        )
+        self.encoder = Encoder(config)
+        self.forward_dynamics = ForwardDynamics(config)
+        self.inverse_dynamics = InverseDynamics(config)
+        self.bridge = ActionBridge(config)
+        self.heads = Heads(config)
+        self.register_buffer("action_low", -torch.ones(config.latent_action))
+        self.register_buffer("action_high", torch.ones(config.latent_action))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.base.device
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Frames (B, C, H, W) float32 in [0, 1] → states (B, K) float32."""
+        return self.encoder(frames)
+
+    def weights(self, state: Tensor) -> Tensor:
+        """States (B, K) → weights of the coordinate networks (B, D): `θ = z̄ + z`."""
+        return torch.addmm(self.base, state, self.basis)
+
+    def render(self, state: Tensor, resolution: inr.Resolution | None = None, nyquist: bool = False) -> Tensor:
+        """States (B, K) → frames (B, C, H, W) float32 in [0, 1].
+
+        Args:
+            state: (B, K) float32.
+            resolution: pixels a side, or (H, W); default the size of the training frames.
+            nyquist: switch off the Fourier features that the training frames could not sample.
+        """
+        height, width = inr.parse_resolution(resolution or self.config.frame_size)
+        mask = inr.nyquist_mask(self.config.inr.frequencies, *self.config.frame_size) if nyquist else None
+        return inr.render(self.weights(state), height, width, self.config.inr, mask)
+
+    def infer(self, state: Tensor, next_state: Tensor) -> Tensor:
+        """States (B, K) and the states after them (B, K) → latent actions (B, U)."""
+        return self.inverse_dynamics(state, next_state)
+
+    def action_features(self, actions: Tensor) -> Tensor:
+        """Environment actions, (B,) int64 or (B, N) float32 → features (B, N) float32."""
+        return action_features(actions, self.config)
+
+    def step(self, state: Tensor, latent_action: Tensor) -> Tensor:
+        """States (B, K) and latent actions (B, U) → next states (B, K): `z' = A(z) + B(u)`."""
+        return self.forward_dynamics(state, latent_action)
