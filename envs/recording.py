@@ -91,6 +91,10 @@ def record(
     if transitions < 1:
         raise BadInputError(f"at least 1 transition has to be recorded, not {transitions}")
     env = spec.make()
+    space = env.action_space
+    if not (isinstance(space, gym.spaces.Discrete) or (isinstance(space, gym.spaces.Box) and len(space.shape) == 1)):
+        env.close()
+        raise BadInputError(f"{spec.env_id} has actions {space}; Discrete and one-dimensional Box are supported")
     coverage = MINIGRID_COVERAGE if grids.is_minigrid(env) else RANDOM_COVERAGE
     counts: Counter[str] = Counter()
     classes: Counter[str] = Counter()
@@ -230,7 +234,12 @@ def _metadata(env, spec, seed, counts, classes) -> dict:
         # MiniGrid pays 1 - 0.9 * step / horizon on success; the dream learns the undiscounted reward.
         "reward_discount": 0.9 if on_grid else 0.0,
         "action_names": [action.name for action in grids.Actions] if on_grid else [],
+        "action_bounds": _bounds(env.action_space),
         "clip_shares": {name: round(count / total, 4) for name, count in counts.items()},
         "transition_shares": {name: round(count / total, 4) for name, count in classes.items()},
         "held_out": f"one layout in {grids.HELD_OUT_ONE_IN}" if on_grid else "none",
     }
+
+
+def _bounds(space: gym.Space) -> list[list[float]]:
+    return [space.low.tolist(), space.high.tolist()] if isinstance(space, gym.spaces.Box) else []

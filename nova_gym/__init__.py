@@ -1,1 +1,33 @@
+"""nova-gym: learned simulators as Gymnasium environments.
+
+Importing it registers `NovaDream-MiniGrid-v0`, the dream of MiniGrid that ships with the package, and `NovaDream-v0`,
+which takes `dream=PATH`.
+"""
+
+from gymnasium.envs.registration import register as _register
+
+from nova_gym.dream import Card, Dream, shipped_dreams
+from nova_gym.errors import BadInputError, DreamFileError
+from nova_gym.simulator import DreamSimulator, Transition
 from nova_gym.version import __version__
+from nova_gym.world_model import WorldModel
+
+__all__ = [
+    "BadInputError",
+    "Card",
+    "Dream",
+    "DreamFileError",
+    "DreamSimulator",
+    "Transition",
+    "WorldModel",
+    "__version__",
+    "shipped_dreams",
+]
+
+for _id, _kwargs in (("NovaDream-MiniGrid-v0", {"dream": "minigrid"}), ("NovaDream-v0", {})):
+    _register(
+        _id,
+        entry_point="nova_gym.envs:NovaDreamEnv",
+        vector_entry_point="nova_gym.envs:NovaDreamVectorEnv",
+        kwargs=_kwargs,
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nova_gym.config import ModelConfig
@@ -20,7 +19,7 @@ def action_features(actions: Tensor, config: ModelConfig) -> Tensor:
         (B, N) float32: one-hot, or the actions themselves.
     """
     if config.discrete:
-        return F.one_hot(actions, config.actions).to(torch.float32)
+        return (actions[:, None] == torch.arange(config.actions, device=actions.device)).to(torch.float32)
     return actions
 
 

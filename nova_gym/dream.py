@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import platform
@@ -37,6 +38,7 @@ class Card:
         horizon: steps after which the real environment truncates an episode, 0 for never.
         reward_discount: c in `reward = undiscounted reward · (1 - c · step / horizon)`.
         action_names: names of discrete actions, where known.
+        action_bounds: [low, high], each a list, of continuous actions; empty for discrete ones.
         data: the recording, as `nova-gym record` described it.
         training: preset, recipes, and for each stage its last loss, skipped steps and seconds.
         scores: what `nova-gym eval` measured.
@@ -48,6 +50,7 @@ class Card:
     horizon: int = 0
     reward_discount: float = 0.0
     action_names: list[str] = field(default_factory=list)
+    action_bounds: list[list[float]] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
@@ -104,13 +107,30 @@ class Dream:
             except safetensors.SafetensorError as error:  # it reports a full disk as its own error
                 raise OSError(str(error)) from error
 
+    def to(self, device: str | torch.device) -> Dream:
+        """The dream on another device, a copy unless it is there already.
+
+        Args:
+            device: `"cpu"`, `"cuda"` …; `"auto"` takes an accelerator if there is one.
+
+        Raises:
+            BadInputError: there is no such device here.
+        """
+        target = resolve_device(device)
+        if target == self.world_model.device:
+            return self
+        starts = {name: start.to(target) for name, start in self.starts.items()}
+        return Dream(copy.deepcopy(self.world_model).to(target), starts, self.card)
+
     @classmethod
-    def load(cls, name: str | Path = "minigrid", device: str | torch.device = "cpu") -> Dream:
+    def load(cls, name: str | Path = "minigrid") -> Dream:
         """Reads a dream.
 
         Args:
             name: name of a shipped dream (`shipped_dreams()`) or path of a file.
-            device: where to put it; `"auto"` takes an accelerator if there is one.
+
+        Returns:
+            The dream on the CPU, its parameters frozen; `to` moves it.
 
         Raises:
             BadInputError: there is no such dream.
@@ -131,9 +151,7 @@ class Dream:
             model.load_state_dict(tensors)
         except (KeyError, TypeError, RuntimeError) as error:
             raise DreamFileError(f"{path} does not hold what its header says: {error}") from error
-        target = resolve_device(device)
-        model.to(target).eval().requires_grad_(False)
-        return cls(model, {key: start.to(target) for key, start in starts.items()}, card)
+        return cls(model.eval().requires_grad_(False), starts, card)
 
 
 def shipped_dreams() -> dict[str, Path]:

@@ -10,7 +10,7 @@ from nova_gym.dynamics import mlp
 
 
 class Heads(nn.Module):
-    """Reward head and termination head on one trunk over (z, a, z').
+    """Reward head and termination head on one trunk over (z, u, z').
 
     Where the environment's reward takes few values (`ModelConfig.reward_values`), the reward head chooses among
     them, so that a sparse reward is exact; otherwise it is a regression.
@@ -20,31 +20,31 @@ class Heads(nn.Module):
         super().__init__()
         outputs = max(1, len(config.reward_values))
         self.trunk = nn.Sequential(
-            mlp(2 * config.rank + config.actions, config.head_hidden, config.head_hidden, 1), nn.GELU()
+            mlp(2 * config.rank + config.latent_action, config.head_hidden, config.head_hidden, 1), nn.GELU()
         )
         self.reward = nn.Linear(config.head_hidden, outputs)
         self.termination = nn.Linear(config.head_hidden, 1)
         self.register_buffer("values", torch.tensor(config.reward_values or (0.0,)), persistent=False)
 
-    def forward(self, state: Tensor, features: Tensor, next_state: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, state: Tensor, latent_action: Tensor, next_state: Tensor) -> tuple[Tensor, Tensor]:
         """Raw outputs, for training.
 
         Args:
             state, next_state: (B, K) float32.
-            features: (B, N) float32 from `action_features`.
+            latent_action: (B, U) float32.
 
         Returns:
             Reward, (B, V) logits over `reward_values` or (B, 1) the reward; termination, (B,) logits.
         """
-        hidden = self.trunk(torch.cat([state, features, next_state], dim=-1))
+        hidden = self.trunk(torch.cat([state, latent_action, next_state], dim=-1))
         return self.reward(hidden), self.termination(hidden).squeeze(-1)
 
-    def outcome(self, state: Tensor, features: Tensor, next_state: Tensor) -> tuple[Tensor, Tensor]:
+    def outcome(self, state: Tensor, latent_action: Tensor, next_state: Tensor) -> tuple[Tensor, Tensor]:
         """What a step pays and whether it ends the episode.
 
         Returns:
             (B,) float32 undiscounted reward; (B,) float32 probability that the episode ends here.
         """
-        reward, termination = self(state, features, next_state)
+        reward, termination = self(state, latent_action, next_state)
         reward = self.values[reward.argmax(-1)] if reward.shape[-1] > 1 else reward.squeeze(-1)
         return reward, termination.sigmoid()

@@ -35,17 +35,14 @@ class WorldModel(nn.Module):
         self.config = config
         weights = inr.weight_count(config.inr)
         self.base = nn.Parameter(inr.initial_weights(config.inr, generator))
-        # so that states of unit variance move each weight by a tenth of what the first layers are made of
         self.basis = nn.Parameter(
-            torch.randn(config.rank, weights, generator=generator) * (0.1 / config.rank**0.5)
+            torch.randn(config.rank, weights, generator=generator) * (0.4 / config.rank**0.5)
         )
         self.encoder = Encoder(config)
         self.forward_dynamics = ForwardDynamics(config)
         self.inverse_dynamics = InverseDynamics(config)
         self.bridge = ActionBridge(config)
         self.heads = Heads(config)
-        self.register_buffer("action_low", -torch.ones(config.latent_action))
-        self.register_buffer("action_high", torch.ones(config.latent_action))
 
     @property
     def device(self) -> torch.device:

@@ -61,8 +61,8 @@ def infer_all(model: WorldModel, clips: Clips, states: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def whiten_latent_actions(model: WorldModel, latent_actions: Tensor) -> None:
-    """Gives latent actions mean 0 and unit covariance, and the model the bounds of what it has seen.
+def scale_latent_actions(model: WorldModel, latent_actions: Tensor) -> None:
+    """Gives latent actions mean 0, equal variance in every direction, and values in [-1, 1] on all data.
 
     The last layer of the inverse and the first of the forward dynamics change together: predictions stay the same.
 
@@ -71,12 +71,12 @@ def whiten_latent_actions(model: WorldModel, latent_actions: Tensor) -> None:
         latent_actions: (T, U) of all transitions, before the change.
     """
     mean = latent_actions.mean(0)
-    spread = torch.cov(latent_actions.T).double()
-    variances, axes = torch.linalg.eigh(spread)
+    variances, axes = torch.linalg.eigh(torch.cov(latent_actions.T).double())
     scale = variances.clamp(min=1e-6 * float(variances.max())).sqrt()
-    matrix = (axes / scale).T.float()  # whitened = matrix @ (u - mean)
+    whitened = (latent_actions - mean) @ (axes / scale).float()
+    scale = scale * float(whitened.abs().max())
+    matrix = (axes / scale).T.float()  # new = matrix @ (u - mean)
     inverse = (axes * scale).float()
-    whitened = (latent_actions - mean) @ matrix.T
     device = model.device
     mean, matrix, inverse = mean.to(device), matrix.to(device), inverse.to(device)
     last, first = model.inverse_dynamics.network[-1], model.forward_dynamics.motion[0]
@@ -84,5 +84,3 @@ def whiten_latent_actions(model: WorldModel, latent_actions: Tensor) -> None:
     last.bias.copy_(matrix @ (last.bias - mean))
     first.bias += first.weight @ mean
     first.weight.copy_(first.weight @ inverse)
-    model.action_low.copy_(whitened.amin(0))
-    model.action_high.copy_(whitened.amax(0))

@@ -29,9 +29,9 @@ class _Labelled(Stage):
         scale = torch.rand(shape[0], *[1] * (len(shape) - 1), generator=generator) * self.recipe.noise
         return torch.randn(shape, generator=generator) * scale
 
-    def _head_loss(self, state: Tensor, features: Tensor, following: Tensor, labels: Batch) -> Tensor:
+    def _head_loss(self, state: Tensor, latent_action: Tensor, following: Tensor, labels: Batch) -> Tensor:
         """(B,) float32, reward and termination together."""
-        reward, termination = self.heads(state, features, following)
+        reward, termination = self.heads(state, latent_action, following)
         if self.model.config.reward_values:
             reward_loss = F.cross_entropy(reward, labels["rewards"], reduction="none")
         else:
@@ -52,6 +52,7 @@ class Grounding(_Labelled):
         super().__init__(model, clips, config.grounding)
         self.bridge, self.heads = model.bridge, model.heads
         self.states, self.latent_actions = states, latent_actions
+        self.variance = float(latent_actions.var())  # the same in every direction, so this makes the loss relative
 
     def batch(self, generator: Generator) -> Batch:
         chosen = torch.randint(len(self.clips.source), (self.recipe.batch,), generator=generator)
@@ -66,8 +67,8 @@ class Grounding(_Labelled):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
         features = self.model.action_features(batch["actions"])
-        matching = F.mse_loss(self.bridge(batch["state"], features), batch["latent_actions"])
-        heads = self._head_loss(batch["state"], features, batch["next"], batch).mean()
+        matching = F.mse_loss(self.bridge(batch["state"], features), batch["latent_actions"]) / self.variance
+        heads = self._head_loss(batch["state"], batch["latent_actions"], batch["next"], batch).mean()
         return matching + heads, {"matching": matching, "heads": heads}
 
     @torch.no_grad()
@@ -123,12 +124,12 @@ class Unrolling(_Labelled):
         errors, heads = [], []
         for t in range(burn_in, targets.shape[1]):
             before, inside = state, batch["inside"][:, t]
-            state = self.forward_dynamics(before, self.bridge(before, features[:, t]))
+            latent_action = self.bridge(before, features[:, t])
+            state = self.forward_dynamics(before, latent_action)
             errors.append(((state - targets[:, t]).square().mean(-1) * inside).sum())
             labels = {key: batch[key][:, t] for key in ("rewards", "terminations")}
-            heads.append(
-                (self._head_loss(before.detach(), features[:, t], state.detach(), labels) * inside).sum()
-            )
+            seen = (before.detach(), latent_action.detach(), state.detach())
+            heads.append((self._head_loss(*seen, labels) * inside).sum())
         counted = batch["inside"][:, burn_in:].sum()
         rollout, head_loss = torch.stack(errors).sum() / counted, torch.stack(heads).sum() / counted
         first, second = batch["state"], targets[:, 0]

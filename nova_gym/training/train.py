@@ -13,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from nova_gym.config import Preset
 from nova_gym.data import Clips
 from nova_gym.dream import Card, Dream
-from nova_gym.training.dynamics import Dynamics, infer_all, whiten_latent_actions
+from nova_gym.training.dynamics import Dynamics, infer_all, scale_latent_actions
 from nova_gym.training.grounding import Grounding, Unrolling
 from nova_gym.training.loop import Loop, Progress, keep_freed_memory, step_generator
 from nova_gym.training.representation import (
@@ -115,9 +115,9 @@ def _stages(loop: Loop, clips: Clips, training) -> torch.Tensor:
         loop.mark("coordinates")
         states = _encode(loop, clips, "encoding again")
     loop.run(Dynamics(model, clips, states, training))
-    if "whitening" not in loop.finished:
-        whiten_latent_actions(model, infer_all(model, clips, states))
-        loop.mark("whitening")
+    if "scaling" not in loop.finished:
+        scale_latent_actions(model, infer_all(model, clips, states))
+        loop.mark("scaling")
     if "grounding" not in loop.finished:
         latent_actions = infer_all(model, clips, states)
         loop.run(Grounding(model, clips, states, latent_actions, training))
@@ -149,6 +149,7 @@ def _card(clips: Clips, dataset_id: str, preset: Preset, loop: Loop) -> Card:
         horizon=metadata.get("horizon", 0),
         reward_discount=metadata.get("reward_discount", 0.0),
         action_names=metadata.get("action_names", []),
+        action_bounds=metadata.get("action_bounds", []),
         data={"dataset": dataset_id, "frames": len(clips.frames), **metadata},
         training={"preset": preset.name, "config": asdict(preset.training), "stages": loop.finished},
     )

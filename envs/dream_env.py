@@ -1,0 +1,234 @@
+"""The dream as a Gymnasium environment."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from nova_gym.dream import Dream
+from nova_gym.envs.interface import DreamInterface
+from nova_gym.errors import BadInputError
+from nova_gym.inr import Resolution
+from nova_gym.simulator import DreamSimulator
+
+#: Pixels a side of the window, unless a resolution is given.
+WINDOW = 512
+
+
+class NovaDreamEnv(gym.Env):
+    """A learned simulator: a world model whose state is a picture, stepped like the environment it dreams of.
+
+    ## Description
+    The state is the weights of a tiny coordinate network, advanced by `z' = A(z) + B(u)` and drawn by evaluating
+    that network (arXiv 2605.06298). Nothing of the real environment runs while it is stepped.
+
+    ## Action Space
+    `action="discrete"`: the real environment's own actions, for MiniGrid `Discrete(7)` (left, right, forward,
+    pickup, drop, toggle, done); a dream of an environment with continuous actions has its `Box` instead.
+    `action="latent"`: `Box(-1, 1, (U,), float32)`, the latent action `u` itself; values outside are clipped.
+
+    ## Observation Space
+    `observation="latent"`: `Box(-inf, inf, (K,), float32)`, the standardised state.
+    `observation="pixels"`: `Box(0, 255, (H, W, C), uint8)`, the state drawn at the size of the real frames.
+
+    ## Rewards
+    What the real environment pays, its discount in time included; for MiniGrid `1 - 0.9 · step / 324` on the goal.
+
+    ## Starting State
+    An encoded start of the real environment, from a bank that ships with the dream. `reset(options=...)` takes one
+    of `{"frame": image}` (H, W, C) uint8 or float in [0, 1], `{"latent": state}` (K,) as in `info["latent"]`, or
+    `{"reality": True}` for a fresh reset of the real environment.
+
+    ## Episode End
+    Terminated where the termination head says so; truncated at the real environment's horizon.
+
+    ## Arguments
+    `dream`, `observation`, `action`, `render_mode`, `resolution`, `starts`, `device`, `max_episode_steps`: see below.
+
+    ## Version History
+    v0: initial version.
+
+    Args:
+        dream: a `Dream`, the name of one that ships with the package, or the path of a file.
+        observation: `latent` or `pixels`.
+        action: `discrete` or `latent`.
+        render_mode: `rgb_array`, `human` (a pygame window) or None.
+        resolution: of `render()`, pixels a side or (H, W); default the size of the real frames, in a window 512.
+            The attribute of the same name can be set at any time.
+        starts: `official`, where the real environment starts, or `random`, anywhere.
+        device: `auto`, `cpu`, `cuda` …
+        max_episode_steps: steps to truncation; default the real environment's, 0 for never.
+
+    Raises:
+        BadInputError: an argument is unknown or out of range; the message says what is accepted.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["human", "rgb_array"], "render_fps": 10}
+
+    def __init__(
+        self,
+        dream: Dream | str = "minigrid",
+        observation: str = "latent",
+        action: str = "discrete",
+        render_mode: str | None = None,
+        resolution: Resolution | None = None,
+        starts: str = "official",
+        device: str | torch.device = "auto",
+        max_episode_steps: int | None = None,
+    ) -> None:
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise BadInputError(f"unknown render_mode {render_mode!r}; there are {self.metadata['render_modes']}")
+        self._door = DreamInterface(dream, observation, action, starts, device)
+        self._simulator = DreamSimulator(self._door.dream, 1, max_episode_steps)
+        self._max_episode_steps = max_episode_steps
+        self.observation_space = self._door.observation_space
+        self.action_space = self._door.action_space
+        self.render_mode = render_mode
+        self.resolution = resolution or (WINDOW if render_mode == "human" else None)
+        self._window = self._clock = None
+        self._started = False
+
+    @property
+    def dream(self) -> Dream:
+        """The dream behind this environment."""
+        return self._door.dream
+
+    @property
+    def simulator(self) -> DreamSimulator:
+        """The simulator behind this environment, a batch of one."""
+        return self._simulator
+
+    @property
+    def resolution(self) -> tuple[int, int]:
+        """(H, W) that `render()` draws."""
+        return self._resolution
+
+    @resolution.setter
+    def resolution(self, resolution: Resolution | None) -> None:
+        self._resolution = self._door.check_resolution(resolution)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Starts an episode.
+
+        Args:
+            seed: of the choice of the start, now and in later resets.
+            options: nothing, or one of `frame`, `latent`, `reality`; see the class.
+
+        Returns:
+            Observation, and `info` with `latent` (K,), `latent_action` (U,) and `step`.
+
+        Raises:
+            BadInputError: the options make no start.
+        """
+        super().reset(seed=seed)
+        if self._max_episode_steps is None and self.spec is not None and self.spec.max_episode_steps:
+            # gym.make(..., max_episode_steps=n) tells TimeLimit but not us: let it ask for more than the real horizon
+            self._simulator.horizon = self.spec.max_episode_steps
+        self._simulator.reset(states=self._door.start(options, self.np_random)[None])
+        self._started = True
+        if self.render_mode == "human":
+            self._show()
+        return self._observation(), self._info()
+
+    def step(self, action: int | np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """One step: observation, reward, terminated, truncated, info.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+            BadInputError: the action is not in the action space.
+        """
+        if not self._started:
+            raise gym.error.ResetNeeded("call reset() before step()")
+        result = self._door.step(self._simulator, np.asarray(action)[None])
+        if self.render_mode == "human":
+            self._show()
+        return (
+            self._observation(),
+            float(result.reward),
+            bool(result.terminated),
+            bool(result.truncated),
+            self._info(),
+        )
+
+    def render(self) -> np.ndarray | None:
+        """(H, W, C) uint8 at `resolution` for `rgb_array`; the window is kept up to date by itself for `human`.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        if self.render_mode is None:
+            gym.logger.warn('render() needs a render mode: gym.make(..., render_mode="rgb_array")')
+            return None
+        if not self._started:
+            raise gym.error.ResetNeeded("call reset() before render()")
+        return self._show() if self.render_mode == "human" else self._frame()
+
+    def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
+        """Keys for `gymnasium.utils.play.play`: arrows and MiniGrid's usual keys where actions have its names,
+        else the digits. With MiniGrid pass `noop=6` (done), which changes nothing.
+
+        Raises:
+            BadInputError: the actions are not discrete.
+        """
+        if not isinstance(self.action_space, gym.spaces.Discrete):
+            raise BadInputError("keys are only mapped to discrete actions: action='discrete'")
+        import pygame
+
+        usual = {
+            "left": pygame.K_LEFT,
+            "right": pygame.K_RIGHT,
+            "forward": pygame.K_UP,
+            "pickup": pygame.K_PAGEUP,
+            "drop": pygame.K_PAGEDOWN,
+            "toggle": pygame.K_SPACE,
+            "done": pygame.K_RETURN,
+        }
+        names = self.dream.card.action_names
+        if names and all(name in usual for name in names):
+            return {(usual[name],): action for action, name in enumerate(names)}
+        return {(ord(str(action)),): action for action in range(min(10, int(self.action_space.n)))}
+
+    def close(self) -> None:
+        """Closes the window, if there is one."""
+        if self._window is not None:
+            import pygame
+
+            pygame.display.quit()
+            self._window = self._clock = None
+
+    def _observation(self) -> np.ndarray:
+        return self._door.observe(self._simulator.state)[0]
+
+    def _info(self) -> dict[str, Any]:
+        return {
+            "latent": self._simulator.state[0].cpu().numpy().copy(),
+            "latent_action": self._simulator.latent_action[0].cpu().numpy().copy(),
+            "step": int(self._simulator.steps),
+        }
+
+    def _frame(self) -> np.ndarray:
+        return self._door.render(self._simulator.state, self.resolution)[0]
+
+    def _show(self) -> None:
+        import pygame
+
+        height, width = self.resolution
+        if self._window is None:
+            pygame.display.init()
+            pygame.display.set_caption("nova-gym")
+            self._window = pygame.display.set_mode((width, height))
+            self._clock = pygame.time.Clock()
+        elif self._window.get_size() != (width, height):
+            self._window = pygame.display.set_mode((width, height))
+        frame = self._frame()
+        if frame.shape[2] == 1:
+            frame = frame.repeat(3, axis=2)
+        self._window.blit(pygame.surfarray.make_surface(frame.transpose(1, 0, 2)), (0, 0))
+        pygame.event.pump()
+        pygame.display.flip()
+        self._clock.tick(self.metadata["render_fps"])

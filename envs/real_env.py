@@ -1,0 +1,79 @@
+"""The real counterpart of a dream, with the dream's observations: one policy runs in both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from nova_gym.dream import Dream
+from nova_gym.envs import minigrid as grids
+from nova_gym.envs.interface import encode_frames, observation_space, observe, reality_of
+from nova_gym.errors import BadInputError
+
+
+class RealityEnv(gym.Wrapper):
+    """The real environment, unchanged, seen as the dream is seen.
+
+    Args:
+        dream: whose reality it is.
+        observation: `latent`, the encoded frame (K,) float32, or `pixels`, the frame (H, W, C) uint8.
+        starts: `official`, as the environment resets itself, or `random`, which then moves agent and goal anywhere
+            (MiniGrid only).
+
+    Raises:
+        BadInputError: an argument is unknown, or the dream has no real counterpart.
+    """
+
+    def __init__(self, dream: Dream, observation: str = "latent", starts: str = "official") -> None:
+        if observation not in ("latent", "pixels"):
+            raise BadInputError(f"unknown observation {observation!r}; there are latent, pixels")
+        self._spec = reality_of(dream)
+        env = self._spec.make()
+        if starts not in ("official", "random") or (starts == "random" and not grids.is_minigrid(env)):
+            env.close()
+            raise BadInputError(f"unknown starts {starts!r}; there are official and, on MiniGrid, random")
+        super().__init__(env)
+        self.dream = dream
+        self._observation, self._starts = observation, starts
+        self.observation_space = observation_space(dream, observation)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """A reset of the real environment; the same seed gives the same start."""
+        _, info = self.env.reset(seed=seed, options=options)
+        if self._starts == "random":
+            grids.scatter(self.env, self.env.unwrapped.np_random)
+        return self._observe(), info
+
+    def step(self, action: int | np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """A step of the real environment."""
+        _, reward, terminated, truncated, info = self.env.step(action)
+        return self._observe(), float(reward), terminated, truncated, info
+
+    def frame(self) -> np.ndarray:
+        """(H, W, C) uint8, what it looks like now, at the dream's frame size."""
+        return self._spec.frame(self.env)
+
+    def _observe(self) -> np.ndarray:
+        frame = self.frame()
+        if self._observation == "pixels":
+            return frame
+        return observe(self.dream, encode_frames(self.dream, frame[None]), "latent")[0]
+
+
+def make_reality(
+    dream: Dream | str = "minigrid", observation: str = "latent", starts: str = "official"
+) -> RealityEnv:
+    """The real counterpart of a dream with the same observation interface.
+
+    Args:
+        dream: a `Dream`, the name of a shipped one, or the path of a file.
+        observation, starts: as in `RealityEnv`.
+
+    Raises:
+        BadInputError: an argument is unknown, or the dream has no real counterpart.
+    """
+    return RealityEnv(dream if isinstance(dream, Dream) else Dream.load(dream), observation, starts)
