@@ -2,8 +2,8 @@
 
 from nova_gym.envs.dream_env import NovaDreamEnv
 from nova_gym.envs.evaluation import evaluate
-from nova_gym.envs.reality import RealitySpec, reality_spec
 from nova_gym.envs.real_env import RealityEnv, make_reality
+from nova_gym.envs.reality import RealitySpec, reality_spec
 from nova_gym.envs.recording import record
 from nova_gym.envs.vector_env import NovaDreamVectorEnv
 

@@ -31,7 +31,7 @@ class NovaDreamEnv(gym.Env):
     `action="latent"`: `Box(-1, 1, (U,), float32)`, the latent action `u` itself; values outside are clipped.
 
     ## Observation Space
-    `observation="latent"`: `Box(-inf, inf, (K,), float32)`, the standardised state.
+    `observation="latent"`: `Box(-1000, 1000, (K,), float32)`, the standardised state.
     `observation="pixels"`: `Box(0, 255, (H, W, C), uint8)`, the state drawn at the size of the real frames.
 
     ## Rewards

@@ -140,18 +140,22 @@ class DreamInterface:
         return encode_frames(self.dream, frame[None])[0]
 
 
+#: States have mean square 1; observations are clipped to what no sane state reaches.
+STATE_LIMIT = 1000.0
+
+
 def observation_space(dream: Dream, observation: str) -> spaces.Box:
-    """(K,) float32 unbounded for `latent`, (H, W, C) uint8 for `pixels`."""
+    """(K,) float32 within ±`STATE_LIMIT` for `latent`, (H, W, C) uint8 for `pixels`."""
     config = dream.world_model.config
     if observation == "latent":
-        return spaces.Box(-np.inf, np.inf, (config.rank,), np.float32)
+        return spaces.Box(-STATE_LIMIT, STATE_LIMIT, (config.rank,), np.float32)
     return spaces.Box(0, 255, (*config.frame_size, config.inr.channels), np.uint8)
 
 
 def observe(dream: Dream, states: Tensor, observation: str) -> np.ndarray:
     """States (N, K) as observations of the given kind; a copy."""
     if observation == "latent":
-        return states.cpu().numpy().copy()
+        return states.clamp(-STATE_LIMIT, STATE_LIMIT).cpu().numpy()
     return to_uint8(dream.world_model.render(states))
 
 

@@ -64,9 +64,7 @@ class RealityEnv(gym.Wrapper):
         return observe(self.dream, encode_frames(self.dream, frame[None]), "latent")[0]
 
 
-def make_reality(
-    dream: Dream | str = "minigrid", observation: str = "latent", starts: str = "official"
-) -> RealityEnv:
+def make_reality(dream: Dream | str = "minigrid", observation: str = "latent", starts: str = "official") -> RealityEnv:
     """The real counterpart of a dream with the same observation interface.
 
     Args:

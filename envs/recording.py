@@ -12,6 +12,7 @@ import gymnasium as gym
 import minari
 import numpy as np
 from minari.data_collector import EpisodeBuffer
+from minari.dataset.minari_dataset import parse_dataset_id
 
 from nova_gym.envs import minigrid as grids
 from nova_gym.envs.reality import RealitySpec
@@ -90,6 +91,7 @@ def record(
     """
     if transitions < 1:
         raise BadInputError(f"at least 1 transition has to be recorded, not {transitions}")
+    _check_id(dataset_id)
     env = spec.make()
     space = env.action_space
     if not (isinstance(space, gym.spaces.Discrete) or (isinstance(space, gym.spaces.Box) and len(space.shape) == 1)):
@@ -135,9 +137,7 @@ def _clips(
         yield kind.name, clip, classes
 
 
-def _clip(
-    env: gym.Env, spec: RealitySpec, kind: Coverage, rng: np.random.Generator
-) -> tuple[EpisodeBuffer, list[str]]:
+def _clip(env: gym.Env, spec: RealitySpec, kind: Coverage, rng: np.random.Generator) -> tuple[EpisodeBuffer, list[str]]:
     seed = _start(env, kind, rng)
     on_grid = grids.is_minigrid(env)
     distances = grids.distances_to_goal(env) if kind.to_goal else {}
@@ -207,19 +207,28 @@ def _write(dataset, dataset_id, buffers, env, spec):
     shape = (*spec.frame_size, 3)
     with warnings.catch_warnings():  # Minari asks for an author and a link, which a user's own data has not
         warnings.simplefilter("ignore", UserWarning)
-        try:
-            return minari.create_dataset_from_buffers(
-                dataset_id,
-                buffers,
-                env=env.spec,
-                observation_space=gym.spaces.Box(0, 255, shape, np.uint8),
-                action_space=env.action_space,
-                algorithm_name="nova-gym record",
-                description=f"Frames of {spec.env_id} recorded by nova-gym {__version__}",
-                jpeg_encoding=False,
-            )
-        except ValueError as error:
-            raise BadInputError(f"cannot create the dataset {dataset_id!r}: {error}") from error
+        return minari.create_dataset_from_buffers(
+            dataset_id,
+            buffers,
+            env=env.spec,
+            observation_space=gym.spaces.Box(0, 255, shape, np.uint8),
+            action_space=env.action_space,
+            algorithm_name="nova-gym record",
+            description=f"Frames of {spec.env_id} recorded by nova-gym {__version__}",
+            jpeg_encoding=False,
+        )
+
+
+def _check_id(dataset_id: str) -> None:
+    """Before anything is recorded: is the id well formed, and free?"""
+    try:
+        parse_dataset_id(dataset_id)
+    except ValueError as error:
+        raise BadInputError(f"cannot create the dataset {dataset_id!r}: {error}") from error
+    if dataset_id in minari.list_local_datasets():
+        raise BadInputError(
+            f"the dataset {dataset_id!r} already exists; take another name, or `minari delete {dataset_id}`"
+        )
 
 
 def _metadata(env, spec, seed, counts, classes) -> dict:

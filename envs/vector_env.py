@@ -127,9 +127,7 @@ class NovaDreamVectorEnv(VectorEnv):
         self._start(mask, options)
         return self._door.observe(self._simulator.state), self._info(mask)
 
-    def step(
-        self, actions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One step of every dream: observations, rewards, terminations, truncations, info.
 
         Raises:

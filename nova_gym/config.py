@@ -157,7 +157,7 @@ _CPU = Preset(
     "cpu",
     ModelConfig(),
     TrainingConfig(
-        representation=Recipe(20_000, 32, 2e-3),
+        representation=Recipe(18_000, 32, 1.5e-3),
         dynamics=Recipe(5_000, 512, 1e-3),
         grounding=Recipe(4_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
         unrolling=Recipe(4_000, 192, 5e-4, weight_decay=0.1, noise=0.1),

@@ -189,9 +189,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
             torch.empty(0, device=chosen)
             return chosen
     except (RuntimeError, AssertionError) as error:
-        raise BadInputError(
-            f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}"
-        ) from error
+        raise BadInputError(f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}") from error
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return accelerator or torch.device("cpu")
 

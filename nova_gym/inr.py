@@ -103,9 +103,7 @@ def nyquist_mask(frequencies: int, height: int, width: int) -> Tensor:
     return torch.tensor(keep)
 
 
-def render_at(
-    weights: Tensor, coordinates: Tensor, config: INRConfig, feature_mask: Tensor | None = None
-) -> Tensor:
+def render_at(weights: Tensor, coordinates: Tensor, config: INRConfig, feature_mask: Tensor | None = None) -> Tensor:
     """Evaluates coordinate networks at any points.
 
     Args:
@@ -140,9 +138,7 @@ _BLOCK = 1 << 16
 
 
 @torch.no_grad()
-def render(
-    weights: Tensor, height: int, width: int, config: INRConfig, feature_mask: Tensor | None = None
-) -> Tensor:
+def render(weights: Tensor, height: int, width: int, config: INRConfig, feature_mask: Tensor | None = None) -> Tensor:
     """Renders frames on a grid, at any resolution.
 
     Args:

@@ -35,9 +35,7 @@ class WorldModel(nn.Module):
         self.config = config
         weights = inr.weight_count(config.inr)
         self.base = nn.Parameter(inr.initial_weights(config.inr, generator))
-        self.basis = nn.Parameter(
-            torch.randn(config.rank, weights, generator=generator) * (0.4 / config.rank**0.5)
-        )
+        self.basis = nn.Parameter(torch.randn(config.rank, weights, generator=generator) * (0.4 / config.rank**0.5))
         self.encoder = Encoder(config)
         self.forward_dynamics = ForwardDynamics(config)
         self.inverse_dynamics = InverseDynamics(config)

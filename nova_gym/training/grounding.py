@@ -36,9 +36,7 @@ class _Labelled(Stage):
             reward_loss = F.cross_entropy(reward, labels["rewards"], reduction="none")
         else:
             reward_loss = F.mse_loss(reward.squeeze(-1), labels["rewards"], reduction="none")
-        return reward_loss + F.binary_cross_entropy_with_logits(
-            termination, labels["terminations"], reduction="none"
-        )
+        return reward_loss + F.binary_cross_entropy_with_logits(termination, labels["terminations"], reduction="none")
 
 
 class Grounding(_Labelled):

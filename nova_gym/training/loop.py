@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import hashlib
 import math
@@ -22,10 +23,11 @@ from nova_gym.files import write_atomically
 from nova_gym.training.stage import Stage
 from nova_gym.world_model import WorldModel
 
-#: A step whose loss is so many times the running mean is an explosion and is skipped.
-EXPLOSION = 8.0
-#: Steps between two scalars, seconds between two checkpoints.
-LOG_EVERY, SAVE_EVERY = 50, 120.0
+#: A step whose loss is so many times the running mean is an explosion and is skipped; so many in a row mean that the
+#: weights are broken, and training goes back to its last snapshot at half the learning rate.
+EXPLOSION, BROKEN = 8.0, 10
+#: Steps between two scalars and between two snapshots, seconds between two checkpoints (which hold the last snapshot).
+LOG_EVERY, SNAPSHOT_EVERY, SAVE_EVERY = 50, 200, 120.0
 
 #: Names of the stages, in order.
 STAGES = ("representation", "dynamics", "grounding", "unrolling")
@@ -78,6 +80,7 @@ class Loop:
     writer: SummaryWriter | None = None
     finished: dict[str, dict[str, float]] = field(default_factory=dict)
     _pending: dict[str, Any] | None = None
+    _snapshot: dict[str, Any] | None = None
 
     def resume(self) -> None:
         """Continues from the checkpoint.
@@ -111,18 +114,16 @@ class Loop:
 
         Raises:
             KeyboardInterrupt: as it came in, after a checkpoint was written.
-            RuntimeError: so many steps in a row had to be skipped that training cannot go on.
+            RuntimeError: the stage explodes at any learning rate.
         """
         if stage.name in self.finished:
             return
         recipe = stage.recipe
         self.model.requires_grad_(False)
         stage.to(self.accelerator.device).requires_grad_(True)
-        optimizer = torch.optim.AdamW(
-            stage.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-        )
+        optimizer = torch.optim.AdamW(stage.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
         wrapped, optimizer = self.accelerator.prepare(stage, optimizer)
-        state = {"name": stage.name, "step": 0, "mean": None, "skipped": 0, "seconds": 0.0}
+        state = {"name": stage.name, "step": 0, "mean": None, "skipped": 0, "rate": 1.0, "seconds": 0.0, "metrics": {}}
         if self._pending and self._pending["name"] == stage.name:
             optimizer.load_state_dict(self._pending.pop("optimizer"))
             state = self._pending
@@ -130,32 +131,37 @@ class Loop:
         try:
             self._steps(stage, wrapped, optimizer, state)
         except KeyboardInterrupt:
-            self._save({**state, "optimizer": optimizer.state_dict()})
+            self._save()
             raise
-        self.finished[stage.name] = {
-            "loss": state["mean"],
-            "skipped": state["skipped"],
-            "seconds": round(state["seconds"], 1),
-            **state.get("metrics", {}),
-        }
+        kept = ("skipped", "rate", "seconds")
+        self.finished[stage.name] = {"loss": state["mean"], **{key: state[key] for key in kept}, **state["metrics"]}
         if self.writer:
             self._pictures(stage, recipe.steps)
-        self._save(None)
+        self._snapshot = self._take(None)
+        self._save()
 
     def mark(self, name: str) -> None:
         """Notes that something between two stages is done, so that a resumed run does not do it again."""
         self.finished[name] = {}
-        self._save(None)
+        self._snapshot = self._take(None)
+        self._save()
 
     def _steps(self, stage: Stage, wrapped, optimizer, state: dict[str, Any]) -> None:
         recipe, began, saved = stage.recipe, time.monotonic() - state["seconds"], time.monotonic()
         in_a_row = 0
         while state["step"] < recipe.steps:
             step = state["step"]
+            if step % SNAPSHOT_EVERY == 0 and in_a_row == 0:
+                self._snapshot = self._take({**state, "optimizer": copy.deepcopy(optimizer.state_dict())})
+                if step and time.monotonic() - saved > SAVE_EVERY:
+                    self._save()
+                    saved = time.monotonic()
+                    if self.writer:
+                        self._pictures(stage, step)
             generator = step_generator(self.seed, stage.name, step, self.accelerator.process_index)
             batch = {key: value.to(self.accelerator.device) for key, value in stage.batch(generator).items()}
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, step)
+                group["lr"] = learning_rate(recipe, step) * state["rate"]
             with self.accelerator.autocast():
                 loss, metrics = wrapped(batch)
             self.accelerator.backward(loss)
@@ -169,22 +175,37 @@ class Loop:
             else:
                 state["skipped"] += 1
                 in_a_row += 1
-                if in_a_row == 100:
-                    raise RuntimeError(
-                        f"{stage.name}: 100 steps in a row exploded (loss {value:.3g}, usually {usual:.3g}); "
-                        "the last checkpoint is from before them, try a lower learning rate"
-                    )
             optimizer.zero_grad(set_to_none=True)
             state["step"] = step + 1
-            state["seconds"] = time.monotonic() - began
-            if state["step"] % LOG_EVERY == 0 or state["step"] == recipe.steps:
+            state["seconds"] = round(time.monotonic() - began, 1)
+            if in_a_row == BROKEN:
+                in_a_row = 0
+                self._go_back(optimizer, state, value)
+            elif state["step"] % LOG_EVERY == 0 or state["step"] == recipe.steps:
                 state["metrics"] = {key: float(metric.detach()) for key, metric in metrics.items()}
                 self._log(stage, state, norm)
-            if time.monotonic() - saved > SAVE_EVERY and in_a_row == 0:
-                self._save({**state, "optimizer": optimizer.state_dict()})
-                saved = time.monotonic()
-                if self.writer:
-                    self._pictures(stage, state["step"])
+
+    def _take(self, current: dict[str, Any] | None) -> dict[str, Any]:
+        """A copy of everything that training goes on from."""
+        return {
+            "fingerprint": self.fingerprint,
+            "model": {key: value.clone() for key, value in self.model.state_dict().items()},
+            "finished": dict(self.finished),
+            "current": current,
+        }
+
+    def _go_back(self, optimizer, state: dict[str, Any], loss: float) -> None:
+        """Restores the last snapshot, from which training goes on at half the learning rate."""
+        kept = self._snapshot["current"]
+        kept["rate"] = state["rate"] / 2
+        kept["skipped"] = state["skipped"]
+        if kept["rate"] < 1 / 64:
+            raise RuntimeError(
+                f"{state['name']} explodes at any learning rate: the loss is {loss:.3g}, usually {state['mean']}"
+            )
+        self.model.load_state_dict(self._snapshot["model"])
+        optimizer.load_state_dict(copy.deepcopy(kept["optimizer"]))
+        state.update({key: value for key, value in kept.items() if key != "optimizer"})
 
     def _log(self, stage: Stage, state: dict[str, Any], norm: float) -> None:
         text = f"loss {state['mean']:.5f}"
@@ -196,7 +217,7 @@ class Loop:
             scalars = {
                 "loss": state["mean"],
                 "gradient norm": norm,
-                "learning rate": learning_rate(stage.recipe, state["step"]),
+                "learning rate": learning_rate(stage.recipe, state["step"]) * state["rate"],
                 "skipped": state["skipped"],
                 **state["metrics"],
             }
@@ -209,14 +230,8 @@ class Loop:
         rows = [torch.cat(list(row), dim=2) for row in (pictures[:half], pictures[half:])]
         self.writer.add_image(f"{stage.name}/truth above, model below", torch.cat(rows, dim=1), step)
 
-    def _save(self, current: dict[str, Any] | None) -> None:
-        if not self.accelerator.is_main_process:
-            return
-        content = {
-            "fingerprint": self.fingerprint,
-            "model": self.model.state_dict(),
-            "finished": self.finished,
-            "current": current,
-        }
-        with write_atomically(self.checkpoint) as temporary:
-            torch.save(content, temporary)
+    def _save(self) -> None:
+        """Writes the last snapshot to the checkpoint."""
+        if self._snapshot and self.accelerator.is_main_process:
+            with write_atomically(self.checkpoint) as temporary:
+                torch.save(self._snapshot, temporary)

@@ -101,7 +101,11 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
         loop.resume()
     with closing(writer) if writer else nullcontext():
         states = _stages(loop, clips, training)
-    return Dream(model.cpu().eval().requires_grad_(False), _starts(clips, states), _card(clips, dataset_id, preset, loop))
+    return Dream(
+        model.cpu().eval().requires_grad_(False),
+        _starts(clips, states),
+        _card(clips, dataset_id, preset, loop),
+    )
 
 
 def _stages(loop: Loop, clips: Clips, training) -> torch.Tensor:

@@ -1,0 +1,128 @@
+"""The main job in a minute: walk the shipped dream beside the real MiniGrid, and look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import gymnasium as gym
+import imageio.v3 as iio
+import numpy as np
+from PIL import Image
+
+from nova_gym.envs import minigrid as grids
+from nova_gym.envs.evaluation import Report, evaluate
+from nova_gym.envs.real_env import RealityEnv, make_reality
+from nova_gym.envs.speed import Speed, measure_speed
+from nova_gym.files import write_atomically
+
+#: Enlargement of the frames in the GIF, and of the single picture.
+GIF_SCALE, PICTURE_SCALE = 4, 8
+#: Episodes in the GIF, and steps of each at most.
+WALKS, WALK_STEPS = 4, 40
+#: Episodes that agreement with reality is measured on; `nova-gym eval` takes more.
+EPISODES = 64
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo made and measured.
+
+    Attributes:
+        gif: file of the walk, reality left and dream right.
+        picture: file of one dreamt frame at 8× the size that the model was trained on.
+        report: agreement with reality.
+        speeds: steps per second of both.
+        dreams: number of dreams that were stepped as one batch, and how many of their episodes reached the goal.
+    """
+
+    gif: Path
+    picture: Path
+    report: Report
+    speeds: list[Speed]
+    dreams: tuple[int, int]
+
+
+def run_demo(
+    folder: Path,
+    dream: str = "minigrid",
+    seed: int = 0,
+    progress: Progress = lambda part, done, total: None,
+) -> Demo:
+    """Runs it.
+
+    Args:
+        folder: where the pictures go.
+        dream: name or path of a dream of a MiniGrid environment.
+        seed: of layouts and actions.
+        progress: called as `progress(part, done, total)`.
+
+    Raises:
+        BadInputError: the dream has no real counterpart, or the folder cannot be written to.
+    """
+    env = gym.make("nova_gym:NovaDream-v0", dream=dream, render_mode="rgb_array")
+    dreaming = env.unwrapped
+    native = np.asarray(dreaming.resolution)
+    reality = make_reality(dreaming.dream, observation="pixels", starts="random")
+    frames = _walk(env, reality, tuple(int(n) for n in native * GIF_SCALE), seed, progress)
+    gif, picture = folder / "dream.gif", folder / "frame-8x.png"
+    with write_atomically(gif) as temporary:
+        iio.imwrite(temporary, frames, extension=".gif", duration=150, loop=0)
+    dreaming.resolution = tuple(int(n) for n in native * PICTURE_SCALE)
+    env.reset(seed=seed)
+    with write_atomically(picture) as temporary:
+        iio.imwrite(temporary, env.render(), extension=".png")
+    batch = _batch(dream, 256, seed, progress)
+    report = evaluate(dreaming.dream, episodes=EPISODES, seed=seed, progress=progress)
+    speeds = measure_speed(dreaming.dream, rounds=3, progress=lambda done, total: progress("speed", done, total))
+    env.close()
+    reality.close()
+    return Demo(gif, picture, report, speeds, batch)
+
+
+def _walk(env: gym.Env, reality: RealityEnv, size: tuple[int, int], seed: int, progress: Progress) -> list[np.ndarray]:
+    """Frames of both, side by side: mostly on the way to the goal, sometimes astray, on held-out layouts."""
+    rng = np.random.default_rng(seed)
+    env.unwrapped.resolution = size
+    frames: list[np.ndarray] = []
+    for walk in range(WALKS):
+        frame, _ = reality.reset(seed=int(rng.integers(2**31)))
+        while not grids.is_held_out(reality):
+            frame, _ = reality.reset(seed=int(rng.integers(2**31)))
+        env.reset(seed=seed, options={"frame": frame})
+        way = grids.distances_to_goal(reality)
+        frames.append(_beside(frame, env.render(), size))
+        for _ in range(WALK_STEPS):
+            astray = rng.random() < 0.3
+            action = int(rng.integers(3)) if astray else grids.action_to_goal(reality, way)
+            frame, _, terminated, truncated, _ = reality.step(action)
+            env.step(action)
+            frames.append(_beside(frame, env.render(), size))
+            if terminated or truncated:
+                break
+        frames += [frames[-1]] * 5
+        progress("walking", walk + 1, WALKS)
+    return frames
+
+
+def _beside(real: np.ndarray, dreamt: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    enlarged = np.asarray(Image.fromarray(real).resize(size[::-1], Image.Resampling.NEAREST))
+    gap = np.full((size[0], 8, 3), 255, dtype=np.uint8)
+    return np.concatenate([enlarged, gap, dreamt], axis=1)
+
+
+def _batch(dream: str, count: int, seed: int, progress: Progress) -> tuple[int, int]:
+    """Steps a batch of dreams at random for an episode's length; how many came upon the goal."""
+    envs = gym.make_vec("nova_gym:NovaDream-v0", num_envs=count, dream=dream, starts="random")
+    envs.reset(seed=seed)
+    envs.action_space.seed(seed)
+    reached, steps = 0, 100
+    for step in range(steps):
+        _, _, terminated, _, _ = envs.step(envs.action_space.sample())
+        reached += int(terminated.sum())
+        progress(f"{count} dreams", step + 1, steps)
+    envs.close()
+    return count, reached

@@ -1,0 +1,114 @@
+"""Steps per second of the dream and of reality, measured in turns so that a busy machine slows both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import gymnasium as gym
+import numpy as np
+
+from nova_gym.dream import Dream
+from nova_gym.envs.interface import reality_of
+from nova_gym.envs.vector_env import NovaDreamVectorEnv
+
+Steps = Callable[[float], float]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Steps per second of one contestant, and how it compares.
+
+    Attributes:
+        name: what was stepped.
+        median: steps per second, median of the rounds.
+        ratios: in each round, its steps per second over those of the first contestant.
+    """
+
+    name: str
+    median: float
+    ratios: np.ndarray
+
+    @property
+    def ratio(self) -> float:
+        """Median of the ratios."""
+        return float(np.median(self.ratios))
+
+
+def measure_speed(
+    dream: Dream,
+    batches: tuple[int, ...] = (256,),
+    rounds: int = 5,
+    seconds: float = 1.0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Speed]:
+    """Steps dream and reality with random actions, round by round.
+
+    Args:
+        dream: with a real counterpart.
+        batches: numbers of dreams stepped together, latent observations, through the vector environment.
+        rounds: how often each contestant has its turn.
+        seconds: length of a turn.
+        progress: called with the number of rounds done and their total.
+
+    Returns:
+        Reality as it comes (on MiniGrid: symbolic observations) in one process first, then reality with frames as
+        observations, then the dream for each batch.
+    """
+    spec = reality_of(dream)
+    plain = gym.make(spec.env_id, disable_env_checker=True)
+    drawn = spec.make()
+    contestants: list[tuple[str, Steps]] = [
+        ("reality, its own observations, one process", _real(plain, lambda: None)),
+        ("reality, frames, one process", _real(drawn, lambda: spec.frame(drawn))),
+    ]
+    for batch in batches:
+        envs = NovaDreamVectorEnv(batch, dream, device="cpu")
+        contestants.append((f"dream, latent observations, batch {batch}", _dreamt(envs)))
+    for _, steps in contestants:
+        steps(seconds / 4)  # warm-up
+    results = np.empty((rounds, len(contestants)))
+    for r in range(rounds):
+        for c, (_, steps) in enumerate(contestants):
+            results[r, c] = steps(seconds)
+        progress(r + 1, rounds)
+    plain.close()
+    drawn.close()
+    return [
+        Speed(name, float(np.median(results[:, c])), results[:, c] / results[:, 0])
+        for c, (name, _) in enumerate(contestants)
+    ]
+
+
+def _real(env: gym.Env, look: Callable[[], object]) -> Steps:
+    env.reset(seed=0)
+    env.action_space.seed(0)
+
+    def steps(seconds: float) -> float:
+        count, began = 0, time.perf_counter()
+        while time.perf_counter() - began < seconds:
+            for _ in range(20):
+                _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+                look()
+                if terminated or truncated:
+                    env.reset()
+            count += 20
+        return count / (time.perf_counter() - began)
+
+    return steps
+
+
+def _dreamt(envs: NovaDreamVectorEnv) -> Steps:
+    envs.reset(seed=0)
+    envs.action_space.seed(0)
+    actions = [envs.action_space.sample() for _ in range(64)]
+
+    def steps(seconds: float) -> float:
+        count, began = 0, time.perf_counter()
+        while time.perf_counter() - began < seconds:
+            envs.step(actions[count % len(actions)])
+            count += 1
+        return count * envs.num_envs / (time.perf_counter() - began)
+
+    return steps

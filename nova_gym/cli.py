@@ -1,0 +1,299 @@
+"""The command line: `nova-gym record | train | eval | info | demo`."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from nova_gym.errors import BadInputError
+from nova_gym.version import __version__
+
+app = typer.Typer(
+    help="Learned simulators as Gymnasium environments: record reality, train a dream of it, test how true it is.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+
+DreamArgument = Annotated[str, typer.Argument(help="Name of a shipped dream (minigrid) or path of a file.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
+
+
+def _one_line_errors(command: Callable) -> Callable:
+    """Bad input ends a command with one line and exit code 2, Ctrl-C with exit code 130."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except BadInputError as error:
+            print(f"nova-gym: {' '.join(str(error).split())}", file=sys.stderr)
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt:
+            print("nova-gym: stopped", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+    return wrapped
+
+
+class _Bars:
+    """Progress bars with time left, one for each part of a command; where there is no terminal, a line each."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.tasks = progress, {}
+
+    def __call__(self, part: str, done: int, total: int, text: str = "") -> None:
+        if part not in self.tasks:
+            self.tasks[part] = self.progress.add_task(part, total=total, text="")
+        self.progress.update(self.tasks[part], completed=done, text=text)
+        if done >= total and not console.is_terminal:
+            console.print(f"{part}: {total} done  {text}", highlight=False)
+
+
+@contextmanager
+def _bars() -> Iterator[_Bars]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield _Bars(progress)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        console.print(__version__, highlight=False)
+        raise typer.Exit()
+
+
+@app.command()
+@_one_line_errors
+def record(
+    env_id: Annotated[str, typer.Argument(help="Gymnasium id, such as MiniGrid-SimpleCrossingS9N1-v0.")],
+    name: Annotated[str, typer.Option(help="Minari id of the dataset, such as minigrid/crossing-v0.")],
+    transitions: Annotated[int, typer.Option(help="How many transitions to record.", min=1)] = 120_000,
+    size: Annotated[int, typer.Option(help="Width of a frame in pixels.", min=8)] = 72,
+    seed: SeedOption = 0,
+) -> None:
+    """Record real episodes of an environment into a Minari dataset.
+
+    Any Gymnasium environment that renders to `rgb_array` and has Discrete or one-dimensional Box actions. On MiniGrid
+    the recording covers layouts, poses and rare events on purpose, and leaves one layout in eight out for `eval`.
+    """
+    from nova_gym.envs import reality_spec
+    from nova_gym.envs import record as record_dataset
+
+    spec = reality_spec(env_id, size)
+    with _bars() as bars:
+        dataset = record_dataset(
+            spec, name, transitions, seed, lambda done: bars("recording", min(done, transitions), transitions)
+        )
+    console.print(f"{dataset.total_steps} transitions in {dataset.total_episodes} clips of {env_id} → {name}")
+    _table_of(json.loads(dataset.storage.metadata["nova_gym"]), ("clip_shares", "transition_shares"))
+
+
+@app.command()
+@_one_line_errors
+def train(
+    dataset: Annotated[str, typer.Argument(help="Minari id of a dataset that `nova-gym record` made.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File of the dream, *.safetensors.")],
+    preset: Annotated[str, typer.Option(help="tiny (seconds, for tests), cpu (ships) or paper (one GPU).")] = "cpu",
+    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Mixed precision: no, bf16 or fp16.")] = "no",
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint beside the output.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output or a checkpoint.")] = False,
+    log_dir: Annotated[Path | None, typer.Option(help="TensorBoard folder; default runs/<name>.")] = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Train a dream from a recording: representation, dynamics, grounding, unrolling.
+
+    Ctrl-C leaves a checkpoint beside the output; the same command with --resume continues it, step for step as if
+    nothing had happened. Watch with `tensorboard --logdir runs`.
+    """
+    from nova_gym.config import preset as find_preset
+    from nova_gym.data import load_clips
+    from nova_gym.training import Run
+    from nova_gym.training import train as train_dream
+
+    chosen = find_preset(preset)
+    chosen = replace(chosen, training=replace(chosen.training, seed=seed))
+    if device not in ("auto", "cpu"):
+        raise BadInputError(f"unknown device {device!r}; auto (what Accelerate finds) or cpu")
+    if precision not in ("no", "bf16", "fp16"):
+        raise BadInputError(f"unknown precision {precision!r}; no, bf16 or fp16")
+    checkpoint = output.with_suffix(".ckpt")
+    for path in (output, checkpoint):
+        if path.exists() and not (overwrite or (resume and path == checkpoint)):
+            raise BadInputError(
+                f"{path} exists; --overwrite replaces it" + (", --resume continues" if path == checkpoint else "")
+            )
+    with _bars() as bars:
+        clips = load_clips(dataset, lambda done, total: bars("reading", done, total))
+        run = Run(checkpoint, log_dir or Path("runs") / output.stem, device, precision, resume, bars)
+        try:
+            dream = train_dream(clips, dataset, chosen, run)
+        except KeyboardInterrupt:
+            console.print(f"stopped; {checkpoint} holds everything, the same command with --resume goes on")
+            raise
+    dream.save(output)
+    checkpoint.unlink(missing_ok=True)
+    console.print(f"{output}: {output.stat().st_size / 1e6:.1f} MB. How true is it? nova-gym eval {output}")
+
+
+@app.command("eval")
+@_one_line_errors
+def evaluate(
+    dream: DreamArgument,
+    episodes: Annotated[int, typer.Option(help="Episodes, and transitions of each class.", min=1)] = 256,
+    steps: Annotated[int, typer.Option(help="Steps of the open loop.", min=1)] = 100,
+    starts: Annotated[str, typer.Option(help="random (agent and goal anywhere) or official.")] = "random",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers there.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw the worst cases there (PNG).")] = None,
+    write_card: Annotated[bool, typer.Option("--write-card", help="Keep the scores in the dream's card.")] = False,
+    seed: SeedOption = 0,
+) -> None:
+    """Test a dream in lockstep with reality: same start, same actions, layouts that no recording holds.
+
+    Intervals are 95 % confidence intervals. A frame is exact if every tile is within 0.02 mean squared error.
+    """
+    import imageio.v3 as iio
+
+    from nova_gym.dream import Dream, find_dream
+    from nova_gym.envs import evaluate as evaluate_dream
+    from nova_gym.envs.evaluation import scores
+    from nova_gym.files import write_atomically
+
+    loaded = Dream.load(dream)
+    with _bars() as bars:
+        report = evaluate_dream(loaded, episodes, steps, seed, starts, bars)
+    _print_report(report)
+    if json_file:
+        with write_atomically(json_file) as temporary:
+            temporary.write_text(json.dumps(report.to_dict(), indent=2) + "\n")
+    if picture:
+        with write_atomically(picture) as temporary:
+            iio.imwrite(temporary, report.picture(), extension=".png")
+    if write_card:
+        loaded.card.scores = {**loaded.card.scores, starts: scores(report)}
+        loaded.save(find_dream(dream))
+
+
+@app.command()
+@_one_line_errors
+def info(dream: DreamArgument = "minigrid") -> None:
+    """Print the card of a dream: what it dreams of, sizes, data, training and measured scores."""
+    from nova_gym.dream import Dream, find_dream
+
+    loaded = Dream.load(dream)
+    config = loaded.world_model.config
+    table = Table(title=f"{find_dream(dream)}", show_header=False)
+    rows = {
+        "dreams of": f"{loaded.card.env_id} {loaded.card.env_kwargs}",
+        "frames": f"{config.frame_size[0]}×{config.frame_size[1]}×{config.inr.channels}",
+        "actions": ", ".join(loaded.card.action_names) or str(config.actions),
+        "parameters": f"{sum(p.numel() for p in loaded.world_model.parameters()):,}",
+        "state, latent action": f"{config.rank}, {config.latent_action}",
+        "horizon": str(loaded.card.horizon),
+        "starts": ", ".join(f"{len(bank)} {name}" for name, bank in loaded.starts.items()),
+        "file": f"{find_dream(dream).stat().st_size / 1e6:.1f} MB, made with {loaded.card.versions}",
+    }
+    for key, value in rows.items():
+        table.add_row(key, value)
+    console.print(table)
+    console.print_json(json.dumps({"data": loaded.card.data, "training": loaded.card.training}))
+    console.print_json(json.dumps({"scores": loaded.card.scores}))
+
+
+@app.command()
+@_one_line_errors
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the pictures.")] = Path("demo"),
+    dream: Annotated[str, typer.Option(help="Name or path of a dream of MiniGrid.")] = "minigrid",
+    seed: SeedOption = 0,
+) -> None:
+    """Walk the shipped dream beside the real MiniGrid, draw both, and measure how true and how fast it is."""
+    from nova_gym.envs.demo import run_demo
+
+    with _bars() as bars:
+        made = run_demo(output, dream, seed, bars)
+    _print_report(made.report)
+    table = Table("steps per second", "median", "÷ reality")
+    for speed in made.speeds:
+        spread = f"{speed.ratio:.2f} ({speed.ratios.min():.2f}–{speed.ratios.max():.2f})"
+        table.add_row(speed.name, f"{speed.median:,.0f}", spread)
+    console.print(table)
+    count, reached = made.dreams
+    console.print(f"{count} dreams stepped as one batch; at random, {reached} episodes came upon the goal")
+    console.print(f"reality (left) and dream (right): {made.gif}\none dreamt frame at 8×: {made.picture}")
+
+
+def _print_report(report: Any) -> None:
+    measures = list(dict.fromkeys(key for row in report.open_loop.values() for key in row))
+    table = Table("open loop, step", "episodes", *measures, title=_title(report.settings))
+    for step, row in report.open_loop.items():
+        count = next((value.n for value in row.values() if value is not None), 0)
+        table.add_row(str(step), str(count), *(_cell(row.get(key), key == "psnr") for key in measures))
+    console.print(table)
+    for title, values in (("one step, exact frames", report.transitions), ("outcome", report.outcomes)):
+        if values:
+            table = Table(title, "n", "value [95 % interval]")
+            for key, value in values.items():
+                table.add_row(key, str(value.n if value else 0), _cell(value))
+            console.print(table)
+
+
+def _title(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in settings.items())
+
+
+def _cell(estimate: Any, decibel: bool = False) -> str:
+    if estimate is None:
+        return "–"
+    digits = 1 if decibel else 4
+    return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
+
+
+def _table_of(metadata: dict[str, Any], keys: tuple[str, ...]) -> None:
+    for key in keys:
+        if metadata.get(key):
+            table = Table(key.replace("_", " "), "share")
+            for name, share in metadata[key].items():
+                table.add_row(name, f"{share:.1%}")
+            console.print(table)
+
+
+def main() -> None:
+    """Entry point of the `nova-gym` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""What the tests share: a small recording, a dream trained on it in seconds, and the dream that ships."""
+
+import os
+
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+
+import pytest
+
+from nova_gym import Dream
+from nova_gym.config import preset
+from nova_gym.data import load_clips
+from nova_gym.envs import reality_spec, record
+from nova_gym.training import Run, train
+
+ENV_ID = "MiniGrid-SimpleCrossingS9N1-v0"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def datasets(tmp_path_factory):
+    """Minari's folder, away from the user's own."""
+    folder = tmp_path_factory.mktemp("minari")
+    os.environ["MINARI_DATASETS_PATH"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dataset():
+    """Id of a recording of a few hundred transitions."""
+    record(reality_spec(ENV_ID), "test/crossing-v0", 500, seed=1)
+    return "test/crossing-v0"
+
+
+@pytest.fixture(scope="session")
+def clips(dataset):
+    return load_clips(dataset)
+
+
+@pytest.fixture(scope="session")
+def tiny(clips, dataset, tmp_path_factory):
+    """A dream of preset `tiny`: everything works, nothing is true."""
+    folder = tmp_path_factory.mktemp("tiny")
+    return train(clips, dataset, preset("tiny"), Run(folder / "tiny.ckpt", device="cpu"))
+
+
+@pytest.fixture(scope="session")
+def shipped():
+    return Dream.load("minigrid")

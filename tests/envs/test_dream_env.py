@@ -1,0 +1,202 @@
+import warnings
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.wrappers import FrameStackObservation, RecordEpisodeStatistics, RecordVideo, TimeLimit
+from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
+
+import nova_gym
+from nova_gym.envs import make_reality
+from nova_gym.errors import BadInputError
+
+ID = "NovaDream-MiniGrid-v0"
+
+
+@pytest.mark.parametrize("observation", ["latent", "pixels"])
+@pytest.mark.parametrize("action", ["discrete", "latent"])
+@pytest.mark.parametrize("starts", ["official", "random"])
+def test_both_checkers_pass_without_a_warning(observation, action, starts):
+    env = gym.make(ID, observation=observation, action=action, starts=starts, render_mode="rgb_array")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(env.unwrapped)
+        check_env_of_sb3(env)
+
+
+@pytest.mark.parametrize("observation", ["latent", "pixels"])
+def test_reality_passes_them_too_and_has_the_dream_s_spaces(observation):
+    dream, real = gym.make(ID, observation=observation), make_reality(observation=observation)
+    assert real.observation_space == dream.observation_space
+    assert real.action_space == dream.action_space
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MiniGrid's own
+        check_env_of_sb3(real)
+
+
+def test_a_seed_makes_an_episode():
+    def episode(seed):
+        env = gym.make(ID, starts="random")
+        env.action_space.seed(3)
+        observation, _ = env.reset(seed=seed)
+        steps = [env.step(env.action_space.sample())[:4] for _ in range(20)]
+        return [observation, *(step[0] for step in steps)], [step[1:] for step in steps]
+
+    for first, second in zip(episode(5)[0], episode(5)[0], strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert episode(5)[1] == episode(5)[1]
+    assert (episode(5)[0][0] != episode(6)[0][0]).any()
+
+
+def test_the_usual_wrappers_work(tmp_path):
+    env = gym.make(ID, observation="pixels", render_mode="rgb_array")
+    env = RecordVideo(FrameStackObservation(RecordEpisodeStatistics(TimeLimit(env, 5)), 4), str(tmp_path))
+    observation, _ = env.reset(seed=0)
+    assert observation.shape == (4, 72, 72, 3)
+    truncated = False
+    while not truncated:
+        _, _, _, truncated, info = env.step(6)
+    assert info["episode"]["l"] == 5
+    env.close()
+    assert list(tmp_path.glob("*.mp4"))
+
+
+def test_the_horizon_is_reality_s_unless_told_otherwise():
+    def length(**kwargs):
+        env = gym.make(ID, **kwargs)
+        env.reset(seed=0)
+        return next(step for step in range(1, 1000) if env.step(6)[3])
+
+    assert length() == 324
+    assert length(max_episode_steps=7) == 7
+    assert length(max_episode_steps=400) == 400
+
+
+def test_info_carries_state_latent_action_and_step():
+    env = gym.make(ID)
+    observation, info = env.reset(seed=0)
+    np.testing.assert_array_equal(observation, info["latent"])
+    assert info["step"] == 0
+    assert not info["latent_action"].any()
+    observation, *_, info = env.step(2)
+    np.testing.assert_array_equal(observation, info["latent"])
+    assert info["step"] == 1
+    again = gym.make(ID, action="latent")
+    again.reset(seed=0)
+    np.testing.assert_allclose(again.step(info["latent_action"])[0], observation, atol=1e-4)
+
+
+def test_a_dream_starts_from_any_picture_state_or_reality():
+    env, real = gym.make(ID, observation="pixels"), make_reality(observation="pixels", starts="random")
+    frame, _ = real.reset(seed=0)
+    dreamt, info = env.reset(options={"frame": frame})
+    as_float, _ = env.reset(options={"frame": frame / np.float32(255)})
+    np.testing.assert_array_equal(dreamt, as_float)
+    latent, _ = env.reset(options={"latent": info["latent"]})
+    np.testing.assert_array_equal(latent, dreamt)
+    first, _ = env.reset(seed=1, options={"reality": True})
+    second, _ = env.reset(seed=1, options={"reality": True})
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"frame": np.zeros((64, 64, 3), np.uint8)}, r"\(72, 72, 3\)"),
+        ({"frame": np.full((72, 72, 3), np.nan)}, "finite"),
+        ({"frame": np.full((72, 72, 3), 2.0)}, "within"),
+        ({"frame": np.zeros((72, 72, 3), np.int64)}, "uint8"),
+        ({"latent": np.zeros(3)}, "finite numbers"),
+        ({"picture": 1}, "frame, latent, reality"),
+    ],
+)
+def test_a_start_that_is_none_is_refused_and_nothing_is_lost(options, message):
+    env = gym.make(ID)
+    before, _ = env.reset(seed=0)
+    with pytest.raises(BadInputError, match=message):
+        env.reset(options=options)
+    assert env.unwrapped.simulator.steps.item() == 0
+    np.testing.assert_array_equal(env.unwrapped.simulator.state[0].numpy(), before)
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"dream": "atari"},
+        {"observation": "smell"},
+        {"action": "wish"},
+        {"render_mode": "ascii"},
+        {"resolution": 0},
+        {"starts": "elsewhere"},
+        {"device": "abacus"},
+    ],
+)
+def test_a_wrong_argument_says_what_is_accepted(kwargs):
+    with pytest.raises(BadInputError):
+        nova_gym.envs.NovaDreamEnv(**kwargs)
+
+
+def test_wrong_actions_are_refused():
+    env = nova_gym.envs.NovaDreamEnv()
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(0)
+    with pytest.raises(gym.error.ResetNeeded):
+        nova_gym.envs.NovaDreamEnv(render_mode="rgb_array").render()
+    env.reset()
+    for action in (7, -1, 1.5, "left", [0, 1]):
+        with pytest.raises(BadInputError, match="invalid action"):
+            env.step(action)
+    latent = nova_gym.envs.NovaDreamEnv(action="latent")
+    latent.reset()
+    for action in (np.zeros(3), np.full(8, np.nan), 1):
+        with pytest.raises(BadInputError, match="invalid action"):
+            latent.step(action)
+
+
+def test_the_resolution_can_be_changed_at_any_time():
+    env = gym.make(ID, render_mode="rgb_array").unwrapped
+    env.reset(seed=0)
+    assert env.render().shape == (72, 72, 3)
+    env.resolution = (40, 100)
+    assert env.render().shape == (40, 100, 3)
+    with pytest.raises(BadInputError, match="resolution"):
+        env.resolution = -5
+    assert gym.make(ID, resolution=96, render_mode="rgb_array").unwrapped.resolution == (96, 96)
+
+
+def test_a_window_opens_and_closes():
+    import pygame
+
+    env = gym.make(ID, render_mode="human", resolution=96)
+    env.reset(seed=0)
+    assert pygame.display.get_surface().get_size() == (96, 96)
+    env.unwrapped.resolution = 120
+    env.step(2)
+    assert pygame.display.get_surface().get_size() == (120, 120)
+    env.close()
+    assert not pygame.display.get_init()
+
+
+def test_keys_are_those_of_minigrid():
+    import pygame
+
+    keys = gym.make(ID).unwrapped.get_keys_to_action()
+    assert keys[(pygame.K_LEFT,)] == 0
+    assert keys[(pygame.K_UP,)] == 2
+    assert sorted(keys.values()) == list(range(7))
+
+
+def test_playing_with_gymnasium_s_own_player_works():
+    from gymnasium.utils.play import PlayableGame
+
+    game = PlayableGame(gym.make(ID, render_mode="rgb_array"))
+    assert len(game.relevant_keys) == 7
+
+
+def test_both_ids_work_with_and_without_the_module_prefix(tiny, tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    tiny.save(path)
+    assert gym.make("nova_gym:NovaDream-MiniGrid-v0").action_space.n == 7
+    assert gym.make("NovaDream-v0", dream=str(path)).observation_space.shape == (16,)
+    assert gym.make("NovaDream-v0", dream=tiny).observation_space.shape == (16,)

@@ -1,0 +1,75 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from nova_gym import metrics
+from nova_gym.envs import evaluate
+from nova_gym.errors import BadInputError
+
+
+def test_shares_and_means_have_the_intervals_of_the_textbook():
+    estimate = metrics.share(np.array([True] * 8 + [False] * 2))
+    assert (estimate.value, estimate.n) == (0.8, 10)
+    assert (estimate.low, estimate.high) == pytest.approx((0.4902, 0.9433), abs=1e-3)  # Wilson
+    estimate = metrics.mean(np.array([1.0, 2.0, 3.0]))
+    assert (estimate.low, estimate.high) == pytest.approx((-0.4841, 4.4841), abs=1e-3)  # Student, 2 degrees
+    assert metrics.share(np.array([], dtype=bool)) is None
+
+
+def test_one_wrong_tile_is_seen_in_its_place():
+    truth = np.random.default_rng(0).random((2, 24, 24, 3))
+    frames = truth.copy()
+    frames[1, 8:16, 16:24] += 0.5
+    errors = metrics.tile_errors(truth, frames, 8)
+    assert errors.shape == (2, 3, 3)
+    assert errors[1, 1, 2] == pytest.approx(0.25)
+    assert errors.sum() == pytest.approx(0.25)
+    assert metrics.psnr(truth, frames)[0] == metrics.PSNR_CAP
+    assert metrics.ssim(truth, frames)[0] == pytest.approx(1)
+
+
+def test_an_untrained_dream_is_found_out(tiny):
+    report = evaluate(tiny, episodes=6, steps=3)
+    assert report.open_loop[3]["exact"].value < 0.5
+    assert report.transitions["turn"].value < 0.5
+    assert report.picture().shape == (3 * 72, 6 * 72, 3)
+    json.dumps(report.to_dict())
+
+
+def test_a_dream_that_never_moves_is_wrong_where_things_move_only(shipped, monkeypatch):
+    monkeypatch.setattr(shipped.world_model.forward_dynamics, "forward", lambda z, u: z)
+    report = evaluate(shipped, episodes=8, steps=1)
+    assert report.transitions["no-op"].value > 0.8
+    assert report.transitions["turn"].value == 0
+    assert report.transitions["free move"].value == 0
+
+
+def test_missed_and_invented_endings_are_counted(shipped, monkeypatch):
+    def never(z, u, following):
+        return torch.zeros(len(z)), torch.zeros(len(z))
+
+    monkeypatch.setattr(shipped.world_model.heads, "outcome", never)
+    outcomes = evaluate(shipped, episodes=8, steps=2).outcomes
+    assert outcomes["termination recall"].value == 0
+    assert outcomes["termination precision"] is None
+
+    def always(z, u, following):
+        return torch.ones(len(z)), torch.ones(len(z))
+
+    monkeypatch.setattr(shipped.world_model.heads, "outcome", always)
+    outcomes = evaluate(shipped, episodes=8, steps=2).outcomes
+    assert outcomes["termination recall"].value == 1
+    assert outcomes["termination precision"].value < 0.2
+
+
+def test_the_same_seed_finds_the_same_numbers(tiny):
+    assert evaluate(tiny, 3, 2, seed=4).to_dict() == evaluate(tiny, 3, 2, seed=4).to_dict()
+
+
+def test_bad_input_is_refused(tiny):
+    with pytest.raises(BadInputError, match="at least 1 episode"):
+        evaluate(tiny, episodes=0)
+    with pytest.raises(BadInputError, match="random, official"):
+        evaluate(tiny, starts="elsewhere")

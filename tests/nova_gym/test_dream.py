@@ -1,0 +1,118 @@
+import errno
+import json
+
+import pytest
+import safetensors
+import torch
+from safetensors.torch import save_file
+
+from nova_gym import Dream, DreamFileError, shipped_dreams
+from nova_gym import dream as dream_module
+from nova_gym.errors import BadInputError
+
+
+@pytest.fixture
+def file(tiny, tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    tiny.save(path)
+    return path
+
+
+def rewrite(file, change):
+    """The same file with its header changed, as an honest tool would write it."""
+    with safetensors.safe_open(file, "pt") as opened:
+        header = json.loads(opened.metadata()["nova_gym"])
+        tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+    change(header, tensors)
+    save_file(tensors, file, metadata={"nova_gym": json.dumps(header)})
+
+
+def test_a_dream_comes_back_as_it_was_saved(tiny, file):
+    loaded = Dream.load(file)
+    assert loaded.card == tiny.card
+    assert loaded.world_model.config == tiny.world_model.config
+    assert loaded.starts.keys() == tiny.starts.keys()
+    state = tiny.starts["random"][:4]
+    torch.testing.assert_close(loaded.world_model.render(state), tiny.world_model.render(state), atol=0.02, rtol=0)
+    again = file.with_name("again.safetensors")
+    loaded.save(again)  # half precision loses once, not twice
+    assert again.read_bytes() == file.read_bytes()
+
+
+def test_the_shipped_dream_is_small_and_loads_by_name(shipped):
+    assert shipped_dreams()["minigrid"].stat().st_size <= 16e6
+    assert shipped.card.env_id == "MiniGrid-SimpleCrossingS9N1-v0"
+    assert set(shipped.starts) == {"official", "random"}
+
+
+def test_an_unknown_dream_says_what_there_is():
+    with pytest.raises(BadInputError, match="neither a file nor one that ships \\(minigrid"):
+        Dream.load("atari")
+
+
+def test_a_foreign_file_is_refused(tmp_path):
+    text, foreign = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    text.write_text("not a dream")
+    save_file({"x": torch.zeros(1)}, foreign)
+    for path in (text, foreign):
+        with pytest.raises(DreamFileError, match="not a dream"):
+            Dream.load(path)
+
+
+def test_a_truncated_file_is_refused(file):
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(DreamFileError, match="truncated"):
+        Dream.load(file)
+
+
+def test_tampering_with_numbers_or_card_is_noticed(file):
+    original = file.read_bytes()
+    file.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
+    with pytest.raises(DreamFileError, match="checksum"):
+        Dream.load(file)
+    file.write_bytes(original)
+    rewrite(file, lambda header, tensors: header["card"].update(env_id="Other-v0"))
+    with pytest.raises(DreamFileError, match="checksum"):
+        Dream.load(file)
+
+
+def test_a_newer_format_asks_for_an_upgrade(file):
+    rewrite(file, lambda header, tensors: header.update(format=99))
+    with pytest.raises(DreamFileError, match="upgrade"):
+        Dream.load(file)
+
+
+def test_a_file_whose_tensors_do_not_fit_its_header_is_refused(file):
+    def change(header, tensors):
+        tensors.pop("base")
+        header.pop("sha256")
+        header["sha256"] = dream_module._digest(tensors, header)
+
+    rewrite(file, change)
+    with pytest.raises(DreamFileError, match="does not hold what its header says"):
+        Dream.load(file)
+
+
+def test_a_full_disk_loses_nothing(tiny, file, monkeypatch):
+    before = file.read_bytes()
+
+    def full(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(dream_module, "save_file", full)
+    with pytest.raises(BadInputError, match="No space left"):
+        tiny.save(file)
+    assert file.read_bytes() == before
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tiny, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInputError, match="cannot write"):
+        tiny.save(tmp_path / "file" / "dream.safetensors")
+
+
+def test_an_unusable_device_is_one_clear_error(tiny):
+    with pytest.raises(BadInputError, match="cannot be used here"):
+        tiny.to("abacus")

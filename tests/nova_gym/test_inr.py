@@ -1,0 +1,81 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from nova_gym import inr
+from nova_gym.config import INRConfig
+
+RGB = INRConfig()
+
+
+def weights(count=1, config=RGB, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, inr.weight_count(config), generator=generator) * 0.3
+
+
+def test_the_paper_s_networks_have_987_and_961_weights():
+    assert inr.weight_count(RGB) == 987
+    assert inr.weight_count(INRConfig(channels=1)) == 961
+
+
+def test_a_state_is_an_ordinary_network_with_gelu_layers():
+    theta = weights()
+    network = nn.Sequential()
+    for matrix, bias in inr.unflatten(theta, RGB):
+        layer = nn.Linear(matrix.shape[2], matrix.shape[1])
+        layer.weight.data, layer.bias.data = matrix[0], bias[0]
+        network.extend([layer, nn.GELU()])
+    points = torch.rand(50, 2) * 2 - 1
+    expected = network[:-1](inr.fourier_features(points, RGB.frequencies).T) + 0.5
+    torch.testing.assert_close(inr.render_at(theta, points, RGB)[0].T, expected, atol=1e-4, rtol=1e-4)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3]), st.integers(0, 99))
+def test_any_batch_renders_at_any_resolution_as_its_frames_do_alone(count, height, width, channels, seed):
+    config = INRConfig(channels=channels)
+    theta = weights(count, config, seed)
+    frames = inr.render(theta, height, width, config)
+    assert frames.shape == (count, channels, height, width)
+    assert frames.min() >= 0
+    assert frames.max() <= 1
+    torch.testing.assert_close(frames[-1:], inr.render(theta[-1:], height, width, config), atol=1e-4, rtol=0)
+
+
+def test_a_grid_is_its_points_and_blocks_leave_no_seam(monkeypatch):
+    theta = weights(2)
+    whole = inr.render(theta, 30, 20, RGB)
+    points = inr.render_at(theta, inr.coordinate_grid(30, 20), RGB).clamp(0, 1).unflatten(2, (30, 20))
+    torch.testing.assert_close(whole, points)
+    monkeypatch.setattr(inr, "_BLOCK", 70)
+    torch.testing.assert_close(inr.render(theta, 30, 20, RGB), whole, atol=1e-5, rtol=0)
+
+
+def test_odd_multiples_of_a_resolution_share_its_pixel_centres():
+    theta = weights()
+    torch.testing.assert_close(
+        inr.render(theta, 72, 72, RGB), inr.render(theta, 216, 216, RGB)[:, :, 1::3, 1::3], atol=1e-4, rtol=0
+    )
+
+
+def test_the_nyquist_mask_drops_what_the_training_grid_could_not_sample():
+    assert inr.nyquist_mask(6, 72, 72).all()  # 32 periods need more than 64 pixels
+    mask = inr.nyquist_mask(6, 72, 32)  # 16 and 32 periods over 32 pixels alias: x, sin and cos, of k = 4, 5
+    assert mask.tolist() == [1.0] * 18 + [0.0, 1.0, 0.0, 1.0] * 2
+    features = inr.fourier_features(torch.rand(5, 2), 6)
+    masked = inr.render_at(weights(), torch.rand(5, 2), RGB, torch.zeros(26))
+    assert features.shape == (26, 5)
+    assert (masked == masked[:, :, :1]).all()  # without features every point looks the same
+
+
+@pytest.mark.parametrize("resolution", [0, -1, (3,), (4, 5.5), "72", 9000])
+def test_a_resolution_that_is_none_says_so(resolution):
+    with pytest.raises((ValueError, TypeError), match="resolution"):
+        inr.parse_resolution(resolution)
+
+
+def test_weights_of_another_network_are_refused():
+    with pytest.raises(ValueError, match="takes 987"):
+        inr.render_at(torch.zeros(1, 961), torch.zeros(1, 2), RGB)

@@ -1,0 +1,90 @@
+import pytest
+import torch
+
+from nova_gym import DreamSimulator
+from nova_gym.errors import BadInputError
+
+
+def test_dreams_in_a_batch_do_not_touch_each_other(tiny):
+    many, one = DreamSimulator(tiny, 5), DreamSimulator(tiny, 1)
+    states = tiny.starts["random"][:5]
+    many.reset(states=states)
+    one.reset(states=states[2:3])
+    for action in (2, 0, 2, 6, 1):
+        all_results = many.step(torch.tensor([0, 1, action, 3, 4]))
+        result = one.step(torch.tensor([action]))
+    torch.testing.assert_close(all_results.state[2], result.state[0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(all_results.reward[2], result.reward[0])
+
+
+def test_reset_restarts_only_what_the_mask_says(tiny):
+    simulator = DreamSimulator(tiny, 3)
+    simulator.reset(generator=torch.Generator().manual_seed(0))
+    simulator.step(torch.tensor([2, 2, 2]))
+    before = simulator.state
+    after = simulator.reset(torch.tensor([False, True, False]), generator=torch.Generator().manual_seed(1))
+    assert (after[[0, 2]] == before[[0, 2]]).all()
+    assert simulator.steps.tolist() == [1, 0, 1]
+    assert (simulator.latent_action[1] == 0).all()
+    assert any((after[1] == start).all() for start in tiny.starts["official"])
+
+
+def test_a_step_is_the_world_model_s_equation(tiny):
+    model = tiny.world_model
+    simulator = DreamSimulator(tiny, 2)
+    state = simulator.reset(starts="random")
+    latent_action = model.bridge(state, model.action_features(torch.tensor([2, 0])))
+    result = simulator.step(torch.tensor([2, 0]))
+    torch.testing.assert_close(result.latent_action, latent_action)
+    dynamics = model.forward_dynamics
+    torch.testing.assert_close(result.state, dynamics.content(state) + dynamics.motion(latent_action))
+
+
+def test_truncation_comes_at_the_horizon_and_never_without_one(tiny):
+    short, endless = DreamSimulator(tiny, 1, horizon=3), DreamSimulator(tiny, 1, horizon=0)
+    short.reset(), endless.reset()
+    assert [bool(short.step(torch.tensor([6])).truncated) for _ in range(4)] == [False, False, True, True]
+    assert not any(bool(endless.step(torch.tensor([6])).truncated) for _ in range(400))
+    assert DreamSimulator(tiny).horizon == 324
+
+
+def test_reward_is_discounted_in_time_as_reality_does(tiny, monkeypatch):
+    heads = tiny.world_model.heads
+    monkeypatch.setattr(heads, "outcome", lambda z, u, following: (torch.ones(len(z)), torch.zeros(len(z))))
+    simulator = DreamSimulator(tiny, 1)
+    simulator.reset()
+    rewards = [float(simulator.step(torch.tensor([6])).reward) for _ in range(3)]
+    assert rewards == pytest.approx([1 - 0.9 * step / 324 for step in (1, 2, 3)])
+
+
+def test_no_tensor_is_left_behind_on_another_device(tiny):
+    """The `meta` device computes shapes only and refuses any tensor of the CPU: it stands in for a GPU."""
+    simulator = DreamSimulator(tiny.to("meta"), 4)
+    simulator.reset(generator=torch.Generator())
+    simulator.reset(torch.ones(4, dtype=torch.bool, device="meta"))
+    result = simulator.step(torch.zeros(4, dtype=torch.int64, device="meta"))
+    simulator.step_latent(result.latent_action)
+    assert all(value.device.type == "meta" for value in result)
+    assert simulator.render((20, 30)).device.type == "meta"
+    assert simulator.dream.world_model.render(simulator.state, nyquist=True).device.type == "meta"
+    assert tiny.world_model.device.type == "cpu"
+
+
+def test_the_dream_follows_its_actions_on_layouts_it_never_saw(shipped):
+    """A floor far below what `nova-gym eval` measures: this fails when the shipped dream is not a dream of MiniGrid."""
+    from nova_gym.envs import evaluate
+
+    report = evaluate(shipped, episodes=24, steps=10, seed=7)
+    assert report.open_loop[10]["exact"].value > 0.8
+    assert min(estimate.value for estimate in report.transitions.values()) > 0.8
+    assert report.outcomes["termination recall"].value > 0.8
+
+
+@pytest.mark.parametrize("arguments", [{"num_dreams": 0}, {"horizon": -1}])
+def test_senseless_sizes_are_refused(tiny, arguments):
+    with pytest.raises(BadInputError):
+        DreamSimulator(tiny, **arguments)
+    with pytest.raises(BadInputError, match="official, random"):
+        DreamSimulator(tiny).reset(starts="elsewhere")
+    with pytest.raises(BadInputError, match="expected"):
+        DreamSimulator(tiny).reset(states=torch.zeros(2, 2))

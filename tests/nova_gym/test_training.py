@@ -1,0 +1,130 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from nova_gym.config import Recipe, preset
+from nova_gym.data import load_clips
+from nova_gym.errors import BadInputError
+from nova_gym.training import Run, train
+from nova_gym.training.loop import Loop, learning_rate
+from nova_gym.training.stage import Stage
+
+
+@pytest.mark.parametrize("stop", [("representation", 7), ("dynamics", 11), ("grounding", 3), ("unrolling", 5)])
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(stop, tiny, clips, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("nova_gym.training.loop.LOG_EVERY", 1)
+
+    def press_ctrl_c(stage, step, steps, text):
+        if (stage, step) == stop:
+            raise KeyboardInterrupt
+
+    checkpoint = tmp_path / "run.ckpt"
+    with pytest.raises(KeyboardInterrupt):
+        train(clips, dataset, preset("tiny"), Run(checkpoint, device="cpu", progress=press_ctrl_c))
+    resumed = train(clips, dataset, preset("tiny"), Run(checkpoint, device="cpu", resume=True))
+    for (name, once), again in zip(
+        tiny.world_model.state_dict().items(), resumed.world_model.state_dict().values(), strict=True
+    ):
+        assert torch.equal(once, again), name
+
+
+def test_the_same_seed_trains_the_same_dream_and_another_does_not(tiny, clips, dataset, tmp_path):
+    again = train(clips, dataset, preset("tiny"), Run(tmp_path / "a.ckpt", device="cpu"))
+    assert torch.equal(again.world_model.base, tiny.world_model.base)
+    chosen = preset("tiny")
+    chosen = replace(chosen, training=replace(chosen.training, seed=1))
+    other = train(clips, dataset, chosen, Run(tmp_path / "b.ckpt", device="cpu"))
+    assert not torch.equal(other.world_model.base, tiny.world_model.base)
+
+
+def test_curves_and_pictures_are_written(clips, dataset, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(clips, dataset, preset("tiny"), Run(tmp_path / "run.ckpt", tmp_path / "logs", device="cpu"))
+    events = EventAccumulator(str(tmp_path / "logs")).Reload()
+    for stage in ("representation", "dynamics", "grounding", "unrolling"):
+        assert f"{stage}/loss" in events.Tags()["scalars"]
+        assert f"{stage}/truth above, model below" in events.Tags()["images"]
+
+
+class _Exploding(Stage):
+    """Loses badly or not a number at given steps."""
+
+    name = "exploding"
+
+    def __init__(self, recipe, losses):
+        super().__init__(None, None, recipe)
+        self.weight, self.losses = nn.Parameter(torch.ones(())), iter(losses)
+
+    def batch(self, generator):
+        return {"factor": torch.tensor(next(self.losses))}
+
+    def forward(self, batch):
+        return self.weight * batch["factor"], {}
+
+
+def loop(tmp_path):
+    return Loop(nn.Module(), 0, tmp_path / "x.ckpt", Accelerator(cpu=True), {})
+
+
+def test_steps_that_explode_are_skipped_and_counted(tmp_path):
+    running = loop(tmp_path)
+    stage = _Exploding(Recipe(6, 1, 0.1, warmup=0), [1.0, float("nan"), 1.0, 50.0, float("inf"), 1.0])
+    running.run(stage)
+    assert running.finished["exploding"]["skipped"] == 3
+    assert torch.isfinite(stage.weight)
+
+
+def test_a_run_that_breaks_goes_back_and_on_at_half_the_rate(tmp_path):
+    running = loop(tmp_path)
+    stage = _Exploding(Recipe(12, 1, 0.1, warmup=0), [1.0] + [float("nan")] * 10 + [1.0] * 12)
+    running.run(stage)
+    assert running.finished["exploding"]["rate"] == 0.5
+    assert running.finished["exploding"]["skipped"] == 10
+
+
+def test_a_run_that_only_explodes_ends_with_an_error(tmp_path):
+    with pytest.raises(RuntimeError, match="any learning rate"):
+        loop(tmp_path).run(_Exploding(Recipe(200, 1, 0.1, warmup=0), [float("nan")] * 2000))
+
+
+def test_the_learning_rate_warms_up_and_ends_at_one_percent():
+    recipe = Recipe(1000, 1, 1.0, warmup=100)
+    assert learning_rate(recipe, 0) == pytest.approx(0.01)
+    assert learning_rate(recipe, 100) == pytest.approx(1.0)
+    assert learning_rate(recipe, 1000) == pytest.approx(0.01)
+
+
+def test_a_checkpoint_of_another_run_is_refused(clips, dataset, tmp_path):
+    checkpoint = tmp_path / "run.ckpt"
+    with pytest.raises(BadInputError, match="does not exist"):
+        train(clips, dataset, preset("tiny"), Run(checkpoint, device="cpu", resume=True))
+    train(clips, dataset, preset("tiny"), Run(checkpoint, device="cpu"))
+    with pytest.raises(BadInputError, match="differs in model"):
+        train(clips, dataset, preset("tiny", rank=8), Run(checkpoint, device="cpu", resume=True))
+    checkpoint.write_bytes(b"nonsense")
+    with pytest.raises(BadInputError, match="not a checkpoint"):
+        train(clips, dataset, preset("tiny"), Run(checkpoint, device="cpu", resume=True))
+
+
+def test_clips_hold_every_transition_once(clips):
+    assert len(clips.frames) == len(clips.actions) + len(clips.lengths)
+    assert clips.source[0] == 0
+    last = clips.source[torch.cumsum(clips.lengths, 0) - 1] + 1
+    assert torch.equal(last[:-1] + 1, clips.first_frames[1:])
+    assert torch.equal(clips.remaining[torch.cumsum(clips.lengths, 0) - 1], torch.ones_like(clips.lengths))
+
+
+def test_rewards_are_undiscounted_and_end_the_clip(clips):
+    assert clips.reward_values() == (0.0, 1.0)
+    assert torch.equal(clips.rewards > 0.5, clips.terminations)
+    assert clips.terminations.any()
+    assert (clips.remaining[clips.terminations] == 1).all()
+
+
+def test_a_missing_dataset_is_one_clear_error():
+    with pytest.raises(BadInputError, match="nova-gym record"):
+        load_clips("test/nothing-v0")
