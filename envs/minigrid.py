@@ -26,6 +26,9 @@ TRANSITION_CLASSES = (
 #: One layout in `HELD_OUT_ONE_IN` is never recorded; evaluation uses these alone.
 HELD_OUT_ONE_IN = 8
 
+#: Resets after which an environment is believed to have no layout of the kind looked for.
+ATTEMPTS = 200
+
 
 def is_minigrid(env: gym.Env) -> bool:
     """Whether the innermost environment is a MiniGrid."""

@@ -130,15 +130,21 @@ def _clips(
 ) -> Iterator[tuple[str, EpisodeBuffer, list[str]]]:
     """Clips of all kinds, interleaved so that each kind keeps its share at any time."""
     recorded = Counter({kind.name: 0 for kind in coverage})
+    possible = list(coverage)
     while recorded.total() < transitions:
-        kind = min(coverage, key=lambda kind: recorded[kind.name] / kind.share)
-        clip, classes = _clip(env, spec, kind, rng)
+        kind = min(possible, key=lambda kind: recorded[kind.name] / kind.share)
+        seed = _start(env, kind, rng)
+        if seed is None:  # this environment has no inner walls, say
+            possible.remove(kind)
+            continue
+        clip, classes = _clip(env, spec, kind, seed, rng)
         recorded[kind.name] += len(clip)
         yield kind.name, clip, classes
 
 
-def _clip(env: gym.Env, spec: RealitySpec, kind: Coverage, rng: np.random.Generator) -> tuple[EpisodeBuffer, list[str]]:
-    seed = _start(env, kind, rng)
+def _clip(
+    env: gym.Env, spec: RealitySpec, kind: Coverage, seed: int, rng: np.random.Generator
+) -> tuple[EpisodeBuffer, list[str]]:
     on_grid = grids.is_minigrid(env)
     distances = grids.distances_to_goal(env) if kind.to_goal else {}
     frames, actions, rewards, terminations, truncations, classes = [spec.frame(env)], [], [], [], [], []
@@ -172,23 +178,25 @@ def _clip(env: gym.Env, spec: RealitySpec, kind: Coverage, rng: np.random.Genera
     return buffer, classes
 
 
-def _start(env: gym.Env, kind: Coverage, rng: np.random.Generator) -> int:
-    """Resets to a start of this kind and returns the seed used."""
-    while True:
+def _start(env: gym.Env, kind: Coverage, rng: np.random.Generator) -> int | None:
+    """Resets to a start of this kind and returns the seed used; None if the environment has no such start."""
+    on_grid = grids.is_minigrid(env)
+    for attempt in range(grids.ATTEMPTS):
         seed = int(rng.integers(2**31))
         env.reset(seed=seed)
-        if not grids.is_minigrid(env):
+        if not on_grid:
             return seed
         if not kind.official:
             grids.scatter(env, rng)
-        if grids.is_held_out(env):
-            continue
-        if kind.facing:
-            poses = grids.poses_facing(env, kind.facing)
-            if not poses:
-                continue
+        if grids.is_held_out(env) and not (kind.official and attempt == grids.ATTEMPTS - 1):
+            continue  # an environment that has one layout alone keeps it: there is nothing to hold out
+        if not kind.facing:
+            return seed
+        poses = grids.poses_facing(env, kind.facing)
+        if poses:
             grids.place_agent(env, *poses[int(rng.integers(len(poses)))])
-        return seed
+            return seed
+    return None
 
 
 def random_action(env: gym.Env, rng: np.random.Generator):

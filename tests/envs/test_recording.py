@@ -93,6 +93,18 @@ def test_any_environment_that_renders_can_be_dreamt(env_id, tmp_path):
     assert isinstance(reward, float)
 
 
+def test_a_grid_with_one_layout_and_no_inner_walls_is_recorded_and_evaluated(tmp_path):
+    spec = reality_spec("MiniGrid-Empty-5x5-v0", 40)
+    metadata = json.loads(record(spec, "test/empty-v0", 150).storage.metadata["nova_gym"])
+    assert "facing an inner wall" not in metadata["clip_shares"]
+    assert "official starts, to the goal" in metadata["clip_shares"]
+    dream = train(load_clips("test/empty-v0"), "test/empty-v0", preset("tiny"), Run(tmp_path / "e.ckpt", device="cpu"))
+    for starts in ("official", "random"):
+        report = evaluate(dream, episodes=2, steps=2, starts=starts)
+        assert "turn" in report.transitions
+        assert "bump into inner wall" not in report.transitions
+
+
 def test_bad_input_is_one_clear_error(dataset):
     with pytest.raises(BadInputError, match="cannot make the environment 'Nothing-v0'"):
         reality_spec("Nothing-v0")
