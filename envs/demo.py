@@ -11,6 +11,7 @@ import imageio.v3 as iio
 import numpy as np
 from PIL import Image
 
+from nova_gym.dream import Dream
 from nova_gym.envs import minigrid as grids
 from nova_gym.envs.evaluation import Report, evaluate
 from nova_gym.envs.real_env import RealityEnv, make_reality
@@ -50,6 +51,7 @@ def run_demo(
     folder: Path,
     dream: str = "minigrid",
     seed: int = 0,
+    device: str = "auto",
     progress: Progress = lambda part, done, total: None,
 ) -> Demo:
     """Runs it.
@@ -58,12 +60,13 @@ def run_demo(
         folder: where the pictures go.
         dream: name or path of a dream of a MiniGrid environment.
         seed: of layouts and actions.
+        device: where to dream.
         progress: called as `progress(part, done, total)`.
 
     Raises:
         BadInputError: the dream has no real counterpart, or the folder cannot be written to.
     """
-    env = gym.make("nova_gym:NovaDream-v0", dream=dream, render_mode="rgb_array")
+    env = gym.make("nova_gym:NovaDream-v0", dream=dream, render_mode="rgb_array", device=device)
     dreaming = env.unwrapped
     native = np.asarray(dreaming.resolution)
     reality = make_reality(dreaming.dream, observation="pixels", starts="random")
@@ -75,7 +78,7 @@ def run_demo(
     env.reset(seed=seed)
     with write_atomically(picture) as temporary:
         iio.imwrite(temporary, env.render(), extension=".png")
-    batch = _batch(dream, 256, seed, progress)
+    batch = _batch(dreaming.dream, 256, seed, progress)
     report = evaluate(dreaming.dream, episodes=EPISODES, seed=seed, progress=progress)
     speeds = measure_speed(dreaming.dream, rounds=3, progress=lambda done, total: progress("speed", done, total))
     env.close()
@@ -89,9 +92,10 @@ def _walk(env: gym.Env, reality: RealityEnv, size: tuple[int, int], seed: int, p
     env.unwrapped.resolution = size
     frames: list[np.ndarray] = []
     for walk in range(WALKS):
-        frame, _ = reality.reset(seed=int(rng.integers(2**31)))
-        while not grids.is_held_out(reality):
+        for _ in range(grids.ATTEMPTS):
             frame, _ = reality.reset(seed=int(rng.integers(2**31)))
+            if grids.is_held_out(reality):
+                break
         env.reset(seed=seed, options={"frame": frame})
         way = grids.distances_to_goal(reality)
         frames.append(_beside(frame, env.render(), size))
@@ -114,9 +118,10 @@ def _beside(real: np.ndarray, dreamt: np.ndarray, size: tuple[int, int]) -> np.n
     return np.concatenate([enlarged, gap, dreamt], axis=1)
 
 
-def _batch(dream: str, count: int, seed: int, progress: Progress) -> tuple[int, int]:
+def _batch(dream: Dream, count: int, seed: int, progress: Progress) -> tuple[int, int]:
     """Steps a batch of dreams at random for an episode's length; how many came upon the goal."""
-    envs = gym.make_vec("nova_gym:NovaDream-v0", num_envs=count, dream=dream, starts="random")
+    device = dream.world_model.device
+    envs = gym.make_vec("nova_gym:NovaDream-v0", num_envs=count, dream=dream, starts="random", device=device)
     envs.reset(seed=seed)
     envs.action_space.seed(seed)
     reached, steps = 0, 100

@@ -60,7 +60,9 @@ class NovaDreamEnv(gym.Env):
             The attribute of the same name can be set at any time.
         starts: `official`, where the real environment starts, or `random`, anywhere.
         device: `auto`, `cpu`, `cuda` …
-        max_episode_steps: steps to truncation; default the real environment's, 0 for never.
+        max_episode_steps: steps to truncation; default the real environment's, 0 for never. `gym.make` keeps this one
+            for its `TimeLimit`, which can shorten an episode but not lengthen it: to dream on beyond the real horizon,
+            make `NovaDreamEnv` itself, or the vector environment.
 
     Raises:
         BadInputError: an argument is unknown or out of range; the message says what is accepted.
@@ -83,11 +85,10 @@ class NovaDreamEnv(gym.Env):
             raise BadInputError(f"unknown render_mode {render_mode!r}; there are {self.metadata['render_modes']}")
         self._door = DreamInterface(dream, observation, action, starts, device)
         self._simulator = DreamSimulator(self._door.dream, 1, max_episode_steps)
-        self._max_episode_steps = max_episode_steps
         self.observation_space = self._door.observation_space
         self.action_space = self._door.action_space
         self.render_mode = render_mode
-        self.resolution = resolution or (WINDOW if render_mode == "human" else None)
+        self.resolution = WINDOW if resolution is None and render_mode == "human" else resolution
         self._window = self._clock = None
         self._started = False
 
@@ -126,9 +127,6 @@ class NovaDreamEnv(gym.Env):
             BadInputError: the options make no start.
         """
         super().reset(seed=seed)
-        if self._max_episode_steps is None and self.spec is not None and self.spec.max_episode_steps:
-            # gym.make(..., max_episode_steps=n) tells TimeLimit but not us: let it ask for more than the real horizon
-            self._simulator.horizon = self.spec.max_episode_steps
         self._simulator.reset(states=self._door.start(options, self.np_random)[None])
         self._started = True
         if self.render_mode == "human":

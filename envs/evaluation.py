@@ -10,7 +10,6 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from nova_gym import metrics
 from nova_gym.dream import Dream
 from nova_gym.envs import minigrid as grids
 from nova_gym.envs.interface import encode_frames, reality_of
@@ -35,14 +34,14 @@ class Report:
         settings: what was asked for.
         open_loop: by step, then by measure.
         transitions: by class of transition, share of exact frames after one step.
-        outcomes: reward and termination.
+        outcomes: reward and termination, by part: `random` actions, and `to the goal`.
         worst: the worst last frames, (n, H, W, C) float32 of reality and of the dream.
     """
 
     settings: dict[str, Any]
     open_loop: dict[int, dict[str, Estimate | None]] = field(default_factory=dict)
     transitions: dict[str, Estimate | None] = field(default_factory=dict)
-    outcomes: dict[str, Estimate | None] = field(default_factory=dict)
+    outcomes: dict[str, dict[str, Estimate | None]] = field(default_factory=dict)
     worst: tuple[np.ndarray, np.ndarray] | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,7 +51,7 @@ class Report:
             "settings": self.settings,
             "open_loop": {str(step): plain(measures) for step, measures in self.open_loop.items()},
             "transitions": plain(self.transitions),
-            "outcomes": plain(self.outcomes),
+            "outcomes": {part: plain(measures) for part, measures in self.outcomes.items()},
         }
 
     def picture(self) -> np.ndarray | None:
@@ -77,7 +76,8 @@ def evaluate(
     Open loop: the dream is given the first frame and then actions only, drawn uniformly from the action space; an
     episode counts as long as the real one goes on. Transitions (MiniGrid): one step from an encoded real frame,
     for each class of transition. Outcomes: reward and termination in those episodes and, on MiniGrid, in as many
-    that head for the goal, until reality ends or truncates.
+    that head for the goal (a random walk seldom ends), until reality ends or truncates. Intervals take episodes as
+    independent, though some share a layout; `settings["held_out_layouts"]` says how many different ones there were.
 
     Args:
         dream: with a real counterpart.
@@ -97,13 +97,11 @@ def evaluate(
         raise BadInputError(f"unknown starts {starts!r}; there are random, official")
     bench = _Bench(dream, reality_of(dream), starts, seed)
     report = Report({"env_id": dream.card.env_id, "episodes": episodes, "seed": seed, "starts": starts})
-    outcomes = _Outcomes()
-    _open_loop(bench, report, outcomes, episodes, steps, progress)
+    report.outcomes["random"] = _open_loop(bench, report, episodes, steps, progress)
     if bench.on_grid:
+        report.settings["held_out_layouts"] = len(bench.layouts)  # in the open loop
         _transitions(bench, report, episodes, progress)
-        _to_goal(bench, outcomes, episodes, progress)
-        report.settings["held_out_layouts"] = len(bench.layouts)
-    report.outcomes = outcomes.summary(bench.on_grid)
+        report.outcomes["to the goal"] = _to_goal(bench, episodes, progress)
     return report
 
 
@@ -116,9 +114,9 @@ class _Bench:
         probe = spec.make()
         self.on_grid = grids.is_minigrid(probe)
         self.tile = spec.frame_size[1] // probe.unwrapped.width if self.on_grid else 0
+        self.holds_out = self.on_grid and grids.can_hold_out(probe)
         probe.close()
         self.layouts: set[bytes] = set()
-        self.holds_out = True
 
     def environment(self) -> gym.Env:
         """A real environment, freshly reset."""
@@ -127,19 +125,16 @@ class _Bench:
         return env
 
     def restart(self, env: gym.Env) -> None:
-        """Resets to another held-out start; to any start where the environment has no layout that is held out."""
-        for _ in range(grids.ATTEMPTS):
+        """Resets to another held-out start; to any start where none can be."""
+        while True:
             env.reset(seed=int(self.rng.integers(2**31)))
-            if not self.on_grid:
-                return
-            if self.starts == "random":
+            if self.on_grid and self.starts == "random":
                 grids.scatter(env, self.rng)
+            if not self.holds_out:
+                return
             if grids.is_held_out(env):
                 self.layouts.add(env.unwrapped.grid.encode().tobytes())
                 return
-            if not self.holds_out:
-                return
-        self.holds_out = False
 
     def frames(self, envs: list[gym.Env]) -> np.ndarray:
         """(n, H, W, C) uint8."""
@@ -221,8 +216,8 @@ def _lockstep(
 
 
 def _open_loop(
-    bench: _Bench, report: Report, outcomes: _Outcomes, episodes: int, steps: int, progress: Progress
-) -> None:
+    bench: _Bench, report: Report, episodes: int, steps: int, progress: Progress
+) -> dict[str, Estimate | None]:
     envs = [bench.environment() for _ in range(episodes)]
     checkpoints = {*(t for t in CHECKPOINTS if t <= steps), steps}
 
@@ -249,9 +244,11 @@ def _open_loop(
         worst = np.argsort(ratios)[:8]
         report.worst = truth[worst], frames[worst]
 
+    outcomes = _Outcomes()
     _lockstep(bench, envs, choose, steps, outcomes, look)
     for env in envs:
         env.close()
+    return outcomes.summary(bench.on_grid)
 
 
 def _transitions(bench: _Bench, report: Report, count: int, progress: Progress) -> None:
@@ -293,7 +290,7 @@ def _place_for(env: gym.Env, kind: str, rng: np.random.Generator) -> int | None:
     return int(grids.Actions.forward)
 
 
-def _to_goal(bench: _Bench, outcomes: _Outcomes, episodes: int, progress: Progress) -> None:
+def _to_goal(bench: _Bench, episodes: int, progress: Progress) -> dict[str, Estimate | None]:
     envs = [bench.environment() for _ in range(episodes)]
     ways = [grids.distances_to_goal(env) for env in envs]
 
@@ -303,25 +300,8 @@ def _to_goal(bench: _Bench, outcomes: _Outcomes, episodes: int, progress: Progre
         return int(bench.rng.integers(bench.dream.world_model.config.actions))
 
     horizon = bench.dream.card.horizon
-    _lockstep(
-        bench,
-        envs,
-        choose,
-        horizon,
-        outcomes,
-        lambda t, simulator, alive: progress("to the goal", t, horizon),
-    )
+    outcomes = _Outcomes()
+    _lockstep(bench, envs, choose, horizon, outcomes, lambda t, *_: progress("to the goal", t, horizon))
     for env in envs:
         env.close()
-
-
-def scores(report: Report) -> dict[str, Any]:
-    """What goes into a dream's card: the numbers without intervals, beside the settings."""
-    values = lambda measures: {k: round(v.value, 5) for k, v in measures.items() if v is not None}  # noqa: E731
-    return {
-        **report.settings,
-        "open_loop": {str(step): values(measures) for step, measures in report.open_loop.items()},
-        "transitions": values(report.transitions),
-        "outcomes": values(report.outcomes),
-        "tolerance": metrics.TILE_TOLERANCE,
-    }
+    return outcomes.summary(sparse=True)

@@ -72,6 +72,8 @@ class DreamInterface:
             BadInputError: they do not belong to the action space (a latent action: wrong shape or not finite).
         """
         actions = np.asarray(actions)
+        if not np.issubdtype(actions.dtype, np.number):
+            raise BadInputError(f"invalid action {actions!r}; each must be a member of {self.action_space}")
         if isinstance(self.action_space, spaces.Discrete):
             valid = actions.ndim == 1 and np.issubdtype(actions.dtype, np.integer)
             if not valid or ((actions < 0) | (actions >= self.action_space.n)).any():
@@ -117,12 +119,15 @@ class DreamInterface:
             BadInputError: it is no resolution.
         """
         try:
-            return parse_resolution(resolution or self.dream.world_model.config.frame_size)
+            return parse_resolution(self.dream.world_model.config.frame_size if resolution is None else resolution)
         except ValueError as error:
             raise BadInputError(str(error)) from error
 
     def _latent(self, latent: Any) -> Tensor:
-        state = torch.as_tensor(np.asarray(latent, dtype=np.float32))
+        try:
+            state = torch.as_tensor(np.asarray(latent, dtype=np.float32))
+        except (TypeError, ValueError) as error:
+            raise BadInputError(f"a latent start must be numbers: {error}") from error
         rank = self.dream.world_model.config.rank
         if state.shape != (rank,) or not bool(state.isfinite().all()):
             raise BadInputError(

@@ -43,6 +43,18 @@ def is_held_out(env: gym.Env) -> bool:
     return zlib.crc32(env.unwrapped.grid.encode().tobytes()) % HELD_OUT_ONE_IN == 0
 
 
+def can_hold_out(env: gym.Env) -> bool:
+    """Whether among the environment's own resets some layouts are held out and some are not; resets it.
+
+    Where not (one layout alone, say), nothing is held out at all, neither from recordings nor for evaluation.
+    """
+    held = set()
+    for seed in range(ATTEMPTS):
+        env.reset(seed=seed)
+        held.add(is_held_out(env))
+    return len(held) == 2
+
+
 def transition_class(env: gym.Env, action: int) -> str:
     """The class of the transition that `action` is about to make, one of `TRANSITION_CLASSES`."""
     grid = env.unwrapped

@@ -6,6 +6,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 
 from nova_gym.dream import Dream
 from nova_gym.envs import minigrid as grids
@@ -64,14 +65,21 @@ class RealityEnv(gym.Wrapper):
         return observe(self.dream, encode_frames(self.dream, frame[None]), "latent")[0]
 
 
-def make_reality(dream: Dream | str = "minigrid", observation: str = "latent", starts: str = "official") -> RealityEnv:
+def make_reality(
+    dream: Dream | str = "minigrid",
+    observation: str = "latent",
+    starts: str = "official",
+    device: str | torch.device = "auto",
+) -> RealityEnv:
     """The real counterpart of a dream with the same observation interface.
 
     Args:
         dream: a `Dream`, the name of a shipped one, or the path of a file.
         observation, starts: as in `RealityEnv`.
+        device: where frames are encoded.
 
     Raises:
         BadInputError: an argument is unknown, or the dream has no real counterpart.
     """
-    return RealityEnv(dream if isinstance(dream, Dream) else Dream.load(dream), observation, starts)
+    loaded = dream if isinstance(dream, Dream) else Dream.load(dream)
+    return RealityEnv(loaded.to(device), observation, starts)

@@ -36,7 +36,7 @@ class RealitySpec:
             import minigrid  # noqa: F401  registers its ids
         try:
             env = gym.make(self.env_id, render_mode="rgb_array", disable_env_checker=True, **self.env_kwargs)
-        except (gym.error.Error, ModuleNotFoundError, TypeError) as error:
+        except (gym.error.Error, ModuleNotFoundError, TypeError, AssertionError) as error:
             raise BadInputError(f"cannot make the environment {self.env_id!r}: {error}") from error
         if "rgb_array" not in env.metadata.get("render_modes", []):
             env.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,13 +14,12 @@ import minari
 import numpy as np
 from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_dataset import parse_dataset_id
+from minari.storage.datasets_root_dir import get_dataset_path
 
 from nova_gym.envs import minigrid as grids
 from nova_gym.envs.reality import RealitySpec
 from nova_gym.errors import BadInputError
 from nova_gym.version import __version__
-
-Policy = Callable[[gym.Env, np.random.Generator], int]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,9 @@ MINIGRID_COVERAGE = (
 #: Any other environment: its own episodes under a random policy.
 RANDOM_COVERAGE = (Coverage("official starts, at random", 1.0, 200, official=True),)
 
+#: Share of MiniGrid's reward that is lost by the horizon; the dream learns the reward without it.
+DISCOUNT = 0.9
+
 _EPISODES_A_WRITE = 512
 
 
@@ -93,28 +96,34 @@ def record(
         raise BadInputError(f"at least 1 transition has to be recorded, not {transitions}")
     _check_id(dataset_id)
     env = spec.make()
-    space = env.action_space
-    if not (isinstance(space, gym.spaces.Discrete) or (isinstance(space, gym.spaces.Box) and len(space.shape) == 1)):
-        env.close()
-        raise BadInputError(f"{spec.env_id} has actions {space}; Discrete and one-dimensional Box are supported")
-    coverage = MINIGRID_COVERAGE if grids.is_minigrid(env) else RANDOM_COVERAGE
-    counts: Counter[str] = Counter()
-    classes: Counter[str] = Counter()
-    dataset, buffers = None, []
     try:
-        for kind, buffer, seen in _clips(env, spec, coverage, transitions, np.random.default_rng(seed)):
+        _check_space(env, spec)
+        on_grid = grids.is_minigrid(env)
+        coverage = MINIGRID_COVERAGE if on_grid else RANDOM_COVERAGE
+        hold_out = on_grid and grids.can_hold_out(env)
+        rng = np.random.default_rng(seed)
+        counts: Counter[str] = Counter()
+        classes: Counter[str] = Counter()
+        dataset, buffers, discounted = None, [], on_grid
+        for kind, buffer, seen in _clips(env, spec, coverage, hold_out, transitions, rng):
             counts[kind] += len(buffer)
             classes.update(seen)
+            discounted = discounted and _is_discounted(env, buffer.rewards)
             buffers.append(buffer)
             if len(buffers) == _EPISODES_A_WRITE:
                 dataset, buffers = _write(dataset, dataset_id, buffers, env, spec), []
             progress(counts.total())
         if buffers:
             dataset = _write(dataset, dataset_id, buffers, env, spec)
-        dataset.storage.update_metadata({"nova_gym": json.dumps(_metadata(env, spec, seed, counts, classes))})
-    except BaseException:
-        if dataset is not None:  # half a dataset helps nobody and blocks the next attempt
-            minari.delete_dataset(dataset_id)
+        metadata = _metadata(env, spec, seed, counts, classes)
+        metadata["reward_discount"] = DISCOUNT if discounted else 0.0
+        metadata["held_out"] = f"one layout in {grids.HELD_OUT_ONE_IN}" if hold_out else "none"
+        dataset.storage.update_metadata({"nova_gym": json.dumps(metadata)})
+    except BaseException as error:
+        # half a dataset helps nobody and blocks the next attempt
+        shutil.rmtree(get_dataset_path(dataset_id), ignore_errors=True)
+        if isinstance(error, OSError):
+            raise BadInputError(f"cannot write the dataset {dataset_id!r}: {error}") from error
         raise
     finally:
         env.close()
@@ -125,6 +134,7 @@ def _clips(
     env: gym.Env,
     spec: RealitySpec,
     coverage: tuple[Coverage, ...],
+    hold_out: bool,
     transitions: int,
     rng: np.random.Generator,
 ) -> Iterator[tuple[str, EpisodeBuffer, list[str]]]:
@@ -133,7 +143,7 @@ def _clips(
     possible = list(coverage)
     while recorded.total() < transitions:
         kind = min(possible, key=lambda kind: recorded[kind.name] / kind.share)
-        seed = _start(env, kind, rng)
+        seed = _start(env, kind, hold_out, rng)
         if seed is None:  # this environment has no inner walls, say
             possible.remove(kind)
             continue
@@ -178,18 +188,17 @@ def _clip(
     return buffer, classes
 
 
-def _start(env: gym.Env, kind: Coverage, rng: np.random.Generator) -> int | None:
+def _start(env: gym.Env, kind: Coverage, hold_out: bool, rng: np.random.Generator) -> int | None:
     """Resets to a start of this kind and returns the seed used; None if the environment has no such start."""
-    on_grid = grids.is_minigrid(env)
-    for attempt in range(grids.ATTEMPTS):
+    for _ in range(grids.ATTEMPTS):
         seed = int(rng.integers(2**31))
         env.reset(seed=seed)
-        if not on_grid:
+        if not grids.is_minigrid(env):
             return seed
         if not kind.official:
             grids.scatter(env, rng)
-        if grids.is_held_out(env) and not (kind.official and attempt == grids.ATTEMPTS - 1):
-            continue  # an environment that has one layout alone keeps it: there is nothing to hold out
+        if hold_out and grids.is_held_out(env):
+            continue
         if not kind.facing:
             return seed
         poses = grids.poses_facing(env, kind.facing)
@@ -206,6 +215,23 @@ def random_action(env: gym.Env, rng: np.random.Generator):
         return int(rng.choice(env.action_space.n, p=weights / weights.sum()))
     env.action_space.seed(int(rng.integers(2**31)))
     return env.action_space.sample()
+
+
+def _check_space(env: gym.Env, spec: RealitySpec) -> None:
+    space = env.action_space
+    discrete = isinstance(space, gym.spaces.Discrete) and space.start == 0
+    flat = isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and space.is_bounded()
+    if not (discrete or flat):
+        raise BadInputError(
+            f"{spec.env_id} has actions {space}; supported are Discrete from 0 and bounded one-dimensional Box"
+        )
+
+
+def _is_discounted(env: gym.Env, rewards: list[float]) -> bool:
+    """Whether all rewards are 0 or MiniGrid's usual `1 - 0.9 · step / max_steps`, as for a success."""
+    horizon = env.unwrapped.max_steps
+    usual = (1 - DISCOUNT * step / horizon for step in range(1, len(rewards) + 1))
+    return all(reward == 0 or abs(reward - due) < 1e-6 for reward, due in zip(rewards, usual, strict=True))
 
 
 def _write(dataset, dataset_id, buffers, env, spec):
@@ -233,7 +259,7 @@ def _check_id(dataset_id: str) -> None:
         parse_dataset_id(dataset_id)
     except ValueError as error:
         raise BadInputError(f"cannot create the dataset {dataset_id!r}: {error}") from error
-    if dataset_id in minari.list_local_datasets():
+    if get_dataset_path(dataset_id).exists():
         raise BadInputError(
             f"the dataset {dataset_id!r} already exists; take another name, or `minari delete {dataset_id}`"
         )
@@ -248,13 +274,10 @@ def _metadata(env, spec, seed, counts, classes) -> dict:
         "reality": asdict(spec),
         "seed": seed,
         "horizon": horizon,
-        # MiniGrid pays 1 - 0.9 * step / horizon on success; the dream learns the undiscounted reward.
-        "reward_discount": 0.9 if on_grid else 0.0,
         "action_names": [action.name for action in grids.Actions] if on_grid else [],
         "action_bounds": _bounds(env.action_space),
         "clip_shares": {name: round(count / total, 4) for name, count in counts.items()},
         "transition_shares": {name: round(count / total, 4) for name, count in classes.items()},
-        "held_out": f"one layout in {grids.HELD_OUT_ONE_IN}" if on_grid else "none",
     }
 
 

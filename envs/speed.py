@@ -64,7 +64,7 @@ def measure_speed(
         ("reality, frames, one process", _real(drawn, lambda: spec.frame(drawn))),
     ]
     for batch in batches:
-        envs = NovaDreamVectorEnv(batch, dream, device="cpu")
+        envs = NovaDreamVectorEnv(batch, dream, device=dream.world_model.device)
         contestants.append((f"dream, latent observations, batch {batch}", _dreamt(envs)))
     for _, steps in contestants:
         steps(seconds / 4)  # warm-up
@@ -84,12 +84,13 @@ def measure_speed(
 def _real(env: gym.Env, look: Callable[[], object]) -> Steps:
     env.reset(seed=0)
     env.action_space.seed(0)
+    actions = [env.action_space.sample() for _ in range(64)]
 
     def steps(seconds: float) -> float:
         count, began = 0, time.perf_counter()
         while time.perf_counter() - began < seconds:
-            for _ in range(20):
-                _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+            for i in range(20):
+                _, _, terminated, truncated, _ = env.step(actions[(count + i) % len(actions)])
                 look()
                 if terminated or truncated:
                     env.reset()

@@ -148,8 +148,9 @@ class NovaDreamVectorEnv(VectorEnv):
         rewards = result.reward.cpu().numpy().astype(np.float64)
         terminated, truncated = result.terminated.cpu().numpy().copy(), result.truncated.cpu().numpy().copy()
         if self.autoreset_mode is AutoresetMode.NEXT_STEP and self._ended.any():
-            self._start(self._ended, {})
-            rewards[self._ended], terminated[self._ended], truncated[self._ended] = 0.0, False, False
+            restarted = self._ended
+            self._start(restarted, {})
+            rewards[restarted], terminated[restarted], truncated[restarted] = 0.0, False, False
         ended = terminated | truncated
         info: dict[str, Any] = {}
         if self.autoreset_mode is AutoresetMode.SAME_STEP and ended.any():

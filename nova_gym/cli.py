@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -35,6 +36,7 @@ app = typer.Typer(
 console = Console()
 
 DreamArgument = Annotated[str, typer.Argument(help="Name of a shipped dream (minigrid) or path of a file.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda …")]
 SeedOption = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
 
 
@@ -56,17 +58,18 @@ def _one_line_errors(command: Callable) -> Callable:
 
 
 class _Bars:
-    """Progress bars with time left, one for each part of a command; where there is no terminal, a line each."""
+    """Progress bars with time left, one for each part of a command; where there is no terminal, lines."""
 
     def __init__(self, progress: Progress) -> None:
-        self.progress, self.tasks = progress, {}
+        self.progress, self.tasks, self.printed = progress, {}, time.monotonic()
 
     def __call__(self, part: str, done: int, total: int, text: str = "") -> None:
         if part not in self.tasks:
             self.tasks[part] = self.progress.add_task(part, total=total, text="")
         self.progress.update(self.tasks[part], completed=done, text=text)
-        if done >= total and not console.is_terminal:
-            console.print(f"{part}: {total} done  {text}", highlight=False)
+        if not console.is_terminal and (done >= total or time.monotonic() - self.printed > 30):
+            self.printed = time.monotonic()
+            print(f"{part}: {done}/{total}  {text}".rstrip(), flush=True)
 
 
 @contextmanager
@@ -127,7 +130,7 @@ def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="File of the dream, *.safetensors.")],
     preset: Annotated[str, typer.Option(help="tiny (seconds, for tests), cpu (ships) or paper (one GPU).")] = "cpu",
     device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Mixed precision: no, bf16 or fp16.")] = "no",
+    precision: Annotated[str, typer.Option(help="Mixed precision: no or bf16.")] = "no",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint beside the output.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output or a checkpoint.")] = False,
     log_dir: Annotated[Path | None, typer.Option(help="TensorBoard folder; default runs/<name>.")] = None,
@@ -147,8 +150,10 @@ def train(
     chosen = replace(chosen, training=replace(chosen.training, seed=seed))
     if device not in ("auto", "cpu"):
         raise BadInputError(f"unknown device {device!r}; auto (what Accelerate finds) or cpu")
-    if precision not in ("no", "bf16", "fp16"):
-        raise BadInputError(f"unknown precision {precision!r}; no, bf16 or fp16")
+    if precision not in ("no", "bf16"):
+        raise BadInputError(f"unknown precision {precision!r}; no or bf16")
+    if output.suffix != ".safetensors":
+        raise BadInputError(f"a dream's file ends in .safetensors, unlike {output}")
     checkpoint = output.with_suffix(".ckpt")
     for path in (output, checkpoint):
         if path.exists() and not (overwrite or (resume and path == checkpoint)):
@@ -161,7 +166,8 @@ def train(
         try:
             dream = train_dream(clips, dataset, chosen, run)
         except KeyboardInterrupt:
-            console.print(f"stopped; {checkpoint} holds everything, the same command with --resume goes on")
+            if checkpoint.exists():
+                print(f"stopped; {checkpoint} holds what was trained, the same command with --resume goes on")
             raise
     dream.save(output)
     checkpoint.unlink(missing_ok=True)
@@ -174,6 +180,7 @@ def evaluate(
     dream: DreamArgument,
     episodes: Annotated[int, typer.Option(help="Episodes, and transitions of each class.", min=1)] = 256,
     steps: Annotated[int, typer.Option(help="Steps of the open loop.", min=1)] = 100,
+    device: DeviceOption = "auto",
     starts: Annotated[str, typer.Option(help="random (agent and goal anywhere) or official.")] = "random",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers there.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the worst cases there (PNG).")] = None,
@@ -188,12 +195,11 @@ def evaluate(
 
     from nova_gym.dream import Dream, find_dream
     from nova_gym.envs import evaluate as evaluate_dream
-    from nova_gym.envs.evaluation import scores
     from nova_gym.files import write_atomically
 
     loaded = Dream.load(dream)
     with _bars() as bars:
-        report = evaluate_dream(loaded, episodes, steps, seed, starts, bars)
+        report = evaluate_dream(loaded.to(device), episodes, steps, seed, starts, bars)
     _print_report(report)
     if json_file:
         with write_atomically(json_file) as temporary:
@@ -202,7 +208,7 @@ def evaluate(
         with write_atomically(picture) as temporary:
             iio.imwrite(temporary, report.picture(), extension=".png")
     if write_card:
-        loaded.card.scores = {**loaded.card.scores, starts: scores(report)}
+        loaded.card.scores = {**loaded.card.scores, starts: report.to_dict()}
         loaded.save(find_dream(dream))
 
 
@@ -237,13 +243,14 @@ def info(dream: DreamArgument = "minigrid") -> None:
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the pictures.")] = Path("demo"),
     dream: Annotated[str, typer.Option(help="Name or path of a dream of MiniGrid.")] = "minigrid",
+    device: DeviceOption = "auto",
     seed: SeedOption = 0,
 ) -> None:
     """Walk the shipped dream beside the real MiniGrid, draw both, and measure how true and how fast it is."""
     from nova_gym.envs.demo import run_demo
 
     with _bars() as bars:
-        made = run_demo(output, dream, seed, bars)
+        made = run_demo(output, dream, seed, device, bars)
     _print_report(made.report)
     table = Table("steps per second", "median", "÷ reality")
     for speed in made.speeds:
@@ -262,7 +269,9 @@ def _print_report(report: Any) -> None:
         count = next((value.n for value in row.values() if value is not None), 0)
         table.add_row(str(step), str(count), *(_cell(row.get(key), key == "psnr") for key in measures))
     console.print(table)
-    for title, values in (("one step, exact frames", report.transitions), ("outcome", report.outcomes)):
+    parts = {"one step, exact frames": report.transitions}
+    parts |= {f"outcomes, {part}": values for part, values in report.outcomes.items()}
+    for title, values in parts.items():
         if values:
             table = Table(title, "n", "value [95 % interval]")
             for key, value in values.items():

@@ -158,9 +158,9 @@ _CPU = Preset(
     ModelConfig(),
     TrainingConfig(
         representation=Recipe(18_000, 32, 1.5e-3),
-        dynamics=Recipe(5_000, 512, 1e-3),
+        dynamics=Recipe(4_000, 512, 1e-3),
         grounding=Recipe(4_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
-        unrolling=Recipe(4_000, 192, 5e-4, weight_decay=0.1, noise=0.1),
+        unrolling=Recipe(4_000, 128, 3e-4, weight_decay=0.1, noise=0.05),
     ),
 )
 _PAPER = Preset(

@@ -185,13 +185,11 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     """
     try:
         if str(device) != "auto":
-            chosen = torch.device(device)
-            torch.empty(0, device=chosen)
-            return chosen
+            return torch.empty(0, device=torch.device(device)).device  # "cuda" becomes "cuda:0"
     except (RuntimeError, AssertionError) as error:
         raise BadInputError(f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}") from error
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return accelerator or torch.device("cpu")
+    return torch.empty(0, device=accelerator or "cpu").device
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -207,7 +205,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                     "please upgrade"
                 )
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a dict
-    except (safetensors.SafetensorError, json.JSONDecodeError, OSError) as error:
+    except (safetensors.SafetensorError, json.JSONDecodeError, OSError, TypeError) as error:
         raise DreamFileError(f"{path} is not a dream, or is truncated: {error}") from error
     if _digest(tensors, {key: value for key, value in header.items() if key != "sha256"}) != header.get("sha256"):
         raise DreamFileError(f"{path} was changed after it was saved: its checksum does not match")
@@ -219,5 +217,5 @@ def _digest(tensors: dict[str, Tensor], header: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(name.encode() + str(tuple(tensors[name].shape)).encode())
-        digest.update(tensors[name].numpy().tobytes())
+        digest.update(tensors[name].flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

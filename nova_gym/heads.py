@@ -24,6 +24,7 @@ class Heads(nn.Module):
         )
         self.reward = nn.Linear(config.head_hidden, outputs)
         self.termination = nn.Linear(config.head_hidden, 1)
+        self.few = bool(config.reward_values)
         self.register_buffer("values", torch.tensor(config.reward_values or (0.0,)), persistent=False)
 
     def forward(self, state: Tensor, latent_action: Tensor, next_state: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,5 +47,5 @@ class Heads(nn.Module):
             (B,) float32 undiscounted reward; (B,) float32 probability that the episode ends here.
         """
         reward, termination = self(state, latent_action, next_state)
-        reward = self.values[reward.argmax(-1)] if reward.shape[-1] > 1 else reward.squeeze(-1)
+        reward = self.values[reward.argmax(-1)] if self.few else reward.squeeze(-1)
         return reward, termination.sigmoid()

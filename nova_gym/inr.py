@@ -7,6 +7,8 @@ sin and cos of π·2^k·x and π·2^k·y for k = 0 .. F-1 (arXiv 2605.06298, "re
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -167,8 +169,15 @@ def parse_resolution(resolution: Resolution) -> tuple[int, int]:
     Raises:
         ValueError: it is neither, or not within 1 to 8192.
     """
-    pair = (resolution, resolution) if isinstance(resolution, int) else tuple(resolution)
-    if len(pair) != 2 or not all(isinstance(n, int) and 1 <= n <= 8192 for n in pair):
+    try:
+        pair = (
+            tuple(map(operator.index, resolution))
+            if isinstance(resolution, Sequence)
+            else (operator.index(resolution),) * 2
+        )
+    except TypeError:
+        pair = ()
+    if len(pair) != 2 or not all(1 <= n <= 8192 for n in pair):
         raise ValueError(
             f"resolution must be an int or a pair (height, width), each from 1 to 8192, not {resolution!r}"
         )

@@ -83,7 +83,7 @@ class DreamSimulator:
             mask: (N,) bool, which dreams; None for all.
             states: (N, K) float32 to start from, rows outside the mask unused; None draws from the dream's starts.
             starts: which of the dream's starts to draw from.
-            generator: of that draw, on the CPU.
+            generator: of that draw, on the CPU; needed for it.
 
         Returns:
             (N, K) float32, all present states.
@@ -95,6 +95,8 @@ class DreamSimulator:
             bank = self.dream.starts.get(starts)
             if bank is None:
                 raise BadInputError(f"unknown starts {starts!r}; this dream has {', '.join(self.dream.starts)}")
+            if generator is None:
+                raise BadInputError("reset() needs `states` to start from, or a `generator` to draw them with")
             drawn = torch.randint(len(bank), (self.num_dreams,), generator=generator)
             states = bank[drawn.to(bank.device)]
         elif states.shape != self.state.shape:

@@ -26,7 +26,7 @@ class WorldModel(nn.Module):
 
     Args:
         config: sizes.
-        generator: of the initial base weights and basis; the other layers follow PyTorch's global seed.
+        generator: of the initial weights; PyTorch's global one is left as it was.
     """
 
     def __init__(self, config: ModelConfig, generator: torch.Generator | None = None) -> None:
@@ -36,11 +36,13 @@ class WorldModel(nn.Module):
         weights = inr.weight_count(config.inr)
         self.base = nn.Parameter(inr.initial_weights(config.inr, generator))
         self.basis = nn.Parameter(torch.randn(config.rank, weights, generator=generator) * (0.4 / config.rank**0.5))
-        self.encoder = Encoder(config)
-        self.forward_dynamics = ForwardDynamics(config)
-        self.inverse_dynamics = InverseDynamics(config)
-        self.bridge = ActionBridge(config)
-        self.heads = Heads(config)
+        with torch.random.fork_rng(devices=[]):  # PyTorch's layers know no generator: lend them the global one
+            torch.manual_seed(generator.initial_seed())
+            self.encoder = Encoder(config)
+            self.forward_dynamics = ForwardDynamics(config)
+            self.inverse_dynamics = InverseDynamics(config)
+            self.bridge = ActionBridge(config)
+            self.heads = Heads(config)
 
     @property
     def device(self) -> torch.device:
@@ -63,7 +65,7 @@ class WorldModel(nn.Module):
             resolution: pixels a side, or (H, W); default the size of the training frames.
             nyquist: switch off the Fourier features that the training frames could not sample.
         """
-        height, width = inr.parse_resolution(resolution or self.config.frame_size)
+        height, width = inr.parse_resolution(self.config.frame_size if resolution is None else resolution)
         mask = inr.nyquist_mask(self.config.inr.frequencies, *self.config.frame_size) if nyquist else None
         return inr.render(self.weights(state), height, width, self.config.inr, mask)
 

@@ -83,10 +83,12 @@ def load_clips(dataset_id: str, progress: Callable[[int, int], None] = lambda do
             f"no dataset {dataset_id!r} on this machine (there are: {known}); `nova-gym record` makes one"
         ) from error
     shape = dataset.observation_space.shape
-    if not isinstance(dataset.observation_space, spaces.Box) or len(shape) != 3:
+    if not isinstance(dataset.observation_space, spaces.Box) or len(shape) != 3 or shape[2] not in (1, 3):
         raise BadInputError(
-            f"{dataset_id!r} holds {dataset.observation_space}, not frames of H×W×C; `nova-gym record` makes frames"
+            f"{dataset_id!r} holds {dataset.observation_space}, not frames (H, W, 3 or 1); `nova-gym record` makes some"
         )
+    if dataset.observation_space.dtype != np.uint8:
+        raise BadInputError(f"{dataset_id!r} holds frames of {dataset.observation_space.dtype}; they must be uint8")
     metadata = json.loads(dataset.storage.metadata.get("nova_gym", "{}"))
     discount, horizon = metadata.get("reward_discount", 0.0), metadata.get("horizon", 0)
     total = dataset.total_steps + dataset.total_episodes

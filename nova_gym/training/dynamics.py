@@ -26,7 +26,7 @@ class Dynamics(Stage):
         self.inverse_dynamics = model.inverse_dynamics
         self.states = states
 
-    def batch(self, generator: Generator) -> Batch:
+    def batch(self, generator: Generator, progress: float) -> Batch:
         size = self.recipe.batch
         source = self.clips.source[torch.randint(len(self.clips.source), (size,), generator=generator)]
         draw = torch.rand(size, generator=generator)
@@ -58,6 +58,26 @@ def infer_all(model: WorldModel, clips: Clips, states: Tensor) -> Tensor:
             for source in clips.source.split(4096)
         ]
     )
+
+
+@torch.no_grad()
+def bound_latent_actions(model: WorldModel, clips: Clips, states: Tensor) -> None:
+    """Brings the latent actions of bridge and inverse dynamics back to [-1, 1] on all data, after both were trained on.
+
+    All layers that write or read latent actions change together: predictions stay the same.
+    """
+    bound = infer_all(model, clips, states).abs().max()
+    for chosen in torch.arange(len(clips.source)).split(4096):
+        features = model.action_features(clips.actions[chosen].to(model.device))
+        bridged = model.bridge(states[clips.source[chosen]].to(model.device), features)
+        bound = torch.maximum(bound, bridged.abs().max().cpu())
+    bound = float(bound)
+    for last in (model.inverse_dynamics.network[-1], model.bridge.network[-1]):
+        last.weight /= bound
+        last.bias /= bound
+    model.forward_dynamics.motion[0].weight *= bound
+    rank, length = model.config.rank, model.config.latent_action
+    model.heads.trunk[0][0].weight[:, rank : rank + length] *= bound
 
 
 @torch.no_grad()

@@ -11,6 +11,10 @@ from nova_gym.data import Clips, to_unit
 from nova_gym.training.stage import Batch, Metrics, Stage
 from nova_gym.world_model import WorldModel
 
+#: Mean squared distance of states (mean square 1) below which a roll-out is near the truth; a step of the agent
+#: is about 0.3.
+NEAR = 0.1
+
 
 class _Labelled(Stage):
     """What both stages share: labels of transitions, noise on states, the loss of the heads."""
@@ -52,7 +56,7 @@ class Grounding(_Labelled):
         self.states, self.latent_actions = states, latent_actions
         self.variance = float(latent_actions.var())  # the same in every direction, so this makes the loss relative
 
-    def batch(self, generator: Generator) -> Batch:
+    def batch(self, generator: Generator, progress: float) -> Batch:
         chosen = torch.randint(len(self.clips.source), (self.recipe.batch,), generator=generator)
         source = self.clips.source[chosen]
         state = self.states[source]
@@ -78,8 +82,10 @@ class Grounding(_Labelled):
 class Unrolling(_Labelled):
     """A, B, bridge, inverse dynamics and heads on the model's own roll-outs (`feasibility.md`, "unrolling").
 
-    Half of the steps start `1 … burn_in` steps into a roll-out, run without gradients, so that the model learns to
-    correct the errors it really makes; noise on the first state stands for those that it has not made yet.
+    The roll-outs grow: from one step to `horizon`, then half of them start up to `burn_in` steps in, run without
+    gradients, so that the model learns to correct the errors it really makes; noise on the first state stands for those
+    that it has not made yet. A step counts only while the roll-out is still near the truth: from a state that is lost,
+    the true next state is a leap that no dynamics should learn.
     """
 
     name = "unrolling"
@@ -92,15 +98,16 @@ class Unrolling(_Labelled):
         longest = int(clips.remaining.max()) - config.horizon
         self.burn_in = max(0, min(config.burn_in, longest))
 
-    def batch(self, generator: Generator) -> Batch:
-        burn_in = int(torch.randint(-self.burn_in, self.burn_in + 1, (), generator=generator))
-        burn_in = max(0, burn_in)
+    def batch(self, generator: Generator, progress: float) -> Batch:
+        horizon = 1 + round((self.horizon - 1) * min(1.0, progress / 0.3))
+        longest = round(self.burn_in * min(1.0, max(0.0, (progress - 0.3) / 0.3)))
+        burn_in = max(0, int(torch.randint(-longest, longest + 1, (), generator=generator)))
         if burn_in:
-            allowed = (self.clips.remaining >= burn_in + self.horizon).nonzero().squeeze(1)
+            allowed = (self.clips.remaining >= burn_in + horizon).nonzero().squeeze(1)
             chosen = allowed[torch.randint(len(allowed), (self.recipe.batch,), generator=generator)]
         else:
             chosen = torch.randint(len(self.clips.source), (self.recipe.batch,), generator=generator)
-        offsets = torch.arange(burn_in + self.horizon)
+        offsets = torch.arange(burn_in + horizon)
         inside = offsets < self.clips.remaining[chosen, None]
         transitions = torch.where(inside, chosen[:, None] + offsets, chosen[:, None])
         state = self.states[self.clips.source[chosen]]
@@ -108,31 +115,38 @@ class Unrolling(_Labelled):
             "state": state,
             "noise": self._noise(state.shape, generator),
             "targets": self.states[self.clips.source[transitions] + 1],
-            "inside": inside.float(),
+            "inside": inside,
+            "burn_in": torch.tensor(burn_in),
             **self._labels(transitions),
         }
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
         state, targets = batch["state"] + batch["noise"], batch["targets"]
         features = self.model.action_features(batch["actions"].flatten(0, 1)).unflatten(0, targets.shape[:2])
-        burn_in = targets.shape[1] - self.horizon
+        burn_in = int(batch["burn_in"])
         with torch.no_grad():
             for t in range(burn_in):
                 state = self.forward_dynamics(state, self.bridge(state, features[:, t]))
-        errors, heads = [], []
+        truth = targets[:, burn_in - 1] if burn_in else batch["state"]
+        errors, heads, counted = [], [], []
         for t in range(burn_in, targets.shape[1]):
-            before, inside = state, batch["inside"][:, t]
+            before = state
+            counted.append(batch["inside"][:, t] & ((before - truth).square().mean(-1) < NEAR))
+            truth = targets[:, t]
             latent_action = self.bridge(before, features[:, t])
             state = self.forward_dynamics(before, latent_action)
-            errors.append(((state - targets[:, t]).square().mean(-1) * inside).sum())
+            errors.append((state - truth).square().mean(-1))
             labels = {key: batch[key][:, t] for key in ("rewards", "terminations")}
             seen = (before.detach(), latent_action.detach(), state.detach())
-            heads.append((self._head_loss(*seen, labels) * inside).sum())
-        counted = batch["inside"][:, burn_in:].sum()
-        rollout, head_loss = torch.stack(errors).sum() / counted, torch.stack(heads).sum() / counted
+            heads.append(self._head_loss(*seen, labels))
+        weight = torch.stack(counted).float()
+        total = weight.sum().clamp(min=1)
+        rollout = torch.where(weight > 0, torch.stack(errors), 0).sum() / total
+        head_loss = torch.where(weight > 0, torch.stack(heads), 0).sum() / total
+        lost = 1 - weight.sum() / batch["inside"][:, burn_in:].sum()
         first, second = batch["state"], targets[:, 0]
         inverse = F.mse_loss(self.forward_dynamics(first, self.inverse_dynamics(first, second)), second)
-        metrics = {"rollout": rollout, "inverse": inverse, "heads": head_loss}
+        metrics = {"rollout": rollout, "inverse": inverse, "heads": head_loss, "lost": lost}
         return rollout + inverse + 0.1 * head_loss, metrics
 
     @torch.no_grad()

@@ -8,6 +8,7 @@ import hashlib
 import math
 import platform
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,12 +155,16 @@ class Loop:
             if step % SNAPSHOT_EVERY == 0 and in_a_row == 0:
                 self._snapshot = self._take({**state, "optimizer": copy.deepcopy(optimizer.state_dict())})
                 if step and time.monotonic() - saved > SAVE_EVERY:
-                    self._save()
+                    try:
+                        self._save()
+                    except BadInputError as error:  # a full disk may have room later; training goes on
+                        warnings.warn(str(error), stacklevel=2)
                     saved = time.monotonic()
                     if self.writer:
                         self._pictures(stage, step)
             generator = step_generator(self.seed, stage.name, step, self.accelerator.process_index)
-            batch = {key: value.to(self.accelerator.device) for key, value in stage.batch(generator).items()}
+            drawn = stage.batch(generator, step / recipe.steps)
+            batch = {key: value.to(self.accelerator.device) for key, value in drawn.items()}
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, step) * state["rate"]
             with self.accelerator.autocast():
@@ -234,4 +239,7 @@ class Loop:
         """Writes the last snapshot to the checkpoint."""
         if self._snapshot and self.accelerator.is_main_process:
             with write_atomically(self.checkpoint) as temporary:
-                torch.save(self._snapshot, temporary)
+                try:
+                    torch.save(self._snapshot, temporary)
+                except RuntimeError as error:  # what PyTorch makes of a full disk
+                    raise OSError(str(error)) from error

@@ -30,7 +30,7 @@ class Representation(Stage):
         self.grid = inr.coordinate_grid(height, width)
         self.pixels = max(1, round(config.pixels * height * width))
 
-    def batch(self, generator: Generator) -> Batch:
+    def batch(self, generator: Generator, progress: float) -> Batch:
         chosen = torch.randint(len(self.clips.frames), (self.recipe.batch,), generator=generator)
         pixels = torch.randperm(len(self.grid), generator=generator)[: self.pixels].sort().values
         return {"frames": self.clips.frames[chosen], "pixels": pixels, "points": self.grid[pixels]}

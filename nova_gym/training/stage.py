@@ -15,7 +15,7 @@ Metrics = dict[str, Tensor]
 class Stage(nn.Module):
     """One stage: the modules it trains are its submodules, everything else stays frozen.
 
-    A batch is a function of a generator alone, so a run that is resumed sees the data it would have seen.
+    A batch is a function of a generator and of how far the stage is, so a resumed run sees the data it would have seen.
     """
 
     name: str
@@ -31,8 +31,8 @@ class Stage(nn.Module):
         """The whole world model, frozen but for this stage's submodules."""
         return self._frozen[0]
 
-    def batch(self, generator: Generator) -> Batch:
-        """Draws one batch, on the CPU."""
+    def batch(self, generator: Generator, progress: float) -> Batch:
+        """Draws one batch, on the CPU; `progress` goes from 0 to 1 over the stage."""
         raise NotImplementedError
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:

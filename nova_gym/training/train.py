@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch.utils.tensorboard import SummaryWriter
 
 from nova_gym.config import Preset
 from nova_gym.data import Clips
 from nova_gym.dream import Card, Dream
-from nova_gym.training.dynamics import Dynamics, infer_all, scale_latent_actions
+from nova_gym.errors import BadInputError
+from nova_gym.training.dynamics import Dynamics, bound_latent_actions, infer_all, scale_latent_actions
 from nova_gym.training.grounding import Grounding, Unrolling
 from nova_gym.training.loop import Loop, Progress, keep_freed_memory, step_generator
 from nova_gym.training.representation import (
@@ -35,8 +38,8 @@ class Run:
     Attributes:
         checkpoint: file that `resume` continues from.
         log_dir: folder of TensorBoard curves, None for none.
-        device: `auto`, `cpu`, `cuda` …
-        precision: Accelerate's `no`, `bf16` or `fp16`.
+        device: `auto` (what Accelerate finds) or `cpu`.
+        precision: Accelerate's `no` or `bf16`.
         resume: continue from the checkpoint.
         progress: called as `progress(stage, step, steps, text)`.
     """
@@ -75,8 +78,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
         reward_values=clips.reward_values(),
     )
     training = preset.training
-    accelerator = Accelerator(mixed_precision=run.precision, cpu=run.device == "cpu")
-    torch.manual_seed(training.seed)
+    accelerator = _accelerator(run)
     model = WorldModel(config, torch.Generator().manual_seed(training.seed)).to(accelerator.device)
     writer = SummaryWriter(str(run.log_dir)) if run.log_dir and accelerator.is_main_process else None
     loop = Loop(
@@ -86,7 +88,8 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
         accelerator=accelerator,
         fingerprint={
             "dataset": dataset_id,
-            "frames": len(clips.frames),
+            "actions": hashlib.sha256(clips.actions.numpy().tobytes()).hexdigest(),
+            "precision": run.precision,
             "model": repr(config),
             "seed": training.seed,
             "representation": repr((training.representation, training.pixels)),
@@ -108,6 +111,14 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
     )
 
 
+def _accelerator(run: Run) -> Accelerator:
+    AcceleratorState._reset_state(reset_partial_state=True)  # it is kept for a process, but a process may train twice
+    accelerator = Accelerator(mixed_precision=run.precision, cpu=run.device == "cpu")
+    if accelerator.num_processes > 1:
+        raise BadInputError("training runs in one process so far: start it without `accelerate launch --multi_gpu`")
+    return accelerator
+
+
 def _stages(loop: Loop, clips: Clips, training) -> torch.Tensor:
     """All stages; returns the states of all frames."""
     model = loop.model
@@ -126,6 +137,9 @@ def _stages(loop: Loop, clips: Clips, training) -> torch.Tensor:
         latent_actions = infer_all(model, clips, states)
         loop.run(Grounding(model, clips, states, latent_actions, training))
     loop.run(Unrolling(model, clips, states, training))
+    if "bounds" not in loop.finished:
+        bound_latent_actions(model, clips, states)
+        loop.mark("bounds")
     return states
 
 

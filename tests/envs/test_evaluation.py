@@ -51,7 +51,7 @@ def test_missed_and_invented_endings_are_counted(shipped, monkeypatch):
         return torch.zeros(len(z)), torch.zeros(len(z))
 
     monkeypatch.setattr(shipped.world_model.heads, "outcome", never)
-    outcomes = evaluate(shipped, episodes=8, steps=2).outcomes
+    outcomes = evaluate(shipped, episodes=8, steps=2).outcomes["to the goal"]
     assert outcomes["termination recall"].value == 0
     assert outcomes["termination precision"] is None
 
@@ -59,7 +59,7 @@ def test_missed_and_invented_endings_are_counted(shipped, monkeypatch):
         return torch.ones(len(z)), torch.ones(len(z))
 
     monkeypatch.setattr(shipped.world_model.heads, "outcome", always)
-    outcomes = evaluate(shipped, episodes=8, steps=2).outcomes
+    outcomes = evaluate(shipped, episodes=8, steps=2).outcomes["to the goal"]
     assert outcomes["termination recall"].value == 1
     assert outcomes["termination precision"].value < 0.2
 

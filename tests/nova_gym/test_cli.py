@@ -63,6 +63,7 @@ def test_ctrl_c_leaves_a_checkpoint_that_resume_takes_up(dataset, tmp_path, monk
         (("train", "test/nothing-v0", "-o", "x.safetensors"), "nova-gym record"),
         (("train", "test/nothing-v0", "-o", "x.safetensors", "--preset", "huge"), "tiny, cpu, paper"),
         (("train", "test/nothing-v0", "-o", "x.safetensors", "--precision", "fp7"), "bf16"),
+        (("train", "test/nothing-v0", "-o", "x.ckpt"), "ends in .safetensors"),
         (("eval", "nothing"), "neither a file nor one that ships"),
         (("eval", "minigrid", "--starts", "elsewhere"), "random, official"),
         (("info", "nothing"), "neither a file nor one that ships"),

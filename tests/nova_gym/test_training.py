@@ -59,7 +59,7 @@ class _Exploding(Stage):
         super().__init__(None, None, recipe)
         self.weight, self.losses = nn.Parameter(torch.ones(())), iter(losses)
 
-    def batch(self, generator):
+    def batch(self, generator, progress):
         return {"factor": torch.tensor(next(self.losses))}
 
     def forward(self, batch):
