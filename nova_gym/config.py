@@ -158,9 +158,9 @@ _CPU = Preset(
     ModelConfig(),
     TrainingConfig(
         representation=Recipe(18_000, 32, 1.5e-3),
-        dynamics=Recipe(4_000, 512, 1e-3),
-        grounding=Recipe(4_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
-        unrolling=Recipe(4_000, 128, 3e-4, weight_decay=0.1, noise=0.05),
+        dynamics=Recipe(3_500, 512, 1e-3, noise=0.03),
+        grounding=Recipe(3_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
+        unrolling=Recipe(3_000, 128, 4e-4, weight_decay=0.1, noise=0.1),
     ),
 )
 _PAPER = Preset(

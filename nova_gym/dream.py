@@ -150,7 +150,8 @@ class Dream:
             }
             model.load_state_dict(tensors)
         except (KeyError, TypeError, RuntimeError) as error:
-            raise DreamFileError(f"{path} does not hold what its header says: {error}") from error
+            reason = str(error).splitlines()[0]
+            raise DreamFileError(f"{path} does not hold what its header says: {reason}") from error
         return cls(model.eval().requires_grad_(False), starts, card)
 
 

@@ -20,23 +20,26 @@ def mlp(inputs: int, outputs: int, hidden: int, depth: int) -> nn.Sequential:
 
 
 class ForwardDynamics(nn.Module):
-    """Additive forward dynamics (FDM): content `A(z)` plus motion `B(u)`, and nothing else (`nova.md`)."""
+    """Additive forward dynamics (FDM): content `A(z)` plus motion `B(u)`, and nothing else (`nova.md`).
+
+    A is a residual network, `A(z) = z + f(z)`: what f leaves alone in a picture cannot drift.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.content = mlp(config.rank, config.rank, config.hidden, config.depth)
-        self.motion = mlp(config.latent_action, config.rank, config.hidden, config.depth)
+        self.content_network = mlp(config.rank, config.rank, config.hidden, config.depth)
+        self.motion_network = mlp(config.latent_action, config.rank, config.hidden, config.depth)
+
+    def content(self, state: Tensor) -> Tensor:
+        """A: states (B, K) float32 → their part in the next states (B, K)."""
+        return state + self.content_network(state)
+
+    def motion(self, latent_action: Tensor) -> Tensor:
+        """B: latent actions (B, U) float32 → their part in the next states (B, K)."""
+        return self.motion_network(latent_action)
 
     def forward(self, state: Tensor, latent_action: Tensor) -> Tensor:
-        """One step.
-
-        Args:
-            state: (B, K) float32.
-            latent_action: (B, U) float32.
-
-        Returns:
-            (B, K) float32, the next state.
-        """
+        """One step: states (B, K) and latent actions (B, U), float32 → next states (B, K)."""
         return self.content(state) + self.motion(latent_action)
 
 

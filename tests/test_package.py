@@ -1,9 +1,13 @@
+import shutil
 import subprocess
 import sys
+import zipfile
 from importlib import resources
 from pathlib import Path
 
 import pytest
+
+from nova_gym import __version__
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,6 +26,17 @@ def test_dreams_and_type_hints_are_part_of_the_package():
     files = {path.name for path in resources.files("nova_gym").iterdir()}
     assert "py.typed" in files
     assert "minigrid.safetensors" in {path.name for path in (resources.files("nova_gym") / "dreams").iterdir()}
+
+
+def test_a_wheel_holds_all_packages_the_dream_and_the_type_marker(tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "runs", "demo"))
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", tmp_path]
+    subprocess.run([*command, source], check=True)
+    names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
+    wanted = ("py.typed", "dreams/minigrid.safetensors", "envs/dream_env.py", "agents/__init__.py", "training/loop.py")
+    assert {f"nova_gym/{name}" for name in wanted} <= names
+    assert {name.split("/")[0] for name in names} == {"nova_gym", f"nova_gym-{__version__}.dist-info"}
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)

@@ -34,11 +34,13 @@ class Dynamics(Stage):
         target = torch.where(backwards, source, source + 1)
         source = torch.where(backwards, source + 1, source)
         target = torch.where(draw > 1 - FROZEN, source, target)
-        return {"state": self.states[source], "next": self.states[target]}
+        state = self.states[source]
+        noise = torch.randn(state.shape, generator=generator) * self.recipe.noise
+        return {"state": state, "noise": noise, "next": self.states[target]}
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
         latent_action = self.inverse_dynamics(batch["state"], batch["next"])
-        loss = F.mse_loss(self.forward_dynamics(batch["state"], latent_action), batch["next"])
+        loss = F.mse_loss(self.forward_dynamics(batch["state"] + batch["noise"], latent_action), batch["next"])
         return loss, {"still": F.mse_loss(batch["state"], batch["next"])}
 
     @torch.no_grad()
@@ -75,7 +77,7 @@ def bound_latent_actions(model: WorldModel, clips: Clips, states: Tensor) -> Non
     for last in (model.inverse_dynamics.network[-1], model.bridge.network[-1]):
         last.weight /= bound
         last.bias /= bound
-    model.forward_dynamics.motion[0].weight *= bound
+    model.forward_dynamics.motion_network[0].weight *= bound
     rank, length = model.config.rank, model.config.latent_action
     model.heads.trunk[0][0].weight[:, rank : rank + length] *= bound
 
@@ -99,7 +101,7 @@ def scale_latent_actions(model: WorldModel, latent_actions: Tensor) -> None:
     inverse = (axes * scale).float()
     device = model.device
     mean, matrix, inverse = mean.to(device), matrix.to(device), inverse.to(device)
-    last, first = model.inverse_dynamics.network[-1], model.forward_dynamics.motion[0]
+    last, first = model.inverse_dynamics.network[-1], model.forward_dynamics.motion_network[0]
     last.weight.copy_(matrix @ last.weight)
     last.bias.copy_(matrix @ (last.bias - mean))
     first.bias += first.weight @ mean

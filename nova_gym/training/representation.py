@@ -63,6 +63,7 @@ def encode_all(
     return torch.cat(states)
 
 
+@torch.enable_grad()
 def pixel_metric(model: WorldModel, states: Tensor, generator: Generator, probes: int = 4096) -> Tensor:
     """How much a small change of the state changes pixels, on average: E[JᵀJ] for J = ∂frame/∂state.
 

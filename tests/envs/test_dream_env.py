@@ -190,7 +190,9 @@ def test_keys_are_those_of_minigrid():
 def test_playing_with_gymnasium_s_own_player_works():
     from gymnasium.utils.play import PlayableGame
 
-    game = PlayableGame(gym.make(ID, render_mode="rgb_array"))
+    env = gym.make(ID, render_mode="rgb_array")
+    env.reset(seed=0)
+    game = PlayableGame(env)
     assert len(game.relevant_keys) == 7
 
 

@@ -61,7 +61,7 @@ def test_no_tensor_is_left_behind_on_another_device(tiny):
     """The `meta` device computes shapes only and refuses any tensor of the CPU: it stands in for a GPU."""
     simulator = DreamSimulator(tiny.to("meta"), 4)
     simulator.reset(generator=torch.Generator())
-    simulator.reset(torch.ones(4, dtype=torch.bool, device="meta"))
+    simulator.reset(torch.ones(4, dtype=torch.bool, device="meta"), simulator.state)
     result = simulator.step(torch.zeros(4, dtype=torch.int64, device="meta"))
     simulator.step_latent(result.latent_action)
     assert all(value.device.type == "meta" for value in result)
