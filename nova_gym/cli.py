@@ -148,10 +148,6 @@ def train(
 
     chosen = find_preset(preset)
     chosen = replace(chosen, training=replace(chosen.training, seed=seed))
-    if device not in ("auto", "cpu"):
-        raise BadInputError(f"unknown device {device!r}; auto (what Accelerate finds) or cpu")
-    if precision not in ("no", "bf16"):
-        raise BadInputError(f"unknown precision {precision!r}; no or bf16")
     if output.suffix != ".safetensors":
         raise BadInputError(f"a dream's file ends in .safetensors, unlike {output}")
     checkpoint = output.with_suffix(".ckpt")

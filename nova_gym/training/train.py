@@ -112,6 +112,8 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
 
 
 def _accelerator(run: Run) -> Accelerator:
+    if run.device not in ("auto", "cpu") or run.precision not in ("no", "bf16"):
+        raise BadInputError(f"device is auto or cpu, precision no or bf16; not {run.device!r} and {run.precision!r}")
     AcceleratorState._reset_state(reset_partial_state=True)  # it is kept for a process, but a process may train twice
     accelerator = Accelerator(mixed_precision=run.precision, cpu=run.device == "cpu")
     if accelerator.num_processes > 1:

@@ -110,6 +110,12 @@ def test_a_checkpoint_of_another_run_is_refused(clips, dataset, tmp_path):
         train(clips, dataset, preset("tiny"), Run(checkpoint, device="cpu", resume=True))
 
 
+def test_an_unknown_device_or_precision_is_refused(clips, dataset, tmp_path):
+    for wrong in ({"device": "abacus"}, {"precision": "fp7"}):
+        with pytest.raises(BadInputError, match="auto or cpu, precision no or bf16"):
+            train(clips, dataset, preset("tiny"), Run(tmp_path / "run.ckpt", **wrong))
+
+
 def test_clips_hold_every_transition_once(clips):
     assert len(clips.frames) == len(clips.actions) + len(clips.lengths)
     assert clips.source[0] == 0
