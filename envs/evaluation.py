@@ -204,9 +204,10 @@ def _lockstep(
         before = alive.copy()
         for i in np.flatnonzero(before):
             _, reward, terminated, truncated, _ = envs[i].step(actions[i])
-            outcomes.ended.append((bool(terminated), bool(ends[i])))
-            outcomes.paid.append((float(reward), float(rewards[i])))
-            returns[i] += float(reward), float(rewards[i]) * dreaming[i]
+            # a dream that has ended neither pays nor ends again
+            outcomes.ended.append((bool(terminated), bool(ends[i] and dreaming[i])))
+            outcomes.paid.append((float(reward), float(rewards[i]) * dreaming[i]))
+            returns[i] += outcomes.paid[-1]
             dreaming[i] &= not ends[i]
             alive[i] = not (terminated or truncated)
         each_step(t, simulator, before)
