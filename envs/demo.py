@@ -9,7 +9,6 @@ from pathlib import Path
 import gymnasium as gym
 import imageio.v3 as iio
 import numpy as np
-from PIL import Image
 
 from nova_gym.dream import Dream
 from nova_gym.envs import minigrid as grids
@@ -70,7 +69,7 @@ def run_demo(
     dreaming = env.unwrapped
     native = np.asarray(dreaming.resolution)
     reality = make_reality(dreaming.dream, observation="pixels", starts="random")
-    frames = _walk(env, reality, tuple(int(n) for n in native * GIF_SCALE), seed, progress)
+    frames = _walk(env, reality, seed, progress)
     gif, picture = folder / "dream.gif", folder / "frame-8x.png"
     with write_atomically(gif) as temporary:
         iio.imwrite(temporary, frames, extension=".gif", duration=150, loop=0)
@@ -86,10 +85,9 @@ def run_demo(
     return Demo(gif, picture, report, speeds, batch)
 
 
-def _walk(env: gym.Env, reality: RealityEnv, size: tuple[int, int], seed: int, progress: Progress) -> list[np.ndarray]:
+def _walk(env: gym.Env, reality: RealityEnv, seed: int, progress: Progress) -> list[np.ndarray]:
     """Frames of both, side by side: mostly on the way to the goal, sometimes astray, on held-out layouts."""
     rng = np.random.default_rng(seed)
-    env.unwrapped.resolution = size
     frames: list[np.ndarray] = []
     for walk in range(WALKS):
         for _ in range(grids.ATTEMPTS):
@@ -98,13 +96,13 @@ def _walk(env: gym.Env, reality: RealityEnv, size: tuple[int, int], seed: int, p
                 break
         env.reset(seed=seed, options={"frame": frame})
         way = grids.distances_to_goal(reality)
-        frames.append(_beside(frame, env.render(), size))
+        frames.append(_beside(frame, env.render()))
         for _ in range(WALK_STEPS):
             astray = rng.random() < 0.3
             action = int(rng.integers(3)) if astray else grids.action_to_goal(reality, way)
             frame, _, terminated, truncated, _ = reality.step(action)
             env.step(action)
-            frames.append(_beside(frame, env.render(), size))
+            frames.append(_beside(frame, env.render()))
             if terminated or truncated:
                 break
         frames += [frames[-1]] * 5
@@ -112,10 +110,10 @@ def _walk(env: gym.Env, reality: RealityEnv, size: tuple[int, int], seed: int, p
     return frames
 
 
-def _beside(real: np.ndarray, dreamt: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    enlarged = np.asarray(Image.fromarray(real).resize(size[::-1], Image.Resampling.NEAREST))
-    gap = np.full((size[0], 8, 3), 255, dtype=np.uint8)
-    return np.concatenate([enlarged, gap, dreamt], axis=1)
+def _beside(real: np.ndarray, dreamt: np.ndarray) -> np.ndarray:
+    """Both at the size of the real frames, enlarged alike."""
+    pair = np.concatenate([real, np.full((len(real), 2, 3), 255, dtype=np.uint8), dreamt], axis=1)
+    return pair.repeat(GIF_SCALE, axis=0).repeat(GIF_SCALE, axis=1)
 
 
 def _batch(dream: Dream, count: int, seed: int, progress: Progress) -> tuple[int, int]:
