@@ -60,8 +60,9 @@ def test_missed_and_invented_endings_are_counted(shipped, monkeypatch):
 
     monkeypatch.setattr(shipped.world_model.heads, "outcome", always)
     outcomes = evaluate(shipped, episodes=8, steps=2).outcomes["to the goal"]
-    assert outcomes["termination recall"].value == 1
-    assert outcomes["termination precision"].value < 0.2
+    assert outcomes["termination recall"].value < 0.2  # whoever ends at once misses the real end,
+    assert outcomes["termination precision"].value < 0.2  # and invents one: once, since an end is an end
+    assert outcomes["termination precision"].n == 8
 
 
 def test_the_same_seed_finds_the_same_numbers(tiny):
