@@ -10,7 +10,6 @@ from typing import Any
 import minari
 import numpy as np
 import torch
-from gymnasium import spaces
 from torch import Tensor
 
 from nova_gym.errors import BadInputError
@@ -82,8 +81,8 @@ def load_clips(dataset_id: str, progress: Callable[[int, int], None] = lambda do
         raise BadInputError(
             f"no dataset {dataset_id!r} on this machine (there are: {known}); `nova-gym record` makes one"
         ) from error
-    shape = dataset.observation_space.shape
-    if not isinstance(dataset.observation_space, spaces.Box) or len(shape) != 3 or shape[2] not in (1, 3):
+    shape = dataset.observation_space.shape or ()  # None for composite spaces
+    if len(shape) != 3 or shape[2] not in (1, 3):
         raise BadInputError(
             f"{dataset_id!r} holds {dataset.observation_space}, not frames (H, W, 3 or 1); `nova-gym record` makes some"
         )
@@ -108,7 +107,7 @@ def load_clips(dataset_id: str, progress: Callable[[int, int], None] = lambda do
         meta.get("options", {}).get("official", True)
         for meta in dataset.storage.get_episode_metadata(range(dataset.total_episodes))
     ]
-    discrete = isinstance(dataset.action_space, spaces.Discrete)
+    discrete = hasattr(dataset.action_space, "n")
     counts = torch.tensor(lengths)
     clip = torch.repeat_interleave(torch.arange(len(counts)), counts)
     position = torch.arange(len(clip)) - (torch.cumsum(counts, 0) - counts)[clip]
