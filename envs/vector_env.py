@@ -23,7 +23,7 @@ class NovaDreamVectorEnv(VectorEnv):
     """`NovaDreamEnv` N times, stepped as one batch; dream i with seed s is the scalar environment with seed s + i.
 
     Batched matrix products round differently from single ones, so states agree with the scalar environment's to
-    about 1e-5 of their spread, not to the last bit.
+    rounding (1e-3 in the tests), not to the last bit.
 
     Args:
         num_envs: N.

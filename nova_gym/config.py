@@ -182,7 +182,7 @@ _PAPER = Preset(
     ),
 )
 
-#: `tiny` for tests (seconds), `cpu` for what ships (under an hour on 2 cores), `paper` for one GPU.
+#: `tiny` for tests (seconds), `cpu` for what ships (about an hour on 2 cores), `paper` for one GPU.
 PRESETS = {preset.name: preset for preset in (_TINY, _CPU, _PAPER)}
 
 
