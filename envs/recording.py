@@ -44,16 +44,21 @@ class Coverage:
     to_goal: float = 0.0
     forward: float = 0.0
 
+    @property
+    def starts(self) -> str:
+        """What the first frames are a fair sample of: `official` or `random` starts, or nothing that has a name."""
+        return "official" if self.official else "" if self.facing else "random"
+
 
 #: MiniGrid: every layout and pose, rare events often, random and goal-directed mixed, some long clips.
 MINIGRID_COVERAGE = (
     Coverage("official starts, to the goal", 0.10, 40, official=True, to_goal=0.6),
-    Coverage("anywhere, at random", 0.20, 8),
+    Coverage("anywhere, at random", 0.15, 8, forward=0.4),
     Coverage("anywhere, to the goal", 0.15, 8, to_goal=0.6),
-    Coverage("facing an inner wall", 0.20, 8, facing="bump into inner wall", forward=0.4),
-    Coverage("facing the outer wall", 0.05, 8, facing="bump into outer wall", forward=0.4),
-    Coverage("next to the goal", 0.15, 8, facing="into goal", to_goal=0.15),
-    Coverage("anywhere, long", 0.15, 40, forward=0.25),
+    Coverage("facing an inner wall", 0.25, 8, facing="bump into inner wall", forward=0.5),
+    Coverage("facing the outer wall", 0.03, 8, facing="bump into outer wall", forward=0.4),
+    Coverage("next to the goal", 0.15, 8, facing="into goal", to_goal=0.3),
+    Coverage("anywhere, long", 0.17, 80, forward=0.3),
 )
 
 #: Any other environment: its own episodes under a random policy.
@@ -178,7 +183,7 @@ def _clip(
             break
     buffer = EpisodeBuffer(
         seed=seed,
-        options={"kind": kind.name, "official": kind.official},
+        options={"kind": kind.name, "starts": kind.starts},
         observations=np.stack(frames),
         actions=np.asarray(actions, dtype=env.action_space.dtype),
         rewards=rewards,
@@ -209,9 +214,9 @@ def _start(env: gym.Env, kind: Coverage, hold_out: bool, rng: np.random.Generato
 
 
 def random_action(env: gym.Env, rng: np.random.Generator):
-    """A random action of `env`; on MiniGrid turns and steps are drawn three times as often as the rest."""
+    """A random action of `env`; on MiniGrid turns and steps are drawn four times as often as the rest."""
     if grids.is_minigrid(env):
-        weights = np.where(np.arange(env.action_space.n) <= grids.Actions.forward, 3.0, 1.0)
+        weights = np.where(np.arange(env.action_space.n) <= grids.Actions.forward, 4.0, 1.0)
         return int(rng.choice(env.action_space.n, p=weights / weights.sum()))
     env.action_space.seed(int(rng.integers(2**31)))
     return env.action_space.sample()

@@ -39,7 +39,7 @@ class ModelConfig:
         rank: K, number of principal coordinates of the weight offset that make the state.
         latent_action: U, length of a latent action.
         hidden: units of a hidden layer of A, B, the inverse dynamics and the action bridge.
-        depth: number of their hidden layers.
+        depth: number of their residual blocks, of two layers each.
         head_hidden: units of the two hidden layers of the reward and termination heads.
     """
 
@@ -51,8 +51,8 @@ class ModelConfig:
     encoder_widths: tuple[int, int, int] = (64, 128, 64)
     rank: int = 256
     latent_action: int = 8
-    hidden: int = 512
-    depth: int = 3
+    hidden: int = 384
+    depth: int = 2
     head_hidden: int = 256
 
     def to_dict(self) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class TrainingConfig:
     grounding: Recipe
     unrolling: Recipe
     horizon: int = 8
-    burn_in: int = 24
+    burn_in: int = 32
     pixels: float = 0.5
     seed: int = 0
 
@@ -141,7 +141,7 @@ _TINY = Preset(
         rank=16,
         latent_action=4,
         hidden=32,
-        depth=2,
+        depth=1,
         head_hidden=16,
     ),
     TrainingConfig(
@@ -159,7 +159,7 @@ _CPU = Preset(
     TrainingConfig(
         representation=Recipe(18_000, 32, 1.5e-3),
         dynamics=Recipe(3_500, 512, 1e-3, noise=0.03),
-        grounding=Recipe(3_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
+        grounding=Recipe(4_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
         unrolling=Recipe(3_000, 128, 4e-4, weight_decay=0.1, noise=0.1),
     ),
 )
@@ -169,8 +169,8 @@ _PAPER = Preset(
         encoder_widths=(128, 256, 256),
         rank=987,
         latent_action=16,
-        hidden=1024,
-        depth=4,
+        hidden=896,
+        depth=2,
         head_hidden=512,
     ),
     TrainingConfig(

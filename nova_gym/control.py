@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nova_gym.config import ModelConfig
-from nova_gym.dynamics import mlp
+from nova_gym.dynamics import ResidualMLP
 
 
 def action_features(actions: Tensor, config: ModelConfig) -> Tensor:
@@ -27,11 +27,16 @@ class ActionBridge(nn.Module):
     """`u = bridge(z, a)`: the environment's own action as a latent action, given the state.
 
     It sees the state because latent actions say where things go, not by how much (`nova.md`, "Action bridge").
+    Discrete actions share all layers but the last, which has one output a action: with the same training that halves
+    the wrong transitions of a network that reads the action beside the state. Continuous ones are read beside it.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.network = mlp(config.rank + config.actions, config.latent_action, config.hidden, config.depth)
+        self.actions = config.actions if config.discrete else 0
+        inputs = config.rank if config.discrete else config.rank + config.actions
+        outputs = config.latent_action * max(1, self.actions)
+        self.network = ResidualMLP(inputs, outputs, config.hidden, config.depth)
 
     def forward(self, state: Tensor, features: Tensor) -> Tensor:
         """Maps actions.
@@ -43,4 +48,6 @@ class ActionBridge(nn.Module):
         Returns:
             (B, U) float32.
         """
-        return self.network(torch.cat([state, features], dim=-1))
+        if not self.actions:
+            return self.network(torch.cat([state, features], dim=-1))
+        return (self.network(state).unflatten(-1, (self.actions, -1)) * features.unsqueeze(-1)).sum(-2)

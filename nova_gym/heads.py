@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from nova_gym.config import ModelConfig
-from nova_gym.dynamics import mlp
 
 
 class Heads(nn.Module):
@@ -19,11 +18,12 @@ class Heads(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         outputs = max(1, len(config.reward_values))
+        hidden = config.head_hidden
         self.trunk = nn.Sequential(
-            mlp(2 * config.rank + config.latent_action, config.head_hidden, config.head_hidden, 1), nn.GELU()
+            nn.Linear(2 * config.rank + config.latent_action, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU()
         )
-        self.reward = nn.Linear(config.head_hidden, outputs)
-        self.termination = nn.Linear(config.head_hidden, 1)
+        self.reward = nn.Linear(hidden, outputs)
+        self.termination = nn.Linear(hidden, 1)
         self.few = bool(config.reward_values)
         self.register_buffer("values", torch.tensor(config.reward_values or (0.0,)), persistent=False)
 

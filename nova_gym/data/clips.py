@@ -30,7 +30,8 @@ class Clips:
         rewards: (T,) float32, undiscounted.
         terminations: (T,) bool.
         lengths: (E,) int64 transitions in each clip.
-        official: (E,) bool, whether the clip starts where the environment itself starts.
+        starts: E names of what first frames are a fair sample of: `official`, where the environment itself starts,
+            `random`, anywhere else, or "" for starts that were chosen for what happens next.
         source: (T,) int64, the frame that a transition starts from; the one after it is where it ends.
         remaining: (T,) int64, transitions left in the clip, this one counted.
         metadata: what `nova-gym record` wrote about the recording.
@@ -42,7 +43,7 @@ class Clips:
     rewards: Tensor
     terminations: Tensor
     lengths: Tensor
-    official: Tensor
+    starts: tuple[str, ...]
     source: Tensor
     remaining: Tensor
     metadata: dict[str, Any]
@@ -103,10 +104,10 @@ def load_clips(dataset_id: str, progress: Callable[[int, int], None] = lambda do
         steps = np.arange(1, count + 1)
         rewards.append(episode.rewards / (1.0 - discount * steps / horizon) if discount else episode.rewards)
         progress(index + 1, dataset.total_episodes)
-    official = [
-        meta.get("options", {}).get("official", True)
+    starts = tuple(
+        meta.get("options", {}).get("starts", "official")
         for meta in dataset.storage.get_episode_metadata(range(dataset.total_episodes))
-    ]
+    )
     discrete = hasattr(dataset.action_space, "n")
     counts = torch.tensor(lengths)
     clip = torch.repeat_interleave(torch.arange(len(counts)), counts)
@@ -117,7 +118,7 @@ def load_clips(dataset_id: str, progress: Callable[[int, int], None] = lambda do
         rewards=torch.from_numpy(np.concatenate(rewards)).float(),
         terminations=torch.from_numpy(np.concatenate(terminations)).bool(),
         lengths=counts,
-        official=torch.tensor(official),
+        starts=starts,
         source=torch.arange(len(clip)) + clip,
         remaining=counts[clip] - position,
         metadata=metadata,

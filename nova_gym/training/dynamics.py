@@ -74,12 +74,12 @@ def bound_latent_actions(model: WorldModel, clips: Clips, states: Tensor) -> Non
         bridged = model.bridge(states[clips.source[chosen]].to(model.device), features)
         bound = torch.maximum(bound, bridged.abs().max().cpu())
     bound = float(bound)
-    for last in (model.inverse_dynamics.network[-1], model.bridge.network[-1]):
+    for last in (model.inverse_dynamics.network.last, model.bridge.network.last):
         last.weight /= bound
         last.bias /= bound
-    model.forward_dynamics.motion_network[0].weight *= bound
+    model.forward_dynamics.motion_network.first.weight *= bound
     rank, length = model.config.rank, model.config.latent_action
-    model.heads.trunk[0][0].weight[:, rank : rank + length] *= bound
+    model.heads.trunk[0].weight[:, rank : rank + length] *= bound
 
 
 @torch.no_grad()
@@ -101,7 +101,7 @@ def scale_latent_actions(model: WorldModel, latent_actions: Tensor) -> None:
     inverse = (axes * scale).float()
     device = model.device
     mean, matrix, inverse = mean.to(device), matrix.to(device), inverse.to(device)
-    last, first = model.inverse_dynamics.network[-1], model.forward_dynamics.motion_network[0]
+    last, first = model.inverse_dynamics.network.last, model.forward_dynamics.motion_network.first
     last.weight.copy_(matrix @ last.weight)
     last.bias.copy_(matrix @ (last.bias - mean))
     first.bias += first.weight @ mean

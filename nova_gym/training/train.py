@@ -150,13 +150,13 @@ def _encode(loop: Loop, clips: Clips, name: str) -> torch.Tensor:
 
 
 def _starts(clips: Clips, states: torch.Tensor) -> dict[str, torch.Tensor]:
-    """States to start dreams from: different first frames, where the environment starts and anywhere else."""
-    first = clips.first_frames
+    """States to start dreams from: different first frames of each kind of start that has a name."""
+    first = clips.first_frames.tolist()
     starts = {}
-    for name, chosen in (("official", first[clips.official]), ("random", first[~clips.official])):
-        if len(chosen):
-            different = {clips.frames[index].numpy().tobytes(): int(index) for index in chosen}
-            starts[name] = states[list(different.values())[:STARTS]].clone()
+    for name in sorted(set(clips.starts) - {""}):
+        chosen = (index for index, kind in zip(first, clips.starts, strict=True) if kind == name)
+        different = {clips.frames[index].numpy().tobytes(): index for index in chosen}
+        starts[name] = states[list(different.values())[:STARTS]].clone()
     return starts
 
 
