@@ -1,1 +1,31 @@
-"""Agents that learn in the dream and act in reality; nothing here yet."""
+"""Stable-Baselines3 agents that learn in the dream and act in reality."""
+
+from nova_gym.agents.diagnosis import Diagnosis, diagnose
+from nova_gym.agents.evaluation import AgentReport, evaluate_agent, film
+from nova_gym.agents.hyperparameters import ALGORITHMS, HYPERPARAMETERS
+from nova_gym.agents.improvement import improve
+from nova_gym.agents.planner import CrossEntropyPlanner
+from nova_gym.agents.reality import make_reality_vec
+from nova_gym.agents.saving import load_agent, save_agent, shipped_agents
+from nova_gym.agents.training import Curve, make_agent, train_agent
+from nova_gym.agents.vec_env import DreamVecEnv
+
+__all__ = [
+    "ALGORITHMS",
+    "HYPERPARAMETERS",
+    "AgentReport",
+    "CrossEntropyPlanner",
+    "Curve",
+    "Diagnosis",
+    "DreamVecEnv",
+    "diagnose",
+    "evaluate_agent",
+    "film",
+    "improve",
+    "load_agent",
+    "make_agent",
+    "make_reality_vec",
+    "save_agent",
+    "shipped_agents",
+    "train_agent",
+]

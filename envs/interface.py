@@ -13,7 +13,7 @@ from nova_gym.dream import Dream
 from nova_gym.envs.reality import RealitySpec
 from nova_gym.errors import BadInputError
 from nova_gym.inr import Resolution, parse_resolution
-from nova_gym.simulator import DreamSimulator
+from nova_gym.simulator import STATE_LIMIT, DreamSimulator
 
 OBSERVATIONS, ACTIONS = ("latent", "pixels"), ("discrete", "latent")
 
@@ -145,10 +145,6 @@ class DreamInterface:
         return encode_frames(self.dream, frame[None])[0]
 
 
-#: States have mean square 1; observations are clipped to what no sane state reaches.
-STATE_LIMIT = 1000.0
-
-
 def observation_space(dream: Dream, observation: str) -> spaces.Box:
     """(K,) float32 within ±`STATE_LIMIT` for `latent`, (H, W, C) uint8 for `pixels`."""
     config = dream.world_model.config
@@ -160,7 +156,7 @@ def observation_space(dream: Dream, observation: str) -> spaces.Box:
 def observe(dream: Dream, states: Tensor, observation: str) -> np.ndarray:
     """States (N, K) as observations of the given kind; a copy."""
     if observation == "latent":
-        return states.clamp(-STATE_LIMIT, STATE_LIMIT).cpu().numpy()
+        return states.clone().cpu().numpy()
     return to_uint8(dream.world_model.render(states))
 
 

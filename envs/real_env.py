@@ -36,6 +36,7 @@ class RealityEnv(gym.Wrapper):
             env.close()
             raise BadInputError(f"unknown starts {starts!r}; there are official and, on MiniGrid, random")
         super().__init__(env)
+        self._on_grid = grids.is_minigrid(env)
         self.dream = dream
         self._observation, self._starts = observation, starts
         self.observation_space = observation_space(dream, observation)
@@ -50,8 +51,10 @@ class RealityEnv(gym.Wrapper):
         return self._observe(), info
 
     def step(self, action: int | np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """A step of the real environment."""
+        """A step of the real environment; on MiniGrid the last `info` says in `is_success` if the goal was reached."""
         _, reward, terminated, truncated, info = self.env.step(action)
+        if self._on_grid and (terminated or truncated):
+            info = {**info, "is_success": bool(terminated and reward > 0)}
         return self._observe(), float(reward), terminated, truncated, info
 
     def frame(self) -> np.ndarray:

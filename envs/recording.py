@@ -135,6 +135,30 @@ def record(
     return minari.load_dataset(dataset_id)
 
 
+def write_dataset(dataset_id: str, buffers: list[EpisodeBuffer], spec: RealitySpec, metadata: dict) -> None:
+    """Writes episodes played elsewhere as a Minari dataset that `load_clips` reads.
+
+    Args:
+        dataset_id: Minari id, free so far.
+        buffers: at least one, observations (T + 1, H, W, 3) uint8 of `spec`.
+        spec: the environment and its frames.
+        metadata: at least `horizon` and `reward_discount`.
+
+    Raises:
+        BadInputError: the dataset exists already, or the disk is full.
+    """
+    _check_id(dataset_id)
+    env = spec.make()
+    try:
+        dataset = _write(None, dataset_id, buffers, env, spec)
+        dataset.storage.update_metadata({"nova_gym": json.dumps({"reality": asdict(spec), **metadata})})
+    except OSError as error:
+        shutil.rmtree(get_dataset_path(dataset_id), ignore_errors=True)
+        raise BadInputError(f"cannot write the dataset {dataset_id!r}: {error}") from error
+    finally:
+        env.close()
+
+
 def _clips(
     env: gym.Env,
     spec: RealitySpec,

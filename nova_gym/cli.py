@@ -1,29 +1,25 @@
-"""The command line: `nova-gym record | train | eval | info | demo`."""
+"""The command line: `nova-gym record | train | eval | info | demo | agent … | improve`."""
 
 from __future__ import annotations
 
-import functools
 import json
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
+from nova_gym.cli_agent import agent_app, improve
+from nova_gym.cli_tools import (
+    DeviceOption,
+    DreamArgument,
+    SeedOption,
+    cell,
+    console,
+    one_line_errors,
+    progress_bars,
+)
 from nova_gym.errors import BadInputError
 from nova_gym.version import __version__
 
@@ -33,58 +29,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console()
-
-DreamArgument = Annotated[str, typer.Argument(help="Name of a shipped dream (minigrid) or path of a file.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda …")]
-SeedOption = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
-
-
-def _one_line_errors(command: Callable) -> Callable:
-    """Bad input ends a command with one line and exit code 2, Ctrl-C with exit code 130."""
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except BadInputError as error:
-            print(f"nova-gym: {' '.join(str(error).split())}", file=sys.stderr)
-            raise typer.Exit(2) from error
-        except KeyboardInterrupt:
-            print("nova-gym: stopped", file=sys.stderr)
-            raise typer.Exit(130) from None
-
-    return wrapped
-
-
-class _Bars:
-    """Progress bars with time left, one for each part of a command; where there is no terminal, lines."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress, self.tasks, self.printed = progress, {}, time.monotonic()
-
-    def __call__(self, part: str, done: int, total: int, text: str = "") -> None:
-        if part not in self.tasks:
-            self.tasks[part] = self.progress.add_task(part, total=total, text="")
-        self.progress.update(self.tasks[part], completed=done, text=text)
-        if not console.is_terminal and (done >= total or time.monotonic() - self.printed > 30):
-            self.printed = time.monotonic()
-            print(f"{part}: {done}/{total}  {text}".rstrip(), flush=True)
-
-
-@contextmanager
-def _bars() -> Iterator[_Bars]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[text]}"),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        yield _Bars(progress)
+app.add_typer(agent_app, name="agent")
+app.command()(improve)
 
 
 @app.callback(invoke_without_command=True)
@@ -98,7 +44,7 @@ def _root(
 
 
 @app.command()
-@_one_line_errors
+@one_line_errors
 def record(
     env_id: Annotated[str, typer.Argument(help="Gymnasium id, such as MiniGrid-SimpleCrossingS9N1-v0.")],
     name: Annotated[str, typer.Option(help="Minari id of the dataset, such as minigrid/crossing-v0.")],
@@ -115,7 +61,7 @@ def record(
     from nova_gym.envs import record as record_dataset
 
     spec = reality_spec(env_id, size)
-    with _bars() as bars:
+    with progress_bars() as bars:
         dataset = record_dataset(
             spec, name, transitions, seed, lambda done: bars("recording", min(done, transitions), transitions)
         )
@@ -124,7 +70,7 @@ def record(
 
 
 @app.command()
-@_one_line_errors
+@one_line_errors
 def train(
     dataset: Annotated[str, typer.Argument(help="Minari id of a dataset that `nova-gym record` made.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File of the dream, *.safetensors.")],
@@ -156,7 +102,7 @@ def train(
             raise BadInputError(
                 f"{path} exists; --overwrite replaces it" + (", --resume continues" if path == checkpoint else "")
             )
-    with _bars() as bars:
+    with progress_bars() as bars:
         clips = load_clips(dataset, lambda done, total: bars("reading", done, total))
         run = Run(checkpoint, log_dir or Path("runs") / output.stem, device, precision, resume, bars)
         try:
@@ -171,7 +117,7 @@ def train(
 
 
 @app.command("eval")
-@_one_line_errors
+@one_line_errors
 def evaluate(
     dream: DreamArgument,
     episodes: Annotated[int, typer.Option(help="Episodes, and transitions of each class.", min=1)] = 256,
@@ -194,7 +140,7 @@ def evaluate(
     from nova_gym.files import write_atomically
 
     loaded = Dream.load(dream)
-    with _bars() as bars:
+    with progress_bars() as bars:
         report = evaluate_dream(loaded.to(device), episodes, steps, seed, starts, bars)
     _print_report(report)
     if json_file:
@@ -209,7 +155,7 @@ def evaluate(
 
 
 @app.command()
-@_one_line_errors
+@one_line_errors
 def info(dream: DreamArgument = "minigrid") -> None:
     """Print the card of a dream: what it dreams of, sizes, data, training and measured scores."""
     from nova_gym.dream import Dream, find_dream
@@ -235,7 +181,7 @@ def info(dream: DreamArgument = "minigrid") -> None:
 
 
 @app.command()
-@_one_line_errors
+@one_line_errors
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the pictures.")] = Path("demo"),
     dream: Annotated[str, typer.Option(help="Name or path of a dream of MiniGrid.")] = "minigrid",
@@ -245,7 +191,7 @@ def demo(
     """Walk the shipped dream beside the real MiniGrid, draw both, and measure how true and how fast it is."""
     from nova_gym.envs.demo import run_demo
 
-    with _bars() as bars:
+    with progress_bars() as bars:
         made = run_demo(output, dream, seed, device, bars)
     _print_report(made.report)
     table = Table("steps per second", "median", "÷ reality")
@@ -263,7 +209,7 @@ def _print_report(report: Any) -> None:
     table = Table("open loop, step", "episodes", *measures, title=_title(report.settings))
     for step, row in report.open_loop.items():
         count = next((value.n for value in row.values() if value is not None), 0)
-        table.add_row(str(step), str(count), *(_cell(row.get(key), key == "psnr") for key in measures))
+        table.add_row(str(step), str(count), *(cell(row.get(key), key == "psnr") for key in measures))
     console.print(table)
     parts = {"one step, exact frames": report.transitions}
     parts |= {f"outcomes, {part}": values for part, values in report.outcomes.items()}
@@ -271,19 +217,12 @@ def _print_report(report: Any) -> None:
         if values:
             table = Table(title, "n", "value [95 % interval]")
             for key, value in values.items():
-                table.add_row(key, str(value.n if value else 0), _cell(value))
+                table.add_row(key, str(value.n if value else 0), cell(value))
             console.print(table)
 
 
 def _title(settings: dict[str, Any]) -> str:
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in settings.items())
-
-
-def _cell(estimate: Any, decibel: bool = False) -> str:
-    if estimate is None:
-        return "–"
-    digits = 1 if decibel else 4
-    return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
 
 
 def _table_of(metadata: dict[str, Any], keys: tuple[str, ...]) -> None:

@@ -169,7 +169,7 @@ _PAPER = Preset(
         encoder_widths=(128, 256, 256),
         rank=987,
         latent_action=16,
-        hidden=896,
+        hidden=832,
         depth=2,
         head_hidden=512,
     ),

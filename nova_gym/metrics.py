@@ -48,6 +48,15 @@ def mean(values: np.ndarray) -> Estimate | None:
     return Estimate(value, float(low), float(high), n)
 
 
+def difference(first: np.ndarray, second: np.ndarray) -> Estimate:
+    """The mean of (n,) numbers minus the mean of (m,) others, with Welch's interval."""
+    value = float(np.mean(first) - np.mean(second))
+    low = high = value
+    if min(len(first), len(second)) > 1 and (np.ptp(first) > 0 or np.ptp(second) > 0):
+        low, high = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    return Estimate(value, float(low), float(high), len(first) + len(second))
+
+
 def psnr(truth: np.ndarray, frames: np.ndarray) -> np.ndarray:
     """Peak signal-to-noise ratio of each pair.
 

@@ -15,6 +15,9 @@ from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
 from nova_gym.inr import Resolution
 
+#: States have mean square 1; one that leaves these bounds is lost, and is kept at them.
+STATE_LIMIT = 1000.0
+
 
 class Transition(NamedTuple):
     """What one step of N dreams gave.
@@ -24,7 +27,7 @@ class Transition(NamedTuple):
         latent_action: (N, U) float32, what moved them.
         reward: (N,) float32, discounted in time as the real environment does.
         terminated: (N,) bool, the episode ended in the dream.
-        truncated: (N,) bool, the horizon is reached.
+        truncated: (N,) bool, the horizon is reached, or the dream is lost: its state left ±`STATE_LIMIT`.
     """
 
     state: Tensor
@@ -124,11 +127,13 @@ class DreamSimulator:
         model, card = self.dream.world_model, self.dream.card
         following = model.step(self.state, latent_actions)
         reward, termination = model.heads.outcome(self.state, latent_actions, following)
+        lost = ~(following.abs() < STATE_LIMIT).all(-1)  # so that NaN is lost as well
+        following = following.nan_to_num(0.0).clamp(-STATE_LIMIT, STATE_LIMIT)
         self.state, self.latent_action, self.steps = following, latent_actions, self.steps + 1
         if card.reward_discount:
             reward = reward * (1.0 - card.reward_discount * self.steps / card.horizon)
-        truncated = self.steps >= self.horizon if self.horizon else torch.zeros_like(self.steps, dtype=torch.bool)
-        return Transition(following, latent_actions, reward, termination > 0.5, truncated)
+        truncated = lost | (self.steps >= self.horizon) if self.horizon else lost
+        return Transition(following, latent_actions, reward.nan_to_num(0.0), termination > 0.5, truncated)
 
     @torch.no_grad()
     def render(self, resolution: Resolution | None = None, nyquist: bool = False) -> Tensor:

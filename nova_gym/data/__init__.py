@@ -1,5 +1,5 @@
 """Reading recordings."""
 
-from nova_gym.data.clips import Clips, load_clips, to_unit
+from nova_gym.data.clips import Clips, join_clips, load_clips, to_unit
 
-__all__ = ["Clips", "load_clips", "to_unit"]
+__all__ = ["Clips", "join_clips", "load_clips", "to_unit"]

@@ -10,7 +10,7 @@ from typing import Any
 import minari
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from nova_gym.errors import BadInputError
 
@@ -36,6 +36,7 @@ class Clips:
         remaining: (T,) int64, transitions left in the clip, this one counted.
         metadata: what `nova-gym record` wrote about the recording.
         action_count: n of `Discrete(n)` or the length of a flat `Box`.
+        weights: (T,) float32, how often a transition is drawn in fine-tuning, relative to others; None: all alike.
     """
 
     frames: Tensor
@@ -48,6 +49,7 @@ class Clips:
     remaining: Tensor
     metadata: dict[str, Any]
     action_count: int
+    weights: Tensor | None = None
 
     @property
     def discrete(self) -> bool:
@@ -59,10 +61,51 @@ class Clips:
         """(E,) int64, the first frame of each clip."""
         return torch.cumsum(self.lengths + 1, 0) - (self.lengths + 1)
 
+    def draw(self, count: int, generator: Generator, longer_than: int = 0) -> Tensor:
+        """(count,) int64 transitions by weight, of those that have at least `longer_than` left in their clip."""
+        if self.weights is None and not longer_than:
+            return torch.randint(len(self.source), (count,), generator=generator)
+        allowed = (self.remaining >= longer_than).nonzero().squeeze(1)
+        if self.weights is None:
+            return allowed[torch.randint(len(allowed), (count,), generator=generator)]
+        return allowed[torch.multinomial(self.weights[allowed], count, replacement=True, generator=generator)]
+
     def reward_values(self) -> tuple[float, ...]:
         """The values that the reward takes, if they are few, else nothing."""
         values = torch.unique((self.rewards * 1e4).round() / 1e4)
         return tuple(values.tolist()) if len(values) <= _FEW_REWARDS else ()
+
+
+def join_clips(parts: list[Clips], shares: list[float], weights: list[Tensor]) -> Clips:
+    """Several recordings of one environment as one.
+
+    Args:
+        parts: at least one; the metadata is that of the first.
+        shares: how much of the drawing each part gets; they add up to 1.
+        weights: of the transitions within each part, (T,) float32 each.
+
+    Raises:
+        BadInputError: frames or actions of the parts differ in kind.
+    """
+    first = parts[0]
+    for part in parts[1:]:
+        if part.frames.shape[1:] != first.frames.shape[1:] or part.action_count != first.action_count:
+            raise BadInputError(
+                f"recordings of frames {tuple(first.frames.shape[1:])} with {first.action_count} actions and of frames "
+                f"{tuple(part.frames.shape[1:])} with {part.action_count} cannot be joined"
+            )
+    offsets = [0, *np.cumsum([len(part.frames) for part in parts])]
+    return Clips(
+        **{
+            key: torch.cat([getattr(part, key) for part in parts])
+            for key in ("frames", "actions", "rewards", "terminations", "lengths", "remaining")
+        },
+        starts=tuple(name for part in parts for name in part.starts),
+        source=torch.cat([part.source + int(offset) for part, offset in zip(parts, offsets, strict=False)]),
+        metadata=first.metadata,
+        action_count=first.action_count,
+        weights=torch.cat([share * w / w.sum() for share, w in zip(shares, weights, strict=True)]).float(),
+    )
 
 
 def load_clips(dataset_id: str, progress: Callable[[int, int], None] = lambda done, total: None) -> Clips:

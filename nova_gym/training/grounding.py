@@ -102,11 +102,7 @@ class Unrolling(_Labelled):
         horizon = 1 + round((self.horizon - 1) * min(1.0, progress / 0.3))
         longest = round(self.burn_in * min(1.0, max(0.0, (progress - 0.3) / 0.3)))
         burn_in = max(0, int(torch.randint(-longest, longest + 1, (), generator=generator)))
-        if burn_in:
-            allowed = (self.clips.remaining >= burn_in + horizon).nonzero().squeeze(1)
-            chosen = allowed[torch.randint(len(allowed), (self.recipe.batch,), generator=generator)]
-        else:
-            chosen = torch.randint(len(self.clips.source), (self.recipe.batch,), generator=generator)
+        chosen = self.clips.draw(self.recipe.batch, generator, burn_in + horizon if burn_in else 0)
         offsets = torch.arange(burn_in + horizon)
         inside = offsets < self.clips.remaining[chosen, None]
         transitions = torch.where(inside, chosen[:, None] + offsets, chosen[:, None])

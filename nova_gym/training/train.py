@@ -78,7 +78,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
         reward_values=clips.reward_values(),
     )
     training = preset.training
-    accelerator = _accelerator(run)
+    accelerator = make_accelerator(run)
     model = WorldModel(config, torch.Generator().manual_seed(training.seed)).to(accelerator.device)
     writer = SummaryWriter(str(run.log_dir)) if run.log_dir and accelerator.is_main_process else None
     loop = Loop(
@@ -111,7 +111,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
     )
 
 
-def _accelerator(run: Run) -> Accelerator:
+def make_accelerator(run: Run) -> Accelerator:
     if run.device not in ("auto", "cpu") or run.precision not in ("no", "bf16"):
         raise BadInputError(f"device is auto or cpu, precision no or bf16; not {run.device!r} and {run.precision!r}")
     AcceleratorState._reset_state(reset_partial_state=True)  # it is kept for a process, but a process may train twice

@@ -1,0 +1,179 @@
+"""Where a dream leads an agent astray: its dream actions replayed in reality, in lockstep."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.type_aliases import PolicyPredictor
+
+from nova_gym.agents.reality import FIRST_UNSEEN_SEED
+from nova_gym.agents.saving import agent_observation
+from nova_gym.dream import Dream
+from nova_gym.envs import RealityEnv, make_reality
+from nova_gym.envs import minigrid as grids
+from nova_gym.envs.interface import encode_frames, observe
+from nova_gym.errors import BadInputError
+from nova_gym.metrics import TILE_TOLERANCE, Estimate, mean, psnr, share, tile_errors
+from nova_gym.simulator import DreamSimulator
+
+#: Frames without tiles agree if they are closer than this, in dB.
+SAME_PSNR = 25.0
+#: Rewards agree if they are closer than this.
+SAME_REWARD = 0.01
+
+Progress = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Parting:
+    """Where one episode's dream and reality first part.
+
+    Attributes:
+        step: counted from 1.
+        transition: class of the transition (`nova_gym.envs.minigrid.TRANSITION_CLASSES`; `any` outside MiniGrid).
+        what: `end`, `reward` or `frame`, the first of these that differs.
+    """
+
+    step: int
+    transition: str
+    what: str
+
+
+@dataclass
+class Diagnosis:
+    """What the replay found.
+
+    Attributes:
+        settings: what was asked for.
+        returns: (n, 2) float64, return in the dream and of the same actions in reality.
+        partings: for each episode, None if the two agreed to the end.
+        transitions: how many transitions of each class the agent made before the two parted.
+    """
+
+    settings: dict[str, Any]
+    returns: np.ndarray
+    partings: list[Parting | None]
+    transitions: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def gap(self) -> Estimate:
+        """Return in the dream minus return of the same actions in reality, paired by episode."""
+        return mean(self.returns[:, 0] - self.returns[:, 1])
+
+    @property
+    def parted(self) -> Estimate:
+        """Share of episodes in which dream and reality part."""
+        return share(np.asarray([parting is not None for parting in self.partings]))
+
+    def by_transition(self) -> dict[str, dict[str, float]]:
+        """By class: transitions made, partings on it, and its part of the gap (they add up to the gap)."""
+        rows = {name: {"made": count, "parted": 0, "gap": 0.0} for name, count in self.transitions.most_common()}
+        for parting, (dreamt, real) in zip(self.partings, self.returns, strict=True):
+            if parting is not None:
+                rows[parting.transition]["parted"] += 1
+                rows[parting.transition]["gap"] += float(dreamt - real) / len(self.partings)
+        return rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """All numbers, JSON-ready."""
+        apart = [parting for parting in self.partings if parting is not None]
+        return {
+            "settings": self.settings,
+            "gap": self.gap.to_dict(),
+            "parted": self.parted.to_dict(),
+            "median step of parting": float(np.median([p.step for p in apart])) if apart else None,
+            "first difference": dict(Counter(parting.what for parting in apart)),
+            "transitions": self.by_transition(),
+        }
+
+
+def diagnose(
+    agent: PolicyPredictor,
+    dream: Dream,
+    episodes: int = 200,
+    deterministic: bool = False,
+    seed: int = 0,
+    progress: Progress = lambda part, done, total, text="": None,
+) -> Diagnosis:
+    """Lets the agent act in dreams of real starts and replays its actions in reality, step by step.
+
+    Args:
+        agent: an SB3 agent, or anything with its `predict()` and an `observation_space`.
+        dream: the dream it was trained in.
+        episodes: how many, official starts, seeds that no training saw.
+        deterministic: whether the agent takes its likeliest action.
+        seed: of starts and of sampled actions.
+        progress: called as `progress(part, done, total)`.
+
+    Raises:
+        BadInputError: no episodes, or an agent of other observations.
+    """
+    if episodes < 1:
+        raise BadInputError(f"at least 1 episode is needed, not {episodes}")
+    observation = agent_observation(agent, dream)
+    if hasattr(agent, "set_random_seed"):
+        agent.set_random_seed(seed)
+    envs = [make_reality(dream, "pixels", device=dream.world_model.device) for _ in range(episodes)]
+    frames = np.stack([env.reset(seed=FIRST_UNSEEN_SEED + 1000 * seed + i)[0] for i, env in enumerate(envs)])
+    simulator = DreamSimulator(dream, episodes)
+    simulator.reset(states=encode_frames(dream, frames))
+    dreaming, acting = np.ones(episodes, dtype=bool), np.ones(episodes, dtype=bool)
+    found = Diagnosis(
+        {"episodes": episodes, "deterministic": deterministic, "seed": seed}, np.zeros((episodes, 2)), [None] * episodes
+    )
+    for step in range(1, simulator.horizon + 1):
+        actions, _ = agent.predict(observe(dream, simulator.state, observation), deterministic=deterministic)
+        result = simulator.step(torch.as_tensor(actions, device=simulator.device))
+        rewards = result.reward.cpu().numpy()
+        ends = (result.terminated | result.truncated).cpu().numpy()
+        compared = []
+        for i in np.flatnonzero(dreaming):
+            together = found.partings[i] is None
+            kind = _kind(envs[i], actions[i])
+            reward, ended = 0.0, True
+            if acting[i]:
+                frames[i], reward, terminated, truncated, _ = envs[i].step(actions[i])
+                ended = terminated or truncated
+                acting[i] = not ended
+            found.returns[i] += float(rewards[i]), reward
+            if together:
+                found.transitions[kind] += 1
+                if ended != ends[i]:
+                    found.partings[i] = Parting(step, kind, "end")
+                elif abs(rewards[i] - reward) > SAME_REWARD:
+                    found.partings[i] = Parting(step, kind, "reward")
+                else:
+                    compared.append((i, kind))
+        for (i, kind), same in zip(compared, _same(simulator, envs, frames, [i for i, _ in compared]), strict=True):
+            if not same:
+                found.partings[i] = Parting(step, kind, "frame")
+        dreaming &= ~ends
+        progress("replaying", int(episodes - dreaming.sum()), episodes)
+        if not dreaming.any():
+            break
+    for env in envs:
+        env.close()
+    return found
+
+
+def _kind(env: RealityEnv, action: Any) -> str:
+    return grids.transition_class(env, int(action)) if grids.is_minigrid(env) else "any"
+
+
+def _same(simulator: DreamSimulator, envs: list[RealityEnv], frames: np.ndarray, rows: list[int]) -> np.ndarray:
+    """Whether dream and reality look alike, for these rows."""
+    if not rows:
+        return np.zeros(0, dtype=bool)
+    states = simulator.state[torch.as_tensor(rows, device=simulator.device)]
+    drawn = torch.cat([simulator.dream.world_model.render(part) for part in states.split(64)])
+    drawn = drawn.permute(0, 2, 3, 1).cpu().numpy()
+    truth = frames[rows].astype(np.float32) / 255.0
+    if not grids.is_minigrid(envs[0]):
+        return psnr(truth, drawn) > SAME_PSNR
+    tile = truth.shape[2] // envs[0].unwrapped.width
+    return (tile_errors(truth, drawn, tile) < TILE_TOLERANCE).all((1, 2))

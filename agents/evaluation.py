@@ -1,0 +1,179 @@
+"""How good an agent is in the dream and in reality, and how far the two are apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.type_aliases import PolicyPredictor
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+
+from nova_gym.agents.reality import FIRST_UNSEEN_SEED, make_reality_vec
+from nova_gym.agents.saving import agent_observation
+from nova_gym.agents.vec_env import DreamVecEnv
+from nova_gym.dream import Dream
+from nova_gym.envs import make_reality
+from nova_gym.envs.interface import encode_frames, observe, to_uint8
+from nova_gym.errors import BadInputError
+from nova_gym.metrics import Estimate, difference, mean, share
+from nova_gym.simulator import DreamSimulator
+
+#: How an agent chooses: drawing from its policy, or its likeliest action.
+MODES = ("stochastic", "deterministic")
+
+Progress = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """What was played: returns (n,) float64, lengths (n,) int64, successes (n,) bool or None."""
+
+    returns: np.ndarray
+    lengths: np.ndarray
+    successes: np.ndarray | None
+
+
+@dataclass
+class AgentReport:
+    """What an evaluation found.
+
+    Attributes:
+        settings: what was asked for.
+        modes: by mode (`stochastic`, `deterministic`), then by place (`dream`, `reality`), then by measure (`return`,
+            `success`, `length`).
+        gap: by mode, mean return in the dream minus mean return in reality, with Welch's interval.
+    """
+
+    settings: dict[str, Any]
+    modes: dict[str, dict[str, dict[str, Estimate | None]]] = field(default_factory=dict)
+    gap: dict[str, Estimate] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All numbers, JSON-ready."""
+        plain = lambda row: {key: value.to_dict() for key, value in row.items() if value is not None}  # noqa: E731
+        return {
+            "settings": self.settings,
+            "modes": {
+                mode: {place: plain(row) for place, row in places.items()} for mode, places in self.modes.items()
+            },
+            "gap": plain(self.gap),
+        }
+
+
+def play(agent: PolicyPredictor, env: VecEnv, episodes: int, deterministic: bool) -> Episodes:
+    """Plays whole episodes.
+
+    Args:
+        agent: anything with SB3's `predict()`.
+        env: wrapped in `VecMonitor`; it is reset first.
+        episodes: how many, spread evenly over the environments.
+        deterministic: whether the agent takes its likeliest action.
+    """
+    successes: list[bool] = []
+
+    def note(seen: dict[str, Any], _: dict[str, Any]) -> None:
+        if seen["done"] and "is_success" in seen["info"]:
+            successes.append(seen["info"]["is_success"])
+
+    returns, lengths = evaluate_policy(
+        agent, env, episodes, deterministic=deterministic, return_episode_rewards=True, callback=note
+    )
+    known = np.asarray(successes, dtype=bool) if len(successes) == len(returns) else None
+    return Episodes(np.asarray(returns, dtype=np.float64), np.asarray(lengths), known)
+
+
+def evaluate_agent(
+    agent: PolicyPredictor,
+    dream: Dream,
+    episodes: int = 200,
+    seed: int = 0,
+    modes: tuple[str, ...] = MODES,
+    progress: Progress = lambda part, done, total, text="": None,
+) -> AgentReport:
+    """Plays in the dream and in the unchanged real environment, official starts, seeds that no training saw.
+
+    Args:
+        agent: an SB3 agent, or anything with its `predict()` and an `observation_space`.
+        dream: the dream it was trained in.
+        episodes: in each place and mode.
+        seed: of starts and of sampled actions.
+        modes: of `MODES`.
+        progress: called as `progress(part, done, total)`.
+
+    Raises:
+        BadInputError: no episodes, or an agent of other observations.
+    """
+    if episodes < 1:
+        raise BadInputError(f"at least 1 episode is needed, not {episodes}")
+    observation, device = agent_observation(agent, dream), dream.world_model.device
+    count = min(32, episodes)
+    places = {
+        "dream": VecMonitor(DreamVecEnv(dream, count, observation, device=device)),
+        "reality": VecMonitor(make_reality_vec(dream, count, observation, device=device)),
+    }
+    report = AgentReport({"env_id": dream.card.env_id, "episodes": episodes, "seed": seed})
+    done = 0
+    for mode in modes:
+        played = {}
+        for place, env in places.items():
+            env.seed(FIRST_UNSEEN_SEED + 1000 * seed)
+            if hasattr(agent, "set_random_seed"):
+                agent.set_random_seed(seed)
+            played[place] = play(agent, env, episodes, mode == "deterministic")
+            done += 1
+            progress("playing", done, len(modes) * len(places))
+        report.modes[mode] = {place: _measures(episodes) for place, episodes in played.items()}
+        report.gap[mode] = difference(played["dream"].returns, played["reality"].returns)
+    for env in places.values():
+        env.close()
+    return report
+
+
+def film(agent: PolicyPredictor, dream: Dream, seed: int = 0, walks: int = 4, scale: int = 4) -> list[np.ndarray]:
+    """The agent in reality (left) and in the dream (right), from the same starts, each acting on what it sees there.
+
+    Returns:
+        Frames (H, 2 W + 2, C) uint8 times `scale`; whichever ends first stands still.
+    """
+    observation = agent_observation(agent, dream)
+    reality = make_reality(dream, "pixels", device=dream.world_model.device)
+    frames: list[np.ndarray] = []
+    for walk in range(walks):
+        real, _ = reality.reset(seed=FIRST_UNSEEN_SEED + 1000 * seed + walk)
+        simulator = DreamSimulator(dream)
+        simulator.reset(states=encode_frames(dream, real[None]))
+        ended = [False, False]
+        while True:
+            frames.append(_beside(real, to_uint8(simulator.render())[0], scale))
+            if all(ended):
+                break
+            if not ended[0]:
+                seen = real[None]
+                if observation == "latent":
+                    seen = observe(dream, encode_frames(dream, seen), "latent")
+                action, _ = agent.predict(seen, deterministic=True)
+                real, _, terminated, truncated, _ = reality.step(int(action[0]))
+                ended[0] = terminated or truncated
+            if not ended[1]:
+                action, _ = agent.predict(observe(dream, simulator.state, observation), deterministic=True)
+                result = simulator.step(torch.as_tensor(action, device=simulator.device))
+                ended[1] = bool(result.terminated[0] | result.truncated[0])
+        frames += [frames[-1]] * 5
+    reality.close()
+    return frames
+
+
+def _beside(real: np.ndarray, dreamt: np.ndarray, scale: int) -> np.ndarray:
+    pair = np.concatenate([real, np.full((len(real), 2, real.shape[2]), 255, dtype=np.uint8), dreamt], axis=1)
+    return pair.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def _measures(played: Episodes) -> dict[str, Estimate | None]:
+    measures = {"return": mean(played.returns), "length": mean(played.lengths)}
+    if played.successes is not None:
+        measures["success"] = share(played.successes)
+    return measures

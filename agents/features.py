@@ -1,0 +1,36 @@
+"""A small convolutional network for policies that look at pixels."""
+
+from __future__ import annotations
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import Tensor, nn
+
+
+class PatchCNN(BaseFeaturesExtractor):
+    """Patches of 8×8 pixels, two 3×3 convolutions over them, one linear layer: SB3's `NatureCNN` at half the cost.
+
+    Args:
+        observation_space: (C, H, W) uint8, at least 8 pixels a side.
+        features_dim: length of the output.
+    """
+
+    def __init__(self, observation_space: spaces.Box, features_dim: int = 256) -> None:
+        super().__init__(observation_space, features_dim)
+        self.patches = nn.Sequential(
+            nn.Conv2d(observation_space.shape[0], 32, 8, stride=8),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(64, 32, 3, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+        )
+        with torch.no_grad():
+            length = self.patches(torch.zeros(1, *observation_space.shape)).shape[1]
+        self.linear = nn.Sequential(nn.Linear(length, features_dim), nn.ReLU())
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """(B, C, H, W) float32 in [0, 1] → (B, features_dim)."""
+        return self.linear(self.patches(observations))

@@ -1,0 +1,75 @@
+"""Hyperparameters of each algorithm, in one place, as in RL Baselines3 Zoo.
+
+`HYPERPARAMETERS[algorithm]` are SB3's own keyword arguments; `pixels` are the changes for observations in pixels.
+Measured on the dream of MiniGrid-SimpleCrossingS9N1 with 128 dreams.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import nn
+
+from nova_gym.agents.features import PatchCNN
+from nova_gym.errors import BadInputError
+
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "a2c": A2C, "dqn": DQN}
+
+HYPERPARAMETERS: dict[str, dict[str, Any]] = {
+    "ppo": {
+        "n_steps": 64,
+        "batch_size": 1024,
+        "n_epochs": 4,
+        "learning_rate": 5e-4,
+        "gamma": 0.99,
+        "gae_lambda": 0.95,
+        "ent_coef": 0.01,
+        "policy_kwargs": {"net_arch": [256, 256], "activation_fn": nn.Tanh},
+    },
+    "a2c": {
+        "n_steps": 16,
+        "learning_rate": 7e-4,
+        "gamma": 0.99,
+        "gae_lambda": 0.95,
+        "ent_coef": 0.01,
+        "policy_kwargs": {"net_arch": [256, 256], "activation_fn": nn.Tanh},
+    },
+    "dqn": {
+        "buffer_size": 200_000,
+        "learning_starts": 20_000,
+        "batch_size": 512,
+        "train_freq": 4,
+        "gradient_steps": 4,
+        "target_update_interval": 2_000,
+        "learning_rate": 5e-4,
+        "gamma": 0.98,
+        "exploration_fraction": 0.4,
+        "exploration_final_eps": 0.05,
+        "policy_kwargs": {"net_arch": [256, 256]},
+    },
+}
+
+PIXELS: dict[str, dict[str, Any]] = {
+    "ppo": {"policy_kwargs": {"features_extractor_class": PatchCNN, "net_arch": []}},
+    "a2c": {"policy_kwargs": {"features_extractor_class": PatchCNN, "net_arch": []}},
+    "dqn": {"policy_kwargs": {"features_extractor_class": PatchCNN, "net_arch": []}, "buffer_size": 50_000},
+}
+
+
+def hyperparameters(algorithm: str, observation: str) -> dict[str, Any]:
+    """Keyword arguments of `ALGORITHMS[algorithm]`, its policy included.
+
+    Args:
+        algorithm: `ppo`, `a2c` or `dqn`.
+        observation: `latent` or `pixels`.
+
+    Raises:
+        BadInputError: the algorithm is unknown.
+    """
+    if algorithm not in ALGORITHMS:
+        raise BadInputError(f"unknown algorithm {algorithm!r}; there are {', '.join(ALGORITHMS)}")
+    if observation == "pixels":
+        return {"policy": "CnnPolicy", **HYPERPARAMETERS[algorithm], **PIXELS[algorithm]}
+    return {"policy": "MlpPolicy", **HYPERPARAMETERS[algorithm]}

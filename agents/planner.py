@@ -1,0 +1,159 @@
+"""Planning in the dream instead of learning: the cross-entropy method over the batch simulator."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nova_gym.dream import Dream
+from nova_gym.envs.interface import encode_frames, observation_space
+from nova_gym.errors import BadInputError
+from nova_gym.simulator import DreamSimulator
+
+#: Mean squared distance of states (mean square 1) beyond which the world is not where the plan expected it.
+SURPRISE = 0.05
+
+
+class CrossEntropyPlanner:
+    """Searches action sequences by the cross-entropy method (de Boer et al., 2005), behind SB3's `predict()`.
+
+    Sequences are scored by what the reward and termination heads say, discounted. While none of them is paid, those
+    that pass through more different states are better, so that the search spreads out. A plan that pays is followed as
+    long as the world does what the dream expected; one that does not, half-way.
+
+    Args:
+        dream: with discrete actions.
+        horizon: steps that a plan looks ahead.
+        population: sequences an iteration.
+        iterations: of sampling and refitting.
+        elites: share of the sequences that the next distribution is fitted to.
+        persistence: probability that a sampled action repeats the one before.
+        discount: of a reward one step later.
+        seed: of the sampling.
+
+    Raises:
+        BadInputError: the dream's actions are not discrete, or a number makes no sense.
+    """
+
+    def __init__(
+        self,
+        dream: Dream,
+        horizon: int = 24,
+        population: int = 512,
+        iterations: int = 3,
+        elites: float = 0.1,
+        persistence: float = 0.3,
+        discount: float = 0.98,
+        seed: int = 0,
+    ) -> None:
+        if not dream.world_model.config.discrete:
+            raise BadInputError("the planner needs a dream with discrete actions")
+        if min(horizon, population, iterations) < 1 or not 0 < elites <= 1 or not 0 <= persistence < 1:
+            raise BadInputError(
+                "horizon, population and iterations must be at least 1, elites in (0, 1], persistence in [0, 1)"
+            )
+        self.dream = dream
+        self.horizon, self.population, self.iterations = horizon, population, iterations
+        self.elites, self.persistence, self.discount = max(1, round(elites * population)), persistence, discount
+        self.observation_space = observation_space(dream, "latent")
+        self.actions = dream.world_model.config.actions
+        self.set_random_seed(seed)
+
+    def set_random_seed(self, seed: int) -> None:
+        """Starts the sampling anew."""
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def predict(
+        self,
+        observation: np.ndarray,
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        """The next action of the plan, planning first where there is none or the world surprises.
+
+        Args:
+            observation: latents (N, K) or (K,) float32, or frames (N, H, W, C) or (H, W, C) uint8.
+            state: what the last call returned: plans (N, T) int64 with -1 behind their end, expected states (N, K).
+            episode_start: (N,) bool, whose plans are void.
+            deterministic: without effect; it is here for SB3's interface.
+
+        Returns:
+            Actions (N,) int64, or a single one for a single observation; the new `state`.
+        """
+        single = observation.ndim in (1, 3)
+        observation = observation[None] if single else observation
+        latent = observation.ndim == 2
+        device = self.dream.world_model.device
+        states = torch.as_tensor(observation, device=device) if latent else encode_frames(self.dream, observation)
+        if state is None:
+            plans = np.full((len(states), self.horizon), -1, dtype=np.int64)
+            expected = np.full(states.shape, np.nan, dtype=np.float32)
+        else:
+            plans, expected = state[0].copy(), state[1]
+        surprise = np.square(states.cpu().numpy() - expected).mean(1)
+        void = (plans[:, 0] < 0) | ~(surprise < SURPRISE)
+        if episode_start is not None:
+            void |= np.asarray(episode_start, dtype=bool)
+        for i in np.flatnonzero(void):
+            plans[i] = self.plan(states[i])
+        actions = plans[:, 0].copy()
+        plans = np.concatenate([plans[:, 1:], np.full((len(plans), 1), -1)], axis=1)
+        simulator = DreamSimulator(self.dream, len(states), horizon=0)
+        simulator.reset(states=states)
+        following = simulator.step(torch.as_tensor(actions, device=device)).state
+        return (actions[0] if single else actions), (plans, following.cpu().numpy())
+
+    @torch.no_grad()
+    def plan(self, start: Tensor) -> np.ndarray:
+        """The best sequence found from a state (K,): (horizon,) int64, -1 behind its end."""
+        odds = torch.full((self.horizon, self.actions), 1.0 / self.actions)
+        best, best_score, best_length = None, -np.inf, 0
+        for _ in range(self.iterations):
+            sequences = self._sample(odds)
+            if best is not None:
+                sequences[0] = best
+            scores, lengths = self._score(start, sequences)
+            chosen = scores.topk(self.elites).indices
+            counts = torch.nn.functional.one_hot(sequences[chosen], self.actions).float().mean(0)
+            odds = 0.9 * counts + 0.1 / self.actions
+            top = int(chosen[0])
+            if float(scores[top]) > best_score:
+                best, best_score, best_length = sequences[top].clone(), float(scores[top]), int(lengths[top])
+        plan = np.full(self.horizon, -1, dtype=np.int64)
+        length = best_length or max(1, self.horizon // 2)
+        plan[:length] = best[:length].numpy()
+        return plan
+
+    def _sample(self, odds: Tensor) -> Tensor:
+        """(population, horizon) int64, drawn from (horizon, actions) probabilities, some repeating the step before."""
+        drawn = torch.multinomial(odds, self.population, replacement=True, generator=self._generator).T
+        repeat = torch.rand(drawn.shape, generator=self._generator) < self.persistence
+        for t in range(1, self.horizon):
+            drawn[:, t] = torch.where(repeat[:, t], drawn[:, t - 1], drawn[:, t])
+        return drawn.contiguous()
+
+    def _score(self, start: Tensor, sequences: Tensor) -> tuple[Tensor, Tensor]:
+        """(population,) scores, and the lengths (0: no end) of the sequences that are paid at an end."""
+        simulator = DreamSimulator(self.dream, len(sequences), horizon=0)
+        simulator.reset(states=start.expand(len(sequences), -1))
+        actions = sequences.to(simulator.device)
+        alive = torch.ones(len(sequences), device=simulator.device)
+        total, lengths = torch.zeros_like(alive), torch.zeros_like(alive)
+        visited = [simulator.state]
+        for t in range(self.horizon):
+            result = simulator.step(actions[:, t])
+            total += alive * self.discount**t * result.reward
+            paid = alive * result.terminated * (result.reward > 0)
+            lengths = torch.where(paid > 0, t + 1.0, lengths)
+            alive = alive * ~result.terminated
+            visited.append(result.state)
+        return (total + 1e-3 * self._spread(torch.stack(visited, 1))).cpu(), lengths.long().cpu()
+
+    @staticmethod
+    def _spread(states: Tensor) -> Tensor:
+        """Share of the states (P, T, K) on each way that differ from all before them: (P,)."""
+        distances = torch.cdist(states, states).square() / states.shape[-1]
+        same = (distances < SURPRISE).tril(-1)
+        return 1.0 - same.any(-1).float().mean(-1)

@@ -1,0 +1,125 @@
+"""Agents on disk: SB3's own zip files.
+
+SB3 pickles part of what it saves, so loading an agent runs code from its file: load only agents that ship with the
+package or that you trust.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from nova_gym.agents.hyperparameters import ALGORITHMS
+from nova_gym.dream import Dream
+from nova_gym.envs.interface import observation_space
+from nova_gym.errors import BadInputError
+from nova_gym.files import write_atomically
+
+#: Attribute of an SB3 model, kept in its zip: what it was trained in.
+_ORIGIN = "nova_gym_origin"
+
+
+def save_agent(agent: BaseAlgorithm, path: str | Path, dream: Dream) -> None:
+    """Writes an agent to one SB3 zip, atomically, with a note of the dream whose observations it reads.
+
+    Raises:
+        BadInputError: the file cannot be written.
+    """
+    setattr(agent, _ORIGIN, {"encoder": encoder_digest(dream), "env_id": dream.card.env_id})
+    with write_atomically(path) as temporary, temporary.open("wb") as file:
+        agent.save(file)
+
+
+def load_agent(name: str | Path, dream: Dream, device: str = "auto") -> BaseAlgorithm:
+    """Reads an agent, PPO, A2C or DQN, made by `nova-gym agent train` or by SB3's `save()`.
+
+    Args:
+        name: name of a shipped agent (`shipped_agents()`) or path of a zip that you trust: it is a pickle.
+        dream: the dream it is to act in, or whose reality.
+        device: as SB3 takes it.
+
+    Raises:
+        BadInputError: there is no such agent, the file is no SB3 zip, or it belongs to other observations or actions.
+    """
+    path = find_agent(name)
+    algorithm, origin = _read_header(path)
+    try:
+        agent = ALGORITHMS[algorithm].load(path, device=device)
+    except Exception as error:
+        raise BadInputError(f"{path} cannot be loaded as {algorithm}: {error}") from error
+    agent_observation(agent, dream)
+    config = dream.world_model.config
+    if config.discrete and getattr(agent.action_space, "n", None) != config.actions:
+        raise BadInputError(f"{path} acts in {agent.action_space}; the dream takes {config.actions} discrete actions")
+    latent = len(agent.observation_space.shape) == 1
+    if latent and origin.get("encoder") not in (None, encoder_digest(dream)):
+        raise BadInputError(f"{path} was trained on the latents of another dream; they mean nothing in this one")
+    return agent
+
+
+def agent_observation(agent: Any, dream: Dream) -> str:
+    """`latent` or `pixels`, what an agent reads.
+
+    Raises:
+        BadInputError: its observations are neither of this dream's.
+    """
+    shape = agent.observation_space.shape
+    for kind in ("latent", "pixels"):
+        expected = observation_space(dream, kind).shape
+        if shape == expected or (kind == "pixels" and shape == (expected[2], *expected[:2])):
+            return kind
+    raise BadInputError(
+        f"the agent reads observations of shape {shape}; this dream has "
+        f"{observation_space(dream, 'latent').shape} (latent) and {observation_space(dream, 'pixels').shape} (pixels)"
+    )
+
+
+def shipped_agents() -> dict[str, Path]:
+    """Names and files of the agents that come with the package."""
+    folder = Path(str(resources.files("nova_gym.agents"))) / "policies"
+    return {path.stem: path for path in sorted(folder.glob("*.zip"))}
+
+
+def find_agent(name: str | Path) -> Path:
+    """The file behind a name or path.
+
+    Raises:
+        BadInputError: there is no such agent.
+    """
+    shipped = shipped_agents()
+    if str(name) in shipped:
+        return shipped[str(name)]
+    path = Path(name)
+    if not path.is_file():
+        raise BadInputError(f"no agent {str(name)!r}: neither a file nor one of {', '.join(shipped) or 'none shipped'}")
+    return path
+
+
+def encoder_digest(dream: Dream) -> str:
+    """Hash of what turns frames into latents: agents move between dreams that share it.
+
+    It is of the half-precision weights, as on disk, so a dream hashes alike before it is saved and after it was loaded.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(dream.world_model.encoder.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.cpu().numpy().astype(np.float16).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _read_header(path: Path) -> tuple[str, dict[str, Any]]:
+    """(algorithm, origin) from the zip's JSON, before anything is unpickled."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            data = json.loads(archive.read("data"))
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        raise BadInputError(f"{path} is not an agent saved by Stable-Baselines3: {error}") from error
+    algorithm = "ppo" if "n_epochs" in data else "dqn" if "exploration_fraction" in data else "a2c"
+    return algorithm, data.get(_ORIGIN) or {}

@@ -1,0 +1,227 @@
+"""Training an agent in the dream, with a look at reality now and then."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+
+from nova_gym.agents.evaluation import play
+from nova_gym.agents.hyperparameters import ALGORITHMS, hyperparameters
+from nova_gym.agents.reality import FIRST_UNSEEN_SEED, make_reality_vec
+from nova_gym.agents.saving import save_agent
+from nova_gym.agents.vec_env import DreamVecEnv
+from nova_gym.dream import Dream
+from nova_gym.errors import BadInputError
+from nova_gym.files import write_atomically
+
+Progress = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Point:
+    """How good the agent was at one time of its training.
+
+    Attributes:
+        steps: steps it had taken in the dream.
+        seconds: since the start, evaluations included.
+        evaluating: of those, seconds spent in reality to measure.
+        dream: mean return of its last 100 episodes in the dream.
+        reality: mean return of its episodes in reality, actions sampled.
+        success: share of those that succeeded, None where the environment knows no success.
+    """
+
+    steps: int
+    seconds: float
+    evaluating: float
+    dream: float
+    reality: float
+    success: float | None
+
+
+@dataclass
+class Curve:
+    """Return in the dream and in reality over training."""
+
+    points: list[Point] = field(default_factory=list)
+
+    @property
+    def best(self) -> Point:
+        """The point whose agent was kept: the best in reality."""
+        return max(self.points, key=lambda point: point.reality)
+
+    def save(self, path: Path) -> None:
+        """Writes the points as JSON, atomically."""
+        with write_atomically(path) as temporary:
+            temporary.write_text(json.dumps([asdict(point) for point in self.points], indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Curve:
+        """The inverse of `save`."""
+        return cls([Point(**point) for point in json.loads(path.read_text())])
+
+
+def make_agent(
+    algorithm: str,
+    env: VecEnv,
+    observation: str = "latent",
+    seed: int = 0,
+    device: str = "auto",
+    log_dir: Path | None = None,
+) -> BaseAlgorithm:
+    """An untrained agent with the hyperparameters of `HYPERPARAMETERS`.
+
+    Raises:
+        BadInputError: the algorithm is unknown.
+    """
+    settings = hyperparameters(algorithm, observation)
+    if algorithm == "ppo":  # few dreams fill no whole mini-batch
+        settings["batch_size"] = min(settings["batch_size"], settings["n_steps"] * env.num_envs)
+    logs = str(log_dir) if log_dir else None
+    return ALGORITHMS[algorithm](env=env, seed=seed, device=device, tensorboard_log=logs, **settings)
+
+
+def train_agent(
+    dream: Dream | str = "minigrid",
+    algorithm: str = "ppo",
+    steps: int = 1_000_000,
+    num_dreams: int = 128,
+    observation: str = "latent",
+    seed: int = 0,
+    device: str = "auto",
+    output: Path | None = None,
+    log_dir: Path | None = None,
+    evaluations: int = 5,
+    episodes: int = 64,
+    agent: BaseAlgorithm | None = None,
+    progress: Progress = lambda part, done, total, text="": None,
+) -> tuple[BaseAlgorithm, Curve]:
+    """Trains an agent in the dream alone; reality only says which of its versions is kept.
+
+    Args:
+        dream: a `Dream`, the name of a shipped one, or the path of a file.
+        algorithm: `ppo`, `a2c` or `dqn`, with the settings of `HYPERPARAMETERS`.
+        steps: in the dream, all dreams together; SB3 rounds up to whole roll-outs.
+        num_dreams: stepped as one batch.
+        observation: `latent` or `pixels`.
+        seed: of initial weights, starts and exploration.
+        device: of dream and agent.
+        output: zip that the best version so far is written to at each evaluation.
+        log_dir: folder of TensorBoard curves, None for none.
+        evaluations: looks at reality, evenly spread, the last one at the end.
+        episodes: real episodes at each.
+        agent: one to go on with instead of a new one.
+        progress: called as `progress(part, done, total, text)`.
+
+    Returns:
+        The version that was best in reality, and the curve.
+
+    Raises:
+        BadInputError: an argument makes no sense.
+    """
+    if min(steps, evaluations, episodes) < 1:
+        raise BadInputError(f"steps, evaluations and episodes must be at least 1: {steps}, {evaluations}, {episodes}")
+    began = time.monotonic()
+    env = VecMonitor(DreamVecEnv(dream, num_dreams, observation, device=device))
+    dream = env.unwrapped.dream
+    reality = VecMonitor(make_reality_vec(dream, min(32, episodes), observation, device=device))
+    if agent is None:
+        agent = make_agent(algorithm, env, observation, seed, device, log_dir)
+    else:
+        agent.set_env(env)
+    callback = _RealityCheck(dream, reality, steps, evaluations, episodes, seed, output, began, progress)
+    try:
+        agent.learn(steps, callback=callback)
+    finally:
+        env.close()
+        reality.close()
+    agent.set_parameters(callback.best)
+    return agent, callback.curve
+
+
+class _RealityCheck(BaseCallback):
+    """Plays in reality now and then, logs it, keeps the best."""
+
+    def __init__(
+        self,
+        dream: Dream,
+        reality: VecEnv,
+        steps: int,
+        evaluations: int,
+        episodes: int,
+        seed: int,
+        output: Path | None,
+        began: float,
+        progress: Progress,
+    ) -> None:
+        super().__init__()
+        self.dream, self.reality, self.episodes, self.output = dream, reality, episodes, output
+        self.steps, self.every, self.seed = steps, steps / evaluations, seed
+        self.began, self.progress = began, progress
+        self.curve, self.best, self.evaluating = Curve(), {}, 0.0
+
+    def _on_training_start(self) -> None:
+        self.first = self.num_timesteps
+        self.next = self.every
+
+    def _on_step(self) -> bool:
+        done = self.num_timesteps - self.first
+        self.progress("training in the dream", min(done, self.steps), self.steps, self._text())
+        if self.next <= done < self.steps:
+            self.next += self.every
+            self._look()
+        return True
+
+    def _on_training_end(self) -> None:
+        self._look()
+
+    def _look(self) -> None:
+        started = time.monotonic()
+        self.reality.seed(FIRST_UNSEEN_SEED + 1_000_000 + self.seed)
+        played = play(self.model, self.reality, self.episodes, deterministic=False)
+        self.evaluating += time.monotonic() - started
+        recent = [episode["r"] for episode in self.model.ep_info_buffer]
+        point = Point(
+            steps=self.num_timesteps - self.first,
+            seconds=time.monotonic() - self.began,
+            evaluating=self.evaluating,
+            dream=float(np.mean(recent)) if recent else float("nan"),
+            reality=float(played.returns.mean()),
+            success=float(played.successes.mean()) if played.successes is not None else None,
+        )
+        self.curve.points.append(point)
+        self.logger.record("reality/return", point.reality)
+        if point.success is not None:
+            self.logger.record("reality/success", point.success)
+        self.logger.dump(self.num_timesteps)
+        if self.curve.best is point:
+            self.best = _copied(self.model.get_parameters())
+            if self.output:
+                save_agent(self.model, self.output, self.dream)
+        self.progress("training in the dream", min(point.steps, self.steps), self.steps, self._text())
+
+    def _text(self) -> str:
+        if not self.curve.points:
+            return ""
+        point = self.curve.points[-1]
+        success = "" if point.success is None else f", success {point.success:.0%}"
+        return f"return in the dream {point.dream:.2f}, in reality {point.reality:.2f}{success}"
+
+
+def _copied(parameters: Any) -> Any:
+    """Parameters of an agent and its optimiser, independent of its further training."""
+    if isinstance(parameters, torch.Tensor):
+        return parameters.detach().clone()
+    if isinstance(parameters, dict):
+        return {key: _copied(value) for key, value in parameters.items()}
+    return copy.deepcopy(parameters)

@@ -1,0 +1,138 @@
+"""The dream as a Stable-Baselines3 `VecEnv`: N dreams stepped as one batch."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
+
+from nova_gym.dream import Dream
+from nova_gym.envs import NovaDreamVectorEnv
+from nova_gym.errors import BadInputError
+from nova_gym.inr import Resolution
+
+
+class DreamVecEnv(VecEnv):
+    """`NovaDreamVectorEnv` as SB3 expects it: an episode that ends starts anew in the same step.
+
+    `infos[i]` of a dream whose episode ended holds `terminal_observation`, `TimeLimit.truncated`, `episode` (return `r`,
+    length `l` and seconds since the start `t`, as SB3's `Monitor` has them) and, where a positive reward at the end means
+    success (MiniGrid), `is_success`; all others are empty.
+
+    Args:
+        dream: a `Dream`, the name of a shipped one, or the path of a file.
+        num_dreams: N.
+        observation, action, starts, device, max_episode_steps, resolution: as in `NovaDreamEnv`.
+
+    Raises:
+        BadInputError: an argument is unknown or out of range, or the dream has no reward head to learn from.
+    """
+
+    def __init__(
+        self,
+        dream: Dream | str = "minigrid",
+        num_dreams: int = 128,
+        observation: str = "latent",
+        action: str = "discrete",
+        starts: str = "official",
+        device: str | torch.device = "auto",
+        max_episode_steps: int | None = None,
+        resolution: Resolution | None = None,
+    ) -> None:
+        self.envs = NovaDreamVectorEnv(
+            num_dreams,
+            dream=dream,
+            observation=observation,
+            action=action,
+            render_mode="rgb_array",
+            resolution=resolution,
+            starts=starts,
+            device=device,
+            max_episode_steps=max_episode_steps,
+            autoreset_mode=AutoresetMode.SAME_STEP,
+        )
+        self._ends_in_success = bool(self.envs.dream.card.reward_discount)
+        self._actions = np.zeros(0)
+        self._returns, self._began = np.zeros(num_dreams), time.monotonic()
+        super().__init__(num_dreams, self.envs.single_observation_space, self.envs.single_action_space)
+
+    @property
+    def dream(self) -> Dream:
+        """The dream behind this environment."""
+        return self.envs.dream
+
+    def reset(self) -> VecEnvObs:
+        """Starts all episodes, by the seeds and options given before; dream i has the seed s + i.
+
+        Raises:
+            BadInputError: options that differ from dream to dream, or that make no sense.
+        """
+        if any(options != self._options[0] for options in self._options):
+            raise BadInputError("all dreams start by the same options")
+        observations, _ = self.envs.reset(seed=list(self._seeds), options=self._options[0])
+        self._returns[:] = 0.0
+        self._reset_seeds()
+        self._reset_options()
+        return observations
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Keeps the actions (N, …) for `step_wait`."""
+        self._actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Steps all dreams: observations (N, …), rewards (N,) float32, ends (N,) bool, N infos."""
+        observations, rewards, terminated, truncated, info = self.envs.step(self._actions)
+        ended = terminated | truncated
+        self._returns += rewards
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        for i in np.flatnonzero(ended):
+            infos[i]["terminal_observation"] = info["final_obs"][i]
+            infos[i]["TimeLimit.truncated"] = bool(truncated[i] and not terminated[i])
+            length = int(info["final_info"]["step"][i])
+            seconds = round(time.monotonic() - self._began, 6)
+            infos[i]["episode"] = {"r": float(self._returns[i]), "l": length, "t": seconds}
+            self._returns[i] = 0.0
+            if self._ends_in_success:
+                infos[i]["is_success"] = bool(terminated[i] and rewards[i] > 0)
+        return observations, rewards.astype(np.float32), ended, infos
+
+    def close(self) -> None:
+        """Nothing has to be released."""
+        self.envs.close()
+
+    def get_images(self) -> tuple[np.ndarray, ...]:
+        """N frames (H, W, C) uint8."""
+        return self.envs.render()
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """An attribute of `NovaDreamVectorEnv`, the same for each dream asked for."""
+        value = getattr(self.envs, attr_name)
+        return [value for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Sets an attribute of `NovaDreamVectorEnv`, for all dreams at once.
+
+        Raises:
+            BadInputError: only some dreams were chosen.
+        """
+        self._need_all(indices, f"attribute {attr_name!r}")
+        setattr(self.envs, attr_name, value)
+
+    def env_method(self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any):
+        """Calls a method of `NovaDreamVectorEnv` once; its result, once for each dream asked for."""
+        value = getattr(self.envs, method_name)(*method_args, **method_kwargs)
+        return [value for _ in self._get_indices(indices)]
+
+    def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
+        """False: dreams are not wrapped one by one."""
+        return [False for _ in self._get_indices(indices)]
+
+    def _need_all(self, indices: VecEnvIndices, what: str) -> None:
+        if indices is not None and sorted(self._get_indices(indices)) != list(range(self.num_envs)):
+            raise BadInputError(f"{what} belongs to all {self.num_envs} dreams together; leave out the indices")

@@ -1,0 +1,85 @@
+"""What all commands share: options, progress bars, one-line errors."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from nova_gym.errors import BadInputError
+
+console = Console()
+
+DreamArgument = Annotated[str, typer.Argument(help="Name of a shipped dream (minigrid) or path of a file.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda …")]
+SeedOption = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
+
+
+def one_line_errors(command: Callable) -> Callable:
+    """Bad input ends a command with one line and exit code 2, Ctrl-C with exit code 130."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except BadInputError as error:
+            print(f"nova-gym: {' '.join(str(error).split())}", file=sys.stderr)
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt:
+            print("nova-gym: stopped", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+    return wrapped
+
+
+class Bars:
+    """Progress bars with time left, one for each part of a command; where there is no terminal, lines."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.tasks, self.printed = progress, {}, time.monotonic()
+
+    def __call__(self, part: str, done: int, total: int, text: str = "") -> None:
+        if part not in self.tasks:
+            self.tasks[part] = self.progress.add_task(part, total=total, text="")
+        self.progress.update(self.tasks[part], completed=done, total=total, text=text)
+        if not console.is_terminal and (done >= total or time.monotonic() - self.printed > 30):
+            self.printed = time.monotonic()
+            print(f"{part}: {done}/{total}  {text}".rstrip(), flush=True)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Bars]:
+    """Progress bars for the length of a block."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield Bars(progress)
+
+
+def cell(estimate: Any, decibel: bool = False) -> str:
+    """An `Estimate` as text."""
+    if estimate is None:
+        return "–"
+    digits = 1 if decibel else 4
+    return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"

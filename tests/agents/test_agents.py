@@ -1,0 +1,133 @@
+"""Training, saving, loading and testing agents; on a dream of preset `tiny`, which is fast and not true."""
+
+import json
+
+import numpy as np
+import pytest
+from stable_baselines3 import PPO
+
+from nova_gym.agents import (
+    ALGORITHMS,
+    CrossEntropyPlanner,
+    DreamVecEnv,
+    diagnose,
+    evaluate_agent,
+    film,
+    load_agent,
+    make_agent,
+    save_agent,
+    train_agent,
+)
+from nova_gym.agents.training import Curve
+from nova_gym.errors import BadInputError
+
+
+@pytest.fixture(scope="module")
+def trained(tiny, tmp_path_factory):
+    """A PPO agent that was hardly trained, its file and its curve."""
+    path = tmp_path_factory.mktemp("agent") / "agent.zip"
+    agent, curve = train_agent(tiny, steps=256, num_dreams=4, output=path, evaluations=2, episodes=2, device="cpu")
+    return agent, path, curve
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("observation", ["latent", "pixels"])
+def test_every_algorithm_learns_from_both_observations(tiny, algorithm, observation):
+    env = DreamVecEnv(tiny, 4, observation, max_episode_steps=20)
+    agent = make_agent(algorithm, env, observation, device="cpu")
+    if algorithm == "dqn":
+        agent.learning_starts = 40
+    before = {name: tensor.clone() for name, tensor in agent.policy.state_dict().items()}
+    agent.learn(120)
+    assert any((before[name] != tensor).any() for name, tensor in agent.policy.state_dict().items())
+    assert agent.ep_info_buffer
+
+
+def test_plain_stable_baselines3_is_three_lines(tiny):
+    env = DreamVecEnv(tiny, num_dreams=8)
+    agent = PPO("MlpPolicy", env, n_steps=16, batch_size=64, device="cpu").learn(128)
+    assert agent.predict(env.reset())[0].shape == (8,)
+
+
+def test_the_version_that_is_best_in_reality_is_kept_and_loads(tiny, trained):
+    agent, path, curve = trained
+    assert curve.points[-1].steps == 256
+    assert curve.best.reality == max(point.reality for point in curve.points)
+    again = load_agent(path, tiny, device="cpu")
+    states = tiny.starts["official"][:8].numpy()
+    np.testing.assert_array_equal(
+        agent.predict(states, deterministic=True)[0], again.predict(states, deterministic=True)[0]
+    )
+
+
+def test_a_curve_survives_json(trained, tmp_path):
+    _, _, curve = trained
+    curve.save(tmp_path / "curve.json")
+    assert Curve.load(tmp_path / "curve.json") == curve
+
+
+def test_the_same_seed_trains_the_same_agent(tiny):
+    def weights():
+        agent, _ = train_agent(tiny, steps=64, num_dreams=4, evaluations=1, episodes=1, seed=5, device="cpu")
+        return agent.policy.state_dict()
+
+    for first, second in zip(weights().values(), weights().values(), strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-6)
+
+
+def test_an_agent_of_other_latents_is_refused(tiny, shipped, trained, tmp_path):
+    _, path, _ = trained
+    with pytest.raises(BadInputError, match="observations of shape"):
+        load_agent(path, shipped)
+    agent = PPO("MlpPolicy", DreamVecEnv(tiny, 2), n_steps=2, batch_size=4, device="cpu")
+    save_agent(agent, tmp_path / "other.zip", tiny)
+    from dataclasses import replace
+
+    from nova_gym.world_model import WorldModel
+
+    with pytest.raises(BadInputError, match="another dream"):
+        load_agent(tmp_path / "other.zip", replace(tiny, world_model=WorldModel(tiny.world_model.config)))
+
+
+def test_evaluation_reports_both_places_modes_and_the_gap(tiny, trained):
+    report = evaluate_agent(trained[0], tiny, episodes=3)
+    numbers = json.loads(json.dumps(report.to_dict()))
+    for mode in ("stochastic", "deterministic"):
+        for place in ("dream", "reality"):
+            assert numbers["modes"][mode][place]["return"]["n"] == 3
+            assert 0 <= numbers["modes"][mode][place]["success"]["value"] <= 1
+        dreamt, real = (report.modes[mode][place]["return"].value for place in ("dream", "reality"))
+        assert report.gap[mode].value == pytest.approx(dreamt - real)
+        assert report.gap[mode].low <= report.gap[mode].value <= report.gap[mode].high
+
+
+def test_diagnosis_explains_the_whole_gap(tiny, trained):
+    """The tiny dream is false, so it parts from reality at once; the classes' shares add up to the gap."""
+    found = diagnose(trained[0], tiny, episodes=4)
+    assert found.parted.value == 1.0
+    assert sum(row["gap"] for row in found.by_transition().values()) == pytest.approx(found.gap.value, abs=1e-6)
+    assert all(parting.step >= 1 for parting in found.partings)
+    json.dumps(found.to_dict())
+
+
+def test_the_film_shows_both_worlds_of_the_same_start(shipped):
+    frames = film(CrossEntropyPlanner(shipped, population=64, iterations=1), shipped, walks=1, scale=1)
+    assert all(frame.shape == (72, 146, 3) for frame in frames)
+    apart = np.abs(frames[0][:, :72].astype(float) - frames[0][:, 74:]).mean()
+    assert apart < 3  # grey levels
+
+
+def test_no_episodes_and_unknown_algorithms_are_refused(tiny, trained, tmp_path):
+    with pytest.raises(BadInputError, match="at least 1 episode"):
+        evaluate_agent(trained[0], tiny, episodes=0)
+    with pytest.raises(BadInputError, match="at least 1 episode"):
+        diagnose(trained[0], tiny, episodes=0)
+    with pytest.raises(BadInputError, match="ppo, a2c, dqn"):
+        train_agent(tiny, algorithm="sac")
+    with pytest.raises(BadInputError, match="at least 1"):
+        train_agent(tiny, steps=0)
+    with pytest.raises(BadInputError, match="no agent 'nobody'"):
+        load_agent("nobody", tiny)
+    (tmp_path / "text.zip").write_text("no zip")
+    with pytest.raises(BadInputError, match="not an agent"):
+        load_agent(tmp_path / "text.zip", tiny)

@@ -1,0 +1,56 @@
+import minari
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from nova_gym import Dream
+from nova_gym.agents import improve
+from nova_gym.agents.improvement import Budget
+from nova_gym.cli import app
+from nova_gym.envs import minigrid as grids
+from nova_gym.envs.interface import reality_of
+from nova_gym.errors import BadInputError
+
+SMALL = Budget(agent_steps=64, real_steps=60, tuning_steps=5, episodes=2, num_dreams=4)
+
+
+def test_rounds_are_scored_resumable_and_leave_the_encoder_alone(tiny, dataset, tmp_path):
+    output = tmp_path / "better.safetensors"
+    first = improve(tiny, output, rounds=1, dataset=dataset, budget=SMALL, device="cpu")
+    assert len(first.card.scores["rounds"]) == 1
+    assert "rounds" not in tiny.card.scores  # what it started from is left as it was
+    second = improve(tiny, output, rounds=2, dataset=dataset, budget=SMALL, resume=True, device="cpu")
+    rounds = second.card.scores["rounds"]
+    assert len(rounds) == 2
+    assert rounds[0] == first.card.scores["rounds"][0]
+    assert 0 <= rounds[1]["wrong after"] <= 1
+    for name, tensor in tiny.world_model.encoder.state_dict().items():
+        torch.testing.assert_close(second.world_model.encoder.state_dict()[name], tensor, atol=2e-3, rtol=2e-3)
+    changed = [
+        (second.world_model.state_dict()[name] != tensor).any()
+        for name, tensor in tiny.world_model.bridge.state_dict().items()
+        if name in second.world_model.state_dict()
+    ]
+    assert Dream.load(output).card.scores["rounds"] == rounds
+    assert all(changed)
+    with pytest.raises(BadInputError, match="minari delete"):
+        improve(tiny, output, rounds=1, budget=SMALL)
+
+
+def test_no_held_out_layout_is_acted_on(tiny):
+    ids = [name for name in minari.list_local_datasets() if name.startswith("improve/better")]
+    assert ids
+    env = reality_of(tiny).make()
+    for name in ids:
+        storage = minari.load_dataset(name).storage
+        for meta in storage.get_episode_metadata(range(storage.total_episodes)):
+            env.reset(seed=int(meta["seed"]))
+            assert not grids.is_held_out(env)
+
+
+def test_the_command_refuses_another_environment_and_nothing_to_resume(tmp_path):
+    command = ["improve", "minigrid", "-o", str(tmp_path / "x.safetensors")]
+    wrong = CliRunner().invoke(app, [*command, "--env", "CartPole-v1"])
+    assert (wrong.exit_code, "dream of MiniGrid" in wrong.output) == (2, True)
+    nothing = CliRunner().invoke(app, [*command, "--resume"])
+    assert (nothing.exit_code, "nothing to resume" in nothing.output) == (2, True)

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from nova_gym.agents import CrossEntropyPlanner
+from nova_gym.envs import make_reality
+from nova_gym.envs import minigrid as grids
+from nova_gym.errors import BadInputError
+
+
+def test_it_walks_to_a_near_goal_in_reality_without_training(shipped):
+    planner, reality = CrossEntropyPlanner(shipped, horizon=10, population=256), make_reality(shipped, starts="random")
+    seed = 0
+    while True:
+        observation, _ = reality.reset(seed=seed)
+        distances = grids.distances_to_goal(reality)
+        pose = (*(int(v) for v in reality.unwrapped.agent_pos), reality.unwrapped.agent_dir)
+        if distances.get(pose, 99) in (4, 5):
+            break
+        seed += 1
+    state, start, paid = None, True, 0.0
+    for _ in range(30):
+        action, state = planner.predict(observation, state, np.array([start]))
+        observation, paid, terminated, *_ = reality.step(int(action))
+        start = False
+        if terminated:
+            break
+    assert paid > 0.9
+
+
+def test_a_batch_keeps_its_plans_apart_and_an_ended_episode_plans_anew(shipped):
+    planner = CrossEntropyPlanner(shipped, horizon=6, population=32, iterations=2)
+    states = shipped.starts["official"][:2].numpy()
+    actions, memory = planner.predict(states)
+    assert actions.shape == (2,)
+    assert memory[0].shape == (2, 6)
+    planned = []
+    planner.plan = lambda state: planned.append(1) or np.zeros(6, dtype=np.int64)
+    planner.predict(memory[1], memory, np.array([False, True]))
+    assert len(planned) == 1
+    planned.clear()
+    planner.predict(states + 1.0, memory, np.array([False, False]))  # the world surprises
+    assert len(planned) == 2
+
+
+def test_it_refuses_numbers_that_make_no_sense(shipped):
+    with pytest.raises(BadInputError, match="at least 1"):
+        CrossEntropyPlanner(shipped, horizon=0)
