@@ -17,6 +17,7 @@ from nova_gym.agents.saving import agent_observation
 from nova_gym.agents.vec_env import DreamVecEnv
 from nova_gym.dream import Dream
 from nova_gym.envs import make_reality
+from nova_gym.envs.demo import beside
 from nova_gym.envs.interface import encode_frames, observe, to_uint8
 from nova_gym.errors import BadInputError
 from nova_gym.metrics import Estimate, difference, mean, share
@@ -148,7 +149,7 @@ def film(agent: PolicyPredictor, dream: Dream, seed: int = 0, walks: int = 4, sc
         simulator.reset(states=encode_frames(dream, real[None]))
         ended = [False, False]
         while True:
-            frames.append(_beside(real, to_uint8(simulator.render())[0], scale))
+            frames.append(beside(real, to_uint8(simulator.render())[0], scale))
             if all(ended):
                 break
             if not ended[0]:
@@ -165,11 +166,6 @@ def film(agent: PolicyPredictor, dream: Dream, seed: int = 0, walks: int = 4, sc
         frames += [frames[-1]] * 5
     reality.close()
     return frames
-
-
-def _beside(real: np.ndarray, dreamt: np.ndarray, scale: int) -> np.ndarray:
-    pair = np.concatenate([real, np.full((len(real), 2, real.shape[2]), 255, dtype=np.uint8), dreamt], axis=1)
-    return pair.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def _measures(played: Episodes) -> dict[str, Estimate | None]:

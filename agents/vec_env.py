@@ -21,9 +21,9 @@ from nova_gym.inr import Resolution
 class DreamVecEnv(VecEnv):
     """`NovaDreamVectorEnv` as SB3 expects it: an episode that ends starts anew in the same step.
 
-    `infos[i]` of a dream whose episode ended holds `terminal_observation`, `TimeLimit.truncated`, `episode` (return `r`,
-    length `l` and seconds since the start `t`, as SB3's `Monitor` has them) and, where a positive reward at the end means
-    success (MiniGrid), `is_success`; all others are empty.
+    `infos[i]` of a dream whose episode ended holds `terminal_observation`, `TimeLimit.truncated`, `episode` (return
+    `r`, length `l` and seconds since the start `t`, as SB3's `Monitor` has them) and, where a positive reward at the
+    end means success (MiniGrid), `is_success`; all others are empty.
 
     Args:
         dream: a `Dream`, the name of a shipped one, or the path of a file.

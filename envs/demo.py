@@ -96,13 +96,13 @@ def _walk(env: gym.Env, reality: RealityEnv, seed: int, progress: Progress) -> l
                 break
         env.reset(seed=seed, options={"frame": frame})
         way = grids.distances_to_goal(reality)
-        frames.append(_beside(frame, env.render()))
+        frames.append(beside(frame, env.render()))
         for _ in range(WALK_STEPS):
             astray = rng.random() < 0.3
             action = int(rng.integers(3)) if astray else grids.action_to_goal(reality, way)
             frame, _, terminated, truncated, _ = reality.step(action)
             env.step(action)
-            frames.append(_beside(frame, env.render()))
+            frames.append(beside(frame, env.render()))
             if terminated or truncated:
                 break
         frames += [frames[-1]] * 5
@@ -110,10 +110,10 @@ def _walk(env: gym.Env, reality: RealityEnv, seed: int, progress: Progress) -> l
     return frames
 
 
-def _beside(real: np.ndarray, dreamt: np.ndarray) -> np.ndarray:
-    """Both at the size of the real frames, enlarged alike."""
-    pair = np.concatenate([real, np.full((len(real), 2, 3), 255, dtype=np.uint8), dreamt], axis=1)
-    return pair.repeat(GIF_SCALE, axis=0).repeat(GIF_SCALE, axis=1)
+def beside(real: np.ndarray, dreamt: np.ndarray, scale: int = GIF_SCALE) -> np.ndarray:
+    """Two frames (H, W, C) uint8 with a white line between them, enlarged: (scale H, scale (2 W + 2), C)."""
+    pair = np.concatenate([real, np.full((len(real), 2, real.shape[2]), 255, dtype=np.uint8), dreamt], axis=1)
+    return pair.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def _batch(dream: Dream, count: int, seed: int, progress: Progress) -> tuple[int, int]:

@@ -99,7 +99,7 @@ def record(
     """
     if transitions < 1:
         raise BadInputError(f"at least 1 transition has to be recorded, not {transitions}")
-    _check_id(dataset_id)
+    check_dataset_id(dataset_id)
     env = spec.make()
     try:
         _check_space(env, spec)
@@ -147,7 +147,7 @@ def write_dataset(dataset_id: str, buffers: list[EpisodeBuffer], spec: RealitySp
     Raises:
         BadInputError: the dataset exists already, or the disk is full.
     """
-    _check_id(dataset_id)
+    check_dataset_id(dataset_id)
     env = spec.make()
     try:
         dataset = _write(None, dataset_id, buffers, env, spec)
@@ -282,8 +282,12 @@ def _write(dataset, dataset_id, buffers, env, spec):
         )
 
 
-def _check_id(dataset_id: str) -> None:
-    """Before anything is recorded: is the id well formed, and free?"""
+def check_dataset_id(dataset_id: str) -> None:
+    """Before anything is recorded: is the id well formed, and free?
+
+    Raises:
+        BadInputError: it is not.
+    """
     try:
         parse_dataset_id(dataset_id)
     except ValueError as error:

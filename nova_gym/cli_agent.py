@@ -1,4 +1,4 @@
-"""The commands about agents: `nova-gym agent train | eval | diagnose | plot` and `nova-gym improve`."""
+"""The commands about agents: `nova-gym agent train | eval | diagnose` and `nova-gym improve`."""
 
 from __future__ import annotations
 
@@ -204,6 +204,34 @@ def improve(
         )
     console.print(table)
     console.print(f"{output}, agent in {output.with_suffix('.zip')}")
+
+
+def train_and_test(folder: Path, dream: str, steps: int, device: str, seed: int) -> None:
+    """The demo's agent: PPO in the dream, then 100 real episodes, a table and a GIF."""
+    import imageio.v3 as iio
+
+    from nova_gym.agents import evaluate_agent, film, train_agent
+    from nova_gym.dream import Dream
+    from nova_gym.files import write_atomically
+
+    loaded, zipped, gif = Dream.load(dream).to(device), folder / "agent.zip", folder / "agent.gif"
+    with progress_bars() as bars:
+        agent, curve = train_agent(
+            loaded, steps=steps, seed=seed, device=device, output=zipped, evaluations=2, progress=bars
+        )
+        report = evaluate_agent(agent, loaded, 100, seed, ("stochastic",), bars)
+        with write_atomically(gif) as temporary:
+            iio.imwrite(temporary, film(agent, loaded, seed), extension=".gif", duration=150, loop=0)
+    table = Table(title="PPO, trained in the dream alone", show_header=False)
+    dreamt, real = (report.modes["stochastic"][place] for place in ("dream", "reality"))
+    table.add_row("return in the dream", cell(dreamt["return"]))
+    table.add_row("return in reality", cell(real["return"]))
+    table.add_row("success in reality", cell(real.get("success")))
+    table.add_row("seconds of training, tests on the way included", f"{curve.points[-1].seconds:.0f}")
+    table.add_row("steps in the dream", f"{curve.points[-1].steps:,}")
+    table.add_row("real frames that it learned from", "0")
+    console.print(table)
+    console.print(f"the agent: {zipped}\nin reality (left) and in the dream (right): {gif}")
 
 
 def _load(agent: str, dream: str, device: str) -> tuple[Any, Any]:

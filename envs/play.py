@@ -1,0 +1,337 @@
+"""The player: a person walks through a dream with the keyboard."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+import pygame
+import torch
+
+from nova_gym.dream import Dream
+from nova_gym.envs import minigrid as grids
+from nova_gym.envs.interface import observe, to_uint8
+from nova_gym.envs.play_keymap import COMMAND_KEYS, action_of
+from nova_gym.envs.play_session import Moment, PlaySession, picture_event
+from nova_gym.envs.play_view import LAYERS, STRIP, Painter, Shown, View
+from nova_gym.envs.real_env import make_reality
+from nova_gym.errors import BadInputError
+from nova_gym.files import write_atomically
+
+#: Resolutions that + and - go through, pixels a side.
+RESOLUTIONS = (36, 72, 144, 288, 512, 768, 1024)
+#: Steps a second of an agent that drives, and of a replay.
+PACE = 8.0
+
+Policy = Callable[[np.ndarray], int]
+
+
+class Player:
+    """The game loop; a `PlaySession` is what is played, a `View` what is seen.
+
+    Args:
+        session: to play on.
+        policy: latents (K,) float32 → action, for the key `a`; None for none.
+        folder: where pictures and recordings go.
+        size: of the window, pixels.
+        script: events to replay first, at `PACE`.
+
+    Raises:
+        BadInputError: there is no display.
+    """
+
+    def __init__(
+        self,
+        session: PlaySession,
+        policy: Policy | None = None,
+        folder: Path = Path("."),
+        size: tuple[int, int] = (1000, 760),
+        script: list[list[Any]] | None = None,
+    ) -> None:
+        self.session, self.policy, self.folder = session, policy, folder
+        try:
+            pygame.display.init()
+            pygame.font.init()
+            self.screen = pygame.display.set_mode(size, pygame.RESIZABLE)
+        except pygame.error as error:
+            raise BadInputError(
+                f"no display to play on ({error}); `nova-gym demo` writes a GIF of the dream instead"
+            ) from error
+        pygame.display.set_caption("nova-gym")
+        pygame.key.set_repeat(250, 90)
+        self.view, self.painter = View(self._tile()), Painter(session.dream)
+        self.resolution, self.layer, self.message = 288, "", "h shows the keys"
+        self.paused = self.driving = self.beside = self.help = False
+        self.typed: str | None = None
+        self.running, self.recording = True, None
+        self.script = deque(script or [])
+        self.drawn: Any = None
+        self.frames_drawn, self._ticks = 0, deque(maxlen=30)
+        self._next_step = 0.0
+        self._small: dict[int, np.ndarray] = {}
+
+    def run(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Plays until the window is closed, or `until()` says so."""
+        clock = pygame.time.Clock()
+        try:
+            while self.running and not until():
+                for event in pygame.event.get():
+                    self.handle(event)
+                self._go_on()
+                self.show()
+                clock.tick(60)
+        finally:
+            if self.recording:
+                self._toggle_recording()
+            self.painter.stop()
+            pygame.display.quit()
+
+    def handle(self, event: pygame.event.Event) -> None:
+        """Answers one event of pygame's."""
+        if event.type == pygame.QUIT:
+            self.running = False
+        elif event.type == pygame.DROPFILE:
+            self._open(event.file)
+        elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:
+            self._click(event.pos)
+        elif event.type == pygame.KEYDOWN and self.typed is not None:
+            self._type(event)
+        elif event.type == pygame.KEYDOWN:
+            card = self.session.dream.card
+            action = action_of(event.key, card.action_names, self.session.dream.world_model.config.actions)
+            if action is not None and self.session.discrete:
+                self._act(action)
+            elif event.key in COMMAND_KEYS:
+                self._command(COMMAND_KEYS[event.key])
+
+    def show(self) -> None:
+        """Draws, if anything changed."""
+        now = self.session.now
+        key = (now.number, self.layer, self.resolution)
+        self.painter.ask(key, self._layer_state(), self.resolution)
+        finished = self.painter.latest()
+        state = (key, finished and finished[0], self.message, self.beside, self.help, self.typed, self.paused)
+        state += (self.driving, self.screen.get_size(), bool(self.recording))
+        if state == self.drawn:
+            return
+        self.drawn = state
+        self._ticks.append(time.monotonic())
+        native = self._picture_of(now) if self.beside else None
+        strip = tuple(self._picture_of(moment) for moment in self.session.history[-STRIP:])
+        real = self.session.real_frame if self.beside else None
+        shown = Shown(
+            key=key,
+            resolution=self.resolution,
+            lines=self._lines(),
+            latent_action=tuple(now.latent_action[0].tolist()),
+            real=real,
+            native=native,
+            strip=strip,
+            message=self.message,
+            help=self.help,
+            typed=self.typed,
+        )
+        self.view.draw(self.screen, shown, finished[1] if finished else None)
+        pygame.display.flip()
+        self.frames_drawn += 1
+        if self.recording is not None and finished and finished[0] == key:
+            self.recording.append(pygame.surfarray.array3d(self.screen).swapaxes(0, 1)[::2, ::2].copy())
+
+    def _go_on(self) -> None:
+        """What happens by itself: a replay, or an agent that drives."""
+        if self.paused or time.monotonic() < self._next_step or not (self.script or self.driving):
+            return
+        self._next_step = time.monotonic() + 1.0 / PACE
+        if self.script:
+            self.session.do(self.script.popleft())
+            self.message = f"replaying, {len(self.script)} events left"
+        else:
+            self._drive()
+
+    def _drive(self) -> None:
+        if self.session.now.ended:
+            self.session.do(["reset"])
+        else:
+            seen = observe(self.session.dream, self.session.now.state, "latent")[0]
+            self.session.do(["act", int(self.policy(seen))])
+
+    def _act(self, action: int) -> None:
+        if self.session.now.ended:
+            self.message = "the episode has ended: Enter starts another, Backspace goes back"
+            return
+        self.session.do(["act", action])
+        self.message = ""
+
+    def _command(self, name: str) -> None:
+        self.message = ""
+        if name in LAYERS:
+            self.layer = "" if self.layer == name else name
+        elif name == "reset":
+            self.session.do(["reset"])
+        elif name == "rewind":
+            self.session.do(["rewind"])
+        elif name == "pause":
+            self.paused = not self.paused
+        elif name == "step":
+            if self.paused and self.policy:
+                self._drive()
+        elif name in ("finer", "coarser"):
+            at = RESOLUTIONS.index(self.resolution) + (1 if name == "finer" else -1)
+            self.resolution = RESOLUTIONS[max(0, min(at, len(RESOLUTIONS) - 1))]
+        elif name == "reality":
+            self.beside = not self.beside
+            if self.beside and self.session.real_frame is None:
+                self.message = "reality has no part in this episode; Enter starts one that it has"
+        elif name == "agent":
+            self.driving = bool(self.policy) and not self.driving
+            self.message = "" if self.policy else "no agent was handed over (--agent)"
+        elif name == "help":
+            self.help = not self.help
+        elif name == "record":
+            self._toggle_recording()
+        elif name == "picture":
+            self._save_picture()
+        elif name == "open":
+            self.typed = ""
+        elif name == "quit":
+            self.running = False
+
+    def _click(self, position: tuple[int, int]) -> None:
+        for i, bar in enumerate(self.view.bars):
+            if bar.collidepoint(position):
+                values = self.session.now.latent_action[0].tolist()
+                values[i] = float(np.clip(1.0 - 2.0 * (position[1] - bar.y) / bar.height, -1.0, 1.0))
+                self.session.do(["latent", values])
+                return
+        area = self.view.dream_area
+        if area.collidepoint(position) and self.session.discrete:
+            y, x = (position[1] - area.y) / area.height, (position[0] - area.x) / area.width
+            self.session.do(["teleport", y, x])
+            self.message = "the agent was put there (motion retargeting); reality stays behind"
+
+    def _type(self, event: pygame.event.Event) -> None:
+        if event.key == pygame.K_ESCAPE:
+            self.typed = None
+        elif event.key == pygame.K_RETURN:
+            path, self.typed = self.typed, None
+            self._open(path)
+        elif event.key == pygame.K_BACKSPACE:
+            self.typed = self.typed[:-1]
+        else:
+            self.typed += event.unicode
+
+    def _open(self, path: str) -> None:
+        try:
+            self.session.do(picture_event(read_picture(Path(path), self.session.dream)))
+            self.message = f"dreaming on from {path}"
+        except BadInputError as error:
+            self.message = str(error)
+
+    def _save_picture(self) -> None:
+        with torch.no_grad():
+            picture = to_uint8(self.session.dream.world_model.render(self._layer_state(), self.resolution))[0]
+        path = _free(self.folder / "dream.png")
+        with write_atomically(path) as temporary:
+            iio.imwrite(temporary, picture.squeeze(), extension=".png")
+        self.message = f"saved {path}"
+
+    def _toggle_recording(self) -> None:
+        if self.recording is None:
+            self.recording, self.message = [], "recording; r stops"
+            return
+        frames, self.recording = self.recording, None
+        if frames:
+            path = _free(self.folder / "play.gif")
+            with write_atomically(path) as temporary:
+                iio.imwrite(temporary, _same_size(frames), extension=".gif", duration=round(1000 / PACE), loop=0)
+            self.message = f"saved {path}, {len(frames)} frames"
+
+    @torch.no_grad()
+    def _layer_state(self) -> torch.Tensor:
+        """(1, K) what is drawn: the state, or one of its layers."""
+        model, now = self.session.dream.world_model, self.session.now
+        if self.layer == "background":
+            return torch.zeros_like(now.state)
+        if self.layer == "content":
+            return model.forward_dynamics.content(now.state)
+        if self.layer == "motion":
+            return model.forward_dynamics.motion(now.latent_action)
+        return now.state
+
+    def _picture_of(self, moment: Moment) -> np.ndarray:
+        """(H, W, C) uint8 at the native size, drawn once for each moment."""
+        if moment.number not in self._small:
+            kept = {known.number for known in self.session.history[-2 * STRIP :]}
+            self._small = {number: frame for number, frame in self._small.items() if number in kept}
+            with torch.no_grad():
+                self._small[moment.number] = to_uint8(self.session.dream.world_model.render(moment.state))[0]
+        return self._small[moment.number]
+
+    def _lines(self) -> tuple[str, ...]:
+        now, card = self.session.now, self.session.dream.card
+        names = card.action_names
+        action = "–" if now.action is None else names[now.action] if names else str(now.action)
+        first = f"step {now.step}   reward {now.reward:+.2f}   return {now.total:.2f}   end {now.end:.0%}"
+        second = f"action {action}   {self.resolution}×{self.resolution}   {self._rate():.0f} frames/s"
+        flags = [
+            name for name, on in (("PAUSED", self.paused), ("AGENT", self.driving), (self.layer, self.layer)) if on
+        ]
+        if self.recording is not None:
+            flags.append("RECORDING")
+        if now.ended:
+            flags.append("EPISODE ENDED")
+        if self.beside and self.session.real_frame is not None:
+            flags.insert(0, "reality | dream")
+        return first, second, "   ".join(flags)
+
+    def _rate(self) -> float:
+        """Frames a second over the last second, as drawn."""
+        recent = [tick for tick in self._ticks if tick > time.monotonic() - 1.0]
+        return float(len(recent))
+
+    def _tile(self) -> int:
+        if not self.session.dream.card.env_id:
+            return 0
+        env = make_reality(self.session.dream, "pixels", device="cpu")
+        width = self.session.dream.world_model.config.frame_size[1]
+        tile = width // env.unwrapped.width if grids.is_minigrid(env) else 0
+        env.close()
+        return tile
+
+
+def read_picture(path: Path, dream: Dream) -> np.ndarray:
+    """A picture file as a frame of the dream's size.
+
+    Raises:
+        BadInputError: it cannot be read.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    height, width = dream.world_model.config.frame_size
+    try:
+        with Image.open(path) as image:
+            mode = "RGB" if dream.world_model.config.inr.channels == 3 else "L"
+            resized = image.convert(mode).resize((width, height), Image.Resampling.BOX)
+    except (OSError, UnidentifiedImageError, ValueError) as error:
+        raise BadInputError(f"cannot read the picture {str(path)!r}: {error}") from error
+    return np.asarray(resized).reshape(height, width, -1)
+
+
+def _free(path: Path) -> Path:
+    """`path`, or with a number where that exists."""
+    number, chosen = 1, path
+    while chosen.exists():
+        chosen = path.with_stem(f"{path.stem}-{number}")
+        number += 1
+    return chosen
+
+
+def _same_size(frames: list[np.ndarray]) -> list[np.ndarray]:
+    """Frames cut to the smallest of them: the window may have been resized meanwhile."""
+    height, width = (min(frame.shape[axis] for frame in frames) for axis in (0, 1))
+    return [frame[:height, :width] for frame in frames]

@@ -1,0 +1,195 @@
+"""What the player shows: the dream, reality beside it, live numbers, latent action, the last frames."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pygame
+import torch
+from torch import Tensor
+
+from nova_gym.dream import Dream
+from nova_gym.envs.interface import to_uint8
+from nova_gym.envs.play_keymap import HELP
+from nova_gym.metrics import TILE_TOLERANCE, tile_errors
+
+BACK, INK, DIM, RED, BAR = (24, 26, 32), (235, 235, 235), (150, 150, 160), (230, 60, 60), (90, 160, 240)
+#: Frames in the strip.
+STRIP = 8
+LAYERS = ("background", "content", "motion")
+
+
+@dataclass
+class Shown:
+    """What is to be seen; equal values look alike, so nothing is drawn twice.
+
+    Attributes:
+        key: tells this dream picture from any other.
+        resolution: pixels a side of the dream picture.
+        lines: header, one string a line.
+        latent_action: (U,) values in [-1, 1].
+        real: reality's frame (H, W, C) uint8, or None.
+        message: below the header, the last thing that happened.
+        help: whether the keys are shown.
+    """
+
+    key: Hashable
+    resolution: int
+    lines: tuple[str, ...]
+    latent_action: tuple[float, ...]
+    real: np.ndarray | None = None
+    native: np.ndarray | None = None
+    strip: tuple[np.ndarray, ...] = ()
+    message: str = ""
+    help: bool = False
+    typed: str | None = None
+
+
+class Painter(threading.Thread):
+    """Renders the newest picture asked for in a thread of its own, so that keys are answered meanwhile."""
+
+    def __init__(self, dream: Dream) -> None:
+        super().__init__(daemon=True)
+        self._model = dream.world_model
+        self._wish: tuple[Hashable, Tensor, int] | None = None
+        self._done: tuple[Hashable, np.ndarray] | None = None
+        self._changed, self._stopping = threading.Condition(), False
+        self.start()
+
+    def ask(self, key: Hashable, state: Tensor, resolution: int) -> None:
+        """Wants the picture of a state (1, K); replaces what was wanted before and has not begun."""
+        with self._changed:
+            if self._done is not None and self._done[0] == key:
+                return
+            if self._wish is None or self._wish[0] != key:
+                self._wish = (key, state, resolution)
+                self._changed.notify()
+
+    def latest(self) -> tuple[Hashable, np.ndarray] | None:
+        """(key, (H, W, C) uint8) of the last picture that was finished."""
+        return self._done
+
+    def stop(self) -> None:
+        """Ends the thread."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self.join()
+
+    def run(self) -> None:
+        """The thread's own loop."""
+        while True:
+            with self._changed:
+                while self._wish is None and not self._stopping:
+                    self._changed.wait()
+                if self._stopping:
+                    return
+                key, state, resolution = self._wish
+            with torch.no_grad():
+                picture = to_uint8(self._model.render(state, resolution))[0]
+            with self._changed:
+                self._done = (key, picture)
+                if self._wish is not None and self._wish[0] == key:
+                    self._wish = None
+
+
+@dataclass
+class View:
+    """Draws on a pygame surface; knows where on it things are.
+
+    Attributes:
+        tile: pixels a side of a tile of reality's frames, 0 where there are no tiles.
+        dream_area: where the dream was drawn last.
+        bars: where the bars of the latent action were drawn last.
+    """
+
+    tile: int = 0
+    dream_area: pygame.Rect = field(default_factory=lambda: pygame.Rect(0, 0, 0, 0))
+    bars: list[pygame.Rect] = field(default_factory=list)
+
+    def draw(self, surface: pygame.Surface, shown: Shown, picture: np.ndarray | None) -> None:
+        """Draws everything."""
+        surface.fill(BACK)
+        width, height = surface.get_size()
+        size = max(12, min(width, height) // 34)
+        font = pygame.font.Font(None, round(size * 1.35))
+        y = size // 2
+        for line in (*shown.lines, shown.message):
+            surface.blit(font.render(line, True, INK if line is not shown.message else DIM), (size // 2, y))
+            y += round(size * 1.2)
+        self._draw_bars(surface, shown.latent_action, width, size)
+        strip = max(36, height // 10) if shown.strip else 0
+        room = pygame.Rect(size // 2, y, width - size, height - y - strip - size)
+        columns = 2 if shown.real is not None else 1
+        side = max(16, min(room.height, (room.width - (columns - 1) * size) // columns))
+        left = room.x + (room.width - columns * side - (columns - 1) * size) // 2
+        if shown.real is not None:
+            area = pygame.Rect(left, room.y, side, side)
+            _blit(surface, shown.real, area)
+            self._frame_differences(surface, shown, area)
+            left += side + size
+        self.dream_area = pygame.Rect(left, room.y, side, side)
+        if picture is not None:
+            _blit(surface, picture, self.dream_area)
+        if shown.real is not None:
+            self._frame_differences(surface, shown, self.dream_area)
+        for i, small in enumerate(shown.strip):
+            _blit(surface, small, pygame.Rect(size // 2 + i * (strip + 4), height - strip - 4, strip, strip))
+        if shown.help:
+            self._draw_help(surface, font, size)
+        if shown.typed is not None:
+            self._draw_box(surface, font, size, [("picture file:", shown.typed + "_"), ("Enter", "start from it")])
+
+    def _frame_differences(self, surface: pygame.Surface, shown: Shown, area: pygame.Rect) -> None:
+        if not self.tile or shown.native is None or shown.native.shape != shown.real.shape:
+            return
+        truth, drawn = (frame[None].astype(np.float32) / 255.0 for frame in (shown.real, shown.native))
+        errors = tile_errors(truth, drawn, self.tile)[0]
+        scale = area.width / shown.real.shape[1]
+        for row, column in zip(*np.nonzero(errors >= TILE_TOLERANCE), strict=True):
+            corner = (area.x + column * self.tile * scale, area.y + row * self.tile * scale)
+            pygame.draw.rect(surface, RED, (*corner, self.tile * scale, self.tile * scale), width=3)
+
+    def _draw_bars(self, surface: pygame.Surface, values: tuple[float, ...], width: int, size: int) -> None:
+        self.bars = []
+        tall, wide = size * 4, size
+        left = width - (wide + 4) * len(values) - size // 2
+        for i, value in enumerate(values):
+            area = pygame.Rect(left + i * (wide + 4), size // 2, wide, tall)
+            self.bars.append(area)
+            pygame.draw.rect(surface, (50, 54, 64), area)
+            middle, length = area.y + tall // 2, round(abs(value) * tall / 2)
+            pygame.draw.rect(surface, BAR, (area.x, middle - (length if value > 0 else 0), wide, max(1, length)))
+
+    def _draw_help(self, surface: pygame.Surface, font: pygame.font.Font, size: int) -> None:
+        self._draw_box(surface, font, size, list(HELP))
+
+    def _draw_box(
+        self, surface: pygame.Surface, font: pygame.font.Font, size: int, rows: list[tuple[str, str]]
+    ) -> None:
+        texts = [(font.render(a, True, BAR), font.render(b, True, INK)) for a, b in rows]
+        first = max(a.get_width() for a, _ in texts) + size
+        wide = first + max(b.get_width() for _, b in texts) + 2 * size
+        tall = round(len(texts) * size * 1.3) + 2 * size
+        box = pygame.Surface((wide, tall), pygame.SRCALPHA)
+        box.fill((10, 10, 14, 235))
+        for i, (a, b) in enumerate(texts):
+            y = size + round(i * size * 1.3)
+            box.blit(a, (size, y))
+            box.blit(b, (size + first, y))
+        room = surface.get_rect()
+        if wide > room.width or tall > room.height:
+            factor = min(room.width / wide, room.height / tall)
+            box = pygame.transform.smoothscale(box, (int(wide * factor), int(tall * factor)))
+        surface.blit(box, box.get_rect(center=room.center))
+
+
+def _blit(surface: pygame.Surface, frame: np.ndarray, area: pygame.Rect) -> None:
+    """A frame (H, W, C) uint8, scaled without smoothing, so that its pixels stay visible."""
+    if frame.shape[2] == 1:
+        frame = frame.repeat(3, axis=2)
+    image = pygame.surfarray.make_surface(frame.swapaxes(0, 1))
+    surface.blit(pygame.transform.scale(image, area.size), area)

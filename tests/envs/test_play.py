@@ -1,0 +1,219 @@
+"""The player in a window that nobody sees, driven by pygame's own events."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import imageio.v3 as iio
+import minari
+import numpy as np
+import pygame
+import pytest
+from typer.testing import CliRunner
+
+from nova_gym.cli import app
+from nova_gym.envs.play import Player, read_picture
+from nova_gym.envs.play_session import PlaySession
+from nova_gym.errors import BadInputError
+
+
+@pytest.fixture
+def player(tiny, tmp_path):
+    made = Player(PlaySession(tiny), lambda latent: 2, tmp_path, size=(600, 460))
+    yield made
+    made.painter.stop()
+    pygame.display.quit()
+
+
+def press(player, *keys):
+    for key in keys:
+        player.handle(pygame.event.Event(pygame.KEYDOWN, key=key, unicode=""))
+
+
+def settle(player):
+    """Draws until the picture asked for is there."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        player.show()
+        done = player.painter.latest()
+        if done and done[0] == (player.session.now.number, player.layer, player.resolution):
+            player.show()
+            return
+        time.sleep(0.01)
+    raise AssertionError("the picture never came")
+
+
+def test_arrows_walk_backspace_goes_back_enter_starts_anew(player):
+    press(player, pygame.K_UP, pygame.K_LEFT)
+    if not player.session.now.ended:
+        assert [moment.action for moment in player.session.history[1:]] == [2, 0][: len(player.session.history) - 1]
+    press(player, pygame.K_BACKSPACE)
+    assert player.session.events[-1] == ["rewind"]
+    press(player, pygame.K_RETURN)
+    assert player.session.now.step == 0
+
+
+def test_nothing_is_drawn_twice(player):
+    settle(player)
+    drawn = player.frames_drawn
+    for _ in range(5):
+        player.show()
+    assert player.frames_drawn == drawn
+    press(player, pygame.K_TAB)
+    player.show()
+    assert player.frames_drawn == drawn + 1
+
+
+def test_plus_and_minus_change_the_resolution_within_its_bounds(player):
+    for _ in range(10):
+        press(player, pygame.K_MINUS)
+    assert player.resolution == 36
+    for _ in range(10):
+        press(player, pygame.K_PLUS)
+    assert player.resolution == 1024
+
+
+def test_layers_show_alone_and_together_again(player):
+    whole = player._layer_state()
+    for key in (pygame.K_1, pygame.K_2, pygame.K_3):
+        press(player, key)
+        assert (player._layer_state() != whole).any()
+        press(player, key)
+    assert (player._layer_state() == whole).all()
+
+
+def test_tiles_that_differ_from_reality_are_framed_in_red(player):
+    """The tiny dream looks like nothing, so there is red; without reality there is none."""
+    settle(player)
+    red = (pygame.surfarray.array3d(player.screen) == (230, 60, 60)).all(2)
+    press(player, pygame.K_TAB)
+    settle(player)
+    assert (pygame.surfarray.array3d(player.screen) == (230, 60, 60)).all(2).sum() > red.sum() + 100
+
+
+def test_the_agent_drives_pauses_and_steps(player):
+    press(player, pygame.K_a)
+    player._next_step = 0.0
+    player._go_on()
+    events = len(player.session.events)
+    assert events == 2
+    press(player, pygame.K_PERIOD)
+    player._next_step = 0.0
+    player._go_on()
+    assert len(player.session.events) == events
+    press(player, pygame.K_e)
+    assert len(player.session.events) == events + 1
+
+
+def test_pictures_and_recordings_are_saved_and_never_overwritten(player, tmp_path):
+    press(player, pygame.K_s, pygame.K_s)
+    assert iio.imread(tmp_path / "dream.png").shape == (288, 288, 3)
+    assert (tmp_path / "dream-1.png").exists()
+    press(player, pygame.K_r)
+    settle(player)
+    press(player, pygame.K_BACKSPACE, pygame.K_UP)
+    settle(player)
+    press(player, pygame.K_r)
+    assert len(iio.imread(tmp_path / "play.gif")) >= 1
+
+
+def test_a_picture_file_is_a_start_and_a_bad_one_a_message(player, tmp_path):
+    iio.imwrite(tmp_path / "start.png", np.full((50, 60, 3), 90, dtype=np.uint8))
+    player.handle(pygame.event.Event(pygame.DROPFILE, file=str(tmp_path / "start.png")))
+    assert player.session.events[-1][0] == "picture"
+    press(player, pygame.K_o)
+    for letter in "no.png":
+        player.handle(pygame.event.Event(pygame.KEYDOWN, key=ord(letter), unicode=letter))
+    press(player, pygame.K_RETURN)
+    assert "cannot read the picture" in player.message
+    with pytest.raises(BadInputError, match="cannot read"):
+        read_picture(tmp_path / "nowhere.png", player.session.dream)
+
+
+def test_bars_set_latent_actions(player):
+    settle(player)
+    bar = player.view.bars[1]
+    player.handle(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=1, pos=(bar.centerx, bar.y)))
+    name, values = player.session.events[-1]
+    assert (name, values[1]) == ("latent", 1.0)
+
+
+@pytest.mark.parametrize("size", [(320, 260), (1000, 760), (2000, 1500)])
+def test_every_size_of_window_is_drawn_with_help_and_reality(tiny, tmp_path, size):
+    player = Player(PlaySession(tiny), None, tmp_path, size)
+    press(player, pygame.K_TAB, pygame.K_h)
+    settle(player)
+    player.painter.stop()
+    pygame.display.quit()
+
+
+def test_the_command_records_replays_and_exports(tmp_path, monkeypatch):
+    monkeypatch.setattr(Player, "run", lambda self, until=None, run=Player.run: _scripted(self, run))
+    session, runner = tmp_path / "session.npz", CliRunner()
+    done = runner.invoke(app, ["play", "--record", str(session), "--export-minari", "test/played-v0"])
+    assert done.exit_code == 0, done.output
+    assert minari.load_dataset("test/played-v0").total_steps == 2
+    again = runner.invoke(app, ["play", "--replay", str(session), "--record", str(tmp_path / "again.npz")])
+    assert again.exit_code == 0, again.output
+
+
+def _scripted(player, run):
+    keys = iter([pygame.K_LEFT, pygame.K_UP, pygame.K_ESCAPE])
+
+    def until():
+        press(player, next(keys))
+        return False
+
+    run(player, until)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["nobody"], "no dream"),
+        (["--replay", "nowhere.npz"], "not a session"),
+        (["--picture", "nowhere.png"], "cannot read the picture"),
+        (["--agent", "nobody.zip"], "no agent"),
+        (["--export-minari", "bad id"], "cannot create the dataset"),
+    ],
+)
+def test_bad_input_is_one_clear_line(options, message):
+    result = CliRunner().invoke(app, ["play", *options])
+    assert (result.exit_code, message in result.output) == (2, True), result.output
+
+
+def test_no_display_is_one_clear_line(tmp_path):
+    environment = {**os.environ, "SDL_VIDEODRIVER": "x11", "DISPLAY": ":987"}
+    command = [sys.executable, "-m", "nova_gym.cli", "play"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no display" in done.stderr
+    assert "nova-gym demo" in done.stderr
+
+
+@pytest.mark.skipif(not (shutil.which("Xvfb") and shutil.which("xdotool")), reason="needs Xvfb and xdotool")
+def test_a_person_at_a_real_keyboard(tmp_path):
+    """End to end: a real X server, real key events, a session that holds what was pressed."""
+    display = ":97"
+    server = subprocess.Popen(["Xvfb", display, "-screen", "0", "1200x900x24"], stderr=subprocess.DEVNULL)
+    environment = {**os.environ, "DISPLAY": display, "SDL_VIDEODRIVER": "x11"}
+    try:
+        time.sleep(1)
+        command = [sys.executable, "-m", "nova_gym.cli", "play", "--record", str(tmp_path / "session.npz")]
+        game = subprocess.Popen(command, env=environment, cwd=tmp_path)
+        find = ["xdotool", "search", "--sync", "--name", "nova-gym"]
+        window = subprocess.run(find, env=environment, capture_output=True, text=True, timeout=60).stdout.split()[0]
+        subprocess.run(["xdotool", "windowfocus", window], env=environment, timeout=20)
+        time.sleep(2)
+        for key in ("Left", "Up", "Tab", "s", "Escape"):
+            subprocess.run(["xdotool", "key", key], env=environment, timeout=20)
+            time.sleep(0.7)
+        assert game.wait(timeout=60) == 0
+    finally:
+        server.terminate()
+        server.wait()
+    with np.load(tmp_path / "session.npz") as saved:
+        assert '["act", 0], ["act", 2]' in str(saved["session"])
+    assert (tmp_path / "dream.png").exists()

@@ -1,0 +1,96 @@
+"""A played session without any window."""
+
+import numpy as np
+import pytest
+import torch
+
+from nova_gym.envs import make_reality
+from nova_gym.envs.play_session import PlaySession, picture_event, read_recording
+from nova_gym.errors import BadInputError
+
+LEFT, FORWARD = 0, 2
+
+
+def test_reality_takes_the_same_actions_from_the_same_start(shipped):
+    session = PlaySession(shipped, seed=3)
+    reality = make_reality(shipped, "pixels")
+    frame, _ = reality.reset(seed=session.episode.seed)
+    np.testing.assert_array_equal(frame, session.real_frame)
+    for action in (FORWARD, LEFT, FORWARD):
+        session.do(["act", action])
+        np.testing.assert_array_equal(reality.step(action)[0], session.real_frame)
+    assert session.now.step == 3
+
+
+def test_rewinding_gives_back_dream_and_reality_exactly(shipped):
+    session = PlaySession(shipped)
+    session.do(["act", FORWARD])
+    before, frame = session.now, session.real_frame
+    session.do(["act", LEFT])
+    session.do(["rewind"])
+    assert session.now is before
+    np.testing.assert_array_equal(session.real_frame, frame)
+    for _ in range(5):
+        session.do(["rewind"])  # the start stays
+    assert session.now.step == 0
+    session.do(["act", FORWARD])
+    torch.testing.assert_close(session.now.state, before.state, rtol=0, atol=0)
+
+
+def test_a_recorded_session_replays_exactly(shipped, tmp_path):
+    session = PlaySession(shipped, seed=1)
+    for event in (["act", FORWARD], ["act", LEFT], ["rewind"], ["latent", [0.1] * 8], ["reset"], ["act", FORWARD]):
+        session.do(event)
+    session.do(["teleport", 0.5, 0.5])
+    session.save(tmp_path / "session.npz")
+    again = PlaySession.replay(tmp_path / "session.npz", shipped)
+    assert torch.equal(again.now.state, session.now.state)
+    assert again.events == session.events
+    np.testing.assert_array_equal(read_recording(tmp_path / "session.npz", shipped)[2], session.now.state.numpy())
+
+
+def test_a_recording_of_another_dream_and_a_foreign_file_are_refused(shipped, tiny, tmp_path):
+    PlaySession(tiny).save(tmp_path / "session.npz")
+    with pytest.raises(BadInputError, match="another dream"):
+        PlaySession.replay(tmp_path / "session.npz", shipped)
+    (tmp_path / "text.npz").write_text("no session")
+    with pytest.raises(BadInputError, match="not a session"):
+        PlaySession.replay(tmp_path / "text.npz", shipped)
+    with pytest.raises(BadInputError, match="not a session"):
+        PlaySession.replay(tmp_path / "nowhere.npz", shipped)
+    with pytest.raises(BadInputError, match="unknown event"):
+        PlaySession(tiny).do(["fly"])
+
+
+def test_a_click_puts_the_agent_there(shipped):
+    """The middle of what a turn then changes is where the click was."""
+    session = PlaySession(shipped, seed=0)
+    model = shipped.world_model
+    hits = 0
+    cells = [(r, c) for r in (1, 2, 6, 7) for c in (1, 2, 6, 7)]
+    for row, column in cells:
+        session.do(["reset"])
+        session.do(["teleport", (row + 0.5) / 9, (column + 0.5) / 9])
+        before = model.render(session.now.state)
+        session.do(["act", LEFT])
+        change = (model.render(session.now.state) - before).square().sum((0, 1)).reshape(9, 8, 9, 8).sum((1, 3))
+        hits += divmod(int(change.argmax()), 9) == (row, column)
+    assert hits >= 0.7 * len(cells)
+
+
+def test_a_picture_is_a_start_that_reality_does_not_know(shipped):
+    session = PlaySession(shipped)
+    frame = session.real_frame
+    session.do(picture_event(frame))
+    assert session.real_frame is None
+    shown = shipped.world_model.render(session.now.state)[0].permute(1, 2, 0).numpy()
+    assert np.abs(shown - frame / 255.0).mean() < 0.02
+
+
+def test_only_what_reality_did_is_exported(shipped):
+    session = PlaySession(shipped)
+    for event in (["act", FORWARD], ["act", LEFT], ["latent", [0.0] * 8], ["reset"], ["act", LEFT]):
+        session.do(event)
+    episodes = session.real_episodes()
+    assert [list(episode.actions) for episode in episodes] == [[FORWARD, LEFT], [LEFT]]
+    assert all(len(episode.observations) == len(episode.actions) + 1 for episode in episodes)
