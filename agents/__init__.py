@@ -6,7 +6,7 @@ from nova_gym.agents.hyperparameters import ALGORITHMS, HYPERPARAMETERS
 from nova_gym.agents.improvement import improve
 from nova_gym.agents.planner import CrossEntropyPlanner
 from nova_gym.agents.reality import make_reality_vec
-from nova_gym.agents.saving import load_agent, save_agent, shipped_agents
+from nova_gym.agents.saving import agent_observation, load_agent, save_agent, shipped_agents
 from nova_gym.agents.training import Curve, make_agent, train_agent
 from nova_gym.agents.vec_env import DreamVecEnv
 
@@ -18,6 +18,7 @@ __all__ = [
     "Curve",
     "Diagnosis",
     "DreamVecEnv",
+    "agent_observation",
     "diagnose",
     "evaluate_agent",
     "film",

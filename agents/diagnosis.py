@@ -25,6 +25,8 @@ from nova_gym.simulator import DreamSimulator
 SAME_PSNR = 25.0
 #: Rewards agree if they are closer than this.
 SAME_REWARD = 0.01
+#: Steps after which an episode without a horizon is left.
+LONGEST = 1000
 
 Progress = Callable[..., None]
 
@@ -34,8 +36,9 @@ class Parting:
     """Where one episode's dream and reality first part.
 
     Attributes:
-        step: counted from 1.
-        transition: class of the transition (`nova_gym.envs.minigrid.TRANSITION_CLASSES`; `any` outside MiniGrid).
+        step: counted from 1; 0 if the encoded start is wrong already.
+        transition: class of the transition (`nova_gym.envs.minigrid.TRANSITION_CLASSES`; `any` outside MiniGrid), or
+            `start`.
         what: `end`, `reward` or `frame`, the first of these that differs.
     """
 
@@ -71,12 +74,19 @@ class Diagnosis:
         return share(np.asarray([parting is not None for parting in self.partings]))
 
     def by_transition(self) -> dict[str, dict[str, float]]:
-        """By class: transitions made, partings on it, and its part of the gap (they add up to the gap)."""
-        rows = {name: {"made": count, "parted": 0, "gap": 0.0} for name, count in self.transitions.most_common()}
+        """By class: transitions made, partings on it, and its part of the gap.
+
+        The parts add up to the gap: `start` stands for starts that the encoder got wrong, `together` for small
+        differences of rewards in episodes that never part.
+        """
+        names = [name for name, _ in self.transitions.most_common()]
+        rows = {
+            name: {"made": self.transitions[name], "parted": 0, "gap": 0.0} for name in (*names, "start", "together")
+        }
         for parting, (dreamt, real) in zip(self.partings, self.returns, strict=True):
-            if parting is not None:
-                rows[parting.transition]["parted"] += 1
-                rows[parting.transition]["gap"] += float(dreamt - real) / len(self.partings)
+            row = rows[parting.transition if parting else "together"]
+            row["parted"] += parting is not None
+            row["gap"] += float(dreamt - real) / len(self.partings)
         return rows
 
     def to_dict(self) -> dict[str, Any]:
@@ -105,7 +115,7 @@ def diagnose(
     Args:
         agent: an SB3 agent, or anything with its `predict()` and an `observation_space`.
         dream: the dream it was trained in.
-        episodes: how many, official starts, seeds that no training saw.
+        episodes: how many, official starts, seeds that no training used.
         deterministic: whether the agent takes its likeliest action.
         seed: of starts and of sampled actions.
         progress: called as `progress(part, done, total)`.
@@ -123,11 +133,16 @@ def diagnose(
     simulator = DreamSimulator(dream, episodes)
     simulator.reset(states=encode_frames(dream, frames))
     dreaming, acting = np.ones(episodes, dtype=bool), np.ones(episodes, dtype=bool)
+    memory, first = None, np.ones(episodes, dtype=bool)
     found = Diagnosis(
         {"episodes": episodes, "deterministic": deterministic, "seed": seed}, np.zeros((episodes, 2)), [None] * episodes
     )
-    for step in range(1, simulator.horizon + 1):
-        actions, _ = agent.predict(observe(dream, simulator.state, observation), deterministic=deterministic)
+    for i in np.flatnonzero(~_same(simulator, envs, frames, list(range(episodes)))):
+        found.partings[i] = Parting(0, "start", "frame")  # the encoder's fault, no transition's
+    for step in range(1, (simulator.horizon or LONGEST) + 1):
+        seen = observe(dream, simulator.state, observation)
+        actions, memory = agent.predict(seen, memory, first, deterministic=deterministic)
+        first = np.zeros(episodes, dtype=bool)
         result = simulator.step(torch.as_tensor(actions, device=simulator.device))
         rewards = result.reward.cpu().numpy()
         ends = (result.terminated | result.truncated).cpu().numpy()

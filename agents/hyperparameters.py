@@ -1,11 +1,12 @@
 """Hyperparameters of each algorithm, in one place, as in RL Baselines3 Zoo.
 
-`HYPERPARAMETERS[algorithm]` are SB3's own keyword arguments; `pixels` are the changes for observations in pixels.
+`HYPERPARAMETERS[algorithm]` are SB3's own keyword arguments; `PIXELS` are the changes for observations in pixels.
 Measured on the dream of MiniGrid-SimpleCrossingS9N1 with 128 dreams.
 """
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from stable_baselines3 import A2C, DQN, PPO
@@ -71,5 +72,5 @@ def hyperparameters(algorithm: str, observation: str) -> dict[str, Any]:
     if algorithm not in ALGORITHMS:
         raise BadInputError(f"unknown algorithm {algorithm!r}; there are {', '.join(ALGORITHMS)}")
     if observation == "pixels":
-        return {"policy": "CnnPolicy", **HYPERPARAMETERS[algorithm], **PIXELS[algorithm]}
-    return {"policy": "MlpPolicy", **HYPERPARAMETERS[algorithm]}
+        return copy.deepcopy({"policy": "CnnPolicy", **HYPERPARAMETERS[algorithm], **PIXELS[algorithm]})
+    return copy.deepcopy({"policy": "MlpPolicy", **HYPERPARAMETERS[algorithm]})  # SB3's A2C writes into it

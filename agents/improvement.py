@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import minari
 import numpy as np
 import torch
 from minari.data_collector import EpisodeBuffer
+from minari.storage.datasets_root_dir import get_dataset_path
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import PolicyPredictor
 
@@ -23,7 +26,7 @@ from nova_gym.envs import evaluate
 from nova_gym.envs import minigrid as grids
 from nova_gym.envs.interface import encode_frames, observe, reality_of
 from nova_gym.envs.reality import RealitySpec
-from nova_gym.envs.recording import write_dataset
+from nova_gym.envs.recording import check_dataset_id, write_dataset
 from nova_gym.errors import BadInputError
 from nova_gym.simulator import DreamSimulator
 from nova_gym.training import Run, fine_tune
@@ -34,6 +37,8 @@ WRONG = 0.05
 EMPHASIS = 20.0
 #: Share of the drawing that goes to the original recording, where it is at hand.
 OLD_SHARE = 0.5
+#: One step in so many is played once more to score a round on; that dataset is removed after it.
+FRESH, _FRESH_ID = 4, "improve/fresh-v0"
 
 Progress = Callable[..., None]
 
@@ -66,6 +71,7 @@ def improve(
     budget: Budget | None = None,
     seed: int = 0,
     resume: bool = False,
+    overwrite: bool = False,
     device: str = "auto",
     progress: Progress = lambda part, done, total, text="": None,
 ) -> Dream:
@@ -81,11 +87,12 @@ def improve(
         rounds: in all, those done before a resumption counted.
         dataset: Minari id of the original recording; without it only the new transitions are learned from, and what
             the agent does not visit may be forgotten.
-        algorithm: of the agent.
+        algorithm: of the agent; a resumed run goes on with the agent it has.
         budget: what one round may cost.
         seed: of everything random.
         resume: continue after the last whole round.
-        device: where to dream and to train.
+        overwrite: replace the datasets of an earlier run with that output.
+        device: `auto` or `cpu`.
         progress: called as `progress(part, done, total, text)`.
 
     Returns:
@@ -94,18 +101,27 @@ def improve(
     Raises:
         BadInputError: an argument makes no sense, or there is nothing to resume.
     """
+    if device not in ("auto", "cpu"):
+        raise BadInputError(f"improve runs on device auto or cpu, not {device!r}")
     budget = budget or Budget()
     if rounds < 1 or min(vars(budget).values()) < 1:
         raise BadInputError(f"rounds and budgets must be at least 1, not {rounds} and {budget}")
     agent_file, agent, first = output.with_suffix(".zip"), None, 0
     if resume:
         if not (output.exists() and agent_file.exists()):
-            raise BadInputError(f"nothing to resume: {output} and {agent_file} do not both exist")
+            raise BadInputError(
+                f"nothing to resume: {output} and {agent_file} do not both exist; start without --resume"
+            )
         dream = Dream.load(output)
         first = len(dream.card.scores.get("rounds", []))
-    _clear(output, range(first, rounds), resume)
+    else:  # rounds of the dream that it starts from are that dream's
+        dream = replace(dream, card=copy.deepcopy(dream.card))
+        dream.card.scores.pop("rounds", None)
+    _clear(output, range(first, rounds), overwrite or resume)
     spec = reality_of(dream)
     recordings = [load_clips(dataset, lambda done, total: progress("reading", done, total))] if dataset else []
+    for clips in recordings:
+        _check_recording(clips, dream, dataset)
     recordings += [load_clips(_dataset_id(output, k)) for k in range(first)]
     states = [_encode(dream, clips) for clips in recordings]
     dream = dream.to(device)
@@ -128,9 +144,12 @@ def improve(
         write_dataset(_dataset_id(output, k), played, spec, _metadata(dream))
         recordings.append(load_clips(_dataset_id(output, k)))
         states.append(_encode(dream, recordings[-1]))
+        fresh = _act(agent, dream, spec, max(1, budget.real_steps // FRESH), seed + k + 1000, said)
+        write_dataset(_FRESH_ID, fresh, spec, _metadata(dream))
         wrong = [_wrong(dream, clips, part) for clips, part in zip(recordings, states, strict=True)]
         tuned = _tune(dream, recordings, states, wrong, bool(dataset), budget, seed + k, output, device, said)
-        scores = _scores(dream, tuned, agent, recordings[-1], states[-1], budget, seed, said)
+        scores = _scores(dream, tuned, agent, load_clips(_FRESH_ID), budget, seed, said)
+        minari.delete_dataset(_FRESH_ID)
         tuned.card.scores = {**dream.card.scores, "rounds": [*dream.card.scores.get("rounds", []), scores]}
         tuned.save(output)
         save_agent(agent, agent_file, tuned)
@@ -220,18 +239,23 @@ def _scores(
     before: Dream,
     after: Dream,
     agent: BaseAlgorithm,
-    clips: Clips,
-    states: torch.Tensor,
+    fresh: Clips,
     budget: Budget,
     seed: int,
     progress: Progress,
 ) -> dict[str, Any]:
-    """What the round found and changed, JSON-ready."""
-    acting = evaluate_agent(agent, after, budget.episodes, seed, ("stochastic",), progress)
+    """What the round found and changed, JSON-ready.
+
+    Shares of wrong transitions are of fresh episodes of the same agent, which no tuning saw; the gap is between reality
+    and the dream that the agent was trained in, the one before the tuning.
+    """
+    states = _encode(before, fresh)
+    acting = evaluate_agent(agent, before, budget.episodes, seed, ("stochastic",), progress)
     fidelity = evaluate(after, budget.episodes, seed=seed, progress=progress)
     return {
-        "wrong before": float(_wrong(before, clips, states).float().mean()),
-        "wrong after": float(_wrong(after, clips, states).float().mean()),
+        "wrong before": float(_wrong(before, fresh, states).float().mean()),
+        "wrong after": float(_wrong(after.to(before.world_model.device), fresh, states).float().mean()),
+        "fresh transitions": len(fresh.source),
         "agent": acting.to_dict()["modes"]["stochastic"],
         "gap": acting.gap["stochastic"].to_dict(),
         "open loop": fidelity.to_dict()["open_loop"],
@@ -260,15 +284,24 @@ def _dataset_id(output: Path, k: int) -> str:
     return f"improve/{output.stem}-round-{k + 1}-v0"
 
 
-def _clear(output: Path, rounds: range, resume: bool) -> None:
-    """Makes room for the datasets of rounds to come; what a round that was cut short left goes when it is resumed."""
+def _clear(output: Path, rounds: range, replace_them: bool) -> None:
+    """Makes room for the datasets of rounds to come, and sees that their names will do."""
     for k in rounds:
-        if _dataset_id(output, k) in minari.list_local_datasets():
-            if not resume:
-                raise BadInputError(
-                    f"the dataset {_dataset_id(output, k)!r} exists: resume, `minari delete` it, or take another output"
-                )
-            minari.delete_dataset(_dataset_id(output, k))
+        if replace_them:
+            shutil.rmtree(get_dataset_path(_dataset_id(output, k)), ignore_errors=True)
+        check_dataset_id(_dataset_id(output, k))
+    shutil.rmtree(get_dataset_path(_FRESH_ID), ignore_errors=True)
+
+
+def _check_recording(clips: Clips, dream: Dream, dataset: str | None) -> None:
+    """The original recording must be of what the dream is of."""
+    config, recorded = dream.world_model.config, clips.metadata.get("reality", {}).get("env_id")
+    wanted = (config.inr.channels, *config.frame_size)
+    if recorded not in (None, dream.card.env_id) or tuple(clips.frames.shape[1:]) != wanted:
+        raise BadInputError(
+            f"{dataset!r} holds frames {tuple(clips.frames.shape[1:])} of {recorded}; the dream is of "
+            f"{wanted} of {dream.card.env_id}"
+        )
 
 
 def _prefixed(progress: Progress, prefix: str) -> Progress:

@@ -76,8 +76,7 @@ class CrossEntropyPlanner:
         Args:
             observation: latents (N, K) or (K,) float32, or frames (N, H, W, C) or (H, W, C) uint8.
             state: what the last call returned: plans (N, T) int64 with -1 behind their end, expected states (N, K).
-            episode_start: (N,) bool, whose plans are void.
-            deterministic: without effect; it is here for SB3's interface.
+            episode_start, deterministic: without effect, here for SB3's interface; a new episode surprises by itself.
 
         Returns:
             Actions (N,) int64, or a single one for a single observation; the new `state`.
@@ -94,8 +93,6 @@ class CrossEntropyPlanner:
             plans, expected = state[0].copy(), state[1]
         surprise = np.square(states.cpu().numpy() - expected).mean(1)
         void = (plans[:, 0] < 0) | ~(surprise < SURPRISE)
-        if episode_start is not None:
-            void |= np.asarray(episode_start, dtype=bool)
         for i in np.flatnonzero(void):
             plans[i] = self.plan(states[i])
         actions = plans[:, 0].copy()

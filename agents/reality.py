@@ -11,8 +11,9 @@ from nova_gym.dream import Dream
 from nova_gym.envs import make_reality
 from nova_gym.envs.interface import encode_frames, observation_space, observe
 
-#: Recordings draw seeds below this, evaluations in reality from it on.
-FIRST_UNSEEN_SEED = 2**31
+#: Recordings draw seeds below this, evaluations in reality from it on; looks during training, to choose a version, from
+#: the second on.
+FIRST_UNSEEN_SEED, FIRST_CHOOSING_SEED = 2**31, 2**31 + 2**30
 
 
 class EncodedFrames(VecEnvWrapper):

@@ -18,7 +18,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from nova_gym.agents.hyperparameters import ALGORITHMS
 from nova_gym.dream import Dream
-from nova_gym.envs.interface import observation_space
+from nova_gym.envs.interface import DreamInterface, observation_space
 from nova_gym.errors import BadInputError
 from nova_gym.files import write_atomically
 
@@ -55,9 +55,11 @@ def load_agent(name: str | Path, dream: Dream, device: str = "auto") -> BaseAlgo
     except Exception as error:
         raise BadInputError(f"{path} cannot be loaded as {algorithm}: {error}") from error
     agent_observation(agent, dream)
-    config = dream.world_model.config
-    if config.discrete and getattr(agent.action_space, "n", None) != config.actions:
-        raise BadInputError(f"{path} acts in {agent.action_space}; the dream takes {config.actions} discrete actions")
+    actions = DreamInterface(
+        dream, "latent", "discrete", next(iter(dream.starts)), dream.world_model.device
+    ).action_space
+    if type(agent.action_space) is not type(actions) or agent.action_space != actions:
+        raise BadInputError(f"{path} acts in {agent.action_space}; the dream takes {actions}")
     latent = len(agent.observation_space.shape) == 1
     if latent and origin.get("encoder") not in (None, encoder_digest(dream)):
         raise BadInputError(f"{path} was trained on the latents of another dream; they mean nothing in this one")

@@ -12,18 +12,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 from nova_gym.agents.evaluation import play
 from nova_gym.agents.hyperparameters import ALGORITHMS, hyperparameters
-from nova_gym.agents.reality import FIRST_UNSEEN_SEED, make_reality_vec
+from nova_gym.agents.reality import FIRST_CHOOSING_SEED, make_reality_vec
 from nova_gym.agents.saving import save_agent
 from nova_gym.agents.vec_env import DreamVecEnv
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
 from nova_gym.files import write_atomically
+from nova_gym.metrics import difference
 
 Progress = Callable[..., None]
 
@@ -36,17 +38,19 @@ class Point:
         steps: steps it had taken in the dream.
         seconds: since the start, evaluations included.
         evaluating: of those, seconds spent in reality to measure.
-        dream: mean return of its last 100 episodes in the dream.
+        dream: mean return of its last 100 episodes in the dream, None before the first ended.
         reality: mean return of its episodes in reality, actions sampled.
         success: share of those that succeeded, None where the environment knows no success.
+        gap: [value, low, high] of return in the dream minus return in reality, with Welch's 95 % interval.
     """
 
     steps: int
     seconds: float
     evaluating: float
-    dream: float
+    dream: float | None
     reality: float
     success: float | None
+    gap: list[float] | None
 
 
 @dataclass
@@ -57,8 +61,8 @@ class Curve:
 
     @property
     def best(self) -> Point:
-        """The point whose agent was kept: the best in reality."""
-        return max(self.points, key=lambda point: point.reality)
+        """The point whose agent was kept: the best in reality, of equal ones the last."""
+        return max(self.points, key=lambda point: (point.reality, point.steps))
 
     def save(self, path: Path) -> None:
         """Writes the points as JSON, atomically."""
@@ -82,9 +86,11 @@ def make_agent(
     """An untrained agent with the hyperparameters of `HYPERPARAMETERS`.
 
     Raises:
-        BadInputError: the algorithm is unknown.
+        BadInputError: the algorithm is unknown, or not made for these actions.
     """
     settings = hyperparameters(algorithm, observation)
+    if algorithm == "dqn" and not isinstance(env.action_space, spaces.Discrete):
+        raise BadInputError(f"dqn needs discrete actions, not {env.action_space}; ppo and a2c take these")
     if algorithm == "ppo":  # few dreams fill no whole mini-batch
         settings["batch_size"] = min(settings["batch_size"], settings["n_steps"] * env.num_envs)
     logs = str(log_dir) if log_dir else None
@@ -138,7 +144,12 @@ def train_agent(
     if agent is None:
         agent = make_agent(algorithm, env, observation, seed, device, log_dir)
     else:
+        if agent.n_envs != num_dreams:
+            raise BadInputError(
+                f"the agent to go on with learned from {agent.n_envs} dreams at a time, not {num_dreams}"
+            )
         agent.set_env(env)
+        agent.set_random_seed(seed)
     callback = _RealityCheck(dream, reality, steps, evaluations, episodes, seed, output, began, progress)
     try:
         agent.learn(steps, callback=callback)
@@ -187,20 +198,24 @@ class _RealityCheck(BaseCallback):
 
     def _look(self) -> None:
         started = time.monotonic()
-        self.reality.seed(FIRST_UNSEEN_SEED + 1_000_000 + self.seed)
+        self.reality.seed(FIRST_CHOOSING_SEED + 1000 * self.seed)
         played = play(self.model, self.reality, self.episodes, deterministic=False)
         self.evaluating += time.monotonic() - started
-        recent = [episode["r"] for episode in self.model.ep_info_buffer]
+        recent = np.array([episode["r"] for episode in self.model.ep_info_buffer], dtype=np.float64)
+        gap = difference(recent, played.returns) if len(recent) else None
         point = Point(
             steps=self.num_timesteps - self.first,
             seconds=time.monotonic() - self.began,
             evaluating=self.evaluating,
-            dream=float(np.mean(recent)) if recent else float("nan"),
+            dream=float(recent.mean()) if gap else None,
             reality=float(played.returns.mean()),
             success=float(played.successes.mean()) if played.successes is not None else None,
+            gap=[gap.value, gap.low, gap.high] if gap else None,
         )
         self.curve.points.append(point)
         self.logger.record("reality/return", point.reality)
+        if gap:
+            self.logger.record("reality/gap", gap.value)
         if point.success is not None:
             self.logger.record("reality/success", point.success)
         self.logger.dump(self.num_timesteps)
@@ -215,7 +230,8 @@ class _RealityCheck(BaseCallback):
             return ""
         point = self.curve.points[-1]
         success = "" if point.success is None else f", success {point.success:.0%}"
-        return f"return in the dream {point.dream:.2f}, in reality {point.reality:.2f}{success}"
+        dreamt = "–" if point.dream is None else f"{point.dream:.2f}"
+        return f"return in the dream {dreamt}, in reality {point.reality:.2f}{success}"
 
 
 def _copied(parameters: Any) -> Any:

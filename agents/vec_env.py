@@ -31,7 +31,7 @@ class DreamVecEnv(VecEnv):
         observation, action, starts, device, max_episode_steps, resolution: as in `NovaDreamEnv`.
 
     Raises:
-        BadInputError: an argument is unknown or out of range, or the dream has no reward head to learn from.
+        BadInputError: an argument is unknown or out of range.
     """
 
     def __init__(
@@ -71,11 +71,13 @@ class DreamVecEnv(VecEnv):
         """Starts all episodes, by the seeds and options given before; dream i has the seed s + i.
 
         Raises:
-            BadInputError: options that differ from dream to dream, or that make no sense.
+            BadInputError: options that make no sense.
         """
-        if any(options != self._options[0] for options in self._options):
-            raise BadInputError("all dreams start by the same options")
-        observations, _ = self.envs.reset(seed=list(self._seeds), options=self._options[0])
+        observations, _ = self.envs.reset(seed=list(self._seeds))
+        for i, options in enumerate(self._options):
+            if options:
+                mask = np.arange(self.num_envs) == i
+                observations, _ = self.envs.reset(options={**options, "reset_mask": mask})
         self._returns[:] = 0.0
         self._reset_seeds()
         self._reset_options()
@@ -111,8 +113,9 @@ class DreamVecEnv(VecEnv):
         return self.envs.render()
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """An attribute of `NovaDreamVectorEnv`, the same for each dream asked for."""
-        value = getattr(self.envs, attr_name)
+        """An attribute of `NovaDreamVectorEnv`, once for each dream asked for; spaces are those of a single dream."""
+        name = f"single_{attr_name}" if attr_name in ("observation_space", "action_space") else attr_name
+        value = getattr(self.envs, name)
         return [value for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
@@ -125,9 +128,16 @@ class DreamVecEnv(VecEnv):
         setattr(self.envs, attr_name, value)
 
     def env_method(self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any):
-        """Calls a method of `NovaDreamVectorEnv` once; its result, once for each dream asked for."""
+        """Calls a method of `NovaDreamVectorEnv` once: what it says of each dream asked for, or the same for all.
+
+        Raises:
+            BadInputError: `reset` and `step`, which are for all dreams together and have methods of their own here.
+        """
+        if method_name in ("reset", "step"):
+            raise BadInputError(f"call {method_name}() of the VecEnv itself: it is for all dreams together")
         value = getattr(self.envs, method_name)(*method_args, **method_kwargs)
-        return [value for _ in self._get_indices(indices)]
+        each = isinstance(value, (tuple, list)) and len(value) == self.num_envs
+        return [value[i] if each else value for i in self._get_indices(indices)]
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
         """False: dreams are not wrapped one by one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
@@ -28,7 +29,7 @@ class DreamInterface:
         dream: a `Dream`, the name of a shipped one, or the path of a file.
         observation: `latent` or `pixels`.
         action: `discrete`, the environment's own actions (a `Box` where those are continuous), or `latent`.
-        starts: which of the dream's starts a reset draws from.
+        starts: which of the dream's starts a reset draws from, or `reality`: fresh resets of the real environment.
         device: where to dream.
 
     Raises:
@@ -43,9 +44,10 @@ class DreamInterface:
         if action not in ACTIONS:
             raise BadInputError(f"unknown action {action!r}; there are {', '.join(ACTIONS)}")
         self.dream = (dream if isinstance(dream, Dream) else Dream.load(dream)).to(device)
-        if starts not in self.dream.starts:
-            raise BadInputError(f"unknown starts {starts!r}; this dream has {', '.join(self.dream.starts)}")
+        if starts not in self.dream.starts and starts != "reality":
+            raise BadInputError(f"unknown starts {starts!r}; this dream has {', '.join(self.dream.starts)}, reality")
         self.observation, self.action, self.starts = observation, action, starts
+        self._reality: gym.Env | None = None
         config = self.dream.world_model.config
         self.observation_space = observation_space(self.dream, observation)
         if action == "latent":
@@ -103,7 +105,7 @@ class DreamInterface:
             return encode_frames(self.dream, np.asarray(options["frame"])[None])[0]
         if "latent" in options:
             return self._latent(options["latent"])
-        if options.get("reality"):
+        if options.get("reality") or self.starts == "reality":
             return self._from_reality(rng)
         bank = self.dream.starts[self.starts]
         return bank[int(rng.integers(len(bank)))]
@@ -138,11 +140,10 @@ class DreamInterface:
 
     def _from_reality(self, rng: np.random.Generator) -> Tensor:
         spec = reality_of(self.dream)
-        env = spec.make()
-        env.reset(seed=int(rng.integers(2**31)))
-        frame = spec.frame(env)
-        env.close()
-        return encode_frames(self.dream, frame[None])[0]
+        if self._reality is None:
+            self._reality = spec.make()
+        self._reality.reset(seed=int(rng.integers(2**31)))
+        return encode_frames(self.dream, spec.frame(self._reality)[None])[0]
 
 
 def observation_space(dream: Dream, observation: str) -> spaces.Box:

@@ -22,6 +22,7 @@ from nova_gym.envs.play_view import LAYERS, STRIP, Painter, Shown, View
 from nova_gym.envs.real_env import make_reality
 from nova_gym.errors import BadInputError
 from nova_gym.files import write_atomically
+from nova_gym.metrics import TILE_TOLERANCE, tile_errors
 
 #: Resolutions that + and - go through, pixels a side.
 RESOLUTIONS = (36, 72, 144, 288, 512, 768, 1024)
@@ -64,7 +65,8 @@ class Player:
             ) from error
         pygame.display.set_caption("nova-gym")
         pygame.key.set_repeat(250, 90)
-        self.view, self.painter = View(self._tile()), Painter(session.dream)
+        height, width = session.dream.world_model.config.frame_size
+        self.view, self.painter = View(self._tile(), width / height), Painter(session.dream)
         self.resolution, self.layer, self.message = 288, "", "h shows the keys"
         self.paused = self.driving = self.beside = self.help = False
         self.typed: str | None = None
@@ -86,13 +88,19 @@ class Player:
                 self.show()
                 clock.tick(60)
         finally:
-            if self.recording:
-                self._toggle_recording()
             self.painter.stop()
             pygame.display.quit()
+            if self.recording:
+                self._toggle_recording()
 
     def handle(self, event: pygame.event.Event) -> None:
-        """Answers one event of pygame's."""
+        """Answers one event of pygame's; what cannot be done is said in the window."""
+        try:
+            self._answer(event)
+        except BadInputError as error:
+            self.message = str(error)
+
+    def _answer(self, event: pygame.event.Event) -> None:
         if event.type == pygame.QUIT:
             self.running = False
         elif event.type == pygame.DROPFILE:
@@ -113,7 +121,7 @@ class Player:
         """Draws, if anything changed."""
         now = self.session.now
         key = (now.number, self.layer, self.resolution)
-        self.painter.ask(key, self._layer_state(), self.resolution)
+        self.painter.ask(key, self._layer_state(), self._size())
         finished = self.painter.latest()
         state = (key, finished and finished[0], self.message, self.beside, self.help, self.typed, self.paused)
         state += (self.driving, self.screen.get_size(), bool(self.recording))
@@ -126,7 +134,6 @@ class Player:
         real = self.session.real_frame if self.beside else None
         shown = Shown(
             key=key,
-            resolution=self.resolution,
             lines=self._lines(),
             latent_action=tuple(now.latent_action[0].tolist()),
             real=real,
@@ -147,10 +154,13 @@ class Player:
         if self.paused or time.monotonic() < self._next_step or not (self.script or self.driving):
             return
         self._next_step = time.monotonic() + 1.0 / PACE
+        self._one_step()
+
+    def _one_step(self) -> None:
         if self.script:
             self.session.do(self.script.popleft())
             self.message = f"replaying, {len(self.script)} events left"
-        else:
+        elif self.policy:
             self._drive()
 
     def _drive(self) -> None:
@@ -178,8 +188,8 @@ class Player:
         elif name == "pause":
             self.paused = not self.paused
         elif name == "step":
-            if self.paused and self.policy:
-                self._drive()
+            if self.paused:
+                self._one_step()
         elif name in ("finer", "coarser"):
             at = RESOLUTIONS.index(self.resolution) + (1 if name == "finer" else -1)
             self.resolution = RESOLUTIONS[max(0, min(at, len(RESOLUTIONS) - 1))]
@@ -234,7 +244,7 @@ class Player:
 
     def _save_picture(self) -> None:
         with torch.no_grad():
-            picture = to_uint8(self.session.dream.world_model.render(self._layer_state(), self.resolution))[0]
+            picture = to_uint8(self.session.dream.world_model.render(self._layer_state(), self._size()))[0]
         path = _free(self.folder / "dream.png")
         with write_atomically(path) as temporary:
             iio.imwrite(temporary, picture.squeeze(), extension=".png")
@@ -251,14 +261,20 @@ class Player:
                 iio.imwrite(temporary, _same_size(frames), extension=".gif", duration=round(1000 / PACE), loop=0)
             self.message = f"saved {path}, {len(frames)} frames"
 
+    def _size(self) -> tuple[int, int]:
+        """(H, W) of the picture, as high as `resolution`."""
+        height, width = self.session.dream.world_model.config.frame_size
+        return self.resolution, round(self.resolution * width / height)
+
     @torch.no_grad()
     def _layer_state(self) -> torch.Tensor:
         """(1, K) what is drawn: the state, or one of its layers."""
         model, now = self.session.dream.world_model, self.session.now
         if self.layer == "background":
             return torch.zeros_like(now.state)
-        if self.layer == "content":
-            return model.forward_dynamics.content(now.state)
+        if self.layer == "content":  # of the step that led here: content and motion add up to what is shown
+            before = self.session.history[-2].state if len(self.session.history) > 1 else now.state
+            return model.forward_dynamics.content(before)
         if self.layer == "motion":
             return model.forward_dynamics.motion(now.latent_action)
         return now.state
@@ -277,7 +293,9 @@ class Player:
         names = card.action_names
         action = "–" if now.action is None else names[now.action] if names else str(now.action)
         first = f"step {now.step}   reward {now.reward:+.2f}   return {now.total:.2f}   end {now.end:.0%}"
-        second = f"action {action}   {self.resolution}×{self.resolution}   {self._rate():.0f} frames/s"
+        second = (
+            f"action {action}   {self.resolution}×{self.resolution}   {self._rate():.0f} frames/s{self._agreement()}"
+        )
         flags = [
             name for name, on in (("PAUSED", self.paused), ("AGENT", self.driving), (self.layer, self.layer)) if on
         ]
@@ -288,6 +306,16 @@ class Player:
         if self.beside and self.session.real_frame is not None:
             flags.insert(0, "reality | dream")
         return first, second, "   ".join(flags)
+
+    def _agreement(self) -> str:
+        """Share of tiles that are right, where reality is shown."""
+        real = self.session.real_frame if self.beside else None
+        if real is None or not self.view.tile:
+            return ""
+        frames = (real, self._picture_of(self.session.now))
+        truth, drawn = (frame[None].astype(np.float32) / 255.0 for frame in frames)
+        right = tile_errors(truth, drawn, self.view.tile) < TILE_TOLERANCE
+        return f"   agreement {right.mean():.0%} of tiles"
 
     def _rate(self) -> float:
         """Frames a second over the last second, as drawn."""

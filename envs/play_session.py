@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from minari.data_collector import EpisodeBuffer
 from torch import Tensor
 
 from nova_gym.dream import Dream
+from nova_gym.envs import minigrid as grids
 from nova_gym.envs.interface import encode_frames
 from nova_gym.envs.real_env import RealityEnv, make_reality
 from nova_gym.errors import BadInputError
@@ -56,6 +59,7 @@ class Episode:
     """One played episode of reality: its seed and what was done; `frames` has one more than `actions`."""
 
     seed: int
+    held_out: bool
     frames: list[np.ndarray]
     actions: list[int] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
@@ -144,7 +148,10 @@ class PlaySession:
         return session
 
     def real_episodes(self) -> list[EpisodeBuffer]:
-        """All episodes that reality took part in, with at least one step, for a Minari dataset."""
+        """Episodes that reality took part in, with at least one step, for a Minari dataset.
+
+        Held-out layouts are left out: a dream trained on them could not be evaluated.
+        """
         episodes = [*self.played, *([self.episode] if self.episode else [])]
         return [
             EpisodeBuffer(
@@ -157,7 +164,7 @@ class PlaySession:
                 truncations=episode.truncations,
             )
             for episode in episodes
-            if episode.actions
+            if episode.actions and not episode.held_out
         ]
 
     def _reset(self) -> None:
@@ -165,7 +172,8 @@ class PlaySession:
         seed = int(self._rng.integers(2**31))
         if self._reality is not None:
             frame, _ = self._reality.reset(seed=seed)
-            self.episode = Episode(seed, [frame])
+            held_out = grids.is_minigrid(self._reality) and grids.is_held_out(self._reality)
+            self.episode = Episode(seed, held_out, [frame])
             self._begin(encode_frames(self.dream, frame[None]))
         else:
             bank = next(iter(self.dream.starts.values()))
@@ -194,17 +202,14 @@ class PlaySession:
         if len(self.history) < 2:
             return
         self.history.pop()
-        if self.episode and len(self.episode.actions) > self.now.step:
-            actions = self.episode.actions[: self.now.step]
-            frame, _ = self._reality.reset(seed=self.episode.seed)
-            self.episode = Episode(self.episode.seed, [frame])
-            for action in actions:  # MiniGrid cannot step back: it walks there again
-                frame, reward, terminated, truncated, _ = self._reality.step(action)
-                self.episode.frames.append(frame)
-                self.episode.actions.append(action)
-                self.episode.rewards.append(reward)
-                self.episode.terminations.append(bool(terminated))
-                self.episode.truncations.append(bool(truncated))
+        episode, count = self.episode, self.now.step
+        if episode and len(episode.actions) > count:
+            for values in (episode.actions, episode.rewards, episode.terminations, episode.truncations):
+                del values[count:]
+            del episode.frames[count + 1 :]
+            self._reality.env.reset(seed=episode.seed)
+            for action in episode.actions:  # MiniGrid cannot step back: it walks there again, unseen
+                self._reality.env.step(action)
 
     def _teleport(self, y: float, x: float) -> None:
         """Motion retargeting: the latent action of another moment, one that ends at the place asked for."""
@@ -299,7 +304,9 @@ def read_recording(path: Path, dream: Dream) -> tuple[int, list[list[Any]], np.n
         with np.load(path, allow_pickle=False) as saved:
             header, state = json.loads(str(saved["session"])), saved["state"]
         seed, events, identity = header["seed"], header["events"], header["dream"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+        if header["format"] != FORMAT:
+            raise ValueError(f"format {header['format']}, this nova-gym reads {FORMAT}")
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise BadInputError(f"{path} is not a session recorded by nova-gym play: {error}") from error
     if identity != _identity(dream):
         raise BadInputError(f"{path} was recorded in another dream")

@@ -28,16 +28,17 @@ class Shown:
 
     Attributes:
         key: tells this dream picture from any other.
-        resolution: pixels a side of the dream picture.
         lines: header, one string a line.
         latent_action: (U,) values in [-1, 1].
         real: reality's frame (H, W, C) uint8, or None.
+        native: the dream at the size of that, to compare.
+        strip: the last frames.
         message: below the header, the last thing that happened.
         help: whether the keys are shown.
+        typed: what was typed so far of a path, or None.
     """
 
     key: Hashable
-    resolution: int
     lines: tuple[str, ...]
     latent_action: tuple[float, ...]
     real: np.ndarray | None = None
@@ -54,15 +55,16 @@ class Painter(threading.Thread):
     def __init__(self, dream: Dream) -> None:
         super().__init__(daemon=True)
         self._model = dream.world_model
-        self._wish: tuple[Hashable, Tensor, int] | None = None
+        self._wish: tuple[Hashable, Tensor, tuple[int, int]] | None = None
         self._done: tuple[Hashable, np.ndarray] | None = None
         self._changed, self._stopping = threading.Condition(), False
         self.start()
 
-    def ask(self, key: Hashable, state: Tensor, resolution: int) -> None:
+    def ask(self, key: Hashable, state: Tensor, resolution: tuple[int, int]) -> None:
         """Wants the picture of a state (1, K); replaces what was wanted before and has not begun."""
         with self._changed:
             if self._done is not None and self._done[0] == key:
+                self._wish = None
                 return
             if self._wish is None or self._wish[0] != key:
                 self._wish = (key, state, resolution)
@@ -91,9 +93,8 @@ class Painter(threading.Thread):
             with torch.no_grad():
                 picture = to_uint8(self._model.render(state, resolution))[0]
             with self._changed:
-                self._done = (key, picture)
-                if self._wish is not None and self._wish[0] == key:
-                    self._wish = None
+                if self._wish is not None and self._wish[0] == key:  # else nobody wants it any more
+                    self._done, self._wish = (key, picture), None
 
 
 @dataclass
@@ -102,11 +103,13 @@ class View:
 
     Attributes:
         tile: pixels a side of a tile of reality's frames, 0 where there are no tiles.
+        aspect: width of a frame over its height.
         dream_area: where the dream was drawn last.
         bars: where the bars of the latent action were drawn last.
     """
 
     tile: int = 0
+    aspect: float = 1.0
     dream_area: pygame.Rect = field(default_factory=lambda: pygame.Rect(0, 0, 0, 0))
     bars: list[pygame.Rect] = field(default_factory=list)
 
@@ -124,20 +127,23 @@ class View:
         strip = max(36, height // 10) if shown.strip else 0
         room = pygame.Rect(size // 2, y, width - size, height - y - strip - size)
         columns = 2 if shown.real is not None else 1
-        side = max(16, min(room.height, (room.width - (columns - 1) * size) // columns))
-        left = room.x + (room.width - columns * side - (columns - 1) * size) // 2
+        most = (room.width - (columns - 1) * size) / columns
+        tall = max(16, int(min(room.height, most / self.aspect)))
+        wide = round(tall * self.aspect)
+        left = room.x + (room.width - columns * wide - (columns - 1) * size) // 2
         if shown.real is not None:
-            area = pygame.Rect(left, room.y, side, side)
+            area = pygame.Rect(left, room.y, wide, tall)
             _blit(surface, shown.real, area)
             self._frame_differences(surface, shown, area)
-            left += side + size
-        self.dream_area = pygame.Rect(left, room.y, side, side)
+            left += wide + size
+        self.dream_area = pygame.Rect(left, room.y, wide, tall)
         if picture is not None:
             _blit(surface, picture, self.dream_area)
         if shown.real is not None:
             self._frame_differences(surface, shown, self.dream_area)
         for i, small in enumerate(shown.strip):
-            _blit(surface, small, pygame.Rect(size // 2 + i * (strip + 4), height - strip - 4, strip, strip))
+            across = round(strip * self.aspect)
+            _blit(surface, small, pygame.Rect(size // 2 + i * (across + 4), height - strip - 4, across, strip))
         if shown.help:
             self._draw_help(surface, font, size)
         if shown.typed is not None:

@@ -51,10 +51,11 @@ class RealityEnv(gym.Wrapper):
         return self._observe(), info
 
     def step(self, action: int | np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """A step of the real environment; on MiniGrid the last `info` says in `is_success` if the goal was reached."""
+        """A step of the real environment; on MiniGrid the last `info` has `is_success` and `held_out` (layout)."""
         _, reward, terminated, truncated, info = self.env.step(action)
         if self._on_grid and (terminated or truncated):
-            info = {**info, "is_success": bool(terminated and reward > 0)}
+            success = bool(terminated and reward > 0)
+            info = {**info, "is_success": success, "held_out": grids.is_held_out(self.env)}
         return self._observe(), float(reward), terminated, truncated, info
 
     def frame(self) -> np.ndarray:

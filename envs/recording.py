@@ -152,9 +152,11 @@ def write_dataset(dataset_id: str, buffers: list[EpisodeBuffer], spec: RealitySp
     try:
         dataset = _write(None, dataset_id, buffers, env, spec)
         dataset.storage.update_metadata({"nova_gym": json.dumps({"reality": asdict(spec), **metadata})})
-    except OSError as error:
+    except BaseException as error:
         shutil.rmtree(get_dataset_path(dataset_id), ignore_errors=True)
-        raise BadInputError(f"cannot write the dataset {dataset_id!r}: {error}") from error
+        if isinstance(error, OSError):
+            raise BadInputError(f"cannot write the dataset {dataset_id!r}: {error}") from error
+        raise
     finally:
         env.close()
 

@@ -41,6 +41,8 @@ def play(
     if export_minari:
         check_dataset_id(export_minari)
     script = []
+    if replay and picture:
+        raise BadInputError("--replay brings its own start: leave out --picture")
     if replay:
         seed, events, _ = read_recording(replay, loaded)
         script = events[1:]
@@ -48,28 +50,33 @@ def play(
     if picture:
         session.do(picture_event(read_picture(picture, loaded)))
     player = Player(session, _policy(agent, loaded), output, (size, round(size * 0.76)), script)
-    player.run()
-    if record:
-        session.save(record)
-        console.print(f"{len(session.events)} events in {record}; nova-gym play --replay {record} plays them again")
+    try:
+        player.run()
+    finally:
+        if record:
+            session.save(record)
+            console.print(f"{len(session.events)} events in {record}; nova-gym play --replay {record} plays them again")
     if export_minari:
         _export(session, export_minari)
 
 
 def _policy(agent: str | None, dream):
-    """Latents → action, sampled, of an agent; the shipped one where there is one for this dream."""
-    from nova_gym.agents import load_agent, shipped_agents
+    """Latents → action, sampled, of an agent; the shipped one where it is for this dream."""
+    import torch
 
-    name = agent or next(iter(shipped_agents()), None)
-    if name is None:
-        return None
+    from nova_gym.agents import agent_observation, load_agent
+    from nova_gym.envs.interface import observe
+
     try:
-        loaded = load_agent(name, dream, device="cpu")
+        loaded = load_agent(agent or "minigrid-ppo", dream, device="cpu")
     except BadInputError:
         if agent:
             raise
         return None  # the shipped agent is for another dream; nobody asked for it
-    return lambda latent: int(loaded.predict(latent, deterministic=False)[0])
+    kind = agent_observation(loaded, dream)
+    return lambda latent: int(
+        loaded.predict(observe(dream, torch.from_numpy(latent)[None], kind), deterministic=False)[0][0]
+    )
 
 
 def _export(session, dataset_id: str) -> None:
@@ -78,7 +85,9 @@ def _export(session, dataset_id: str) -> None:
 
     episodes = session.real_episodes()
     if not episodes:
-        raise BadInputError("nothing to export: reality took part in no step of this session")
+        raise BadInputError(
+            "nothing to export: reality took part in no step of this session, or on held-out layouts only"
+        )
     card = session.dream.card
     metadata = {
         "horizon": card.horizon,

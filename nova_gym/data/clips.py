@@ -77,7 +77,7 @@ class Clips:
 
 
 def join_clips(parts: list[Clips], shares: list[float], weights: list[Tensor]) -> Clips:
-    """Several recordings of one environment as one.
+    """Several recordings of one environment as one, for stages that work on states: without the frames.
 
     Args:
         parts: at least one; the metadata is that of the first.
@@ -98,8 +98,9 @@ def join_clips(parts: list[Clips], shares: list[float], weights: list[Tensor]) -
     return Clips(
         **{
             key: torch.cat([getattr(part, key) for part in parts])
-            for key in ("frames", "actions", "rewards", "terminations", "lengths", "remaining")
+            for key in ("actions", "rewards", "terminations", "lengths", "remaining")
         },
+        frames=first.frames[:0],
         starts=tuple(name for part in parts for name in part.starts),
         source=torch.cat([part.source + int(offset) for part, offset in zip(parts, offsets, strict=False)]),
         metadata=first.metadata,

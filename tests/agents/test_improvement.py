@@ -33,8 +33,10 @@ def test_rounds_are_scored_resumable_and_leave_the_encoder_alone(tiny, dataset, 
     ]
     assert Dream.load(output).card.scores["rounds"] == rounds
     assert all(changed)
-    with pytest.raises(BadInputError, match="minari delete"):
+    with pytest.raises(BadInputError, match="already exists"):
         improve(tiny, output, rounds=1, budget=SMALL)
+    with pytest.raises(BadInputError, match="auto or cpu"):
+        improve(tiny, output, rounds=1, budget=SMALL, device="cuda:7")
 
 
 def test_no_held_out_layout_is_acted_on(tiny):

@@ -27,7 +27,7 @@ def test_it_walks_to_a_near_goal_in_reality_without_training(shipped):
     assert paid > 0.9
 
 
-def test_a_batch_keeps_its_plans_apart_and_an_ended_episode_plans_anew(shipped):
+def test_plans_are_kept_apart_and_made_anew_where_the_world_surprises(shipped):
     planner = CrossEntropyPlanner(shipped, horizon=6, population=32, iterations=2)
     states = shipped.starts["official"][:2].numpy()
     actions, memory = planner.predict(states)
@@ -35,11 +35,10 @@ def test_a_batch_keeps_its_plans_apart_and_an_ended_episode_plans_anew(shipped):
     assert memory[0].shape == (2, 6)
     planned = []
     planner.plan = lambda state: planned.append(1) or np.zeros(6, dtype=np.int64)
-    planner.predict(memory[1], memory, np.array([False, True]))
+    planner.predict(memory[1], memory)  # the world does what was expected
+    assert len(planned) == 0
+    planner.predict(np.stack([memory[1][0], states[1] + 1.0]), memory)  # the second surprises
     assert len(planned) == 1
-    planned.clear()
-    planner.predict(states + 1.0, memory, np.array([False, False]))  # the world surprises
-    assert len(planned) == 2
 
 
 def test_it_refuses_numbers_that_make_no_sense(shipped):

@@ -193,6 +193,7 @@ def test_no_display_is_one_clear_line(tmp_path):
     assert "nova-gym demo" in done.stderr
 
 
+@pytest.mark.end_to_end
 @pytest.mark.skipif(not (shutil.which("Xvfb") and shutil.which("xdotool")), reason="needs Xvfb and xdotool")
 def test_a_person_at_a_real_keyboard(tmp_path):
     """End to end: a real X server, real key events, a session that holds what was pressed."""

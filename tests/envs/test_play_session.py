@@ -88,9 +88,13 @@ def test_a_picture_is_a_start_that_reality_does_not_know(shipped):
 
 
 def test_only_what_reality_did_is_exported(shipped):
+    """… and of that, no held-out layout."""
     session = PlaySession(shipped)
     for event in (["act", FORWARD], ["act", LEFT], ["latent", [0.0] * 8], ["reset"], ["act", LEFT]):
         session.do(event)
+    assert not any(episode.held_out for episode in (*session.played, session.episode))
     episodes = session.real_episodes()
     assert [list(episode.actions) for episode in episodes] == [[FORWARD, LEFT], [LEFT]]
+    session.episode.held_out = True
+    assert len(session.real_episodes()) == 1
     assert all(len(episode.observations) == len(episode.actions) + 1 for episode in episodes)

@@ -1,0 +1,57 @@
+import json
+
+import imageio.v3 as iio
+import pytest
+from typer.testing import CliRunner
+
+from nova_gym.cli import app
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["agent", *(str(argument) for argument in arguments)])
+
+
+@pytest.fixture(scope="module")
+def dream_file(tiny, tmp_path_factory):
+    path = tmp_path_factory.mktemp("dream") / "tiny.safetensors"
+    tiny.save(path)
+    return path
+
+
+def test_from_training_to_diagnosis(dream_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = ("--steps", 128, "--dreams", 4, "--evaluations", 1, "--episodes", 2, "--device", "cpu")
+    trained = run("train", "-o", "agent.zip", "--dream", dream_file, *small, "--plot", "curve.png")
+    assert trained.exit_code == 0, trained.output
+    assert json.loads((tmp_path / "agent.json").read_text())[-1]["steps"] >= 128
+    assert iio.imread(tmp_path / "curve.png").ndim == 3
+    assert list((tmp_path / "runs" / "agent").rglob("events*"))
+    tested = run("eval", "agent.zip", "--dream", dream_file, "--episodes", 2, "--json", "eval.json")
+    assert tested.exit_code == 0, tested.output
+    assert "gap" in tested.output
+    assert set(json.loads((tmp_path / "eval.json").read_text())["gap"]) == {"stochastic", "deterministic"}
+    found = run("diagnose", "agent.zip", "--dream", dream_file, "--episodes", 2, "--json", "found.json")
+    assert found.exit_code == 0, found.output
+    assert json.loads((tmp_path / "found.json").read_text())["parted"]["n"] == 2
+    again = run("train", "-o", "agent.zip", "--dream", dream_file)
+    assert (again.exit_code, "--overwrite" in again.output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (("train", "-o", "agent.zip", "--algorithm", "sac"), "ppo, a2c, dqn"),
+        (("train", "-o", "agent.pt"), "ends in .zip"),
+        (("train", "-o", "agent.zip", "--observation", "sound"), "latent, pixels"),
+        (("eval", "nobody"), "no agent"),
+        (("diagnose", "nobody"), "no agent"),
+    ],
+)
+def test_bad_input_is_one_clear_line(command, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run(*command)
+    assert (result.exit_code, message in result.output) == (2, True), result.output
+
+
+def test_zero_episodes_are_refused():
+    assert run("eval", "--episodes", 0).exit_code == 2
