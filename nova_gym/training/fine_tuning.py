@@ -38,7 +38,7 @@ def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed
     model = copy.deepcopy(dream.world_model).to(accelerator.device)
     training = replace(PRESETS["cpu"].training, unrolling=replace(RECIPE, steps=steps), seed=seed)
     loop = Loop(model, seed, run.checkpoint, accelerator, {}, run.progress)
-    loop.run(Unrolling(model, clips, states, training))
+    loop.run(Unrolling(model, clips, states, training, full_length=True))
     bound_latent_actions(model, clips, states)
     run.checkpoint.unlink(missing_ok=True)
     starts = {name: start.cpu() for name, start in dream.starts.items()}
