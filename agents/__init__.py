@@ -7,7 +7,7 @@ from nova_gym.agents.improvement import improve
 from nova_gym.agents.planner import CrossEntropyPlanner
 from nova_gym.agents.reality import make_reality_vec
 from nova_gym.agents.saving import agent_observation, load_agent, save_agent, shipped_agents
-from nova_gym.agents.training import Curve, make_agent, train_agent
+from nova_gym.agents.training import Curve, latent_features, make_agent, train_agent
 from nova_gym.agents.vec_env import DreamVecEnv
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "evaluate_agent",
     "film",
     "improve",
+    "latent_features",
     "load_agent",
     "make_agent",
     "make_reality_vec",

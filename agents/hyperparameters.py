@@ -20,14 +20,14 @@ ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "a2c": A2C, "dqn": DQN
 
 HYPERPARAMETERS: dict[str, dict[str, Any]] = {
     "ppo": {
-        "n_steps": 64,
-        "batch_size": 1024,
-        "n_epochs": 4,
-        "learning_rate": 5e-4,
+        "n_steps": 32,
+        "batch_size": 512,
+        "n_epochs": 6,
+        "learning_rate": 1e-3,
         "gamma": 0.99,
         "gae_lambda": 0.95,
-        "ent_coef": 0.01,
-        "policy_kwargs": {"net_arch": [256, 256], "activation_fn": nn.Tanh},
+        "ent_coef": 0.02,
+        "policy_kwargs": {"net_arch": [256, 256], "activation_fn": nn.ReLU},
     },
     "a2c": {
         "n_steps": 16,

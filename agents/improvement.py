@@ -29,7 +29,7 @@ from nova_gym.envs.reality import RealitySpec
 from nova_gym.envs.recording import check_dataset_id, write_dataset
 from nova_gym.errors import BadInputError
 from nova_gym.simulator import DreamSimulator
-from nova_gym.training import Run, fine_tune
+from nova_gym.training import Run, check_recording, fine_tune
 
 #: Mean squared distance of states (mean square 1) from which a predicted state is wrong; a step of the agent is 0.3.
 WRONG = 0.05
@@ -121,7 +121,7 @@ def improve(
     spec = reality_of(dream)
     recordings = [load_clips(dataset, lambda done, total: progress("reading", done, total))] if dataset else []
     for clips in recordings:
-        _check_recording(clips, dream, dataset)
+        check_recording(clips, dream, dataset)
     recordings += [load_clips(_dataset_id(output, k)) for k in range(first)]
     states = [_encode(dream, clips) for clips in recordings]
     dream = dream.to(device)
@@ -150,7 +150,7 @@ def improve(
         tuned = _tune(dream, recordings, states, wrong, bool(dataset), budget, seed + k, output, device, said)
         scores = _scores(dream, tuned, agent, load_clips(_FRESH_ID), budget, seed, said)
         minari.delete_dataset(_FRESH_ID)
-        tuned.card.scores = {**dream.card.scores, "rounds": [*dream.card.scores.get("rounds", []), scores]}
+        tuned.card.scores = {"rounds": [*dream.card.scores.get("rounds", []), scores]}
         tuned.save(output)
         save_agent(agent, agent_file, tuned)
         dream = tuned.to(device)
@@ -291,17 +291,6 @@ def _clear(output: Path, rounds: range, replace_them: bool) -> None:
             shutil.rmtree(get_dataset_path(_dataset_id(output, k)), ignore_errors=True)
         check_dataset_id(_dataset_id(output, k))
     shutil.rmtree(get_dataset_path(_FRESH_ID), ignore_errors=True)
-
-
-def _check_recording(clips: Clips, dream: Dream, dataset: str | None) -> None:
-    """The original recording must be of what the dream is of."""
-    config, recorded = dream.world_model.config, clips.metadata.get("reality", {}).get("env_id")
-    wanted = (config.inr.channels, *config.frame_size)
-    if recorded not in (None, dream.card.env_id) or tuple(clips.frames.shape[1:]) != wanted:
-        raise BadInputError(
-            f"{dataset!r} holds frames {tuple(clips.frames.shape[1:])} of {recorded}; the dream is of "
-            f"{wanted} of {dream.card.env_id}"
-        )
 
 
 def _prefixed(progress: Progress, prefix: str) -> Progress:

@@ -18,6 +18,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 from nova_gym.agents.evaluation import play
+from nova_gym.agents.features import StandardizedLatents
 from nova_gym.agents.hyperparameters import ALGORITHMS, hyperparameters
 from nova_gym.agents.reality import FIRST_CHOOSING_SEED, make_reality_vec
 from nova_gym.agents.saving import save_agent
@@ -83,7 +84,13 @@ def make_agent(
     device: str = "auto",
     log_dir: Path | None = None,
 ) -> BaseAlgorithm:
-    """An untrained agent with the hyperparameters of `HYPERPARAMETERS`.
+    """An untrained agent with the hyperparameters of `HYPERPARAMETERS`; latents are standardised within its policy.
+
+    Args:
+        algorithm: `ppo`, `a2c` or `dqn`.
+        env: a `DreamVecEnv` or what `make_reality_vec` makes, wrapped or not.
+        observation: what `env` gives.
+        seed, device, log_dir: as SB3 has them.
 
     Raises:
         BadInputError: the algorithm is unknown, or not made for these actions.
@@ -91,10 +98,22 @@ def make_agent(
     settings = hyperparameters(algorithm, observation)
     if algorithm == "dqn" and not isinstance(env.action_space, spaces.Discrete):
         raise BadInputError(f"dqn needs discrete actions, not {env.action_space}; ppo and a2c take these")
+    if observation == "latent":
+        settings["policy_kwargs"] |= latent_features(env.unwrapped.dream)
     if algorithm == "ppo":  # few dreams fill no whole mini-batch
         settings["batch_size"] = min(settings["batch_size"], settings["n_steps"] * env.num_envs)
     logs = str(log_dir) if log_dir else None
     return ALGORITHMS[algorithm](env=env, seed=seed, device=device, tensorboard_log=logs, **settings)
+
+
+def latent_features(dream: Dream) -> dict[str, Any]:
+    """`policy_kwargs` for SB3 that standardise the dream's latents, by the spread of its `random` starts (or any)."""
+    states = dream.starts.get("random", next(iter(dream.starts.values()))).cpu()
+    spread = states.std(0) if len(states) > 1 else torch.ones(states.shape[1])
+    return {
+        "features_extractor_class": StandardizedLatents,
+        "features_extractor_kwargs": {"mean": states.mean(0).tolist(), "spread": spread.tolist()},
+    }
 
 
 def train_agent(
@@ -107,7 +126,7 @@ def train_agent(
     device: str = "auto",
     output: Path | None = None,
     log_dir: Path | None = None,
-    evaluations: int = 5,
+    evaluations: int = 4,
     episodes: int = 64,
     agent: BaseAlgorithm | None = None,
     progress: Progress = lambda part, done, total, text="": None,

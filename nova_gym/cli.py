@@ -1,4 +1,4 @@
-"""The command line: `nova-gym record | train | eval | info | demo | agent … | improve | play`."""
+"""The command line: `nova-gym record | train | eval | info | demo | tune | agent … | improve | play`."""
 
 from __future__ import annotations
 
@@ -116,6 +116,41 @@ def train(
     dream.save(output)
     checkpoint.unlink(missing_ok=True)
     console.print(f"{output}: {output.stat().st_size / 1e6:.1f} MB. How true is it? nova-gym eval {output}")
+
+
+@app.command()
+@one_line_errors
+def tune(
+    dream: Annotated[str, typer.Argument(help="Name of a shipped dream or path of a file; it is left as it is.")],
+    dataset: Annotated[str, typer.Argument(help="Minari id of a recording of the same environment.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File of the tuned dream, *.safetensors.")],
+    steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 1000,
+    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    seed: SeedOption = 0,
+) -> None:
+    """Train a dream further on its own roll-outs, which lessens its drift; encoder and renderer stay.
+
+    Agents trained in the dream's latents stay valid.
+    """
+    from nova_gym.data import load_clips
+    from nova_gym.dream import Dream
+    from nova_gym.training import Run, check_recording, fine_tune
+    from nova_gym.training.representation import encode_all
+
+    loaded = Dream.load(dream)
+    if output.suffix != ".safetensors":
+        raise BadInputError(f"a dream's file ends in .safetensors, unlike {output}")
+    if output.exists() and not overwrite:
+        raise BadInputError(f"{output} exists; --overwrite replaces it")
+    with progress_bars() as bars:
+        clips = load_clips(dataset, lambda done, total: bars("reading", done, total))
+        check_recording(clips, loaded, dataset)
+        states = encode_all(loaded.world_model, clips, lambda done, total: bars("encoding", min(done, total), total))
+        run = Run(output.with_suffix(".ckpt"), device=device, progress=bars)
+        tuned = fine_tune(loaded, clips, states, steps, seed, run)
+    tuned.save(output)
+    console.print(f"{output}. How true is it? nova-gym eval {output}")
 
 
 @app.command("eval")

@@ -119,7 +119,7 @@ class TrainingConfig:
     grounding: Recipe
     unrolling: Recipe
     horizon: int = 8
-    burn_in: int = 72
+    burn_in: int = 32
     pixels: float = 0.5
     seed: int = 0
 

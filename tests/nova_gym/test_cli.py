@@ -23,6 +23,9 @@ def test_from_nothing_to_a_measured_dream(tmp_path, monkeypatch):
     assert run("eval", "mine.safetensors", *options).exit_code == 0
     assert json.loads((tmp_path / "scores.json").read_text())["open_loop"]["3"]["exact"]["n"] >= 1
     assert (tmp_path / "worst.png").stat().st_size
+    tuned = run("tune", "mine.safetensors", "test/cli-v0", "-o", "tuned.safetensors", "--steps", 3, "--device", "cpu")
+    assert tuned.exit_code == 0, tuned.output
+    assert run("tune", "mine.safetensors", "test/cli-v0", "-o", "tuned.safetensors").exit_code == 2
     info = run("info", "mine.safetensors")
     assert info.exit_code == 0
     assert "held_out_layouts" in info.output
