@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 
 class StandardizedLatents(BaseFeaturesExtractor):
-    """Latents with mean 0 and variance 1 in every coordinate that varies.
+    """Latents with mean 0, and variance 1 in every coordinate that varies much.
 
-    States have mean square 1 over all coordinates, but from one coordinate to the next the spread falls by factors of
-    thousands, which a policy network learns from slowly.
+    States have mean square 1 over all coordinates, but the first ones spread six times as far, which a policy network
+    learns from slowly. Coordinates that vary little are not blown up: there dream and reality differ most, and a policy
+    that reads them (spread down to 0.1) reached a return of 0.9 in the dream and 0.6 in reality.
 
     Args:
         observation_space: (K,) float32.
@@ -22,7 +23,7 @@ class StandardizedLatents(BaseFeaturesExtractor):
     """
 
     #: Coordinates that spread less than this stay small.
-    LEAST = 0.1
+    LEAST = 1.0
 
     def __init__(self, observation_space: spaces.Box, mean: Sequence[float], spread: Sequence[float]) -> None:
         super().__init__(observation_space, observation_space.shape[0])

@@ -50,14 +50,16 @@ class Bars:
     """Progress bars with time left, one for each part of a command; where there is no terminal, lines."""
 
     def __init__(self, progress: Progress) -> None:
-        self.progress, self.tasks, self.printed = progress, {}, time.monotonic()
+        self.progress, self.tasks, self.over, self.printed = progress, {}, set(), time.monotonic()
 
     def __call__(self, part: str, done: int, total: int, text: str = "") -> None:
         if part not in self.tasks:
             self.tasks[part] = self.progress.add_task(part, total=total, text="")
         self.progress.update(self.tasks[part], completed=done, total=total, text=text)
-        if not console.is_terminal and (done >= total or time.monotonic() - self.printed > 30):
+        over = done >= total and part not in self.over
+        if not console.is_terminal and (over or time.monotonic() - self.printed > 30):
             self.printed = time.monotonic()
+            self.over |= {part} if over else set()
             print(f"{part}: {done}/{total}  {text}".rstrip(), flush=True)
 
 

@@ -37,6 +37,8 @@ class Card:
         env_kwargs: keyword arguments that it was made with.
         horizon: steps after which the real environment truncates an episode, 0 for never.
         reward_discount: c in `reward = undiscounted reward · (1 - c · step / horizon)`.
+        dead_band: mean squared change of the state below which a step changes nothing; a quarter of the smallest
+            change in the recording, so that standing still cannot drift.
         action_names: names of discrete actions, where known.
         action_bounds: [low, high], each a list, of continuous actions; empty for discrete ones.
         data: the recording, as `nova-gym record` described it.
@@ -49,6 +51,7 @@ class Card:
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     horizon: int = 0
     reward_discount: float = 0.0
+    dead_band: float = 0.0
     action_names: list[str] = field(default_factory=list)
     action_bounds: list[list[float]] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)

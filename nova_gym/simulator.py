@@ -123,9 +123,14 @@ class DreamSimulator:
 
     @torch.no_grad()
     def step_latent(self, latent_actions: Tensor) -> Transition:
-        """Steps by latent actions (N, U) float32."""
+        """Steps by latent actions (N, U) float32: `z' = A(z) + B(u)`, or z where that is within the card's dead band.
+
+        Without it an agent finds that it can wait, or push against a wall, until the wall has faded.
+        """
         model, card = self.dream.world_model, self.dream.card
         following = model.step(self.state, latent_actions)
+        moved = (following - self.state).square().mean(-1, keepdim=True) > card.dead_band
+        following = torch.where(moved, following, self.state)
         reward, termination = model.heads.outcome(self.state, latent_actions, following)
         lost = ~(following.abs() < STATE_LIMIT).all(-1)  # so that NaN is lost as well
         following = following.nan_to_num(0.0).clamp(-STATE_LIMIT, STATE_LIMIT)

@@ -62,6 +62,17 @@ def infer_all(model: WorldModel, clips: Clips, states: Tensor) -> Tensor:
     )
 
 
+def dead_band(clips: Clips, states: Tensor) -> float:
+    """A quarter of the smallest change that the recording holds, mean squared over the state.
+
+    Where things move tile by tile nothing lies between that and standing still; where they move gradually it is next to
+    nothing, and so without effect.
+    """
+    changes = (states[clips.source + 1] - states[clips.source]).square().mean(1)
+    changes = changes[changes > 1e-6]  # equal frames give equal states but for rounding
+    return 0.25 * float(changes.min()) if len(changes) else 0.0
+
+
 @torch.no_grad()
 def bound_latent_actions(model: WorldModel, clips: Clips, states: Tensor) -> None:
     """Brings the latent actions of bridge and inverse dynamics back to [-1, 1] on all data, after both were trained on.

@@ -11,7 +11,7 @@ from nova_gym.config import PRESETS, Recipe
 from nova_gym.data import Clips
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
-from nova_gym.training.dynamics import bound_latent_actions
+from nova_gym.training.dynamics import bound_latent_actions, dead_band
 from nova_gym.training.grounding import Unrolling
 from nova_gym.training.loop import Loop, keep_freed_memory
 from nova_gym.training.train import Run, make_accelerator
@@ -44,6 +44,7 @@ def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed
     run.checkpoint.unlink(missing_ok=True)
     starts = {name: start.cpu() for name, start in dream.starts.items()}
     card = copy.deepcopy(dream.card)
+    card.dead_band = dead_band(clips, states)
     card.scores = {}  # those of another model now
     tuned = {"steps": steps, "seed": seed, "recipe": asdict(RECIPE), **loop.finished["unrolling"]}
     card.training["tuned"] = [*card.training.get("tuned", []), tuned]

@@ -16,7 +16,7 @@ from nova_gym.config import Preset
 from nova_gym.data import Clips
 from nova_gym.dream import Card, Dream
 from nova_gym.errors import BadInputError
-from nova_gym.training.dynamics import Dynamics, bound_latent_actions, infer_all, scale_latent_actions
+from nova_gym.training.dynamics import Dynamics, bound_latent_actions, dead_band, infer_all, scale_latent_actions
 from nova_gym.training.grounding import Grounding, Unrolling
 from nova_gym.training.loop import Loop, Progress, keep_freed_memory, step_generator
 from nova_gym.training.representation import (
@@ -107,7 +107,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
     return Dream(
         model.cpu().eval().requires_grad_(False),
         _starts(clips, states),
-        _card(clips, dataset_id, preset, loop),
+        _card(clips, states, dataset_id, preset, loop),
     )
 
 
@@ -160,7 +160,7 @@ def _starts(clips: Clips, states: torch.Tensor) -> dict[str, torch.Tensor]:
     return starts
 
 
-def _card(clips: Clips, dataset_id: str, preset: Preset, loop: Loop) -> Card:
+def _card(clips: Clips, states: torch.Tensor, dataset_id: str, preset: Preset, loop: Loop) -> Card:
     metadata = clips.metadata
     reality = metadata.get("reality", {})
     return Card(
@@ -168,6 +168,7 @@ def _card(clips: Clips, dataset_id: str, preset: Preset, loop: Loop) -> Card:
         env_kwargs=reality.get("env_kwargs", {}),
         horizon=metadata.get("horizon", 0),
         reward_discount=metadata.get("reward_discount", 0.0),
+        dead_band=dead_band(clips, states),
         action_names=metadata.get("action_names", []),
         action_bounds=metadata.get("action_bounds", []),
         data={"dataset": dataset_id, "frames": len(clips.frames), **metadata},

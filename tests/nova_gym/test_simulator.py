@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -31,13 +33,41 @@ def test_reset_restarts_only_what_the_mask_says(tiny):
 
 def test_a_step_is_the_world_model_s_equation(tiny):
     model = tiny.world_model
-    simulator = DreamSimulator(tiny, 2)
+    simulator = DreamSimulator(replace(tiny, card=replace(tiny.card, dead_band=0.0)), 2)
     state = simulator.reset(starts="random", generator=torch.Generator())
     latent_action = model.bridge(state, model.action_features(torch.tensor([2, 0])))
     result = simulator.step(torch.tensor([2, 0]))
     torch.testing.assert_close(result.latent_action, latent_action)
     dynamics = model.forward_dynamics
     torch.testing.assert_close(result.state, dynamics.content(state) + dynamics.motion(latent_action))
+
+
+def test_standing_still_never_drifts(shipped):
+    """A hundred steps of MiniGrid's `done`, which does nothing, leave the state as it was, bit by bit."""
+    simulator = DreamSimulator(shipped, 8, horizon=0)
+    start = simulator.reset(generator=torch.Generator().manual_seed(0))
+    for _ in range(100):
+        simulator.step(torch.full((8,), 6))
+    assert torch.equal(simulator.state, start)
+
+
+def test_a_change_within_the_dead_band_is_none_and_one_beyond_it_is_whole(tiny):
+    for band, stays in ((1e9, True), (0.0, False)):
+        simulator = DreamSimulator(replace(tiny, card=replace(tiny.card, dead_band=band)), 2)
+        start = simulator.reset(generator=torch.Generator())
+        assert torch.equal(simulator.step(torch.tensor([2, 0])).state, start) == stays
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
+def test_a_lost_dream_is_truncated_and_kept_within_bounds(tiny, value):
+    simulator = DreamSimulator(tiny, 2)
+    states = simulator.reset(generator=torch.Generator()).clone()
+    states[1] = value
+    simulator.reset(states=states)
+    result = simulator.step(torch.tensor([2, 2]))
+    assert result.truncated.tolist() == [False, True]
+    assert result.state.isfinite().all()
+    assert result.reward.isfinite().all()
 
 
 def test_truncation_comes_at_the_horizon_and_never_without_one(tiny):
