@@ -50,6 +50,7 @@ def play(
     if picture:
         session.do(picture_event(read_picture(picture, loaded)))
     player = Player(session, _policy(agent, loaded), output, (size, round(size * 0.76)), script)
+    print("the window is open: h shows the keys, Esc leaves", flush=True)
     try:
         player.run()
     finally:

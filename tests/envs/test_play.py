@@ -203,11 +203,9 @@ def test_a_person_at_a_real_keyboard(tmp_path):
     try:
         time.sleep(1)
         command = [sys.executable, "-m", "nova_gym.cli", "play", "--record", str(tmp_path / "session.npz")]
-        game = subprocess.Popen(command, env=environment, cwd=tmp_path)
-        find = ["xdotool", "search", "--sync", "--name", "nova-gym"]
-        window = subprocess.run(find, env=environment, capture_output=True, text=True, timeout=60).stdout.split()[0]
-        subprocess.run(["xdotool", "windowfocus", window], env=environment, timeout=20)
-        time.sleep(2)
+        game = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        assert "the window is open" in game.stdout.readline()
+        time.sleep(3)
         for key in ("Left", "Up", "Tab", "s", "Escape"):
             subprocess.run(["xdotool", "key", key], env=environment, timeout=20)
             time.sleep(0.7)
