@@ -70,12 +70,12 @@ def test_a_lost_dream_is_truncated_and_kept_within_bounds(tiny, value):
     assert result.reward.isfinite().all()
 
 
-def test_truncation_comes_at_the_horizon_and_never_without_one(tiny):
-    short, endless = DreamSimulator(tiny, 1, horizon=3), DreamSimulator(tiny, 1, horizon=0)
+def test_truncation_comes_at_the_horizon_and_never_without_one(shipped):
+    short, endless = DreamSimulator(shipped, 1, horizon=3), DreamSimulator(shipped, 1, horizon=0)
     short.reset(generator=torch.Generator()), endless.reset(generator=torch.Generator())
     assert [bool(short.step(torch.tensor([6])).truncated) for _ in range(4)] == [False, False, True, True]
     assert not any(bool(endless.step(torch.tensor([6])).truncated) for _ in range(400))
-    assert DreamSimulator(tiny).horizon == 324
+    assert DreamSimulator(shipped).horizon == 324
 
 
 def test_reward_is_discounted_in_time_as_reality_does(tiny, monkeypatch):
