@@ -106,8 +106,8 @@ def evaluate_agent(
 ) -> AgentReport:
     """Plays in the dream and in the unchanged real environment, from its official starts.
 
-    Seeds are ones that no recording, training or choice of a version used; the dream starts from resets of the real
-    environment by seeds of the same range, encoded. Few layouts make many seeds repeat them (SimpleCrossingS9N1 has
+    Seeds in reality are ones that no recording, training or choice of a version used; the dream starts from fresh
+    resets of the real environment, encoded. Few layouts make many seeds repeat them (SimpleCrossingS9N1 has
     42), so success on those that no recording holds is reported apart.
 
     Args:

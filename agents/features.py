@@ -15,7 +15,7 @@ class StandardizedLatents(BaseFeaturesExtractor):
 
     States have mean square 1 over all coordinates, but the first ones spread six times as far, which a policy network
     learns from slowly. Coordinates that vary little are not blown up: there dream and reality differ most, and a policy
-    that reads them (spread down to 0.1) reached a return of 0.9 in the dream and 0.6 in reality.
+    that reads them does well in the dream alone.
 
     Args:
         observation_space: (K,) float32.

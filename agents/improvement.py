@@ -20,7 +20,7 @@ from stable_baselines3.common.type_aliases import PolicyPredictor
 from nova_gym.agents.evaluation import evaluate_agent
 from nova_gym.agents.saving import load_agent, save_agent
 from nova_gym.agents.training import train_agent
-from nova_gym.data import Clips, join_clips, load_clips, to_unit
+from nova_gym.data import Clips, join_clips, load_clips
 from nova_gym.dream import Dream
 from nova_gym.envs import evaluate
 from nova_gym.envs import minigrid as grids
@@ -30,6 +30,7 @@ from nova_gym.envs.recording import check_dataset_id, write_dataset
 from nova_gym.errors import BadInputError
 from nova_gym.simulator import DreamSimulator
 from nova_gym.training import Run, check_recording, fine_tune
+from nova_gym.training.representation import encode_all
 
 #: Mean squared distance of states (mean square 1) from which a predicted state is wrong; a step of the agent is 0.3.
 WRONG = 0.05
@@ -123,7 +124,7 @@ def improve(
     for clips in recordings:
         check_recording(clips, dream, dataset)
     recordings += [load_clips(_dataset_id(output, k)) for k in range(first)]
-    states = [_encode(dream, clips) for clips in recordings]
+    states = [encode_all(dream.world_model, clips) for clips in recordings]
     dream = dream.to(device)
     for k in range(first, rounds):
         said = _prefixed(progress, f"round {k + 1}: ")
@@ -141,11 +142,11 @@ def improve(
             progress=said,
         )
         played = _act(agent, dream, spec, budget.real_steps, seed + k, said)
-        write_dataset(_dataset_id(output, k), played, spec, _metadata(dream))
+        write_dataset(_dataset_id(output, k), played, dream)
         recordings.append(load_clips(_dataset_id(output, k)))
-        states.append(_encode(dream, recordings[-1]))
+        states.append(encode_all(dream.world_model, recordings[-1]))
         fresh = _act(agent, dream, spec, max(1, budget.real_steps // FRESH), seed + k + 1000, said)
-        write_dataset(_FRESH_ID, fresh, spec, _metadata(dream))
+        write_dataset(_FRESH_ID, fresh, dream)
         wrong = [_wrong(dream, clips, part) for clips, part in zip(recordings, states, strict=True)]
         tuned = _tune(dream, recordings, states, wrong, bool(dataset), budget, seed + k, output, device, said)
         scores = _scores(dream, tuned, agent, load_clips(_FRESH_ID), budget, seed, said)
@@ -249,7 +250,7 @@ def _scores(
     Shares of wrong transitions are of fresh episodes of the same agent, which no tuning saw; the gap is between reality
     and the dream that the agent was trained in, the one before the tuning.
     """
-    states = _encode(before, fresh)
+    states = encode_all(before.world_model, fresh)
     acting = evaluate_agent(agent, before, budget.episodes, seed, ("stochastic",), progress)
     fidelity = evaluate(after, budget.episodes, seed=seed, progress=progress)
     return {
@@ -259,24 +260,6 @@ def _scores(
         "agent": acting.to_dict()["modes"]["stochastic"],
         "gap": acting.gap["stochastic"].to_dict(),
         "open loop": fidelity.to_dict()["open_loop"],
-    }
-
-
-def _encode(dream: Dream, clips: Clips) -> torch.Tensor:
-    with torch.no_grad():
-        device = dream.world_model.device
-        return torch.cat(
-            [dream.world_model.encode(to_unit(chunk.to(device))).cpu() for chunk in clips.frames.split(256)]
-        )
-
-
-def _metadata(dream: Dream) -> dict[str, Any]:
-    card = dream.card
-    return {
-        "horizon": card.horizon,
-        "reward_discount": card.reward_discount,
-        "action_names": card.action_names,
-        "action_bounds": card.action_bounds,
     }
 
 

@@ -239,7 +239,7 @@ class _RealityCheck(BaseCallback):
             self.logger.record("reality/success", point.success)
         self.logger.dump(self.num_timesteps)
         if self.curve.best is point:
-            self.best = _copied(self.model.get_parameters())
+            self.best = copy.deepcopy(self.model.get_parameters())
             if self.output:
                 save_agent(self.model, self.output, self.dream)
         self.progress("training in the dream", min(point.steps, self.steps), self.steps, self._text())
@@ -251,12 +251,3 @@ class _RealityCheck(BaseCallback):
         success = "" if point.success is None else f", success {point.success:.0%}"
         dreamt = "–" if point.dream is None else f"{point.dream:.2f}"
         return f"return in the dream {dreamt}, in reality {point.reality:.2f}{success}"
-
-
-def _copied(parameters: Any) -> Any:
-    """Parameters of an agent and its optimiser, independent of its further training."""
-    if isinstance(parameters, torch.Tensor):
-        return parameters.detach().clone()
-    if isinstance(parameters, dict):
-        return {key: _copied(value) for key, value in parameters.items()}
-    return copy.deepcopy(parameters)

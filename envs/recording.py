@@ -16,7 +16,9 @@ from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_dataset import parse_dataset_id
 from minari.storage.datasets_root_dir import get_dataset_path
 
+from nova_gym.dream import Dream
 from nova_gym.envs import minigrid as grids
+from nova_gym.envs.interface import reality_of
 from nova_gym.envs.reality import RealitySpec
 from nova_gym.errors import BadInputError
 from nova_gym.version import __version__
@@ -135,19 +137,25 @@ def record(
     return minari.load_dataset(dataset_id)
 
 
-def write_dataset(dataset_id: str, buffers: list[EpisodeBuffer], spec: RealitySpec, metadata: dict) -> None:
+def write_dataset(dataset_id: str, buffers: list[EpisodeBuffer], dream: Dream) -> None:
     """Writes episodes played elsewhere as a Minari dataset that `load_clips` reads.
 
     Args:
         dataset_id: Minari id, free so far.
-        buffers: at least one, observations (T + 1, H, W, 3) uint8 of `spec`.
-        spec: the environment and its frames.
-        metadata: at least `horizon` and `reward_discount`.
+        buffers: at least one, observations (T + 1, H, W, 3) uint8.
+        dream: in whose reality they were played.
 
     Raises:
         BadInputError: the dataset exists already, or the disk is full.
     """
     check_dataset_id(dataset_id)
+    spec, card = reality_of(dream), dream.card
+    metadata = {
+        "horizon": card.horizon,
+        "reward_discount": card.reward_discount,
+        "action_names": card.action_names,
+        "action_bounds": card.action_bounds,
+    }
     env = spec.make()
     try:
         dataset = _write(None, dataset_id, buffers, env, spec)

@@ -230,7 +230,7 @@ def demo(
 ) -> None:
     """Walk the dream beside the real MiniGrid, measure how true and how fast it is, train an agent in it, test that.
 
-    Takes about four minutes on two cores; `--steps 0` leaves out the agent and takes half a minute.
+    `--steps 0` leaves out the agent, which takes most of the time.
     """
     from nova_gym.envs.demo import run_demo
 

@@ -81,7 +81,6 @@ def _policy(agent: str | None, dream):
 
 
 def _export(session, dataset_id: str) -> None:
-    from nova_gym.envs.interface import reality_of
     from nova_gym.envs.recording import write_dataset
 
     episodes = session.real_episodes()
@@ -89,12 +88,5 @@ def _export(session, dataset_id: str) -> None:
         raise BadInputError(
             "nothing to export: reality took part in no step of this session, or on held-out layouts only"
         )
-    card = session.dream.card
-    metadata = {
-        "horizon": card.horizon,
-        "reward_discount": card.reward_discount,
-        "action_names": card.action_names,
-        "action_bounds": card.action_bounds,
-    }
-    write_dataset(dataset_id, episodes, reality_of(session.dream), metadata)
+    write_dataset(dataset_id, episodes, session.dream)
     console.print(f"{sum(len(episode.actions) for episode in episodes)} real transitions in {dataset_id}")

@@ -27,8 +27,8 @@ class ActionBridge(nn.Module):
     """`u = bridge(z, a)`: the environment's own action as a latent action, given the state.
 
     It sees the state because latent actions say where things go, not by how much (`nova.md`, "Action bridge").
-    Discrete actions share all layers but the last, which has one output a action: with the same training that halves
-    the wrong transitions of a network that reads the action beside the state. Continuous ones are read beside it.
+    Discrete actions share all layers but the last, which has one output an action; continuous ones are read beside the
+    state.
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -11,7 +11,7 @@ from nova_gym.config import ModelConfig
 class ResidualMLP(nn.Module):
     """`first`, then `depth` blocks `h + W₂ GELU(W₁ LayerNorm(h))`, then `last`.
 
-    As the action bridge, trained alike, it made no wrong transition where a plain GELU network made 1 %.
+    As the action bridge it fits where walls are far better than a plain GELU network does in as many steps.
     """
 
     def __init__(self, inputs: int, outputs: int, hidden: int, depth: int) -> None:
