@@ -28,14 +28,10 @@ from nova_gym.envs.interface import encode_frames, observe, reality_of
 from nova_gym.envs.reality import RealitySpec
 from nova_gym.envs.recording import check_dataset_id, write_dataset
 from nova_gym.errors import BadInputError
-from nova_gym.simulator import DreamSimulator
 from nova_gym.training import Run, check_recording, fine_tune
 from nova_gym.training.representation import encode_all
+from nova_gym.training.tuning import wrong_transitions
 
-#: Mean squared distance of states (mean square 1) from which a predicted state is wrong; a step of the agent is 0.3.
-WRONG = 0.05
-#: How much more often a transition that the dream got wrong is drawn than one that it got right.
-EMPHASIS = 20.0
 #: Share of the drawing that goes to the original recording, where it is at hand.
 OLD_SHARE = 0.5
 #: One step in so many is played once more to score a round on; that dataset is removed after it.
@@ -147,8 +143,7 @@ def improve(
         states.append(encode_all(dream.world_model, recordings[-1]))
         fresh = _act(agent, dream, spec, max(1, budget.real_steps // FRESH), seed + k + 1000, said)
         write_dataset(_FRESH_ID, fresh, dream)
-        wrong = [_wrong(dream, clips, part) for clips, part in zip(recordings, states, strict=True)]
-        tuned = _tune(dream, recordings, states, wrong, bool(dataset), budget, seed + k, output, device, said)
+        tuned = _tune(dream, recordings, states, bool(dataset), budget, seed + k, output, device, said)
         scores = _scores(dream, tuned, agent, load_clips(_FRESH_ID), budget, seed, said)
         minari.delete_dataset(_FRESH_ID)
         tuned.card.scores = {"rounds": [*dream.card.scores.get("rounds", []), scores]}
@@ -200,27 +195,10 @@ def _act(
     return buffers
 
 
-@torch.no_grad()
-def _wrong(dream: Dream, clips: Clips, states: torch.Tensor) -> torch.Tensor:
-    """(T,) bool: transitions whose next state, reward or ending the dream predicts wrongly."""
-    device, wrong = dream.world_model.device, []
-    for chosen in torch.arange(len(clips.source)).split(4096):
-        source = clips.source[chosen]
-        simulator = DreamSimulator(dream, len(chosen), horizon=0)
-        simulator.reset(states=states[source].to(device))
-        result = simulator.step(clips.actions[chosen].to(device))
-        off = (result.state.cpu() - states[source + 1]).square().mean(1) > WRONG
-        off |= result.terminated.cpu() != clips.terminations[chosen]
-        paid = result.reward.cpu() / (1.0 - dream.card.reward_discount / max(1, dream.card.horizon))
-        wrong.append(off | ((paid - clips.rewards[chosen]).abs() > 0.05))
-    return torch.cat(wrong)
-
-
 def _tune(
     dream: Dream,
     recordings: list[Clips],
     states: list[torch.Tensor],
-    wrong: list[torch.Tensor],
     has_original: bool,
     budget: Budget,
     seed: int,
@@ -230,8 +208,7 @@ def _tune(
 ) -> Dream:
     new = len(recordings) - has_original
     shares = [OLD_SHARE] * has_original + [(1 - OLD_SHARE * has_original) / new] * new
-    weights = [1.0 + (EMPHASIS - 1.0) * part.float() for part in wrong]
-    clips = join_clips(recordings, shares, weights)
+    clips = join_clips(recordings, shares)
     run = Run(output.with_suffix(".ckpt"), device=device, progress=progress)
     return fine_tune(dream, clips, torch.cat(states), budget.tuning_steps, seed, run)
 
@@ -254,8 +231,8 @@ def _scores(
     acting = evaluate_agent(agent, before, budget.episodes, seed, ("stochastic",), progress)
     fidelity = evaluate(after, budget.episodes, seed=seed, progress=progress)
     return {
-        "wrong before": float(_wrong(before, fresh, states).float().mean()),
-        "wrong after": float(_wrong(after.to(before.world_model.device), fresh, states).float().mean()),
+        "wrong before": float(wrong_transitions(before.world_model, fresh, states).float().mean()),
+        "wrong after": float(wrong_transitions(after.world_model, fresh, states).float().mean()),
         "fresh transitions": len(fresh.source),
         "agent": acting.to_dict()["modes"]["stochastic"],
         "gap": acting.gap["stochastic"].to_dict(),

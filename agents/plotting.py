@@ -15,12 +15,7 @@ def plot_curve(curve: Curve, path: Path, title: str) -> None:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     steps = [point.steps / 1e6 for point in curve.points]
-    axes.plot(
-        steps,
-        [float("nan") if point.dream is None else point.dream for point in curve.points],
-        "o-",
-        label="return in the dream",
-    )
+    axes.plot(steps, [point.dream for point in curve.points], "o-", label="return in the dream")
     axes.plot(steps, [point.reality for point in curve.points], "s-", label="return in reality")
     if all(point.success is not None for point in curve.points):
         axes.plot(steps, [point.success for point in curve.points], "^:", label="success in reality")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -30,6 +30,10 @@ from nova_gym.metrics import difference
 
 Progress = Callable[..., None]
 
+#: Episodes in training are cut at this share of the horizon: until an agent has learned to end them, most of its time
+#: would go into few starts.
+PATIENCE = 0.3
+
 
 @dataclass(frozen=True)
 class Point:
@@ -39,19 +43,19 @@ class Point:
         steps: steps it had taken in the dream.
         seconds: since the start, evaluations included.
         evaluating: of those, seconds spent in reality to measure.
-        dream: mean return of its last 100 episodes in the dream, None before the first ended.
+        dream: mean return of its episodes in the dream, from official starts, actions sampled.
         reality: mean return of its episodes in reality, actions sampled.
         success: share of those that succeeded, None where the environment knows no success.
-        gap: [value, low, high] of return in the dream minus return in reality, with Welch's 95 % interval.
+        gap: [value, low, high], `dream` minus `reality` with Welch's 95 % interval.
     """
 
     steps: int
     seconds: float
     evaluating: float
-    dream: float | None
+    dream: float
     reality: float
     success: float | None
-    gap: list[float] | None
+    gap: list[float]
 
 
 @dataclass
@@ -106,6 +110,11 @@ def make_agent(
     return ALGORITHMS[algorithm](env=env, seed=seed, device=device, tensorboard_log=logs, **settings)
 
 
+def official_starts(dream: Dream) -> str:
+    """`official` where the dream has such starts, else its first kind."""
+    return "official" if "official" in dream.starts else next(iter(dream.starts))
+
+
 def latent_features(dream: Dream) -> dict[str, Any]:
     """`policy_kwargs` for SB3 that standardise the dream's latents, by the spread of its `random` starts (or any)."""
     states = dream.starts.get("random", next(iter(dream.starts.values()))).cpu()
@@ -122,6 +131,7 @@ def train_agent(
     steps: int = 1_000_000,
     num_dreams: int = 128,
     observation: str = "latent",
+    starts: str = "any",
     seed: int = 0,
     device: str = "auto",
     output: Path | None = None,
@@ -139,6 +149,7 @@ def train_agent(
         steps: in the dream, all dreams together; SB3 rounds up to whole roll-outs.
         num_dreams: stepped as one batch.
         observation: `latent` or `pixels`.
+        starts: of the episodes in the dream, as in `NovaDreamEnv`; `any` shows more layouts than `official`.
         seed: of initial weights, starts and exploration.
         device: of dream and agent.
         output: zip that the best version so far is written to at each evaluation.
@@ -157,9 +168,16 @@ def train_agent(
     if min(steps, evaluations, episodes) < 1:
         raise BadInputError(f"steps, evaluations and episodes must be at least 1: {steps}, {evaluations}, {episodes}")
     began = time.monotonic()
-    env = VecMonitor(DreamVecEnv(dream, num_dreams, observation, device=device))
-    dream = env.unwrapped.dream
-    reality = VecMonitor(make_reality_vec(dream, min(32, episodes), observation, device=device))
+    dream = (dream if isinstance(dream, Dream) else Dream.load(dream)).to(device)
+    patience = math.ceil(PATIENCE * dream.card.horizon)
+    env = VecMonitor(
+        DreamVecEnv(dream, num_dreams, observation, starts=starts, device=device, max_episode_steps=patience)
+    )
+    count = min(32, episodes)
+    places = {
+        "dream": VecMonitor(DreamVecEnv(dream, count, observation, starts=official_starts(dream), device=device)),
+        "reality": VecMonitor(make_reality_vec(dream, count, observation, device=device)),
+    }
     if agent is None:
         agent = make_agent(algorithm, env, observation, seed, device, log_dir)
     else:
@@ -169,12 +187,12 @@ def train_agent(
             )
         agent.set_env(env)
         agent.set_random_seed(seed)
-    callback = _RealityCheck(dream, reality, steps, evaluations, episodes, seed, output, began, progress)
+    callback = _RealityCheck(dream, places, steps, evaluations, episodes, seed, output, began, progress)
     try:
         agent.learn(steps, callback=callback)
     finally:
-        env.close()
-        reality.close()
+        for each in (env, *places.values()):
+            each.close()
     agent.set_parameters(callback.best)
     return agent, callback.curve
 
@@ -185,7 +203,7 @@ class _RealityCheck(BaseCallback):
     def __init__(
         self,
         dream: Dream,
-        reality: VecEnv,
+        places: dict[str, VecEnv],
         steps: int,
         evaluations: int,
         episodes: int,
@@ -195,7 +213,7 @@ class _RealityCheck(BaseCallback):
         progress: Progress,
     ) -> None:
         super().__init__()
-        self.dream, self.reality, self.episodes, self.output = dream, reality, episodes, output
+        self.dream, self.places, self.episodes, self.output = dream, places, episodes, output
         self.steps, self.every, self.seed = steps, steps / evaluations, seed
         self.began, self.progress = began, progress
         self.curve, self.best, self.evaluating = Curve(), {}, 0.0
@@ -217,24 +235,25 @@ class _RealityCheck(BaseCallback):
 
     def _look(self) -> None:
         started = time.monotonic()
-        self.reality.seed(FIRST_CHOOSING_SEED + 1000 * self.seed)
-        played = play(self.model, self.reality, self.episodes, deterministic=False)
+        played = {}
+        for place, env in self.places.items():
+            env.seed(FIRST_CHOOSING_SEED + 1000 * self.seed)
+            played[place] = play(self.model, env, self.episodes, deterministic=False)
+        dreamt, real = played["dream"], played["reality"]
         self.evaluating += time.monotonic() - started
-        recent = np.array([episode["r"] for episode in self.model.ep_info_buffer], dtype=np.float64)
-        gap = difference(recent, played.returns) if len(recent) else None
+        gap = difference(dreamt.returns, real.returns)
         point = Point(
             steps=self.num_timesteps - self.first,
             seconds=time.monotonic() - self.began,
             evaluating=self.evaluating,
-            dream=float(recent.mean()) if gap else None,
-            reality=float(played.returns.mean()),
-            success=float(played.successes.mean()) if played.successes is not None else None,
-            gap=[gap.value, gap.low, gap.high] if gap else None,
+            dream=float(dreamt.returns.mean()),
+            reality=float(real.returns.mean()),
+            success=float(real.successes.mean()) if real.successes is not None else None,
+            gap=[gap.value, gap.low, gap.high],
         )
         self.curve.points.append(point)
         self.logger.record("reality/return", point.reality)
-        if gap:
-            self.logger.record("reality/gap", gap.value)
+        self.logger.record("reality/gap", gap.value)
         if point.success is not None:
             self.logger.record("reality/success", point.success)
         self.logger.dump(self.num_timesteps)
@@ -249,5 +268,4 @@ class _RealityCheck(BaseCallback):
             return ""
         point = self.curve.points[-1]
         success = "" if point.success is None else f", success {point.success:.0%}"
-        dreamt = "–" if point.dream is None else f"{point.dream:.2f}"
-        return f"return in the dream {dreamt}, in reality {point.reality:.2f}{success}"
+        return f"return in the dream {point.dream:.2f}, in reality {point.reality:.2f}{success}"

@@ -29,7 +29,8 @@ class DreamInterface:
         dream: a `Dream`, the name of a shipped one, or the path of a file.
         observation: `latent` or `pixels`.
         action: `discrete`, the environment's own actions (a `Box` where those are continuous), or `latent`.
-        starts: which of the dream's starts a reset draws from, or `reality`: fresh resets of the real environment.
+        starts: which of the dream's starts a reset draws from; `any`: each kind equally often; `reality`: fresh resets
+            of the real environment.
         device: where to dream.
 
     Raises:
@@ -44,8 +45,9 @@ class DreamInterface:
         if action not in ACTIONS:
             raise BadInputError(f"unknown action {action!r}; there are {', '.join(ACTIONS)}")
         self.dream = (dream if isinstance(dream, Dream) else Dream.load(dream)).to(device)
-        if starts not in self.dream.starts and starts != "reality":
-            raise BadInputError(f"unknown starts {starts!r}; this dream has {', '.join(self.dream.starts)}, reality")
+        if starts not in (*self.dream.starts, "any", "reality"):
+            kinds = ", ".join((*self.dream.starts, "any", "reality"))
+            raise BadInputError(f"unknown starts {starts!r}; this dream has {kinds}")
         self.observation, self.action, self.starts = observation, action, starts
         self._reality: gym.Env | None = None
         config = self.dream.world_model.config
@@ -107,7 +109,8 @@ class DreamInterface:
             return self._latent(options["latent"])
         if options.get("reality") or self.starts == "reality":
             return self._from_reality(rng)
-        bank = self.dream.starts[self.starts]
+        kinds = sorted(self.dream.starts) if self.starts == "any" else [self.starts]
+        bank = self.dream.starts[kinds[int(rng.integers(len(kinds)))] if len(kinds) > 1 else kinds[0]]
         return bank[int(rng.integers(len(bank)))]
 
     def render(self, states: Tensor, resolution: Resolution | None) -> np.ndarray:

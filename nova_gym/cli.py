@@ -84,7 +84,7 @@ def train(
     log_dir: Annotated[Path | None, typer.Option(help="TensorBoard folder; default runs/<name>.")] = None,
     seed: SeedOption = 0,
 ) -> None:
-    """Train a dream from a recording: representation, dynamics, grounding, unrolling.
+    """Train a dream from a recording: representation, dynamics, grounding, unrolling, tuning.
 
     Ctrl-C leaves a checkpoint beside the output; the same command with --resume continues it, step for step as if
     nothing had happened. Watch with `tensorboard --logdir runs`.

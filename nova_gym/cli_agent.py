@@ -39,6 +39,7 @@ def train(
     steps: Annotated[int, typer.Option(help="Steps in the dream, all dreams together.", min=1)] = 1_000_000,
     dreams: Annotated[int, typer.Option(help="Dreams stepped as one batch.", min=1)] = 128,
     observation: Annotated[str, typer.Option(help="latent (the state) or pixels (the INR, rendered).")] = "latent",
+    starts: Annotated[str, typer.Option(help="Of episodes in the dream: official, random, any or reality.")] = "any",
     evaluations: Annotated[int, typer.Option(help="Looks at reality, the last at the end.", min=1)] = 4,
     episodes: Annotated[int, typer.Option(help="Real episodes at each.", min=1)] = 64,
     log_dir: Annotated[Path | None, typer.Option(help="TensorBoard folder; runs/<name of output> by default.")] = None,
@@ -66,6 +67,7 @@ def train(
             steps,
             dreams,
             observation,
+            starts,
             seed,
             device,
             output,
@@ -79,9 +81,9 @@ def train(
     for point in curve.points:
         success = "–" if point.success is None else f"{point.success:.1%}"
         kept = " (kept)" if point is curve.best else ""
-        gap = "–" if point.gap is None else "{:+.3f} [{:+.3f}, {:+.3f}]".format(*point.gap)
-        dreamt = "–" if point.dream is None else f"{point.dream:.3f}"
-        row = (f"{point.steps:,}", f"{point.seconds:.0f}", dreamt, f"{point.reality:.3f}", gap, success + kept)
+        gap = "{:+.3f} [{:+.3f}, {:+.3f}]".format(*point.gap)
+        returns = (f"{point.dream:.3f}", f"{point.reality:.3f}")
+        row = (f"{point.steps:,}", f"{point.seconds:.0f}", *returns, gap, success + kept)
         table.add_row(*row)
     console.print(table)
     if plot:

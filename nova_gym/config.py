@@ -108,6 +108,7 @@ class TrainingConfig:
         dynamics: stage 2, A, B and the inverse dynamics on encoded transitions.
         grounding: stage 4, action bridge and heads on labelled transitions.
         unrolling: all of these together on the model's own roll-outs.
+        tuning: stage 5, more of that, with what is still wrong shown more often.
         horizon: steps that are unrolled with gradients.
         burn_in: largest number of steps that are unrolled without gradients before those.
         pixels: share of a frame's pixels that stage 1 renders a step.
@@ -118,6 +119,7 @@ class TrainingConfig:
     dynamics: Recipe
     grounding: Recipe
     unrolling: Recipe
+    tuning: Recipe
     horizon: int = 8
     burn_in: int = 32
     pixels: float = 0.5
@@ -149,6 +151,7 @@ _TINY = Preset(
         dynamics=Recipe(20, 32, 1e-3, warmup=5),
         grounding=Recipe(20, 32, 1e-3, warmup=5, noise=0.03),
         unrolling=Recipe(10, 8, 3e-4, warmup=5, noise=0.1),
+        tuning=Recipe(10, 8, 1e-4, warmup=5, noise=0.05),
         horizon=3,
         burn_in=2,
     ),
@@ -161,6 +164,7 @@ _CPU = Preset(
         dynamics=Recipe(3_500, 512, 1e-3, noise=0.03),
         grounding=Recipe(4_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
         unrolling=Recipe(3_000, 128, 4e-4, weight_decay=0.1, noise=0.1),
+        tuning=Recipe(1_500, 128, 1e-4, weight_decay=0.1, noise=0.05),
     ),
 )
 _PAPER = Preset(
@@ -178,6 +182,7 @@ _PAPER = Preset(
         dynamics=Recipe(100_000, 1024, 3e-4, warmup=1000),
         grounding=Recipe(50_000, 1024, 3e-4, warmup=1000, weight_decay=0.1, noise=0.03),
         unrolling=Recipe(50_000, 256, 1e-4, warmup=1000, weight_decay=0.1, noise=0.1),
+        tuning=Recipe(20_000, 256, 3e-5, warmup=1000, weight_decay=0.1, noise=0.05),
         pixels=1.0,
     ),
 )

@@ -76,13 +76,12 @@ class Clips:
         return tuple(values.tolist()) if len(values) <= _FEW_REWARDS else ()
 
 
-def join_clips(parts: list[Clips], shares: list[float], weights: list[Tensor]) -> Clips:
+def join_clips(parts: list[Clips], shares: list[float]) -> Clips:
     """Several recordings of one environment as one, for stages that work on states: without the frames.
 
     Args:
         parts: at least one; the metadata is that of the first.
-        shares: how much of the drawing each part gets; they add up to 1.
-        weights: of the transitions within each part, (T,) float32 each.
+        shares: how much of the drawing each part gets.
 
     Raises:
         BadInputError: frames or actions of the parts differ in kind.
@@ -105,7 +104,9 @@ def join_clips(parts: list[Clips], shares: list[float], weights: list[Tensor]) -
         source=torch.cat([part.source + int(offset) for part, offset in zip(parts, offsets, strict=False)]),
         metadata=first.metadata,
         action_count=first.action_count,
-        weights=torch.cat([share * w / w.sum() for share, w in zip(shares, weights, strict=True)]).float(),
+        weights=torch.cat(
+            [torch.full((len(p.source),), share / len(p.source)) for p, share in zip(parts, shares, strict=True)]
+        ),
     )
 
 

@@ -7,21 +7,18 @@ from dataclasses import asdict, replace
 
 import torch
 
-from nova_gym.config import PRESETS, Recipe
+from nova_gym.config import PRESETS
 from nova_gym.data import Clips
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
 from nova_gym.training.dynamics import bound_latent_actions, dead_band
-from nova_gym.training.grounding import Unrolling
 from nova_gym.training.loop import Loop, keep_freed_memory
 from nova_gym.training.train import Run, make_accelerator
-
-#: Of fine-tuning; its number of steps is the caller's.
-RECIPE = Recipe(0, 128, 1e-4, warmup=100, weight_decay=0.1, noise=0.05)
+from nova_gym.training.tuning import Tuning, wrong_transitions
 
 
 def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed: int, run: Run) -> Dream:
-    """Trains dynamics, bridge and heads on roll-outs over `clips`, drawn by their weights.
+    """Trains dynamics, bridge and heads on roll-outs over `clips`, drawn by their weights and by what is wrong.
 
     Args:
         dream: left as it is.
@@ -37,16 +34,19 @@ def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed
     keep_freed_memory()
     accelerator = make_accelerator(run)
     model = copy.deepcopy(dream.world_model).to(accelerator.device)
-    training = replace(PRESETS["cpu"].training, unrolling=replace(RECIPE, steps=steps), seed=seed)
+    training = PRESETS["cpu"].training
+    training = replace(training, tuning=replace(training.tuning, steps=steps))
+    wrong = wrong_transitions(model, clips, states)
     loop = Loop(model, seed, run.checkpoint, accelerator, {}, run.progress)
-    loop.run(Unrolling(model, clips, states, training, full_length=True))
+    loop.run(Tuning(model, clips, states, training, wrong))
     bound_latent_actions(model, clips, states)
     run.checkpoint.unlink(missing_ok=True)
     starts = {name: start.cpu() for name, start in dream.starts.items()}
     card = copy.deepcopy(dream.card)
     card.dead_band = dead_band(clips, states)
     card.scores = {}  # those of another model now
-    tuned = {"steps": steps, "seed": seed, "recipe": asdict(RECIPE), **loop.finished["unrolling"]}
+    tuned = {"seed": seed, "recipe": asdict(training.tuning), "wrong before": int(wrong.sum())}
+    tuned |= loop.finished["tuning"]
     card.training["tuned"] = [*card.training.get("tuned", []), tuned]
     return Dream(model.cpu().eval().requires_grad_(False), starts, card)
 

@@ -90,11 +90,8 @@ class Unrolling(_Labelled):
 
     name = "unrolling"
 
-    def __init__(
-        self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig, full_length: bool = False
-    ) -> None:
+    def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
         super().__init__(model, clips, config.unrolling)
-        self.full_length = full_length  # from the first step on, for a model that has been unrolled before
         self.forward_dynamics, self.inverse_dynamics = model.forward_dynamics, model.inverse_dynamics
         self.bridge, self.heads = model.bridge, model.heads
         self.states, self.horizon = states, config.horizon
@@ -102,7 +99,6 @@ class Unrolling(_Labelled):
         self.burn_in = max(0, min(config.burn_in, longest))
 
     def batch(self, generator: Generator, progress: float) -> Batch:
-        progress = 1.0 if self.full_length else progress
         horizon = 1 + round((self.horizon - 1) * min(1.0, progress / 0.3))
         longest = round(self.burn_in * min(1.0, max(0.0, (progress - 0.3) / 0.3)))
         burn_in = max(0, int(torch.randint(-longest, longest + 1, (), generator=generator)))

@@ -31,7 +31,7 @@ EXPLOSION, BROKEN = 8.0, 10
 LOG_EVERY, SNAPSHOT_EVERY, SAVE_EVERY = 50, 200, 120.0
 
 #: Names of the stages, in order.
-STAGES = ("representation", "dynamics", "grounding", "unrolling")
+STAGES = ("representation", "dynamics", "grounding", "unrolling", "tuning")
 
 Progress = Callable[[str, int, int, str], None]
 
@@ -70,6 +70,8 @@ class Loop:
         fingerprint: what a checkpoint must agree with to be resumed (data set, configuration).
         progress: called as `progress(stage, step, steps, text)`.
         writer: TensorBoard, or None.
+        finished: by stage, its last loss and what else is worth keeping.
+        kept: tensors that stages after a resumption need.
     """
 
     model: WorldModel
@@ -80,6 +82,7 @@ class Loop:
     progress: Progress = lambda stage, step, steps, text: None
     writer: SummaryWriter | None = None
     finished: dict[str, dict[str, float]] = field(default_factory=dict)
+    kept: dict[str, torch.Tensor] = field(default_factory=dict)
     _pending: dict[str, Any] | None = None
     _snapshot: dict[str, Any] | None = None
 
@@ -107,7 +110,7 @@ class Loop:
                 "resume with the options it was started with, or train without --resume"
             )
         self.model.load_state_dict(model)
-        self.finished = saved["finished"]
+        self.finished, self.kept = saved["finished"], saved.get("kept", {})
         self._pending = saved["current"]
 
     def run(self, stage: Stage) -> None:
@@ -196,6 +199,7 @@ class Loop:
             "fingerprint": self.fingerprint,
             "model": {key: value.clone() for key, value in self.model.state_dict().items()},
             "finished": dict(self.finished),
+            "kept": dict(self.kept),
             "current": current,
         }
 

@@ -25,6 +25,7 @@ from nova_gym.training.representation import (
     encode_all,
     pixel_metric,
 )
+from nova_gym.training.tuning import Tuning, wrong_transitions
 from nova_gym.world_model import WorldModel
 
 #: Starts of each kind that a dream ships with, at most.
@@ -53,7 +54,7 @@ class Run:
 
 
 def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
-    """Trains representation, dynamics, grounding and unrolling, and packs what comes out as a dream.
+    """Trains representation, dynamics, grounding, unrolling and tuning, and packs what comes out as a dream.
 
     Args:
         clips: the recording.
@@ -96,6 +97,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
             "dynamics": repr(training.dynamics),
             "grounding": repr(training.grounding),
             "unrolling": repr((training.unrolling, training.horizon, training.burn_in)),
+            "tuning": repr(training.tuning),
         },
         progress=run.progress,
         writer=writer,
@@ -139,6 +141,10 @@ def _stages(loop: Loop, clips: Clips, training) -> torch.Tensor:
         latent_actions = infer_all(model, clips, states)
         loop.run(Grounding(model, clips, states, latent_actions, training))
     loop.run(Unrolling(model, clips, states, training))
+    if "wrong" not in loop.kept:
+        loop.kept["wrong"] = wrong_transitions(model, clips, states)
+        loop.mark("looking for what is wrong")
+    loop.run(Tuning(model, clips, states, training, loop.kept["wrong"]))
     if "bounds" not in loop.finished:
         bound_latent_actions(model, clips, states)
         loop.mark("bounds")

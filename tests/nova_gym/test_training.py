@@ -10,10 +10,14 @@ from nova_gym.data import load_clips
 from nova_gym.errors import BadInputError
 from nova_gym.training import Run, train
 from nova_gym.training.loop import Loop, learning_rate
+from nova_gym.training.representation import encode_all
 from nova_gym.training.stage import Stage
+from nova_gym.training.tuning import EMPHASIS, Tuning, wrong_transitions
+
+STAGES = ("representation", "dynamics", "grounding", "unrolling", "tuning")
 
 
-@pytest.mark.parametrize("stop", [("representation", 7), ("dynamics", 11), ("grounding", 3), ("unrolling", 5)])
+@pytest.mark.parametrize("stop", zip(STAGES, (7, 11, 3, 5, 4), strict=True))
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(stop, tiny, clips, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr("nova_gym.training.loop.LOG_EVERY", 1)
 
@@ -40,12 +44,26 @@ def test_the_same_seed_trains_the_same_dream_and_another_does_not(tiny, clips, d
     assert not torch.equal(other.world_model.base, tiny.world_model.base)
 
 
+def test_tuning_shows_what_is_wrong_more_often(tiny, clips):
+    states = encode_all(tiny.world_model, clips)
+    wrong = wrong_transitions(tiny.world_model, clips, states)
+    assert wrong.any()
+    assert not wrong.all()
+    few = wrong & (torch.cumsum(wrong, 0) <= 3)
+    tuning = Tuning(tiny.world_model, clips, states, preset("tiny").training, few)
+    drawn = tuning.clips.draw(20_000, torch.Generator().manual_seed(0))
+    share = float(few[drawn].float().mean())
+    expected = 3 * EMPHASIS / (3 * EMPHASIS + len(few) - 3)
+    assert share == pytest.approx(min(0.5, expected), rel=0.15)
+    assert share > 5 * float(few.float().mean())
+
+
 def test_curves_and_pictures_are_written(clips, dataset, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     train(clips, dataset, preset("tiny"), Run(tmp_path / "run.ckpt", tmp_path / "logs", device="cpu"))
     events = EventAccumulator(str(tmp_path / "logs")).Reload()
-    for stage in ("representation", "dynamics", "grounding", "unrolling"):
+    for stage in STAGES:
         assert f"{stage}/loss" in events.Tags()["scalars"]
         assert f"{stage}/truth above, model below" in events.Tags()["images"]
 
