@@ -18,7 +18,7 @@ from nova_gym.agents.vec_env import DreamVecEnv
 from nova_gym.dream import Dream
 from nova_gym.envs import make_reality
 from nova_gym.envs.demo import beside
-from nova_gym.envs.interface import encode_frames, observe, to_uint8
+from nova_gym.envs.interface import encode_frames, observe
 from nova_gym.errors import BadInputError
 from nova_gym.metrics import Estimate, difference, mean, share
 from nova_gym.simulator import DreamSimulator
@@ -162,7 +162,7 @@ def film(agent: PolicyPredictor, dream: Dream, seed: int = 0, walks: int = 4, sc
         simulator.reset(states=encode_frames(dream, real[None]))
         ended, memory, first = [False, False], [None, None], np.ones(1, dtype=bool)
         while True:
-            frames.append(beside(real, to_uint8(simulator.render())[0], scale))
+            frames.append(beside(real, observe(dream, simulator.state, "pixels")[0], scale))
             if all(ended):
                 break
             if not ended[0]:

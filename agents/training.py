@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ from nova_gym.metrics import difference
 
 Progress = Callable[..., None]
 
+#: Share of the episodes in training that start anywhere; the others start where the real environment does, on layouts
+#: so few that an agent could know them by heart.
+RANDOM_STARTS = 0.3
 #: Episodes in training are cut at this share of the horizon: until an agent has learned to end them, most of its time
 #: would go into few starts.
 PATIENCE = 0.3
@@ -115,6 +118,15 @@ def official_starts(dream: Dream) -> str:
     return "official" if "official" in dream.starts else next(iter(dream.starts))
 
 
+def _training_starts(dream: Dream) -> torch.Tensor:
+    """(n, K) states: `official` and `random` starts, repeated so that a draw is random with odds `RANDOM_STARTS`."""
+    official, random = dream.starts[official_starts(dream)], dream.starts.get("random")
+    if random is None or "official" not in dream.starts:
+        return official
+    repeats = max(1, round(len(random) * (1.0 - RANDOM_STARTS) / RANDOM_STARTS / len(official)))
+    return torch.cat([official.repeat(repeats, 1), random])
+
+
 def latent_features(dream: Dream) -> dict[str, Any]:
     """`policy_kwargs` for SB3 that standardise the dream's latents, by the spread of its `random` starts (or any)."""
     states = dream.starts.get("random", next(iter(dream.starts.values()))).cpu()
@@ -131,7 +143,6 @@ def train_agent(
     steps: int = 1_000_000,
     num_dreams: int = 128,
     observation: str = "latent",
-    starts: str = "any",
     seed: int = 0,
     device: str = "auto",
     output: Path | None = None,
@@ -149,7 +160,6 @@ def train_agent(
         steps: in the dream, all dreams together; SB3 rounds up to whole roll-outs.
         num_dreams: stepped as one batch.
         observation: `latent` or `pixels`.
-        starts: of the episodes in the dream, as in `NovaDreamEnv`; `any` shows more layouts than `official`.
         seed: of initial weights, starts and exploration.
         device: of dream and agent.
         output: zip that the best version so far is written to at each evaluation.
@@ -171,7 +181,14 @@ def train_agent(
     dream = (dream if isinstance(dream, Dream) else Dream.load(dream)).to(device)
     patience = math.ceil(PATIENCE * dream.card.horizon)
     env = VecMonitor(
-        DreamVecEnv(dream, num_dreams, observation, starts=starts, device=device, max_episode_steps=patience)
+        DreamVecEnv(
+            replace(dream, starts=dream.starts | {"training": _training_starts(dream)}),
+            num_dreams,
+            observation,
+            starts="training",
+            device=device,
+            max_episode_steps=patience,
+        )
     )
     count = min(32, episodes)
     places = {

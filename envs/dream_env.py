@@ -59,8 +59,7 @@ class NovaDreamEnv(gym.Env):
         resolution: of `render()`, pixels a side or (H, W); default the size of the real frames, in a window 512.
             The attribute of the same name can be set at any time.
         starts: `official`, where the real environment starts (from a bank that ships with the dream), `random`, agent
-            and goal anywhere (from a bank as well), `any`, either, or `reality`, fresh resets of the real environment,
-            encoded.
+            and goal anywhere (from a bank as well), or `reality`, fresh resets of the real environment, encoded.
         device: `auto`, `cpu`, `cuda` …
         max_episode_steps: steps to truncation; default the real environment's, 0 for never. `gym.make` keeps this one
             for its `TimeLimit`, which can shorten an episode but not lengthen it: to dream on beyond the real horizon,

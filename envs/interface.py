@@ -29,8 +29,7 @@ class DreamInterface:
         dream: a `Dream`, the name of a shipped one, or the path of a file.
         observation: `latent` or `pixels`.
         action: `discrete`, the environment's own actions (a `Box` where those are continuous), or `latent`.
-        starts: which of the dream's starts a reset draws from; `any`: each kind equally often; `reality`: fresh resets
-            of the real environment.
+        starts: which of the dream's starts a reset draws from, or `reality`: fresh resets of the real environment.
         device: where to dream.
 
     Raises:
@@ -45,9 +44,8 @@ class DreamInterface:
         if action not in ACTIONS:
             raise BadInputError(f"unknown action {action!r}; there are {', '.join(ACTIONS)}")
         self.dream = (dream if isinstance(dream, Dream) else Dream.load(dream)).to(device)
-        if starts not in (*self.dream.starts, "any", "reality"):
-            kinds = ", ".join((*self.dream.starts, "any", "reality"))
-            raise BadInputError(f"unknown starts {starts!r}; this dream has {kinds}")
+        if starts not in self.dream.starts and starts != "reality":
+            raise BadInputError(f"unknown starts {starts!r}; this dream has {', '.join(self.dream.starts)}, reality")
         self.observation, self.action, self.starts = observation, action, starts
         self._reality: gym.Env | None = None
         config = self.dream.world_model.config
@@ -109,13 +107,12 @@ class DreamInterface:
             return self._latent(options["latent"])
         if options.get("reality") or self.starts == "reality":
             return self._from_reality(rng)
-        kinds = sorted(self.dream.starts) if self.starts == "any" else [self.starts]
-        bank = self.dream.starts[kinds[int(rng.integers(len(kinds)))] if len(kinds) > 1 else kinds[0]]
+        bank = self.dream.starts[self.starts]
         return bank[int(rng.integers(len(bank)))]
 
     def render(self, states: Tensor, resolution: Resolution | None) -> np.ndarray:
         """States (N, K) → (N, H, W, C) uint8 frames."""
-        return to_uint8(self.dream.world_model.render(states, resolution))
+        return self.dream.world_model.render(states, resolution, as_bytes=True).cpu().numpy()
 
     def check_resolution(self, resolution: Resolution | None) -> tuple[int, int]:
         """(H, W) that `render()` draws, by default the size of the real frames.
@@ -161,7 +158,7 @@ def observe(dream: Dream, states: Tensor, observation: str) -> np.ndarray:
     """States (N, K) as observations of the given kind; a copy."""
     if observation == "latent":
         return states.clone().cpu().numpy()
-    return to_uint8(dream.world_model.render(states))
+    return dream.world_model.render(states, as_bytes=True).cpu().numpy()
 
 
 def to_uint8(frames: Tensor) -> np.ndarray:

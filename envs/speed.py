@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.vector import VectorEnv
 
 from nova_gym.dream import Dream
 from nova_gym.envs.interface import reality_of
@@ -57,31 +59,63 @@ def measure_speed(
         observations, then the dream for each batch.
     """
     spec = reality_of(dream)
-    plain = gym.make(spec.env_id, disable_env_checker=True)
-    drawn = spec.make()
-    contestants: list[tuple[str, Steps]] = [
-        ("reality, its own observations, one process", _real(plain, lambda: None)),
-        ("reality, frames, one process", _real(drawn, lambda: spec.frame(drawn))),
-    ]
+    plain, drawn = gym.make(spec.env_id, disable_env_checker=True), spec.make()
+    contestants = {
+        "reality, its own observations, one process": step_reality(plain),
+        "reality, frames, one process": step_reality(drawn, lambda: spec.frame(drawn)),
+    }
     for batch in batches:
         envs = NovaDreamVectorEnv(batch, dream, device=dream.world_model.device)
-        contestants.append((f"dream, latent observations, batch {batch}", _dreamt(envs)))
-    for _, steps in contestants:
-        steps(seconds / 4)  # warm-up
-    results = np.empty((rounds, len(contestants)))
-    for r in range(rounds):
-        for c, (_, steps) in enumerate(contestants):
-            results[r, c] = steps(seconds)
-        progress(r + 1, rounds)
+        contestants[f"dream, latent observations, batch {batch}"] = step_vector(envs)
+    speeds = in_turns(contestants, rounds, seconds, progress)
     plain.close()
     drawn.close()
+    return speeds
+
+
+def in_turns(
+    contestants: dict[str, Steps],
+    rounds: int,
+    seconds: float,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Speed]:
+    """Lets contestants work in turns, round by round.
+
+    Args:
+        contestants: by name, a function that works for about so many seconds and returns its rate; the first is what
+            the others are compared with.
+        rounds: how often each has its turn, after one short turn to warm up.
+        seconds: length of a turn.
+        progress: called with the number of rounds done and their total.
+    """
+    for steps in contestants.values():
+        steps(seconds / 4)
+    results = np.empty((rounds, len(contestants)))
+    for r in range(rounds):
+        for c, steps in enumerate(contestants.values()):
+            results[r, c] = steps(seconds)
+        progress(r + 1, rounds)
     return [
         Speed(name, float(np.median(results[:, c])), results[:, c] / results[:, 0])
-        for c, (name, _) in enumerate(contestants)
+        for c, name in enumerate(contestants)
     ]
 
 
-def _real(env: gym.Env, look: Callable[[], object]) -> Steps:
+def repeat(work: Callable[[], object], amount: float = 1.0) -> Steps:
+    """A contestant that does `work`, worth `amount`, over and over: its rate is the amount a second."""
+
+    def steps(seconds: float) -> float:
+        count, began = 0, time.perf_counter()
+        while not count or time.perf_counter() - began < seconds:
+            work()
+            count += 1
+        return count * amount / (time.perf_counter() - began)
+
+    return steps
+
+
+def step_reality(env: gym.Env, look: Callable[[], object] = lambda: None) -> Steps:
+    """A contestant: steps of one environment with random actions, `look` after each."""
     env.reset(seed=0)
     env.action_space.seed(0)
     actions = [env.action_space.sample() for _ in range(64)]
@@ -100,16 +134,9 @@ def _real(env: gym.Env, look: Callable[[], object]) -> Steps:
     return steps
 
 
-def _dreamt(envs: NovaDreamVectorEnv) -> Steps:
+def step_vector(envs: VectorEnv) -> Steps:
+    """A contestant: steps of a vector environment with random actions, each of its environments counted."""
     envs.reset(seed=0)
     envs.action_space.seed(0)
-    actions = [envs.action_space.sample() for _ in range(64)]
-
-    def steps(seconds: float) -> float:
-        count, began = 0, time.perf_counter()
-        while time.perf_counter() - began < seconds:
-            envs.step(actions[count % len(actions)])
-            count += 1
-        return count * envs.num_envs / (time.perf_counter() - began)
-
-    return steps
+    actions = itertools.cycle([envs.action_space.sample() for _ in range(64)])
+    return repeat(lambda: envs.step(next(actions)), envs.num_envs)

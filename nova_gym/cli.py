@@ -1,4 +1,4 @@
-"""The command line: `nova-gym record | train | eval | info | demo | tune | agent … | improve | play`."""
+"""The command line: `nova-gym record | train | eval | info | demo | tune | agent … | improve | play | bench`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from nova_gym.cli_agent import agent_app, improve, train_and_test
+from nova_gym.cli_bench import bench
 from nova_gym.cli_play import play
 from nova_gym.cli_tools import (
     DeviceOption,
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.add_typer(agent_app, name="agent")
 app.command()(improve)
 app.command()(play)
+app.command()(bench)
 
 
 @app.callback(invoke_without_command=True)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
+from types import ModuleType
 
 import torch
 import torch.nn.functional as F
@@ -120,10 +122,7 @@ def render_at(weights: Tensor, coordinates: Tensor, config: INRConfig, feature_m
     Raises:
         ValueError: `weights` has not D columns.
     """
-    if weights.shape[-1] != weight_count(config):
-        raise ValueError(
-            f"weights have {weights.shape[-1]} columns; this coordinate network takes {weight_count(config)}"
-        )
+    _check_columns(weights, config)
     features = fourier_features(coordinates, config.frequencies)
     if feature_mask is not None:
         features = features * feature_mask[:, None].to(features.device)
@@ -135,22 +134,75 @@ def render_at(weights: Tensor, coordinates: Tensor, config: INRConfig, feature_m
     return torch.baddbmm(bias[:, :, None], matrix, hidden) + 0.5
 
 
+def _check_columns(weights: Tensor, config: INRConfig) -> None:
+    if weights.shape[-1] != weight_count(config):
+        raise ValueError(
+            f"weights have {weights.shape[-1]} columns; this coordinate network takes {weight_count(config)}"
+        )
+
+
 #: Pixels that are evaluated at once; the activations of one block then stay near the cache.
 _BLOCK = 1 << 16
 
 
 @torch.no_grad()
-def render(weights: Tensor, height: int, width: int, config: INRConfig, feature_mask: Tensor | None = None) -> Tensor:
-    """Renders frames on a grid, at any resolution.
+def render(
+    weights: Tensor,
+    height: int,
+    width: int,
+    config: INRConfig,
+    feature_mask: Tensor | None = None,
+    as_bytes: bool = False,
+) -> Tensor:
+    """Renders frames on a grid, at any resolution: on the CPU in one pass (`nova_gym.fused`), elsewhere by PyTorch.
 
     Args:
         weights: (B, D) float32.
         height, width: of the frames, in pixels.
         config, feature_mask: as in `render_at`.
+        as_bytes: what to return.
 
     Returns:
-        (B, C, height, width) float32, clipped to [0, 1].
+        (B, C, height, width) float32, clipped to [0, 1], or (B, height, width, C) uint8. The two ways agree to 1 / 255.
+
+    Raises:
+        ValueError: `weights` has not D columns.
     """
+    if weights.device.type == "cpu" and weights.dtype == torch.float32 and config.layers and (fused := _fused()):
+        _check_columns(weights, config)
+        axes = [axis_features(count, axis, config, feature_mask) for axis, count in enumerate((width, height))]
+        return fused.render(weights, *axes, config, as_bytes)
+    return render_by_layers(weights, height, width, config, feature_mask, as_bytes)
+
+
+@cache
+def _fused() -> ModuleType | None:
+    """The fused renderer, None where Numba is missing; imported late, since Numba takes a while."""
+    try:
+        from nova_gym import fused
+    except ImportError:
+        return None
+    return fused
+
+
+def axis_features(count: int, axis: int, config: INRConfig, feature_mask: Tensor | None = None) -> Tensor:
+    """(1 + 2F, count) float32: the Fourier features of one coordinate (0: x, 1: y) along `count` pixels."""
+    features = fourier_features(pixel_centres(count)[:, None].expand(-1, 2), config.frequencies)
+    if feature_mask is not None:
+        features = features * feature_mask[:, None].cpu()
+    return features[axis::2]
+
+
+@torch.no_grad()
+def render_by_layers(
+    weights: Tensor,
+    height: int,
+    width: int,
+    config: INRConfig,
+    feature_mask: Tensor | None = None,
+    as_bytes: bool = False,
+) -> Tensor:
+    """`render` in plain PyTorch, on any device: the reference."""
     coordinates = coordinate_grid(height, width, weights.device)
     frames = weights.new_empty(len(weights), config.channels, len(coordinates))
     frames_a_block = max(1, _BLOCK // len(coordinates))
@@ -160,7 +212,10 @@ def render(weights: Tensor, height: int, width: int, config: INRConfig, feature_
             points = slice(start, start + _BLOCK)
             block = render_at(weights[rows], coordinates[points], config, feature_mask)
             frames[rows, :, points] = block.clamp_(0.0, 1.0)
-    return frames.unflatten(2, (height, width))
+    frames = frames.unflatten(2, (height, width))
+    if as_bytes:
+        return frames.mul_(255.0).add_(0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    return frames
 
 
 def parse_resolution(resolution: Resolution) -> tuple[int, int]:

@@ -57,17 +57,20 @@ class WorldModel(nn.Module):
         """States (B, K) → weights of the coordinate networks (B, D): `θ = z̄ + z`."""
         return torch.addmm(self.base, state, self.basis)
 
-    def render(self, state: Tensor, resolution: inr.Resolution | None = None, nyquist: bool = False) -> Tensor:
-        """States (B, K) → frames (B, C, H, W) float32 in [0, 1].
+    def render(
+        self, state: Tensor, resolution: inr.Resolution | None = None, nyquist: bool = False, as_bytes: bool = False
+    ) -> Tensor:
+        """States (B, K) → frames (B, C, H, W) float32 in [0, 1], or (B, H, W, C) uint8.
 
         Args:
             state: (B, K) float32.
             resolution: pixels a side, or (H, W); default the size of the training frames.
             nyquist: switch off the Fourier features that the training frames could not sample.
+            as_bytes: which of the two.
         """
         height, width = inr.parse_resolution(self.config.frame_size if resolution is None else resolution)
         mask = inr.nyquist_mask(self.config.inr.frequencies, *self.config.frame_size) if nyquist else None
-        return inr.render(self.weights(state), height, width, self.config.inr, mask)
+        return inr.render(self.weights(state), height, width, self.config.inr, mask, as_bytes)
 
     def infer(self, state: Tensor, next_state: Tensor) -> Tensor:
         """States (B, K) and the states after them (B, K) → latent actions (B, U)."""

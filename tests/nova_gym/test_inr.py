@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -46,11 +48,51 @@ def test_any_batch_renders_at_any_resolution_as_its_frames_do_alone(count, heigh
 
 def test_a_grid_is_its_points_and_blocks_leave_no_seam(monkeypatch):
     theta = weights(2)
-    whole = inr.render(theta, 30, 20, RGB)
+    whole = inr.render_by_layers(theta, 30, 20, RGB)
     points = inr.render_at(theta, inr.coordinate_grid(30, 20), RGB).clamp(0, 1).unflatten(2, (30, 20))
     torch.testing.assert_close(whole, points)
     monkeypatch.setattr(inr, "_BLOCK", 70)
-    torch.testing.assert_close(inr.render(theta, 30, 20, RGB), whole, atol=1e-5, rtol=0)
+    torch.testing.assert_close(inr.render_by_layers(theta, 30, 20, RGB), whole, atol=1e-5, rtol=0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 5),
+    st.integers(1, 40),
+    st.integers(1, 300),
+    st.sampled_from([RGB, INRConfig(channels=1), INRConfig(frequencies=4, width=8, layers=2)]),
+    st.booleans(),
+    st.floats(0.05, 0.5),
+    st.integers(0, 99),
+)
+def test_the_fused_renderer_agrees_with_pytorch_to_one_grey_level(count, height, width, config, masked, scale, seed):
+    theta = weights(count, config, seed) * scale / 0.3
+    mask = inr.nyquist_mask(config.frequencies, height, width) if masked else None
+    assert inr._fused() is not None
+    fused = inr.render(theta, height, width, config, mask)
+    torch.testing.assert_close(fused, inr.render_by_layers(theta, height, width, config, mask), atol=1 / 255, rtol=0)
+    pictures = inr.render(theta, height, width, config, mask, as_bytes=True)
+    reference = inr.render_by_layers(theta, height, width, config, mask, as_bytes=True)
+    assert pictures.shape == (count, height, width, config.channels)
+    assert (pictures.int() - reference.int()).abs().max() <= 1 if count else True
+
+
+def test_without_numba_pytorch_renders(monkeypatch):
+    theta = weights(2)
+    fused = inr.render(theta, 20, 30, RGB)
+    monkeypatch.setattr(inr, "_fused", lambda: None)
+    plain = inr.render(theta, 20, 30, RGB)
+    assert torch.equal(plain, inr.render_by_layers(theta, 20, 30, RGB))
+    torch.testing.assert_close(fused, plain, atol=1 / 255, rtol=0)
+
+
+def test_threads_may_render_at_the_same_time(shipped):
+    """As the player does: a picture in the window, and another in its painter."""
+    states = shipped.starts["random"][:8]
+    alone = shipped.world_model.render(states, 96, as_bytes=True)
+    with ThreadPoolExecutor(4) as pool:
+        for picture in pool.map(lambda _: shipped.world_model.render(states, 96, as_bytes=True), range(12)):
+            assert torch.equal(picture, alone)
 
 
 def test_odd_multiples_of_a_resolution_share_its_pixel_centres():

@@ -1,0 +1,43 @@
+"""How long it takes until a dream can be stepped, and how much memory that needs, each in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+from nova_gym.benchmarks.figures import Figure, figures_beside
+
+#: What a fresh process does, one after the other; `{dream}` is the dream.
+_STEPS = {
+    "import torch": "import torch",
+    "import nova_gym, beyond that": "import nova_gym",
+    "import gymnasium and nova_gym.envs, beyond that": "import gymnasium, nova_gym.envs",
+    "gym.make": "env = gymnasium.make('nova_gym:NovaDream-v0', dream={dream!r}, render_mode='rgb_array')",
+    "first reset and step": "env.reset(seed=0); env.step(2)",
+    "first picture": "env.render()",
+}
+
+Progress = Callable[[int, int], None]
+
+
+def measure_loading(dream: str, rounds: int, progress: Progress) -> dict[str, list[Figure]]:
+    """Seconds of each step towards the first picture; peak memory after torch alone and after all of them."""
+    seconds: dict[str, list[float]] = {name: [] for name in _STEPS}
+    memory: dict[str, list[float]] = {"torch imported": [], "a dream stepped and drawn": []}
+    for done in range(rounds):
+        script = "import resource, time\n"
+        for code in _STEPS.values():
+            script += f"began = time.perf_counter()\n{code.format(dream=dream)}\nprint(time.perf_counter() - began)\n"
+            script += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+        numbers = [float(line) for line in printed.split()]
+        for values, value in zip(seconds.values(), numbers[::2], strict=True):
+            values.append(value)
+        for values, value in zip(memory.values(), (numbers[1], numbers[-1]), strict=True):
+            values.append(value / 1024)
+        progress(done + 1, rounds)
+    return {
+        "seconds until the first picture": figures_beside(seconds, "s"),
+        "peak memory": figures_beside(memory, "MiB"),
+    }

@@ -1,0 +1,52 @@
+"""Frames, pixels and floating-point operations a second of the renderers, against a matrix product."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from nova_gym import inr
+from nova_gym.benchmarks.figures import Figure, figures_of
+from nova_gym.config import INRConfig
+from nova_gym.dream import Dream
+from nova_gym.envs.speed import in_turns, repeat
+
+SIZES, BATCHES = (72, 256, 512, 1024), (1, 64)
+#: A matrix product large enough to run at the machine's rate.
+_MATRIX = 2048
+
+Progress = Callable[[int, int], None]
+
+
+def operations_a_pixel(config: INRConfig) -> int:
+    """Floating-point operations of the whole network at one point: a multiplication and an addition for each weight.
+
+    Activations are not counted, nor is it discounted that the fused renderer shares its first layer among pixels.
+    """
+    return 2 * sum(inputs * outputs for inputs, outputs in inr.layer_sizes(config))
+
+
+def measure_rendering(dream: Dream, rounds: int, seconds: float, progress: Progress) -> dict[str, list[Figure]]:
+    """For each size and batch, FLOP per second: of a matrix product, of plain PyTorch and of the fused renderer."""
+    model = dream.world_model
+    config, bank = model.config.inr, next(iter(dream.starts.values()))
+    matrix = torch.rand(_MATRIX, _MATRIX)
+    figures = {}
+    cases = [(size, batch) for size in SIZES for batch in BATCHES if size * size * batch <= 64 * 512**2]
+    for done, (size, batch) in enumerate(cases):
+        weights = model.weights(bank[torch.arange(batch) % len(bank)])
+        cost = batch * size**2 * operations_a_pixel(config)
+        contestants = {
+            "matrix product": repeat(lambda: matrix @ matrix, 2 * _MATRIX**3),
+            "plain PyTorch": repeat(_renderer(inr.render_by_layers, weights, size, config), cost),
+            "fused": repeat(_renderer(inr.render, weights, size, config), cost),
+        }
+        speeds = in_turns(contestants, rounds, seconds)
+        figures[f"rendering {batch} × {size}²"] = figures_of(speeds, "FLOP/s")
+        progress(done + 1, len(cases))
+    return figures
+
+
+def _renderer(render: Callable, weights: torch.Tensor, size: int, config: INRConfig) -> Callable[[], object]:
+    return lambda: render(weights, size, size, config, as_bytes=True)
