@@ -53,7 +53,7 @@ HYPERPARAMETERS: dict[str, dict[str, Any]] = {
 }
 
 PIXELS: dict[str, dict[str, Any]] = {
-    "ppo": {"policy_kwargs": {"features_extractor_class": PatchCNN, "net_arch": []}},
+    "ppo": {"policy_kwargs": {"features_extractor_class": PatchCNN, "net_arch": []}, "n_epochs": 4},
     "a2c": {"policy_kwargs": {"features_extractor_class": PatchCNN, "net_arch": []}},
     "dqn": {"policy_kwargs": {"features_extractor_class": PatchCNN, "net_arch": []}, "buffer_size": 50_000},
 }
