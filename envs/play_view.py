@@ -14,7 +14,6 @@ from torch import Tensor
 from nova_gym.dream import Dream
 from nova_gym.envs.interface import to_uint8
 from nova_gym.envs.play_keymap import HELP
-from nova_gym.metrics import TILE_TOLERANCE, tile_errors
 
 BACK, INK, DIM, RED, BAR = (24, 26, 32), (235, 235, 235), (150, 150, 160), (230, 60, 60), (90, 160, 240)
 #: Frames in the strip.
@@ -31,7 +30,7 @@ class Shown:
         lines: header, one string a line.
         latent_action: (U,) values in [-1, 1].
         real: reality's frame (H, W, C) uint8, or None.
-        native: the dream at the size of that, to compare.
+        wrong: (rows, columns) bool, the tiles in which the dream differs from that, or None.
         strip: the last frames.
         message: below the header, the last thing that happened.
         help: whether the keys are shown.
@@ -42,7 +41,7 @@ class Shown:
     lines: tuple[str, ...]
     latent_action: tuple[float, ...]
     real: np.ndarray | None = None
-    native: np.ndarray | None = None
+    wrong: np.ndarray | None = None
     strip: tuple[np.ndarray, ...] = ()
     message: str = ""
     help: bool = False
@@ -102,13 +101,11 @@ class View:
     """Draws on a pygame surface; knows where on it things are.
 
     Attributes:
-        tile: pixels a side of a tile of reality's frames, 0 where there are no tiles.
         aspect: width of a frame over its height.
         dream_area: where the dream was drawn last.
         bars: where the bars of the latent action were drawn last.
     """
 
-    tile: int = 0
     aspect: float = 1.0
     dream_area: pygame.Rect = field(default_factory=lambda: pygame.Rect(0, 0, 0, 0))
     bars: list[pygame.Rect] = field(default_factory=list)
@@ -134,13 +131,12 @@ class View:
         if shown.real is not None:
             area = pygame.Rect(left, room.y, wide, tall)
             _blit(surface, shown.real, area)
-            self._frame_differences(surface, shown, area)
+            _frame_tiles(surface, shown.wrong, area)
             left += wide + size
         self.dream_area = pygame.Rect(left, room.y, wide, tall)
         if picture is not None:
             _blit(surface, picture, self.dream_area)
-        if shown.real is not None:
-            self._frame_differences(surface, shown, self.dream_area)
+        _frame_tiles(surface, shown.wrong, self.dream_area)
         for i, small in enumerate(shown.strip):
             across = round(strip * self.aspect)
             _blit(surface, small, pygame.Rect(size // 2 + i * (across + 4), height - strip - 4, across, strip))
@@ -148,16 +144,6 @@ class View:
             self._draw_help(surface, font, size)
         if shown.typed is not None:
             self._draw_box(surface, font, size, [("picture file:", shown.typed + "_"), ("Enter", "start from it")])
-
-    def _frame_differences(self, surface: pygame.Surface, shown: Shown, area: pygame.Rect) -> None:
-        if not self.tile or shown.native is None or shown.native.shape != shown.real.shape:
-            return
-        truth, drawn = (frame[None].astype(np.float32) / 255.0 for frame in (shown.real, shown.native))
-        errors = tile_errors(truth, drawn, self.tile)[0]
-        scale = area.width / shown.real.shape[1]
-        for row, column in zip(*np.nonzero(errors >= TILE_TOLERANCE), strict=True):
-            corner = (area.x + column * self.tile * scale, area.y + row * self.tile * scale)
-            pygame.draw.rect(surface, RED, (*corner, self.tile * scale, self.tile * scale), width=3)
 
     def _draw_bars(self, surface: pygame.Surface, values: tuple[float, ...], width: int, size: int) -> None:
         self.bars = []
@@ -199,3 +185,12 @@ def _blit(surface: pygame.Surface, frame: np.ndarray, area: pygame.Rect) -> None
         frame = frame.repeat(3, axis=2)
     image = pygame.surfarray.make_surface(frame.swapaxes(0, 1))
     surface.blit(pygame.transform.scale(image, area.size), area)
+
+
+def _frame_tiles(surface: pygame.Surface, wrong: np.ndarray | None, area: pygame.Rect) -> None:
+    """Frames in red those of the tiles (rows, columns) bool of a picture drawn at `area` that are true."""
+    if wrong is None:
+        return
+    tall, wide = area.height / wrong.shape[0], area.width / wrong.shape[1]
+    for row, column in zip(*np.nonzero(wrong), strict=True):
+        pygame.draw.rect(surface, RED, (area.x + column * wide, area.y + row * tall, wide, tall), width=3)

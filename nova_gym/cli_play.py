@@ -33,7 +33,8 @@ def play(
     Arrows walk, Tab shows reality beside the dream, Backspace goes back in time, + and - change the resolution.
     """
     from nova_gym.dream import Dream
-    from nova_gym.envs.play import Player, read_picture
+    from nova_gym.envs.play import Player
+    from nova_gym.envs.play_files import read_picture
     from nova_gym.envs.play_session import PlaySession, picture_event, read_recording
     from nova_gym.envs.recording import check_dataset_id
 

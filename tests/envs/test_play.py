@@ -14,7 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from nova_gym.cli import app
-from nova_gym.envs.play import Player, read_picture
+from nova_gym.envs.play import Player
+from nova_gym.envs.play_files import read_picture
 from nova_gym.envs.play_session import PlaySession
 from nova_gym.errors import BadInputError
 
