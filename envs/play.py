@@ -13,7 +13,7 @@ import pygame
 import torch
 
 from nova_gym.envs.interface import observe, to_uint8
-from nova_gym.envs.play_files import read_picture, save_picture, save_video
+from nova_gym.envs.play_files import VIDEO_FORMATS, read_picture, save_picture, save_video
 from nova_gym.envs.play_keymap import COMMAND_KEYS, action_of
 from nova_gym.envs.play_session import Moment, PlaySession, picture_event
 from nova_gym.envs.play_view import LAYERS, STRIP, Painter, Shown, View
@@ -37,9 +37,10 @@ class Player:
         folder: where pictures and recordings go.
         size: of the window, pixels.
         script: events to replay first, at `PACE`.
+        video_format: of recordings, one of `VIDEO_FORMATS`.
 
     Raises:
-        BadInputError: there is no display.
+        BadInputError: there is no display, or no such format.
     """
 
     def __init__(
@@ -49,8 +50,11 @@ class Player:
         folder: Path = Path("."),
         size: tuple[int, int] = (1000, 760),
         script: list[list[Any]] | None = None,
+        video_format: str = "gif",
     ) -> None:
-        self.session, self.policy, self.folder = session, policy, folder
+        if video_format not in VIDEO_FORMATS:
+            raise BadInputError(f"unknown video format {video_format!r}; there are {', '.join(VIDEO_FORMATS)}")
+        self.session, self.policy, self.folder, self.video_format = session, policy, folder, video_format
         try:
             pygame.display.init()
             pygame.font.init()
@@ -245,7 +249,7 @@ class Player:
             return
         frames, self.recording = self.recording, None
         if frames:
-            path = save_video(self.folder / "play.gif", frames, PACE)
+            path = save_video(self.folder / f"play.{self.video_format}", frames, PACE)
             self.message = f"saved {path}, {len(frames)} frames"
 
     def _size(self) -> tuple[int, int]:

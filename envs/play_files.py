@@ -12,6 +12,8 @@ from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
 from nova_gym.files import write_atomically
 
+VIDEO_FORMATS = ("gif", "mp4")
+
 
 def read_picture(path: Path, dream: Dream) -> np.ndarray:
     """A picture file as a frame (H, W, C) uint8 of the dream's size.
@@ -42,21 +44,26 @@ def save_picture(path: Path, picture: np.ndarray) -> Path:
 
 
 def save_video(path: Path, frames: list[np.ndarray], rate: float) -> Path:
-    """Writes frames (H, W, 3) uint8 as GIF; returns where, which is another name if there is such a file.
+    """Writes frames (H, W, 3) uint8; returns where, which is another name if there is such a file.
 
     Args:
-        path: where to.
-        frames: cut to the smallest of them, for the window may have been resized meanwhile.
+        path: where to; its ending, one of `VIDEO_FORMATS`, is the format.
+        frames: cut to the smallest of them, for the window may have been resized meanwhile, and to even sizes, for
+            H.264 has no other.
         rate: frames a second.
 
     Raises:
         BadInputError: the folder cannot be written to.
     """
     path = _free(path)
-    height, width = (min(frame.shape[axis] for frame in frames) for axis in (0, 1))
+    height, width = (min(frame.shape[axis] for frame in frames) // 2 * 2 for axis in (0, 1))
     frames = [frame[:height, :width] for frame in frames]
     with write_atomically(path) as temporary:
-        iio.imwrite(temporary, frames, extension=".gif", duration=round(1000 / rate), loop=0)
+        if path.suffix == ".mp4":  # the temporary file ends differently, so ffmpeg must be told
+            options = {"macro_block_size": 2, "output_params": ["-f", "mp4"]}
+            iio.imwrite(temporary, frames, extension=".mp4", plugin="FFMPEG", fps=rate, **options)
+        else:
+            iio.imwrite(temporary, frames, extension=".gif", duration=round(1000 / rate), loop=0)
     return path
 
 

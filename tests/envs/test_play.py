@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from nova_gym.cli import app
 from nova_gym.envs.play import Player
-from nova_gym.envs.play_files import read_picture
+from nova_gym.envs.play_files import read_picture, save_video
 from nova_gym.envs.play_session import PlaySession
 from nova_gym.errors import BadInputError
 
@@ -120,6 +120,29 @@ def test_pictures_and_recordings_are_saved_and_never_overwritten(player, tmp_pat
     assert len(iio.imread(tmp_path / "play.gif")) >= 1
 
 
+@pytest.mark.parametrize("ending", ["gif", "mp4"])
+def test_videos_of_a_window_that_changes_its_size_and_is_odd(tmp_path, ending):
+    """GIF and MP4 hold every frame, at the size that all have, with one row or column less where that is odd."""
+    frames = [np.full((height, 151, 3), shade, dtype=np.uint8) for height, shade in ((121, 0), (133, 120), (160, 240))]
+    path = save_video(tmp_path / f"play.{ending}", frames, 8.0)
+    video = iio.imread(path)
+    assert video.shape[:3] == (3, 120, 150)
+    assert np.abs(video[..., :3].mean((1, 2, 3)) - (0, 120, 240)).max() < 6
+    assert save_video(path, frames, 8.0) == tmp_path / f"play-1.{ending}"
+
+
+def test_the_key_r_records_mp4_where_that_was_asked_for(tiny, tmp_path):
+    player = Player(PlaySession(tiny), None, tmp_path, (601, 461), video_format="mp4")
+    press(player, pygame.K_r)
+    settle(player)
+    press(player, pygame.K_LEFT)
+    settle(player)
+    press(player, pygame.K_r)
+    player.painter.stop()
+    pygame.display.quit()
+    assert iio.imread(tmp_path / "play.mp4").shape[1:] == (230, 300, 3)
+
+
 def test_a_picture_file_is_a_start_and_a_bad_one_a_message(player, tmp_path):
     iio.imwrite(tmp_path / "start.png", np.full((50, 60, 3), 90, dtype=np.uint8))
     player.handle(pygame.event.Event(pygame.DROPFILE, file=str(tmp_path / "start.png")))
@@ -177,6 +200,7 @@ def _scripted(player, run):
         (["--replay", "nowhere.npz"], "not a session"),
         (["--picture", "nowhere.png"], "cannot read the picture"),
         (["--agent", "nobody.zip"], "no agent"),
+        (["--video-format", "avi"], "unknown video format 'avi'; there are gif, mp4"),
         (["--export-minari", "bad id"], "cannot create the dataset"),
     ],
 )
