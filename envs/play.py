@@ -67,9 +67,11 @@ class Player:
         pygame.key.set_repeat(250, 90)
         height, width = session.dream.world_model.config.frame_size
         self.view, self.painter = View(width / height), Painter(session.dream)
-        self.resolution, self.layer, self.message = 288, "", "h shows the keys"
+        self.resolution, self.layer = 288, ""
+        self.message = "h shows the keys" if session.discrete else "drag the bars to act; h shows the keys"
         self.paused = self.driving = self.beside = self.help = False
         self.typed: str | None = None
+        self.dragged: tuple[int, list[float]] | None = None  # which bar, and the latent action as it would be
         self.running, self.recording = True, None
         self.script = deque(script or [])
         self.drawn: Any = None
@@ -107,6 +109,10 @@ class Player:
             self._open(event.file)
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:
             self._click(event.pos)
+        elif event.type == pygame.MOUSEMOTION and self.dragged:
+            self._drag(event.pos)
+        elif event.type == pygame.MOUSEBUTTONUP and event.button == 1 and self.dragged:
+            self._let_go()
         elif event.type == pygame.KEYDOWN and self.typed is not None:
             self._type(event)
         elif event.type == pygame.KEYDOWN:
@@ -123,8 +129,9 @@ class Player:
         key = (now.number, self.layer, self.resolution)
         self.painter.ask(key, self._layer_state(), self._size())
         finished = self.painter.latest()
-        state = (key, finished and finished[0], self.message, self.beside, self.help, self.typed, self.paused)
-        state += (self.driving, self.screen.get_size(), bool(self.recording))
+        latent_action = self.dragged[1] if self.dragged else now.latent_action[0].tolist()
+        state = (key, finished and finished[0], tuple(latent_action), self.message, self.beside, self.help, self.typed)
+        state += (self.paused, self.driving, self.screen.get_size(), self.recording is not None)
         if state == self.drawn:
             return
         self.drawn = state
@@ -134,7 +141,7 @@ class Player:
         shown = Shown(
             key=key,
             lines=self._lines(wrong),
-            latent_action=tuple(now.latent_action[0].tolist()),
+            latent_action=tuple(latent_action),
             real=self.session.real_frame if self.beside else None,
             wrong=wrong,
             strip=strip,
@@ -213,15 +220,25 @@ class Player:
     def _click(self, position: tuple[int, int]) -> None:
         for i, bar in enumerate(self.view.bars):
             if bar.collidepoint(position):
-                values = self.session.now.latent_action[0].tolist()
-                values[i] = float(np.clip(1.0 - 2.0 * (position[1] - bar.y) / bar.height, -1.0, 1.0))
-                self.session.do(["latent", values])
+                self.dragged = i, self.session.now.latent_action[0].tolist()
+                self._drag(position)
                 return
         area = self.view.dream_area
-        if area.collidepoint(position) and self.session.discrete:
+        if area.collidepoint(position):
             y, x = (position[1] - area.y) / area.height, (position[0] - area.x) / area.width
             self.session.do(["teleport", y, x])
             self.message = "the agent was put there (motion retargeting); reality stays behind"
+
+    def _drag(self, position: tuple[int, int]) -> None:
+        i, values = self.dragged
+        bar = self.view.bars[i]
+        values[i] = float(np.clip(1.0 - 2.0 * (position[1] - bar.y) / bar.height, -1.0, 1.0))
+        self.message = f"latent action {i + 1} of {len(values)}: {values[i]:+.2f}; a step when you let go"
+
+    def _let_go(self) -> None:
+        (_, values), self.dragged = self.dragged, None
+        self.message = "reality has no latent actions: it stays behind" if self.session.episode else ""
+        self.session.do(["latent", values])
 
     def _type(self, event: pygame.event.Event) -> None:
         if event.key == pygame.K_ESCAPE:

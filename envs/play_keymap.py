@@ -53,7 +53,7 @@ HELP = (
     ("s", "save the picture"),
     ("o", "start from a picture file: type its path, or drop it on the window"),
     ("click on the dream", "put the agent there"),
-    ("click on a bar", "set that latent action, and step"),
+    ("drag a bar, or click on it", "set that latent action; a step when you let go"),
     ("h, Esc", "this help; leave"),
 )
 

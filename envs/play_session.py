@@ -220,6 +220,8 @@ class PlaySession:
 
     def _teleport(self, y: float, x: float) -> None:
         """Motion retargeting: the latent action of another moment, one that ends at the place asked for."""
+        if not self.discrete:
+            raise BadInputError("only in a dream with discrete actions can the agent be put elsewhere")
         latent_actions, places = self._known_places()
         if len(places):
             nearest = int(np.square(places - (y, x)).sum(1).argmin())

@@ -92,8 +92,9 @@ class Painter(threading.Thread):
             with torch.no_grad():
                 picture = to_uint8(self._model.render(state, resolution))[0]
             with self._changed:
-                if self._wish is not None and self._wish[0] == key:  # else nobody wants it any more
-                    self._done, self._wish = (key, picture), None
+                if self._wish is not None:  # else nobody waits for a picture any more
+                    self._done = (key, picture)  # even if late: a dream faster than its pictures is still seen to move
+                    self._wish = None if self._wish[0] == key else self._wish
 
 
 @dataclass

@@ -70,6 +70,10 @@ def _policy(agent: str | None, dream):
     from nova_gym.agents import agent_observation, load_agent
     from nova_gym.envs.interface import observe
 
+    if not dream.world_model.config.discrete:
+        if agent:
+            raise BadInputError("in the player an agent drives dreams with discrete actions only: leave out --agent")
+        return None
     try:
         loaded = load_agent(agent or "minigrid-ppo", dream, device="cpu")
     except BadInputError:

@@ -11,13 +11,18 @@ import minari
 import numpy as np
 import pygame
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from nova_gym.cli import app
+from nova_gym.config import preset
+from nova_gym.data import load_clips
+from nova_gym.envs import reality_spec, record
 from nova_gym.envs.play import Player
 from nova_gym.envs.play_files import read_picture, save_video
 from nova_gym.envs.play_session import PlaySession
 from nova_gym.errors import BadInputError
+from nova_gym.training import Run, train
 
 
 @pytest.fixture
@@ -156,12 +161,84 @@ def test_a_picture_file_is_a_start_and_a_bad_one_a_message(player, tmp_path):
         read_picture(tmp_path / "nowhere.png", player.session.dream)
 
 
-def test_bars_set_latent_actions(player):
+def mouse(player, kind, position):
+    player.handle(pygame.event.Event(kind, button=1, pos=position, rel=(0, 0), buttons=(1, 0, 0)))
+
+
+def test_a_click_on_a_bar_sets_that_latent_action(player):
     settle(player)
     bar = player.view.bars[1]
-    player.handle(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=1, pos=(bar.centerx, bar.y)))
+    mouse(player, pygame.MOUSEBUTTONDOWN, (bar.centerx, bar.y))
+    mouse(player, pygame.MOUSEBUTTONUP, (bar.centerx, bar.y))
+    assert len(player.session.events) == 2
     name, values = player.session.events[-1]
     assert (name, values[1]) == ("latent", 1.0)
+
+
+def test_a_dragged_bar_shows_its_value_and_steps_once_when_it_is_let_go(player):
+    settle(player)
+    bar, start = player.view.bars[2], player.session.now
+    mouse(player, pygame.MOUSEBUTTONDOWN, bar.center)
+    for y in (bar.y + bar.height // 4, bar.bottom + 300, bar.y):
+        mouse(player, pygame.MOUSEMOTION, (bar.x - 200, y))  # the mouse may leave the bar, and the window
+        drawn = player.frames_drawn
+        player.show()
+        assert player.frames_drawn == drawn + 1
+        assert f"{player.dragged[1][2]:+.2f}" in player.message
+        assert -1.0 <= player.dragged[1][2] <= 1.0
+    full = pygame.Rect(bar.x, bar.y, bar.width, bar.height // 2)
+    assert (pygame.surfarray.array3d(player.screen.subsurface(full)) == (90, 160, 240)).all()
+    assert player.session.now is start
+    mouse(player, pygame.MOUSEBUTTONUP, (bar.x - 200, bar.y))
+    mouse(player, pygame.MOUSEMOTION, bar.center)
+    assert player.session.events[1:] == [["latent", [0.0, 0.0, 1.0, 0.0]]]
+    assert player.session.now.latent_action.tolist() == [[0.0, 0.0, 1.0, 0.0]]
+
+
+def test_a_dream_with_continuous_actions_is_played_by_its_bars(tmp_path):
+    record(reality_spec("Pendulum-v1", 24), "test/swing-v0", 60)
+    dream = train(load_clips("test/swing-v0"), "test/swing-v0", preset("tiny"), Run(tmp_path / "s.ckpt", device="cpu"))
+    player = Player(PlaySession(dream), None, tmp_path, size=(600, 460))
+    assert "drag the bars" in player.message
+    press(player, pygame.K_TAB)  # reality is there until the first latent action
+    settle(player)
+    frame = player.session.real_frame
+    assert frame.shape == (24, 24, 3)
+    bar = player.view.bars[0]
+    mouse(player, pygame.MOUSEBUTTONDOWN, bar.center)
+    mouse(player, pygame.MOUSEMOTION, (bar.x, bar.y))
+    mouse(player, pygame.MOUSEBUTTONUP, (bar.x, bar.y))
+    assert (player.session.now.step, player.session.now.latent_action[0, 0]) == (1, 1.0)
+    assert "reality" in player.message
+    settle(player)
+    press(player, pygame.K_LEFT, pygame.K_4)  # no actions of this dream
+    mouse(player, pygame.MOUSEBUTTONDOWN, player.view.dream_area.center)
+    assert "discrete actions" in player.message
+    assert [event[0] for event in player.session.events] == ["reset", "latent"]
+    press(player, pygame.K_BACKSPACE)
+    assert player.session.now.step == 0
+    player.painter.stop()
+    dream.save(tmp_path / "swing.safetensors")
+    result = CliRunner().invoke(app, ["play", str(tmp_path / "swing.safetensors"), "--agent", "minigrid-ppo"])
+    assert (result.exit_code, "leave out --agent" in result.output) == (2, True), result.output
+
+
+def test_a_dream_that_moves_faster_than_its_pictures_is_seen_to_move(player, monkeypatch):
+    """Pictures take three steps each; those that come late are shown all the same."""
+    render, model = player.session.dream.world_model.render, player.session.dream.world_model
+
+    def slowly(*arguments):
+        time.sleep(0.03)
+        return render(*arguments)
+
+    monkeypatch.setattr(model, "render", slowly, raising=False)
+    seen, deadline = set(), time.monotonic() + 20
+    while len(seen) < 3 and time.monotonic() < deadline:
+        state = torch.zeros(1, model.config.rank)
+        player.painter.ask(time.monotonic(), state, (36, 36))
+        time.sleep(0.01)
+        seen.add(player.painter.latest() and player.painter.latest()[0])
+    assert len(seen) >= 3
 
 
 @pytest.mark.parametrize("size", [(320, 260), (1000, 760), (2000, 1500)])
