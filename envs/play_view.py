@@ -118,10 +118,11 @@ class View:
         size = max(12, min(width, height) // 34)
         font = pygame.font.Font(None, round(size * 1.35))
         y = size // 2
-        for line in (*shown.lines, shown.message):
-            surface.blit(font.render(line, True, INK if line is not shown.message else DIM), (size // 2, y))
-            y += round(size * 1.2)
         self._draw_bars(surface, shown.latent_action, width, size)
+        for line in (*shown.lines, shown.message):
+            text = font.render(line, True, INK if line is not shown.message else DIM)
+            surface.blit(_fit(text, self.bars[0].left - size, height), (size // 2, y))
+            y += round(size * 1.2)
         strip = max(36, height // 10) if shown.strip else 0
         room = pygame.Rect(size // 2, y, width - size, height - y - strip - size)
         columns = 2 if shown.real is not None else 1
@@ -174,9 +175,7 @@ class View:
             box.blit(a, (size, y))
             box.blit(b, (size + first, y))
         room = surface.get_rect()
-        if wide > room.width or tall > room.height:
-            factor = min(room.width / wide, room.height / tall)
-            box = pygame.transform.smoothscale(box, (int(wide * factor), int(tall * factor)))
+        box = _fit(box, room.width, room.height)
         surface.blit(box, box.get_rect(center=room.center))
 
 
@@ -186,6 +185,12 @@ def _blit(surface: pygame.Surface, frame: np.ndarray, area: pygame.Rect) -> None
         frame = frame.repeat(3, axis=2)
     image = pygame.surfarray.make_surface(frame.swapaxes(0, 1))
     surface.blit(pygame.transform.scale(image, area.size), area)
+
+
+def _fit(image: pygame.Surface, width: int, height: int) -> pygame.Surface:
+    """The image, made smaller where it is larger than that."""
+    factor = min(1.0, max(1, width) / max(1, image.get_width()), height / image.get_height())
+    return image if factor == 1.0 else pygame.transform.smoothscale_by(image, factor)
 
 
 def _frame_tiles(surface: pygame.Surface, wrong: np.ndarray | None, area: pygame.Rect) -> None:
