@@ -75,6 +75,7 @@ class Player:
         self.running, self.recording = True, None
         self.script = deque(script or [])
         self.drawn: Any = None
+        self.on_screen: Any = None  # key of the dream's picture that is
         self.frames_drawn, self._ticks = 0, deque(maxlen=30)
         self._next_step = 0.0
         self._small: dict[int, np.ndarray] = {}
@@ -128,9 +129,9 @@ class Player:
         now = self.session.now
         key = (now.number, self.layer, self.resolution)
         self.painter.ask(key, self._layer_state(), self._size())
-        finished = self.painter.latest()
+        finished, picture = self.painter.latest() or (None, None)
         latent_action = self.dragged[1] if self.dragged else now.latent_action[0].tolist()
-        state = (key, finished and finished[0], tuple(latent_action), self.message, self.beside, self.help, self.typed)
+        state = (key, finished, tuple(latent_action), self.message, self.beside, self.help, self.typed)
         state += (self.paused, self.driving, self.screen.get_size(), self.recording is not None)
         if state == self.drawn:
             return
@@ -139,7 +140,6 @@ class Player:
         wrong = self._wrong_tiles()
         strip = tuple(self._picture_of(moment) for moment in self.session.history[-STRIP:])
         shown = Shown(
-            key=key,
             lines=self._lines(wrong),
             latent_action=tuple(latent_action),
             real=self.session.real_frame if self.beside else None,
@@ -149,10 +149,10 @@ class Player:
             help=self.help,
             typed=self.typed,
         )
-        self.view.draw(self.screen, shown, finished[1] if finished else None)
+        self.view.draw(self.screen, shown, picture)
         pygame.display.flip()
-        self.frames_drawn += 1
-        if self.recording is not None and finished and finished[0] == key:
+        self.frames_drawn, self.on_screen = self.frames_drawn + 1, finished
+        if self.recording is not None and finished == key:
             self.recording.append(pygame.surfarray.array3d(self.screen).swapaxes(0, 1)[::2, ::2].copy())
 
     def _go_on(self) -> None:

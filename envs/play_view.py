@@ -23,10 +23,9 @@ LAYERS = ("background", "content", "motion")
 
 @dataclass
 class Shown:
-    """What is to be seen; equal values look alike, so nothing is drawn twice.
+    """What is to be seen around the dream's picture.
 
     Attributes:
-        key: tells this dream picture from any other.
         lines: header, one string a line.
         latent_action: (U,) values in [-1, 1].
         real: reality's frame (H, W, C) uint8, or None.
@@ -37,7 +36,6 @@ class Shown:
         typed: what was typed so far of a path, or None.
     """
 
-    key: Hashable
     lines: tuple[str, ...]
     latent_action: tuple[float, ...]
     real: np.ndarray | None = None
