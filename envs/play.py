@@ -75,7 +75,7 @@ class Player:
         self.running, self.recording = True, None
         self.script = deque(script or [])
         self.drawn: Any = None
-        self.on_screen: Any = None  # key of the dream's picture that is
+        self.on_screen: Any = None  # which picture of the dream is, as `wanted` names it
         self.frames_drawn, self._ticks = 0, deque(maxlen=30)
         self._next_step = 0.0
         self._small: dict[int, np.ndarray] = {}
@@ -124,10 +124,14 @@ class Player:
             elif event.key in COMMAND_KEYS:
                 self._command(COMMAND_KEYS[event.key])
 
+    @property
+    def wanted(self) -> tuple[int, str, int]:
+        """Which picture of the dream is to be seen."""
+        return self.session.now.number, self.layer, self.resolution
+
     def show(self) -> None:
         """Draws, if anything changed."""
-        now = self.session.now
-        key = (now.number, self.layer, self.resolution)
+        now, key = self.session.now, self.wanted
         self.painter.ask(key, self._layer_state(), self._size())
         finished, picture = self.painter.latest() or (None, None)
         latent_action = self.dragged[1] if self.dragged else now.latent_action[0].tolist()
@@ -156,8 +160,9 @@ class Player:
             self.recording.append(pygame.surfarray.array3d(self.screen).swapaxes(0, 1)[::2, ::2].copy())
 
     def _go_on(self) -> None:
-        """What happens by itself: a replay, or an agent that drives."""
-        if self.paused or time.monotonic() < self._next_step or not (self.script or self.driving):
+        """What happens by itself, and no faster than can be seen: a replay, or an agent that drives."""
+        waits = time.monotonic() < self._next_step or self.on_screen != self.wanted
+        if self.paused or waits or not (self.script or self.driving):
             return
         self._next_step = time.monotonic() + 1.0 / PACE
         self._one_step()

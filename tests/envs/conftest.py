@@ -27,9 +27,7 @@ class SeatedPlayer(Player):
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             self.show()
-            done = self.painter.latest()
-            if done and done[0] == (self.session.now.number, self.layer, self.resolution):
-                self.show()
+            if self.on_screen == self.wanted:
                 return pygame.surfarray.array3d(self.screen)
             time.sleep(0.01)
         raise AssertionError("the picture never came")

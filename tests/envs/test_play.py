@@ -75,11 +75,14 @@ def test_tiles_that_differ_from_reality_are_framed_in_red(player):
 
 def test_the_agent_drives_pauses_and_steps(player):
     player.press(pygame.K_a)
-    player._next_step = 0.0
+    player._go_on()
+    assert len(player.session.events) == 1  # the start has not been seen yet
+    player.look()
     player._go_on()
     events = len(player.session.events)
     assert events == 2
     player.press(pygame.K_PERIOD)
+    player.look()
     player._next_step = 0.0
     player._go_on()
     assert len(player.session.events) == events
