@@ -8,20 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as iio
 import numpy as np
 import pygame
 import torch
 
-from nova_gym.dream import Dream
-from nova_gym.envs import minigrid as grids
 from nova_gym.envs.interface import observe, to_uint8
+from nova_gym.envs.play_files import VIDEO_FORMATS, read_picture, save_picture, save_video
 from nova_gym.envs.play_keymap import COMMAND_KEYS, action_of
 from nova_gym.envs.play_session import Moment, PlaySession, picture_event
 from nova_gym.envs.play_view import LAYERS, STRIP, Painter, Shown, View
-from nova_gym.envs.real_env import make_reality
 from nova_gym.errors import BadInputError
-from nova_gym.files import write_atomically
 from nova_gym.metrics import TILE_TOLERANCE, tile_errors
 
 #: Resolutions that + and - go through, pixels a side.
@@ -41,9 +37,10 @@ class Player:
         folder: where pictures and recordings go.
         size: of the window, pixels.
         script: events to replay first, at `PACE`.
+        video_format: of recordings, one of `VIDEO_FORMATS`.
 
     Raises:
-        BadInputError: there is no display.
+        BadInputError: there is no display, or no such format.
     """
 
     def __init__(
@@ -53,8 +50,11 @@ class Player:
         folder: Path = Path("."),
         size: tuple[int, int] = (1000, 760),
         script: list[list[Any]] | None = None,
+        video_format: str = "gif",
     ) -> None:
-        self.session, self.policy, self.folder = session, policy, folder
+        if video_format not in VIDEO_FORMATS:
+            raise BadInputError(f"unknown video format {video_format!r}; there are {', '.join(VIDEO_FORMATS)}")
+        self.session, self.policy, self.folder, self.video_format = session, policy, folder, video_format
         try:
             pygame.display.init()
             pygame.font.init()
@@ -66,13 +66,16 @@ class Player:
         pygame.display.set_caption("nova-gym")
         pygame.key.set_repeat(250, 90)
         height, width = session.dream.world_model.config.frame_size
-        self.view, self.painter = View(self._tile(), width / height), Painter(session.dream)
-        self.resolution, self.layer, self.message = 288, "", "h shows the keys"
+        self.view, self.painter = View(width / height), Painter(session.dream)
+        self.resolution, self.layer = 288, ""
+        self.message = "h shows the keys" if session.discrete else "drag the bars to act; h shows the keys"
         self.paused = self.driving = self.beside = self.help = False
         self.typed: str | None = None
+        self.dragged: tuple[int, list[float]] | None = None  # which bar, and the latent action as it would be
         self.running, self.recording = True, None
         self.script = deque(script or [])
         self.drawn: Any = None
+        self.on_screen: Any = None  # which picture of the dream is, as `wanted` names it
         self.frames_drawn, self._ticks = 0, deque(maxlen=30)
         self._next_step = 0.0
         self._small: dict[int, np.ndarray] = {}
@@ -107,6 +110,10 @@ class Player:
             self._open(event.file)
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:
             self._click(event.pos)
+        elif event.type == pygame.MOUSEMOTION and self.dragged:
+            self._drag(event.pos)
+        elif event.type == pygame.MOUSEBUTTONUP and event.button == 1 and self.dragged:
+            self._let_go()
         elif event.type == pygame.KEYDOWN and self.typed is not None:
             self._type(event)
         elif event.type == pygame.KEYDOWN:
@@ -117,41 +124,45 @@ class Player:
             elif event.key in COMMAND_KEYS:
                 self._command(COMMAND_KEYS[event.key])
 
+    @property
+    def wanted(self) -> tuple[int, str, int]:
+        """Which picture of the dream is to be seen."""
+        return self.session.now.number, self.layer, self.resolution
+
     def show(self) -> None:
         """Draws, if anything changed."""
-        now = self.session.now
-        key = (now.number, self.layer, self.resolution)
+        now, key = self.session.now, self.wanted
         self.painter.ask(key, self._layer_state(), self._size())
-        finished = self.painter.latest()
-        state = (key, finished and finished[0], self.message, self.beside, self.help, self.typed, self.paused)
-        state += (self.driving, self.screen.get_size(), bool(self.recording))
+        finished, picture = self.painter.latest() or (None, None)
+        latent_action = self.dragged[1] if self.dragged else now.latent_action[0].tolist()
+        state = (key, finished, tuple(latent_action), self.message, self.beside, self.help, self.typed)
+        state += (self.paused, self.driving, self.screen.get_size(), self.recording is not None)
         if state == self.drawn:
             return
         self.drawn = state
         self._ticks.append(time.monotonic())
-        native = self._picture_of(now) if self.beside else None
+        wrong = self._wrong_tiles()
         strip = tuple(self._picture_of(moment) for moment in self.session.history[-STRIP:])
-        real = self.session.real_frame if self.beside else None
         shown = Shown(
-            key=key,
-            lines=self._lines(),
-            latent_action=tuple(now.latent_action[0].tolist()),
-            real=real,
-            native=native,
+            lines=self._lines(wrong),
+            latent_action=tuple(latent_action),
+            real=self.session.real_frame if self.beside else None,
+            wrong=wrong,
             strip=strip,
             message=self.message,
             help=self.help,
             typed=self.typed,
         )
-        self.view.draw(self.screen, shown, finished[1] if finished else None)
+        self.view.draw(self.screen, shown, picture)
         pygame.display.flip()
-        self.frames_drawn += 1
-        if self.recording is not None and finished and finished[0] == key:
+        self.frames_drawn, self.on_screen = self.frames_drawn + 1, finished
+        if self.recording is not None and finished == key:
             self.recording.append(pygame.surfarray.array3d(self.screen).swapaxes(0, 1)[::2, ::2].copy())
 
     def _go_on(self) -> None:
-        """What happens by itself: a replay, or an agent that drives."""
-        if self.paused or time.monotonic() < self._next_step or not (self.script or self.driving):
+        """What happens by itself, and no faster than can be seen: a replay, or an agent that drives."""
+        waits = time.monotonic() < self._next_step or self.on_screen != self.wanted
+        if self.paused or waits or not (self.script or self.driving):
             return
         self._next_step = time.monotonic() + 1.0 / PACE
         self._one_step()
@@ -214,15 +225,25 @@ class Player:
     def _click(self, position: tuple[int, int]) -> None:
         for i, bar in enumerate(self.view.bars):
             if bar.collidepoint(position):
-                values = self.session.now.latent_action[0].tolist()
-                values[i] = float(np.clip(1.0 - 2.0 * (position[1] - bar.y) / bar.height, -1.0, 1.0))
-                self.session.do(["latent", values])
+                self.dragged = i, self.session.now.latent_action[0].tolist()
+                self._drag(position)
                 return
         area = self.view.dream_area
-        if area.collidepoint(position) and self.session.discrete:
+        if area.collidepoint(position):
             y, x = (position[1] - area.y) / area.height, (position[0] - area.x) / area.width
             self.session.do(["teleport", y, x])
             self.message = "the agent was put there (motion retargeting); reality stays behind"
+
+    def _drag(self, position: tuple[int, int]) -> None:
+        i, values = self.dragged
+        bar = self.view.bars[i]
+        values[i] = float(np.clip(1.0 - 2.0 * (position[1] - bar.y) / bar.height, -1.0, 1.0))
+        self.message = f"latent action {i + 1} of {len(values)}: {values[i]:+.2f}; a step when you let go"
+
+    def _let_go(self) -> None:
+        (_, values), self.dragged = self.dragged, None
+        self.message = "reality has no latent actions: it stays behind" if self.session.episode else ""
+        self.session.do(["latent", values])
 
     def _type(self, event: pygame.event.Event) -> None:
         if event.key == pygame.K_ESCAPE:
@@ -236,19 +257,13 @@ class Player:
             self.typed += event.unicode
 
     def _open(self, path: str) -> None:
-        try:
-            self.session.do(picture_event(read_picture(Path(path), self.session.dream)))
-            self.message = f"dreaming on from {path}"
-        except BadInputError as error:
-            self.message = str(error)
+        self.session.do(picture_event(read_picture(Path(path), self.session.dream)))
+        self.message = f"dreaming on from {path}"
 
     def _save_picture(self) -> None:
         with torch.no_grad():
             picture = to_uint8(self.session.dream.world_model.render(self._layer_state(), self._size()))[0]
-        path = _free(self.folder / "dream.png")
-        with write_atomically(path) as temporary:
-            iio.imwrite(temporary, picture.squeeze(), extension=".png")
-        self.message = f"saved {path}"
+        self.message = f"saved {save_picture(self.folder / 'dream.png', picture)}"
 
     def _toggle_recording(self) -> None:
         if self.recording is None:
@@ -256,9 +271,7 @@ class Player:
             return
         frames, self.recording = self.recording, None
         if frames:
-            path = _free(self.folder / "play.gif")
-            with write_atomically(path) as temporary:
-                iio.imwrite(temporary, _same_size(frames), extension=".gif", duration=round(1000 / PACE), loop=0)
+            path = save_video(self.folder / f"play.{self.video_format}", frames, PACE)
             self.message = f"saved {path}, {len(frames)} frames"
 
     def _size(self) -> tuple[int, int]:
@@ -288,14 +301,24 @@ class Player:
                 self._small[moment.number] = to_uint8(self.session.dream.world_model.render(moment.state))[0]
         return self._small[moment.number]
 
-    def _lines(self) -> tuple[str, ...]:
+    def _wrong_tiles(self) -> np.ndarray | None:
+        """(rows, columns) bool, the tiles that differ from reality, where that is shown and has tiles."""
+        real, tile = self.session.real_frame, self.session.tile
+        if not self.beside or real is None or not tile:
+            return None
+        frames = (real, self._picture_of(self.session.now))
+        truth, drawn = (frame[None].astype(np.float32) / 255.0 for frame in frames)
+        return tile_errors(truth, drawn, tile)[0] >= TILE_TOLERANCE
+
+    def _lines(self, wrong: np.ndarray | None) -> tuple[str, ...]:
         now, card = self.session.now, self.session.dream.card
         names = card.action_names
         action = "–" if now.action is None else names[now.action] if names else str(now.action)
         first = f"step {now.step}   reward {now.reward:+.2f}   return {now.total:.2f}   end {now.end:.0%}"
-        second = (
-            f"action {action}   {self.resolution}×{self.resolution}   {self._rate():.0f} frames/s{self._agreement()}"
-        )
+        height, width = self._size()
+        second = f"action {action}   {width}×{height}   {self._rate():.0f} frames/s"
+        if wrong is not None:
+            second += f"   agreement {1.0 - wrong.mean():.0%} of tiles"
         flags = [
             name for name, on in (("PAUSED", self.paused), ("AGENT", self.driving), (self.layer, self.layer)) if on
         ]
@@ -307,59 +330,7 @@ class Player:
             flags.insert(0, "reality | dream")
         return first, second, "   ".join(flags)
 
-    def _agreement(self) -> str:
-        """Share of tiles that are right, where reality is shown."""
-        real = self.session.real_frame if self.beside else None
-        if real is None or not self.view.tile:
-            return ""
-        frames = (real, self._picture_of(self.session.now))
-        truth, drawn = (frame[None].astype(np.float32) / 255.0 for frame in frames)
-        right = tile_errors(truth, drawn, self.view.tile) < TILE_TOLERANCE
-        return f"   agreement {right.mean():.0%} of tiles"
-
     def _rate(self) -> float:
         """Frames a second over the last second, as drawn."""
         recent = [tick for tick in self._ticks if tick > time.monotonic() - 1.0]
         return float(len(recent))
-
-    def _tile(self) -> int:
-        if not self.session.dream.card.env_id:
-            return 0
-        env = make_reality(self.session.dream, "pixels", device="cpu")
-        width = self.session.dream.world_model.config.frame_size[1]
-        tile = width // env.unwrapped.width if grids.is_minigrid(env) else 0
-        env.close()
-        return tile
-
-
-def read_picture(path: Path, dream: Dream) -> np.ndarray:
-    """A picture file as a frame of the dream's size.
-
-    Raises:
-        BadInputError: it cannot be read.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    height, width = dream.world_model.config.frame_size
-    try:
-        with Image.open(path) as image:
-            mode = "RGB" if dream.world_model.config.inr.channels == 3 else "L"
-            resized = image.convert(mode).resize((width, height), Image.Resampling.BOX)
-    except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise BadInputError(f"cannot read the picture {str(path)!r}: {error}") from error
-    return np.asarray(resized).reshape(height, width, -1)
-
-
-def _free(path: Path) -> Path:
-    """`path`, or with a number where that exists."""
-    number, chosen = 1, path
-    while chosen.exists():
-        chosen = path.with_stem(f"{path.stem}-{number}")
-        number += 1
-    return chosen
-
-
-def _same_size(frames: list[np.ndarray]) -> list[np.ndarray]:
-    """Frames cut to the smallest of them: the window may have been resized meanwhile."""
-    height, width = (min(frame.shape[axis] for frame in frames) for axis in (0, 1))
-    return [frame[:height, :width] for frame in frames]

@@ -49,11 +49,11 @@ HELP = (
     ("1, 2, 3", "background, content or motion alone; the same key again: all"),
     ("Tab", "reality beside the dream; tiles that differ are framed in red"),
     ("a", "the trained agent drives"),
-    ("r", "start and stop recording a GIF"),
+    ("r", "start and stop recording a GIF, or MP4 (--video-format mp4)"),
     ("s", "save the picture"),
     ("o", "start from a picture file: type its path, or drop it on the window"),
     ("click on the dream", "put the agent there"),
-    ("click on a bar", "set that latent action, and step"),
+    ("drag a bar, or click on it", "set that latent action; a step when you let go"),
     ("h, Esc", "this help; leave"),
 )
 

@@ -116,6 +116,13 @@ class PlaySession:
         """Whether the dream takes the environment's own discrete actions."""
         return self.dream.world_model.config.discrete and self.dream.world_model.config.actions > 0
 
+    @property
+    def tile(self) -> int:
+        """Pixels a side of a tile of reality's frames, 0 where these have no tiles."""
+        if self._reality is None or not grids.is_minigrid(self._reality):
+            return 0
+        return self.dream.world_model.config.frame_size[1] // self._reality.unwrapped.width
+
     def do(self, event: list[Any]) -> None:
         """Carries out one event and notes it.
 
@@ -213,6 +220,8 @@ class PlaySession:
 
     def _teleport(self, y: float, x: float) -> None:
         """Motion retargeting: the latent action of another moment, one that ends at the place asked for."""
+        if not self.discrete:
+            raise BadInputError("only in a dream with discrete actions can the agent be put elsewhere")
         latent_actions, places = self._known_places()
         if len(places):
             nearest = int(np.square(places - (y, x)).sum(1).argmin())

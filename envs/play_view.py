@@ -14,7 +14,6 @@ from torch import Tensor
 from nova_gym.dream import Dream
 from nova_gym.envs.interface import to_uint8
 from nova_gym.envs.play_keymap import HELP
-from nova_gym.metrics import TILE_TOLERANCE, tile_errors
 
 BACK, INK, DIM, RED, BAR = (24, 26, 32), (235, 235, 235), (150, 150, 160), (230, 60, 60), (90, 160, 240)
 #: Frames in the strip.
@@ -24,25 +23,23 @@ LAYERS = ("background", "content", "motion")
 
 @dataclass
 class Shown:
-    """What is to be seen; equal values look alike, so nothing is drawn twice.
+    """What is to be seen around the dream's picture.
 
     Attributes:
-        key: tells this dream picture from any other.
         lines: header, one string a line.
         latent_action: (U,) values in [-1, 1].
         real: reality's frame (H, W, C) uint8, or None.
-        native: the dream at the size of that, to compare.
+        wrong: (rows, columns) bool, the tiles in which the dream differs from that, or None.
         strip: the last frames.
         message: below the header, the last thing that happened.
         help: whether the keys are shown.
         typed: what was typed so far of a path, or None.
     """
 
-    key: Hashable
     lines: tuple[str, ...]
     latent_action: tuple[float, ...]
     real: np.ndarray | None = None
-    native: np.ndarray | None = None
+    wrong: np.ndarray | None = None
     strip: tuple[np.ndarray, ...] = ()
     message: str = ""
     help: bool = False
@@ -93,8 +90,9 @@ class Painter(threading.Thread):
             with torch.no_grad():
                 picture = to_uint8(self._model.render(state, resolution))[0]
             with self._changed:
-                if self._wish is not None and self._wish[0] == key:  # else nobody wants it any more
-                    self._done, self._wish = (key, picture), None
+                if self._wish is not None:  # else nobody waits for a picture any more
+                    self._done = (key, picture)  # even if late: a dream faster than its pictures is still seen to move
+                    self._wish = None if self._wish[0] == key else self._wish
 
 
 @dataclass
@@ -102,13 +100,11 @@ class View:
     """Draws on a pygame surface; knows where on it things are.
 
     Attributes:
-        tile: pixels a side of a tile of reality's frames, 0 where there are no tiles.
         aspect: width of a frame over its height.
         dream_area: where the dream was drawn last.
         bars: where the bars of the latent action were drawn last.
     """
 
-    tile: int = 0
     aspect: float = 1.0
     dream_area: pygame.Rect = field(default_factory=lambda: pygame.Rect(0, 0, 0, 0))
     bars: list[pygame.Rect] = field(default_factory=list)
@@ -120,10 +116,11 @@ class View:
         size = max(12, min(width, height) // 34)
         font = pygame.font.Font(None, round(size * 1.35))
         y = size // 2
-        for line in (*shown.lines, shown.message):
-            surface.blit(font.render(line, True, INK if line is not shown.message else DIM), (size // 2, y))
-            y += round(size * 1.2)
         self._draw_bars(surface, shown.latent_action, width, size)
+        for line in (*shown.lines, shown.message):
+            text = font.render(line, True, INK if line is not shown.message else DIM)
+            surface.blit(_fit(text, self.bars[0].left - size, height), (size // 2, y))
+            y += round(size * 1.2)
         strip = max(36, height // 10) if shown.strip else 0
         room = pygame.Rect(size // 2, y, width - size, height - y - strip - size)
         columns = 2 if shown.real is not None else 1
@@ -134,13 +131,12 @@ class View:
         if shown.real is not None:
             area = pygame.Rect(left, room.y, wide, tall)
             _blit(surface, shown.real, area)
-            self._frame_differences(surface, shown, area)
+            _frame_tiles(surface, shown.wrong, area)
             left += wide + size
         self.dream_area = pygame.Rect(left, room.y, wide, tall)
         if picture is not None:
             _blit(surface, picture, self.dream_area)
-        if shown.real is not None:
-            self._frame_differences(surface, shown, self.dream_area)
+        _frame_tiles(surface, shown.wrong, self.dream_area)
         for i, small in enumerate(shown.strip):
             across = round(strip * self.aspect)
             _blit(surface, small, pygame.Rect(size // 2 + i * (across + 4), height - strip - 4, across, strip))
@@ -148,16 +144,6 @@ class View:
             self._draw_help(surface, font, size)
         if shown.typed is not None:
             self._draw_box(surface, font, size, [("picture file:", shown.typed + "_"), ("Enter", "start from it")])
-
-    def _frame_differences(self, surface: pygame.Surface, shown: Shown, area: pygame.Rect) -> None:
-        if not self.tile or shown.native is None or shown.native.shape != shown.real.shape:
-            return
-        truth, drawn = (frame[None].astype(np.float32) / 255.0 for frame in (shown.real, shown.native))
-        errors = tile_errors(truth, drawn, self.tile)[0]
-        scale = area.width / shown.real.shape[1]
-        for row, column in zip(*np.nonzero(errors >= TILE_TOLERANCE), strict=True):
-            corner = (area.x + column * self.tile * scale, area.y + row * self.tile * scale)
-            pygame.draw.rect(surface, RED, (*corner, self.tile * scale, self.tile * scale), width=3)
 
     def _draw_bars(self, surface: pygame.Surface, values: tuple[float, ...], width: int, size: int) -> None:
         self.bars = []
@@ -187,9 +173,7 @@ class View:
             box.blit(a, (size, y))
             box.blit(b, (size + first, y))
         room = surface.get_rect()
-        if wide > room.width or tall > room.height:
-            factor = min(room.width / wide, room.height / tall)
-            box = pygame.transform.smoothscale(box, (int(wide * factor), int(tall * factor)))
+        box = _fit(box, room.width, room.height)
         surface.blit(box, box.get_rect(center=room.center))
 
 
@@ -199,3 +183,18 @@ def _blit(surface: pygame.Surface, frame: np.ndarray, area: pygame.Rect) -> None
         frame = frame.repeat(3, axis=2)
     image = pygame.surfarray.make_surface(frame.swapaxes(0, 1))
     surface.blit(pygame.transform.scale(image, area.size), area)
+
+
+def _fit(image: pygame.Surface, width: int, height: int) -> pygame.Surface:
+    """The image, made smaller where it is larger than that."""
+    factor = min(1.0, max(1, width) / max(1, image.get_width()), height / image.get_height())
+    return image if factor == 1.0 else pygame.transform.smoothscale_by(image, factor)
+
+
+def _frame_tiles(surface: pygame.Surface, wrong: np.ndarray | None, area: pygame.Rect) -> None:
+    """Frames in red those of the tiles (rows, columns) bool of a picture drawn at `area` that are true."""
+    if wrong is None:
+        return
+    tall, wide = area.height / wrong.shape[0], area.width / wrong.shape[1]
+    for row, column in zip(*np.nonzero(wrong), strict=True):
+        pygame.draw.rect(surface, RED, (area.x + column * wide, area.y + row * tall, wide, tall), width=3)

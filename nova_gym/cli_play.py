@@ -18,7 +18,8 @@ def play(
         str | None,
         typer.Option(help="Who drives on the key a: shipped agent (minigrid-ppo), or an SB3 zip that you trust."),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of pictures and GIFs.")] = Path("."),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of pictures and videos.")] = Path("."),
+    video_format: Annotated[str, typer.Option(help="What the key r records: gif or mp4.")] = "gif",
     picture: Annotated[Path | None, typer.Option(help="Picture file to start from.")] = None,
     record: Annotated[Path | None, typer.Option(help="Keep the session there (.npz).")] = None,
     replay: Annotated[Path | None, typer.Option(help="Begin with a recorded session (.npz).")] = None,
@@ -33,7 +34,8 @@ def play(
     Arrows walk, Tab shows reality beside the dream, Backspace goes back in time, + and - change the resolution.
     """
     from nova_gym.dream import Dream
-    from nova_gym.envs.play import Player, read_picture
+    from nova_gym.envs.play import Player
+    from nova_gym.envs.play_files import read_picture
     from nova_gym.envs.play_session import PlaySession, picture_event, read_recording
     from nova_gym.envs.recording import check_dataset_id
 
@@ -49,7 +51,7 @@ def play(
     session = PlaySession(loaded, seed)
     if picture:
         session.do(picture_event(read_picture(picture, loaded)))
-    player = Player(session, _policy(agent, loaded), output, (size, round(size * 0.76)), script)
+    player = Player(session, _policy(agent, loaded), output, (size, round(size * 0.76)), script, video_format)
     print("the window is open: h shows the keys, Esc leaves", flush=True)
     try:
         player.run()
@@ -68,6 +70,10 @@ def _policy(agent: str | None, dream):
     from nova_gym.agents import agent_observation, load_agent
     from nova_gym.envs.interface import observe
 
+    if not dream.world_model.config.discrete:
+        if agent:
+            raise BadInputError("in the player an agent drives dreams with discrete actions only: leave out --agent")
+        return None
     try:
         loaded = load_agent(agent or "minigrid-ppo", dream, device="cpu")
     except BadInputError:

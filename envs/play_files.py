@@ -1,0 +1,76 @@
+"""Files of the player: pictures to start from, pictures and videos that it saves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from nova_gym.dream import Dream
+from nova_gym.errors import BadInputError
+from nova_gym.files import write_atomically
+
+VIDEO_FORMATS = ("gif", "mp4")
+
+
+def read_picture(path: Path, dream: Dream) -> np.ndarray:
+    """A picture file as a frame (H, W, C) uint8 of the dream's size.
+
+    Raises:
+        BadInputError: it cannot be read.
+    """
+    height, width = dream.world_model.config.frame_size
+    try:
+        with Image.open(path) as image:
+            mode = "RGB" if dream.world_model.config.inr.channels == 3 else "L"
+            resized = image.convert(mode).resize((width, height), Image.Resampling.BOX)
+    except (OSError, UnidentifiedImageError, ValueError) as error:
+        raise BadInputError(f"cannot read the picture {str(path)!r}: {error}") from error
+    return np.asarray(resized).reshape(height, width, -1)
+
+
+def save_picture(path: Path, picture: np.ndarray) -> Path:
+    """Writes a picture (H, W, C) uint8 as PNG; returns where, which is another name if there is such a file.
+
+    Raises:
+        BadInputError: the folder cannot be written to.
+    """
+    path = _free(path)
+    with write_atomically(path) as temporary:
+        iio.imwrite(temporary, picture.squeeze(), extension=".png")
+    return path
+
+
+def save_video(path: Path, frames: list[np.ndarray], rate: float) -> Path:
+    """Writes frames (H, W, 3) uint8; returns where, which is another name if there is such a file.
+
+    Args:
+        path: where to; its ending, one of `VIDEO_FORMATS`, is the format.
+        frames: cut to the smallest of them, for the window may have been resized meanwhile, and to even sizes, for
+            H.264 has no other.
+        rate: frames a second.
+
+    Raises:
+        BadInputError: the folder cannot be written to.
+    """
+    path = _free(path)
+    height, width = (min(frame.shape[axis] for frame in frames) // 2 * 2 for axis in (0, 1))
+    frames = [frame[:height, :width] for frame in frames]
+    with write_atomically(path) as temporary:
+        if path.suffix == ".mp4":  # the temporary file ends differently, so ffmpeg must be told
+            options = {"macro_block_size": 2, "output_params": ["-f", "mp4"]}
+            iio.imwrite(temporary, frames, extension=".mp4", plugin="FFMPEG", fps=rate, **options)
+        else:
+            iio.imwrite(temporary, frames, extension=".gif", duration=round(1000 / rate), loop=0)
+    return path
+
+
+def _free(path: Path) -> Path:
+    """`path`, or with a number where that exists."""
+    number, chosen = 1, path
+    while chosen.exists():
+        chosen = path.with_stem(f"{path.stem}-{number}")
+        number += 1
+    return chosen
