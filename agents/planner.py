@@ -19,8 +19,9 @@ class CrossEntropyPlanner:
     """Searches action sequences by the cross-entropy method (de Boer et al., 2005), behind SB3's `predict()`.
 
     Sequences are scored by what the reward and termination heads say, discounted. While none of them is paid, those
-    that pass through more different states are better, so that the search spreads out. A plan that pays is followed as
-    long as the world does what the dream expected; one that does not, half-way.
+    that pass through more different states are better, so that the search spreads out. Actions that change none of the
+    dream's starts are not proposed. A plan that pays is followed as long as the world does what the dream expected; one
+    that does not, half-way.
 
     Args:
         dream: with discrete actions.
@@ -40,7 +41,7 @@ class CrossEntropyPlanner:
         self,
         dream: Dream,
         horizon: int = 24,
-        population: int = 512,
+        population: int = 256,
         iterations: int = 3,
         elites: float = 0.1,
         persistence: float = 0.3,
@@ -58,6 +59,8 @@ class CrossEntropyPlanner:
         self.elites, self.persistence, self.discount = max(1, round(elites * population)), persistence, discount
         self.observation_space = observation_space(dream, "latent")
         self.actions = dream.world_model.config.actions
+        useful = self._useful()
+        self._odds = useful / useful.sum()
         self.set_random_seed(seed)
 
     def set_random_seed(self, seed: int) -> None:
@@ -105,7 +108,7 @@ class CrossEntropyPlanner:
     @torch.no_grad()
     def plan(self, start: Tensor) -> np.ndarray:
         """The best sequence found from a state (K,): (horizon,) int64, -1 behind its end."""
-        odds = torch.full((self.horizon, self.actions), 1.0 / self.actions)
+        odds = self._odds.expand(self.horizon, -1)
         best, best_score, best_length = None, -np.inf, 0
         for _ in range(self.iterations):
             sequences = self._sample(odds)
@@ -114,7 +117,7 @@ class CrossEntropyPlanner:
             scores, lengths = self._score(start, sequences)
             chosen = scores.topk(self.elites).indices
             counts = torch.nn.functional.one_hot(sequences[chosen], self.actions).float().mean(0)
-            odds = 0.9 * counts + 0.1 / self.actions
+            odds = 0.9 * counts + 0.1 * self._odds
             top = int(chosen[0])
             if float(scores[top]) > best_score:
                 best, best_score, best_length = sequences[top].clone(), float(scores[top]), int(lengths[top])
@@ -122,6 +125,19 @@ class CrossEntropyPlanner:
         length = best_length or max(1, self.horizon // 2)
         plan[:length] = best[:length].numpy()
         return plan
+
+    @torch.no_grad()
+    def _useful(self) -> Tensor:
+        """(actions,) float32: 1 for actions that change at least one of the dream's starts, or all 1 if none does."""
+        states = torch.cat(list(self.dream.starts.values()))
+        simulator = DreamSimulator(self.dream, len(states), horizon=0)
+        changes = []
+        for action in range(self.actions):
+            simulator.reset(states=states)
+            result = simulator.step(torch.full((len(states),), action, device=simulator.device))
+            changes.append((result.state - states).square().mean(1).max() > SURPRISE)
+        useful = torch.stack(changes).float().cpu()
+        return useful if useful.any() else torch.ones(self.actions)
 
     def _sample(self, odds: Tensor) -> Tensor:
         """(population, horizon) int64, drawn from (horizon, actions) probabilities, some repeating the step before."""

@@ -15,6 +15,7 @@ from nova_gym.benchmarks.figures import Figure, figures_beside
 from nova_gym.config import preset
 from nova_gym.data import Clips
 from nova_gym.training import Run, train
+from nova_gym.training.loop import STAGES
 
 #: Clips of so many steps, and so many of them: enough for every batch; what they show does not matter for the speed.
 _LENGTH, _CLIPS = 80, 40
@@ -27,10 +28,7 @@ Progress = Callable[[int, int], None]
 def measure_training(rounds: int, progress: Progress) -> dict[str, list[Figure]]:
     """Milliseconds of one step of each stage with preset `cpu`, beside 100 GFLOP of matrix products."""
     chosen = preset("cpu")
-    recipes = {
-        name: replace(getattr(chosen.training, name), steps=STEPS, warmup=2)
-        for name in ("representation", "dynamics", "grounding", "unrolling", "tuning")
-    }
+    recipes = {name: replace(getattr(chosen.training, name), steps=STEPS, warmup=2) for name in STAGES}
     chosen = replace(chosen, training=replace(chosen.training, **recipes))
     clips, matrix = _noise(), torch.rand(2048, 2048)
     spent: dict[str, list[float]] = {"100 GFLOP of matrix products": [], **{name: [] for name in recipes}}

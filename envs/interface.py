@@ -161,11 +161,6 @@ def observe(dream: Dream, states: Tensor, observation: str) -> np.ndarray:
     return dream.world_model.render(states, as_bytes=True).cpu().numpy()
 
 
-def to_uint8(frames: Tensor) -> np.ndarray:
-    """(N, C, H, W) float32 in [0, 1] → (N, H, W, C) uint8."""
-    return frames.mul(255.0).round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
-
-
 @torch.no_grad()
 def encode_frames(dream: Dream, frames: np.ndarray) -> Tensor:
     """Pictures as states.

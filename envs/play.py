@@ -12,7 +12,7 @@ import numpy as np
 import pygame
 import torch
 
-from nova_gym.envs.interface import observe, to_uint8
+from nova_gym.envs.interface import observe
 from nova_gym.envs.play_files import VIDEO_FORMATS, read_picture, save_picture, save_video
 from nova_gym.envs.play_keymap import COMMAND_KEYS, action_of
 from nova_gym.envs.play_session import Moment, PlaySession, picture_event
@@ -262,7 +262,7 @@ class Player:
 
     def _save_picture(self) -> None:
         with torch.no_grad():
-            picture = to_uint8(self.session.dream.world_model.render(self._layer_state(), self._size()))[0]
+            picture = self.session.dream.world_model.render(self._layer_state(), self._size(), as_bytes=True)[0].numpy()
         self.message = f"saved {save_picture(self.folder / 'dream.png', picture)}"
 
     def _toggle_recording(self) -> None:
@@ -298,7 +298,7 @@ class Player:
             kept = {known.number for known in self.session.history[-2 * STRIP :]}
             self._small = {number: frame for number, frame in self._small.items() if number in kept}
             with torch.no_grad():
-                self._small[moment.number] = to_uint8(self.session.dream.world_model.render(moment.state))[0]
+                self._small[moment.number] = observe(self.session.dream, moment.state, "pixels")[0]
         return self._small[moment.number]
 
     def _wrong_tiles(self) -> np.ndarray | None:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from nova_gym.dream import Dream
-from nova_gym.envs.interface import to_uint8
 from nova_gym.envs.play_keymap import HELP
 
 BACK, INK, DIM, RED, BAR = (24, 26, 32), (235, 235, 235), (150, 150, 160), (230, 60, 60), (90, 160, 240)
@@ -88,7 +87,7 @@ class Painter(threading.Thread):
                     return
                 key, state, resolution = self._wish
             with torch.no_grad():
-                picture = to_uint8(self._model.render(state, resolution))[0]
+                picture = self._model.render(state, resolution, as_bytes=True)[0].numpy()
             with self._changed:
                 if self._wish is not None:  # else nobody waits for a picture any more
                     self._done = (key, picture)  # even if late: a dream faster than its pictures is still seen to move

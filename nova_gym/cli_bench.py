@@ -13,7 +13,7 @@ from rich.table import Table
 from nova_gym.cli_tools import console, one_line_errors, progress_bars
 from nova_gym.errors import BadInputError
 
-PARTS = ("stepping", "rendering", "learning", "loading", "training")
+PARTS = ("stepping", "rendering", "playing", "learning", "loading", "training")
 
 
 @one_line_errors
@@ -24,7 +24,7 @@ def bench(
     seconds: Annotated[float, typer.Option(help="Length of a turn.", min=0.01)] = 1.0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures there.")] = None,
 ) -> None:
-    """Measure speed and memory on this machine: stepping, rendering, PPO, loading, training.
+    """Measure speed and memory on this machine: stepping, rendering, the player, PPO, loading, training.
 
     Each figure is the median over rounds, and stands beside its ratio to the first one of its table, measured in turns
     in the same run: ratios survive a busy machine, the figures themselves do not. In brackets the least and the
@@ -32,6 +32,7 @@ def bench(
     """
     from nova_gym.benchmarks.learning import measure_learning
     from nova_gym.benchmarks.loading import measure_loading
+    from nova_gym.benchmarks.playing import measure_playing
     from nova_gym.benchmarks.rendering import measure_rendering
     from nova_gym.benchmarks.stepping import measure_stepping
     from nova_gym.benchmarks.training import measure_training
@@ -46,6 +47,7 @@ def bench(
         measures = {
             "stepping": lambda said: measure_stepping(loaded, rounds, seconds, said),
             "rendering": lambda said: measure_rendering(loaded, rounds, seconds, said),
+            "playing": lambda said: measure_playing(loaded, rounds, seconds, said),
             "learning": lambda said: measure_learning(loaded, rounds, said),
             "loading": lambda said: measure_loading(dream, rounds, said),
             "training": lambda said: measure_training(rounds, said),

@@ -41,6 +41,13 @@ def test_plans_are_kept_apart_and_made_anew_where_the_world_surprises(shipped):
     assert len(planned) == 1
 
 
+def test_it_does_not_propose_what_changes_nothing(shipped):
+    planner = CrossEntropyPlanner(shipped, horizon=8, population=64, iterations=1)
+    plan = planner.plan(shipped.starts["official"][0])
+    moves = {shipped.card.action_names.index(name) for name in ("left", "right", "forward")}
+    assert set(plan[plan >= 0].tolist()) <= moves
+
+
 def test_it_refuses_numbers_that_make_no_sense(shipped):
     with pytest.raises(BadInputError, match="at least 1"):
         CrossEntropyPlanner(shipped, horizon=0)

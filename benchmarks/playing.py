@@ -1,0 +1,52 @@
+"""Frames a second of the player."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from nova_gym.benchmarks.figures import Figure, figures_of
+from nova_gym.dream import Dream
+from nova_gym.envs.play import Player
+from nova_gym.envs.play_session import PlaySession
+from nova_gym.envs.speed import in_turns, repeat
+
+RESOLUTION = 512
+_LEFT = 0
+
+Progress = Callable[[int, int], None]
+
+
+def measure_playing(dream: Dream, rounds: int, seconds: float, progress: Progress) -> dict[str, list[Figure]]:
+    """Pictures that come onto the screen at 512×512, without and with reality beside, against rendering alone.
+
+    The player's own loop runs without a window (SDL's dummy driver) while the dream steps at every turn of it, so that
+    no picture can be used twice; the loop makes no more than 60 turns a second.
+    """
+    os.environ["SDL_VIDEODRIVER"] = "dummy"
+    state = PlaySession(dream).now.state
+    contestants = {
+        "rendering alone": repeat(lambda: dream.world_model.render(state, RESOLUTION, as_bytes=True)),
+        "player": lambda seconds: _play(dream, seconds, beside=False),
+        "player, reality beside": lambda seconds: _play(dream, seconds, beside=True),
+    }
+    speeds = in_turns(contestants, rounds, seconds, progress)
+    return {f"player at {RESOLUTION}×{RESOLUTION}": figures_of(speeds, "frames/s")}
+
+
+def _play(dream: Dream, seconds: float, beside: bool) -> float:
+    """Pictures a second on the screen of a player that steps at every turn of its loop."""
+    session = PlaySession(dream)
+    player = Player(session)
+    player.resolution, player.beside = RESOLUTION, beside
+    pictures, began = set(), time.perf_counter()
+
+    def step() -> bool:
+        pictures.add(player.on_screen)
+        over = session.now.ended or (session.episode is not None and session.episode.over)
+        session.do(["reset"] if over else ["act", _LEFT])
+        return time.perf_counter() - began > seconds
+
+    player.run(until=step)
+    return (len(pictures) - 1) / (time.perf_counter() - began)  # None was in it, before the first
