@@ -150,12 +150,16 @@ def evaluate_agent(
 def film(agent: PolicyPredictor, dream: Dream, seed: int = 0, walks: int = 4, scale: int = 4) -> list[np.ndarray]:
     """The agent in reality (left) and in the dream (right), from the same starts, each acting on what it sees there.
 
+    Actions are sampled, so the two may go different ways.
+
     Returns:
         Frames (H, 2 W + 2, C) uint8 times `scale`; whichever ends first stands still.
     """
     observation = agent_observation(agent, dream)
     reality = make_reality(dream, "pixels", device=dream.world_model.device)
     frames: list[np.ndarray] = []
+    if hasattr(agent, "set_random_seed"):
+        agent.set_random_seed(seed)
     for walk in range(walks):
         real, _ = reality.reset(seed=FIRST_UNSEEN_SEED + 1000 * seed + walk)
         simulator = DreamSimulator(dream)
@@ -169,12 +173,12 @@ def film(agent: PolicyPredictor, dream: Dream, seed: int = 0, walks: int = 4, sc
                 seen = real[None]
                 if observation == "latent":
                     seen = observe(dream, encode_frames(dream, seen), "latent")
-                action, memory[0] = agent.predict(seen, memory[0], first, deterministic=True)
+                action, memory[0] = agent.predict(seen, memory[0], first, deterministic=False)
                 real, _, terminated, truncated, _ = reality.step(action[0])
                 ended[0] = terminated or truncated
             if not ended[1]:
                 seen = observe(dream, simulator.state, observation)
-                action, memory[1] = agent.predict(seen, memory[1], first, deterministic=True)
+                action, memory[1] = agent.predict(seen, memory[1], first, deterministic=False)
                 result = simulator.step(torch.as_tensor(action, device=simulator.device))
                 ended[1] = bool(result.terminated[0] | result.truncated[0])
             first = np.zeros(1, dtype=bool)

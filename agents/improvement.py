@@ -32,7 +32,8 @@ from nova_gym.training import Run, check_recording, fine_tune
 from nova_gym.training.representation import encode_all
 from nova_gym.training.tuning import wrong_transitions
 
-#: Share of the drawing that goes to the original recording, where it is at hand.
+#: Share of the drawing that goes to the original recording, where it is at hand; before `Tuning` shows more often what
+#: is wrong, which in new transitions is more.
 OLD_SHARE = 0.5
 #: One step in so many is played once more to score a round on; that dataset is removed after it.
 FRESH, _FRESH_ID = 4, "improve/fresh-v0"

@@ -19,9 +19,9 @@ class CrossEntropyPlanner:
     """Searches action sequences by the cross-entropy method (de Boer et al., 2005), behind SB3's `predict()`.
 
     Sequences are scored by what the reward and termination heads say, discounted. While none of them is paid, those
-    that pass through more different states are better, so that the search spreads out. Actions that change none of the
-    dream's starts are not proposed. A plan that pays is followed as long as the world does what the dream expected; one
-    that does not, half-way.
+    that pass through more different states are better, so that the search spreads out. Actions that do nothing in any
+    of the dream's starts are hardly proposed. A plan that pays is followed as long as the world does what the dream
+    expected; one that does not, half-way.
 
     Args:
         dream: with discrete actions.
@@ -60,7 +60,7 @@ class CrossEntropyPlanner:
         self.observation_space = observation_space(dream, "latent")
         self.actions = dream.world_model.config.actions
         useful = self._useful()
-        self._odds = useful / useful.sum()
+        self._odds = 0.95 * useful / useful.sum() + 0.05 / self.actions
         self.set_random_seed(seed)
 
     def set_random_seed(self, seed: int) -> None:
@@ -128,14 +128,15 @@ class CrossEntropyPlanner:
 
     @torch.no_grad()
     def _useful(self) -> Tensor:
-        """(actions,) float32: 1 for actions that change at least one of the dream's starts, or all 1 if none does."""
+        """(actions,) float32: 1 for actions that do anything in at least one of the dream's starts; all 1 if none."""
         states = torch.cat(list(self.dream.starts.values()))
         simulator = DreamSimulator(self.dream, len(states), horizon=0)
         changes = []
         for action in range(self.actions):
             simulator.reset(states=states)
             result = simulator.step(torch.full((len(states),), action, device=simulator.device))
-            changes.append((result.state - states).square().mean(1).max() > SURPRISE)
+            moved = (result.state - states).square().mean(1) > SURPRISE
+            changes.append((moved | result.terminated | (result.reward != 0)).any())
         useful = torch.stack(changes).float().cpu()
         return useful if useful.any() else torch.ones(self.actions)
 

@@ -33,9 +33,6 @@ Progress = Callable[..., None]
 #: Share of the episodes in training that start anywhere; the others start where the real environment does, on layouts
 #: so few that an agent could know them by heart.
 RANDOM_STARTS = 0.3
-#: Episodes in training are cut at this share of the horizon: until an agent has learned to end them, most of its time
-#: would go into few starts.
-PATIENCE = 0.3
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class Point:
     Attributes:
         steps: steps it had taken in the dream.
         seconds: since the start, evaluations included.
-        evaluating: of those, seconds spent in reality to measure.
+        evaluating: of those, seconds spent to measure, in the dream and in reality.
         dream: mean return of its episodes in the dream, from official starts, actions sampled.
         reality: mean return of its episodes in reality, actions sampled.
         success: share of those that succeeded, None where the environment knows no success.
@@ -149,6 +146,7 @@ def train_agent(
     log_dir: Path | None = None,
     evaluations: int = 4,
     episodes: int = 64,
+    patience: float = 0.3,
     agent: BaseAlgorithm | None = None,
     progress: Progress = lambda part, done, total, text="": None,
 ) -> tuple[BaseAlgorithm, Curve]:
@@ -166,6 +164,8 @@ def train_agent(
         log_dir: folder of TensorBoard curves, None for none.
         evaluations: looks at reality, evenly spread, the last one at the end.
         episodes: real episodes at each.
+        patience: episodes in training are cut (truncated, not ended) at this share of the horizon, for an agent that
+            cannot end them yet would spend its time on few starts; 1 for none of it, where successes take long.
         agent: one to go on with instead of a new one.
         progress: called as `progress(part, done, total, text)`.
 
@@ -177,9 +177,11 @@ def train_agent(
     """
     if min(steps, evaluations, episodes) < 1:
         raise BadInputError(f"steps, evaluations and episodes must be at least 1: {steps}, {evaluations}, {episodes}")
+    if not 0.0 < patience <= 1.0:
+        raise BadInputError(f"patience is a share of the horizon, above 0 and at most 1, not {patience}")
     began = time.monotonic()
     dream = (dream if isinstance(dream, Dream) else Dream.load(dream)).to(device)
-    patience = math.ceil(PATIENCE * dream.card.horizon)
+    longest = math.ceil(patience * dream.card.horizon)
     env = VecMonitor(
         DreamVecEnv(
             replace(dream, starts=dream.starts | {"training": _training_starts(dream)}),
@@ -187,7 +189,7 @@ def train_agent(
             observation,
             starts="training",
             device=device,
-            max_episode_steps=patience,
+            max_episode_steps=longest,
         )
     )
     count = min(32, episodes)

@@ -73,11 +73,13 @@ class DreamVecEnv(VecEnv):
         Raises:
             BadInputError: options that make no sense.
         """
-        observations, _ = self.envs.reset(seed=list(self._seeds))
+        observations, info = self.envs.reset(seed=list(self._seeds))
         for i, options in enumerate(self._options):
+            said = info
             if options:
                 mask = np.arange(self.num_envs) == i
-                observations, _ = self.envs.reset(options={**options, "reset_mask": mask})
+                observations, said = self.envs.reset(options={**options, "reset_mask": mask})
+            self._note_start(i, said)
         self._returns[:] = 0.0
         self._reset_seeds()
         self._reset_options()
@@ -100,9 +102,14 @@ class DreamVecEnv(VecEnv):
             seconds = round(time.monotonic() - self._began, 6)
             infos[i]["episode"] = {"r": float(self._returns[i]), "l": length, "t": seconds}
             self._returns[i] = 0.0
+            self._note_start(i, info)
             if self._ends_in_success:
                 infos[i]["is_success"] = bool(terminated[i] and rewards[i] > 0)
         return observations, rewards.astype(np.float32), ended, infos
+
+    def _note_start(self, i: int, info: dict[str, Any]) -> None:
+        """SB3's `reset_infos`: what the reset of dream i said."""
+        self.reset_infos[i] = {key: info[key][i] for key in ("latent", "latent_action", "step")}
 
     def close(self) -> None:
         """Nothing has to be released."""

@@ -1,8 +1,9 @@
 """PPO in the dream against PPO in the real environment, the same wall clock each.
 
-`python benchmarks/agent_against_reality.py [--json FILE]` trains in the dream (latents), then for as many seconds in
-the real environment with RGB frames (a convolutional policy, 16 environments, else the same hyperparameters), and plays
-both in reality. Where the dream comes from, its recording and training, is not part of its time.
+`python -m nova_gym.benchmarks.agent_against_reality [--json FILE]` trains in the dream (latents), then for as many
+seconds in the real environment with RGB frames (a convolutional policy, 16 environments, else the same
+hyperparameters), and plays both in reality. Where the dream comes from, its recording and training, is not part of its
+time.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from nova_gym import Dream
 from nova_gym.agents import make_agent, make_reality_vec, train_agent
 from nova_gym.agents.evaluation import play
 from nova_gym.agents.reality import FIRST_UNSEEN_SEED
+from nova_gym.files import write_atomically
 from nova_gym.metrics import mean, share
 
 
@@ -65,7 +67,8 @@ def main() -> None:
             f"[{success.low:.3f}, {success.high:.3f}], return {returns.value:.3f}"
         )
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+        with write_atomically(arguments.json) as temporary:
+            temporary.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 from nova_gym.benchmarks.figures import Figure, figures_beside
+from nova_gym.errors import BadInputError
 
 #: What a fresh process does, one after the other; `{dream}` is the dream.
 _STEPS = {
@@ -14,9 +15,22 @@ _STEPS = {
     "import nova_gym, beyond that": "import nova_gym",
     "import gymnasium and nova_gym.envs, beyond that": "import gymnasium, nova_gym.envs",
     "gym.make": "env = gymnasium.make('nova_gym:NovaDream-v0', dream={dream!r}, render_mode='rgb_array')",
-    "first reset and step": "env.reset(seed=0); env.step(2)",
+    "first reset and step": "env.reset(seed=0); env.step(env.action_space.sample())",
     "first picture": "env.render()",
 }
+
+#: KiB. Linux hands `ru_maxrss` of the parent down to a fresh process, but starts `VmHWM` anew.
+_MEMORY = """
+import resource, time
+from pathlib import Path
+
+def peak_memory():
+    status = Path("/proc/self/status")
+    if status.exists():
+        return next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+"""
 
 Progress = Callable[[int, int], None]
 
@@ -26,12 +40,14 @@ def measure_loading(dream: str, rounds: int, progress: Progress) -> dict[str, li
     seconds: dict[str, list[float]] = {name: [] for name in _STEPS}
     memory: dict[str, list[float]] = {"torch imported": [], "a dream stepped and drawn": []}
     for done in range(rounds):
-        script = "import resource, time\n"
+        script = _MEMORY
         for code in _STEPS.values():
             script += f"began = time.perf_counter()\n{code.format(dream=dream)}\nprint(time.perf_counter() - began)\n"
-            script += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
-        printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-        numbers = [float(line) for line in printed.split()]
+            script += "print(peak_memory())\n"
+        child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        if child.returncode:
+            raise BadInputError(f"{dream} cannot be loaded in a fresh process: {child.stderr.strip().splitlines()[-1]}")
+        numbers = [float(line) for line in child.stdout.split()]
         for values, value in zip(seconds.values(), numbers[::2], strict=True):
             values.append(value)
         for values, value in zip(memory.values(), (numbers[1], numbers[-1]), strict=True):

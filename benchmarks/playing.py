@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from unittest import mock
 
 from nova_gym.benchmarks.figures import Figure, figures_of
 from nova_gym.dream import Dream
@@ -24,14 +25,14 @@ def measure_playing(dream: Dream, rounds: int, seconds: float, progress: Progres
     The player's own loop runs without a window (SDL's dummy driver) while the dream steps at every turn of it, so that
     no picture can be used twice; the loop makes no more than 60 turns a second.
     """
-    os.environ["SDL_VIDEODRIVER"] = "dummy"
     state = PlaySession(dream).now.state
     contestants = {
         "rendering alone": repeat(lambda: dream.world_model.render(state, RESOLUTION, as_bytes=True)),
         "player": lambda seconds: _play(dream, seconds, beside=False),
         "player, reality beside": lambda seconds: _play(dream, seconds, beside=True),
     }
-    speeds = in_turns(contestants, rounds, seconds, progress)
+    with mock.patch.dict(os.environ, {"SDL_VIDEODRIVER": "dummy"}):
+        speeds = in_turns(contestants, rounds, seconds, progress)
     return {f"player at {RESOLUTION}×{RESOLUTION}": figures_of(speeds, "frames/s")}
 
 
@@ -40,12 +41,13 @@ def _play(dream: Dream, seconds: float, beside: bool) -> float:
     session = PlaySession(dream)
     player = Player(session)
     player.resolution, player.beside = RESOLUTION, beside
+    step_on = ["act", _LEFT] if session.discrete else ["latent", [0.0] * session.now.latent_action.shape[1]]
     pictures, began = set(), time.perf_counter()
 
     def step() -> bool:
         pictures.add(player.on_screen)
         over = session.now.ended or (session.episode is not None and session.episode.over)
-        session.do(["reset"] if over else ["act", _LEFT])
+        session.do(["reset"] if over else step_on)
         return time.perf_counter() - began > seconds
 
     player.run(until=step)

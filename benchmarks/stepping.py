@@ -27,25 +27,26 @@ class _Frames(gym.Wrapper):
 
     def __init__(self, env: gym.Env, spec: RealitySpec) -> None:
         super().__init__(env)
-        self.spec = spec
+        self.look = spec.frame
         self.observation_space = gym.spaces.Box(0, 255, (*spec.frame_size, 3), "uint8")
 
     def reset(self, **kwargs):
         _, info = self.env.reset(**kwargs)
-        return self.spec.frame(self.env), info
+        return self.look(self.env), info
 
     def step(self, action):
         _, *rest = self.env.step(action)
-        return self.spec.frame(self.env), *rest
+        return self.look(self.env), *rest
 
 
 def measure_stepping(dream: Dream, rounds: int, seconds: float, progress: Progress) -> dict[str, list[Figure]]:
     """Symbolic reality in one process against dreams in latents; frames of reality in processes against pixels."""
     spec = reality_of(dream)
     latent: dict[str, gym.Env | gym.vector.VectorEnv] = {
-        "reality, symbolic, one process": gym.make(spec.env_id, disable_env_checker=True),
+        "reality, symbolic, one process": gym.make(spec.env_id, disable_env_checker=True, **spec.env_kwargs),
         f"reality, symbolic, AsyncVectorEnv of {PROCESSES}": AsyncVectorEnv(
-            [lambda: gym.make(spec.env_id, disable_env_checker=True)] * PROCESSES
+            [lambda: gym.make(spec.env_id, disable_env_checker=True, **spec.env_kwargs)] * PROCESSES,
+            shared_memory=False,  # it has no room for MiniGrid's missions
         ),
         "dream, latents, gym.make": gym.make("nova_gym:NovaDream-v0", dream=dream),
     }

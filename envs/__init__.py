@@ -1,11 +1,19 @@
-"""Gymnasium: the dream as an environment, its real counterpart, recording from it and evaluation against it."""
+"""Gymnasium: the dream as an environment, its real counterpart, recording from it and evaluation against it.
+
+What needs MiniGrid, Minari or SciPy is imported when it is first asked for: `gymnasium.make` does not wait for it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from nova_gym.envs.dream_env import NovaDreamEnv
-from nova_gym.envs.evaluation import evaluate
-from nova_gym.envs.real_env import RealityEnv, make_reality
 from nova_gym.envs.reality import RealitySpec, reality_spec
-from nova_gym.envs.recording import record
 from nova_gym.envs.vector_env import NovaDreamVectorEnv
+
+if TYPE_CHECKING:
+    from nova_gym.envs.evaluation import evaluate
+    from nova_gym.envs.real_env import RealityEnv, make_reality
+    from nova_gym.envs.recording import record
 
 __all__ = [
     "NovaDreamEnv",
@@ -17,3 +25,11 @@ __all__ = [
     "reality_spec",
     "record",
 ]
+
+_LATER = {"evaluate": "evaluation", "RealityEnv": "real_env", "make_reality": "real_env", "record": "recording"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

@@ -120,7 +120,7 @@ class Player:
             card = self.session.dream.card
             action = action_of(event.key, card.action_names, self.session.dream.world_model.config.actions)
             if action is not None and self.session.discrete:
-                self._act(action)
+                self._do(["act", action])
             elif event.key in COMMAND_KEYS:
                 self._command(COMMAND_KEYS[event.key])
 
@@ -161,7 +161,7 @@ class Player:
 
     def _go_on(self) -> None:
         """What happens by itself, and no faster than can be seen: a replay, or an agent that drives."""
-        waits = time.monotonic() < self._next_step or self.on_screen != self.wanted
+        waits = time.monotonic() < self._next_step or self.on_screen != self.wanted or self.dragged is not None
         if self.paused or waits or not (self.script or self.driving):
             return
         self._next_step = time.monotonic() + 1.0 / PACE
@@ -181,12 +181,13 @@ class Player:
             seen = observe(self.session.dream, self.session.now.state, "latent")[0]
             self.session.do(["act", int(self.policy(seen))])
 
-    def _act(self, action: int) -> None:
+    def _do(self, event: list[Any], message: str = "") -> None:
+        """A person's step, if the episode goes on."""
         if self.session.now.ended:
             self.message = "the episode has ended: Enter starts another, Backspace goes back"
             return
-        self.session.do(["act", action])
-        self.message = ""
+        self.session.do(event)
+        self.message = message
 
     def _command(self, name: str) -> None:
         self.message = ""
@@ -231,8 +232,8 @@ class Player:
         area = self.view.dream_area
         if area.collidepoint(position):
             y, x = (position[1] - area.y) / area.height, (position[0] - area.x) / area.width
-            self.session.do(["teleport", y, x])
-            self.message = "the agent was put there (motion retargeting); reality stays behind"
+            message = "the agent was put there (motion retargeting); reality stays behind"
+            self._do(["teleport", y, x], message)
 
     def _drag(self, position: tuple[int, int]) -> None:
         i, values = self.dragged
@@ -242,8 +243,7 @@ class Player:
 
     def _let_go(self) -> None:
         (_, values), self.dragged = self.dragged, None
-        self.message = "reality has no latent actions: it stays behind" if self.session.episode else ""
-        self.session.do(["latent", values])
+        self._do(["latent", values], "reality has no latent actions: it stays behind" if self.session.episode else "")
 
     def _type(self, event: pygame.event.Event) -> None:
         if event.key == pygame.K_ESCAPE:

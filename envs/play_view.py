@@ -54,11 +54,14 @@ class Painter(threading.Thread):
         self._wish: tuple[Hashable, Tensor, tuple[int, int]] | None = None
         self._done: tuple[Hashable, np.ndarray] | None = None
         self._changed, self._stopping = threading.Condition(), False
+        self._error: Exception | None = None
         self.start()
 
     def ask(self, key: Hashable, state: Tensor, resolution: tuple[int, int]) -> None:
         """Wants the picture of a state (1, K); replaces what was wanted before and has not begun."""
         with self._changed:
+            if self._error is not None:
+                raise RuntimeError(f"the picture cannot be rendered: {self._error}") from self._error
             if self._done is not None and self._done[0] == key:
                 self._wish = None
                 return
@@ -86,8 +89,12 @@ class Painter(threading.Thread):
                 if self._stopping:
                     return
                 key, state, resolution = self._wish
-            with torch.no_grad():
-                picture = self._model.render(state, resolution, as_bytes=True)[0].numpy()
+            try:
+                with torch.no_grad():
+                    picture = self._model.render(state, resolution, as_bytes=True)[0].numpy()
+            except Exception as error:  # told to whoever asks next: a thread that dies silently freezes the window
+                self._error, self._wish = error, None
+                continue
             with self._changed:
                 if self._wish is not None:  # else nobody waits for a picture any more
                     self._done = (key, picture)  # even if late: a dream faster than its pictures is still seen to move

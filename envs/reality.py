@@ -7,7 +7,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from PIL import Image
 
 from nova_gym.errors import BadInputError
 
@@ -55,6 +54,8 @@ class RealitySpec:
         frame = np.asarray(env.render(), dtype=np.uint8)
         height, width = self.frame_size
         if frame.shape[:2] != (height, width):
+            from PIL import Image
+
             frame = np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BOX))
         return frame
 

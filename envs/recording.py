@@ -7,6 +7,7 @@ import shutil
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import gymnasium as gym
@@ -102,8 +103,7 @@ def record(
     if transitions < 1:
         raise BadInputError(f"at least 1 transition has to be recorded, not {transitions}")
     check_dataset_id(dataset_id)
-    env = spec.make()
-    try:
+    with _whole_or_not_at_all(spec, dataset_id) as env:
         _check_space(env, spec)
         on_grid = grids.is_minigrid(env)
         coverage = MINIGRID_COVERAGE if on_grid else RANDOM_COVERAGE
@@ -126,14 +126,6 @@ def record(
         metadata["reward_discount"] = DISCOUNT if discounted else 0.0
         metadata["held_out"] = f"one layout in {grids.HELD_OUT_ONE_IN}" if hold_out else "none"
         dataset.storage.update_metadata({"nova_gym": json.dumps(metadata)})
-    except BaseException as error:
-        # half a dataset helps nobody and blocks the next attempt
-        shutil.rmtree(get_dataset_path(dataset_id), ignore_errors=True)
-        if isinstance(error, OSError):
-            raise BadInputError(f"cannot write the dataset {dataset_id!r}: {error}") from error
-        raise
-    finally:
-        env.close()
     return minari.load_dataset(dataset_id)
 
 
@@ -156,10 +148,17 @@ def write_dataset(dataset_id: str, buffers: list[EpisodeBuffer], dream: Dream) -
         "action_names": card.action_names,
         "action_bounds": card.action_bounds,
     }
-    env = spec.make()
-    try:
+    with _whole_or_not_at_all(spec, dataset_id) as env:
         dataset = _write(None, dataset_id, buffers, env, spec)
         dataset.storage.update_metadata({"nova_gym": json.dumps({"reality": asdict(spec), **metadata})})
+
+
+@contextmanager
+def _whole_or_not_at_all(spec: RealitySpec, dataset_id: str) -> Iterator[gym.Env]:
+    """The real environment while a dataset is written; half a dataset helps nobody and blocks the next attempt."""
+    env = spec.make()
+    try:
+        yield env
     except BaseException as error:
         shutil.rmtree(get_dataset_path(dataset_id), ignore_errors=True)
         if isinstance(error, OSError):

@@ -59,7 +59,7 @@ def measure_speed(
         observations, then the dream for each batch.
     """
     spec = reality_of(dream)
-    plain, drawn = gym.make(spec.env_id, disable_env_checker=True), spec.make()
+    plain, drawn = gym.make(spec.env_id, disable_env_checker=True, **spec.env_kwargs), spec.make()
     contestants = {
         "reality, its own observations, one process": step_reality(plain),
         "reality, frames, one process": step_reality(drawn, lambda: spec.frame(drawn)),

@@ -41,6 +41,9 @@ def train(
     observation: Annotated[str, typer.Option(help="latent (the state) or pixels (the INR, rendered).")] = "latent",
     evaluations: Annotated[int, typer.Option(help="Looks at reality, the last at the end.", min=1)] = 4,
     episodes: Annotated[int, typer.Option(help="Real episodes at each.", min=1)] = 64,
+    patience: Annotated[
+        float, typer.Option(help="Training episodes are cut at this share of the horizon; 1 where successes take long.")
+    ] = 0.3,
     log_dir: Annotated[Path | None, typer.Option(help="TensorBoard folder; runs/<name of output> by default.")] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw return in dream and reality over training there (PNG).")
@@ -72,6 +75,7 @@ def train(
             log_dir or Path("runs") / output.stem,
             evaluations,
             episodes,
+            patience,
             progress=bars,
         )
     curve.save(output.with_suffix(".json"))

@@ -54,6 +54,10 @@ def bench(
         }
         for part in parts or PARTS:
             tables |= measures[part](lambda done, total, part=part: bars(part, done, total))
+            if json_file:  # after each part: what is measured is not lost if a later one fails
+                with write_atomically(json_file) as temporary:
+                    plain = {title: [asdict(figure) for figure in figures] for title, figures in tables.items()}
+                    temporary.write_text(json.dumps(plain, indent=2) + "\n")
     for title, figures in tables.items():
         table = Table(title, figures[0].unit, "÷ first [spread]")
         for figure in figures:
@@ -61,7 +65,3 @@ def bench(
                 figure.name, f"{figure.value:,.4g}", f"{figure.ratio:.3g} [{figure.low:.3g}, {figure.high:.3g}]"
             )
         console.print(table)
-    if json_file:
-        with write_atomically(json_file) as temporary:
-            plain = {title: [asdict(figure) for figure in figures] for title, figures in tables.items()}
-            temporary.write_text(json.dumps(plain, indent=2) + "\n")

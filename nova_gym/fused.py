@@ -10,8 +10,10 @@ H + W instead of H · W; and GELU is a polynomial within a clamp, which LLVM tur
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 
 import numpy as np
@@ -68,7 +70,7 @@ def _kernel(width: int, layers: int, waves: int, channels: int, as_bytes: bool) 
     first_size = width * (features + 1)
     hidden_size = width * (width + 1)
 
-    @njit(nogil=True, fastmath=True, cache=True)
+    @njit(nogil=True, fastmath=True)
     def render_rows(weights, x_features, y_features, out, start, stop):
         """Rows `start` to `stop` of all frames, counted one frame after the other."""
         columns, rows = x_features.shape[1], y_features.shape[1]
@@ -128,6 +130,8 @@ def _kernel(width: int, layers: int, waves: int, channels: int, as_bytes: bool) 
                         for x in range(left, right):
                             out[frame, j, y, x] = other[x - left]
 
+    with suppress(RuntimeError):  # no folder to keep the compiled code in: then every process compiles
+        render_rows.enable_caching()
     return render_rows
 
 
@@ -166,3 +170,7 @@ def render(weights: Tensor, x_features: Tensor, y_features: Tensor, config: INRC
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="nova-gym-render")
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has the pool, but none of its threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)

@@ -61,11 +61,16 @@ class Clips:
         """(E,) int64, the first frame of each clip."""
         return torch.cumsum(self.lengths + 1, 0) - (self.lengths + 1)
 
-    def draw(self, count: int, generator: Generator, longer_than: int = 0) -> Tensor:
-        """(count,) int64 transitions by weight, of those that have at least `longer_than` left in their clip."""
-        if self.weights is None and not longer_than:
+    @property
+    def position(self) -> Tensor:
+        """(T,) int64, transitions that came before in the clip."""
+        return torch.repeat_interleave(self.lengths, self.lengths) - self.remaining
+
+    def draw(self, count: int, generator: Generator, after: int = 0) -> Tensor:
+        """(count,) int64 transitions by weight, of those that have at least `after` before them in their clip."""
+        if self.weights is None and not after:
             return torch.randint(len(self.source), (count,), generator=generator)
-        allowed = (self.remaining >= longer_than).nonzero().squeeze(1)
+        allowed = (self.position >= after).nonzero().squeeze(1)
         if self.weights is None:
             return allowed[torch.randint(len(allowed), (count,), generator=generator)]
         return allowed[torch.multinomial(self.weights[allowed], count, replacement=True, generator=generator)]

@@ -102,7 +102,7 @@ class Unrolling(_Labelled):
         horizon = 1 + round((self.horizon - 1) * min(1.0, progress / 0.3))
         longest = round(self.burn_in * min(1.0, max(0.0, (progress - 0.3) / 0.3)))
         burn_in = max(0, int(torch.randint(-longest, longest + 1, (), generator=generator)))
-        chosen = self.clips.draw(self.recipe.batch, generator, burn_in + horizon if burn_in else 0)
+        chosen = self.clips.draw(self.recipe.batch, generator, after=burn_in) - burn_in  # drawn is what is learned
         offsets = torch.arange(burn_in + horizon)
         inside = offsets < self.clips.remaining[chosen, None]
         transitions = torch.where(inside, chosen[:, None] + offsets, chosen[:, None])

@@ -185,7 +185,7 @@ class Loop:
                 in_a_row += 1
             optimizer.zero_grad(set_to_none=True)
             state["step"] = step + 1
-            state["seconds"] = round(time.monotonic() - began, 1)
+            state["seconds"] = round(time.monotonic() - began, 3)
             if in_a_row == BROKEN:
                 in_a_row = 0
                 self._go_back(optimizer, state, value)

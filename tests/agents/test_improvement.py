@@ -14,9 +14,15 @@ from nova_gym.errors import BadInputError
 SMALL = Budget(agent_steps=64, real_steps=60, tuning_steps=5, episodes=2, num_dreams=4)
 
 
-def test_rounds_are_scored_resumable_and_leave_the_encoder_alone(tiny, dataset, tmp_path):
-    output = tmp_path / "better.safetensors"
-    first = improve(tiny, output, rounds=1, dataset=dataset, budget=SMALL, device="cpu")
+@pytest.fixture(scope="module")
+def improved(tiny, dataset, tmp_path_factory):
+    """The file of a dream after one round, and that dream."""
+    output = tmp_path_factory.mktemp("improved") / "better.safetensors"
+    return output, improve(tiny, output, rounds=1, dataset=dataset, budget=SMALL, device="cpu")
+
+
+def test_rounds_are_scored_resumable_and_leave_the_encoder_alone(tiny, dataset, improved):
+    output, first = improved
     assert len(first.card.scores["rounds"]) == 1
     assert "rounds" not in tiny.card.scores  # what it started from is left as it was
     second = improve(tiny, output, rounds=2, dataset=dataset, budget=SMALL, resume=True, device="cpu")
@@ -35,8 +41,8 @@ def test_rounds_are_scored_resumable_and_leave_the_encoder_alone(tiny, dataset, 
         improve(tiny, output, rounds=1, budget=SMALL, device="cuda:7")
 
 
-def test_no_held_out_layout_is_acted_on(tiny):
-    ids = [name for name in minari.list_local_datasets() if name.startswith("improve/better")]
+def test_no_held_out_layout_is_acted_on(tiny, improved):
+    ids = [name for name in minari.list_local_datasets() if name.startswith(f"improve/{improved[0].stem}")]
     assert ids
     env = reality_of(tiny).make()
     for name in ids:

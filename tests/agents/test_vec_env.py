@@ -28,6 +28,7 @@ def test_it_is_the_gymnasium_vector_environment_step_by_step(tiny):
             if ended[i]:
                 np.testing.assert_array_equal(infos[i]["terminal_observation"], info["final_obs"][i])
                 assert infos[i]["TimeLimit.truncated"] == (truncated[i] and not terminated[i])
+                np.testing.assert_array_equal(env.reset_infos[i]["latent"], observations[i])
             else:
                 assert infos[i] == {}
 
@@ -67,6 +68,7 @@ def test_options_reach_the_dreams(tiny):
     np.testing.assert_allclose(env.reset(), np.stack([start, start]))
     env.set_options([{"latent": start}, {"latent": start + 1}])
     np.testing.assert_allclose(env.reset(), np.stack([start, start + 1]))
+    np.testing.assert_allclose([info["latent"] for info in env.reset_infos], np.stack([start, start + 1]))
 
 
 def test_usual_wrappers_work(tiny):

@@ -1,3 +1,5 @@
+import multiprocessing
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -6,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from nova_gym import inr
+from nova_gym import DreamSimulator, fused, inr
 from nova_gym.config import INRConfig
 
 RGB = INRConfig()
@@ -69,21 +71,64 @@ def test_the_fused_renderer_agrees_with_pytorch_to_one_grey_level(count, height,
     theta = weights(count, config, seed) * scale / 0.3
     mask = inr.nyquist_mask(config.frequencies, height, width) if masked else None
     assert inr._fused() is not None
-    fused = inr.render(theta, height, width, config, mask)
-    torch.testing.assert_close(fused, inr.render_by_layers(theta, height, width, config, mask), atol=1 / 255, rtol=0)
+    drawn = inr.render(theta, height, width, config, mask)
+    torch.testing.assert_close(drawn, inr.render_by_layers(theta, height, width, config, mask), atol=1 / 255, rtol=0)
     pictures = inr.render(theta, height, width, config, mask, as_bytes=True)
     reference = inr.render_by_layers(theta, height, width, config, mask, as_bytes=True)
     assert pictures.shape == (count, height, width, config.channels)
     assert (pictures.int() - reference.int()).abs().max() <= 1 if count else True
 
 
+def test_the_fused_renderer_draws_what_is_dreamt_to_one_grey_level(shipped):
+    simulator = DreamSimulator(shipped, 16, horizon=0)
+    generator = torch.Generator().manual_seed(0)
+    simulator.reset(starts="random", generator=generator)
+    for _ in range(30):
+        simulator.step(torch.randint(0, 3, (16,), generator=generator))
+    theta = shipped.world_model.weights(simulator.state)
+    drawn = inr.render(theta, 100, 100, RGB, as_bytes=True).int()
+    assert (drawn - inr.render_by_layers(theta, 100, 100, RGB, as_bytes=True).int()).abs().max() <= 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_renders(shipped, monkeypatch):
+    """As Gymnasium's AsyncVectorEnv makes them: the threads of the parent do not exist there."""
+    states = shipped.starts["random"][:2]
+    expected = shipped.world_model.render(states, 64, as_bytes=True)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert torch.equal(shipped.world_model.render(states, 64, as_bytes=True), expected)  # now the pool has threads
+    context = multiprocessing.get_context("fork")
+    same = context.Queue()
+    theta = shipped.world_model.weights(states)  # PyTorch's own threads do not survive a fork either
+    axes = [inr.axis_features(64, axis, RGB) for axis in (0, 1)]
+    child = context.Process(target=lambda: same.put(bool((fused.render(theta, *axes, RGB, True) == expected).all())))
+    child.start()
+    try:
+        assert same.get(timeout=30)
+    finally:
+        child.kill()
+
+
+def test_where_nothing_can_be_kept_compiled_code_is_made_anew(monkeypatch):
+    def nowhere(*_):
+        raise RuntimeError("no locator available")
+
+    monkeypatch.setattr("numba.core.dispatcher.Dispatcher.enable_caching", nowhere)
+    fused._kernel.cache_clear()
+    config = INRConfig(frequencies=1, width=8, layers=1)
+    theta = weights(1, config)
+    torch.testing.assert_close(
+        inr.render(theta, 8, 8, config), inr.render_by_layers(theta, 8, 8, config), atol=1 / 255, rtol=0
+    )
+
+
 def test_without_numba_pytorch_renders(monkeypatch):
     theta = weights(2)
-    fused = inr.render(theta, 20, 30, RGB)
+    drawn = inr.render(theta, 20, 30, RGB)
     monkeypatch.setattr(inr, "_fused", lambda: None)
     plain = inr.render(theta, 20, 30, RGB)
     assert torch.equal(plain, inr.render_by_layers(theta, 20, 30, RGB))
-    torch.testing.assert_close(fused, plain, atol=1 / 255, rtol=0)
+    torch.testing.assert_close(drawn, plain, atol=1 / 255, rtol=0)
 
 
 def test_threads_may_render_at_the_same_time(shipped):

@@ -17,7 +17,7 @@ from nova_gym.training.tuning import EMPHASIS, Tuning, wrong_transitions
 STAGES = ("representation", "dynamics", "grounding", "unrolling", "tuning")
 
 
-@pytest.mark.parametrize("stop", zip(STAGES, (7, 11, 3, 5, 4), strict=True))
+@pytest.mark.parametrize("stop", list(zip(STAGES, (7, 11, 3, 5, 4), strict=True)))
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(stop, tiny, clips, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr("nova_gym.training.loop.LOG_EVERY", 1)
 
@@ -56,6 +56,20 @@ def test_tuning_shows_what_is_wrong_more_often(tiny, clips):
     expected = 3 * EMPHASIS / (3 * EMPHASIS + len(few) - 3)
     assert share == pytest.approx(min(0.5, expected), rel=0.15)
     assert share > 5 * float(few.float().mean())
+
+
+def test_roll_outs_burn_in_before_what_is_drawn(tiny, clips):
+    """Also where that is the last transition of its clip; and nothing is drawn that has no room for it."""
+    states = encode_all(tiny.world_model, clips)
+    ends = clips.terminations
+    tuning = Tuning(tiny.world_model, clips, states, preset("tiny").training, torch.zeros_like(ends))
+    only_ends = replace(clips, weights=ends.float())
+    tuning.clips = only_ends
+    for seed in range(20):
+        batch = tuning.batch(torch.Generator().manual_seed(seed), 0.0)
+        burn_in = int(batch["burn_in"])
+        assert (batch["terminations"][:, burn_in] == 1).all()
+        assert batch["inside"][:, : burn_in + 1].all()
 
 
 def test_curves_and_pictures_are_written(clips, dataset, tmp_path):
