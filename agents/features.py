@@ -14,8 +14,8 @@ class StandardizedLatents(BaseFeaturesExtractor):
     """Latents with mean 0, and variance 1 in every coordinate that varies much.
 
     States have mean square 1 over all coordinates, but the first ones spread six times as far, which a policy network
-    learns from slowly. Coordinates that vary little are not blown up: there dream and reality differ most, and a policy
-    that reads them does well in the dream alone.
+    learns from slowly. Coordinates that vary little are not blown up: beside their spread, dreamt states differ from
+    encoded frames most in these.
 
     Args:
         observation_space: (K,) float32.

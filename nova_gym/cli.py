@@ -152,6 +152,8 @@ def tune(
         run = Run(output.with_suffix(".ckpt"), device=device, progress=bars)
         tuned = fine_tune(loaded, clips, states, steps, seed, run)
     tuned.save(output)
+    wrong = tuned.card.training["tuned"][-1]["wrong before"]
+    console.print(f"{wrong} of {len(clips.source)} recorded transitions were wrong before")
     console.print(f"{output}. How true is it? nova-gym eval {output}")
 
 

@@ -25,6 +25,7 @@ def test_from_nothing_to_a_measured_dream(tmp_path, monkeypatch):
     assert (tmp_path / "worst.png").stat().st_size
     tuned = run("tune", "mine.safetensors", "test/cli-v0", "-o", "tuned.safetensors", "--steps", 3, "--device", "cpu")
     assert tuned.exit_code == 0, tuned.output
+    assert "transitions were wrong before" in tuned.output
     assert run("tune", "mine.safetensors", "test/cli-v0", "-o", "tuned.safetensors").exit_code == 2
     info = run("info", "mine.safetensors")
     assert info.exit_code == 0
