@@ -60,7 +60,7 @@ MINIGRID_COVERAGE = (
     Coverage("anywhere, to the goal", 0.15, 8, to_goal=0.6),
     Coverage("facing an inner wall", 0.25, 8, facing="bump into inner wall", forward=0.5),
     Coverage("facing the outer wall", 0.03, 8, facing="bump into outer wall", forward=0.4),
-    Coverage("next to the goal", 0.15, 8, facing="into goal", to_goal=0.3),
+    Coverage("next to the goal", 0.15, 8, facing="into goal", to_goal=0.7),
     Coverage("anywhere, long", 0.17, 80, forward=0.3),
 )
 

@@ -29,7 +29,7 @@ from nova_gym.training.tuning import Tuning, wrong_transitions
 from nova_gym.world_model import WorldModel
 
 #: Starts of each kind that a dream ships with, at most.
-STARTS = 512
+STARTS = 2048
 
 
 @dataclass(frozen=True)
