@@ -16,7 +16,7 @@ from nova_gym.errors import BadInputError
 from nova_gym.inr import Resolution, parse_resolution
 from nova_gym.simulator import STATE_LIMIT, DreamSimulator
 
-OBSERVATIONS, ACTIONS = ("latent", "pixels"), ("discrete", "latent")
+OBSERVATIONS, ACTIONS = ("latent", "pixels"), ("discrete", "latent", "codebook")
 
 #: What `reset(options=...)` understands.
 RESET_OPTIONS = ("frame", "latent", "reality")
@@ -28,7 +28,8 @@ class DreamInterface:
     Args:
         dream: a `Dream`, the name of a shipped one, or the path of a file.
         observation: `latent` or `pixels`.
-        action: `discrete`, the environment's own actions (a `Box` where those are continuous), or `latent`.
+        action: `discrete`, the environment's own actions (a `Box` where those are continuous); `latent`; or `codebook`,
+            the discrete actions that the dream has learned by itself.
         starts: which of the dream's starts a reset draws from, or `reality`: fresh resets of the real environment.
         device: where to dream.
 
@@ -50,8 +51,14 @@ class DreamInterface:
         self._reality: gym.Env | None = None
         config = self.dream.world_model.config
         self.observation_space = observation_space(self.dream, observation)
+        if action == "discrete" and not config.actions:
+            raise BadInputError("this dream was made from video without actions: take action='latent' or 'codebook'")
+        if action == "codebook" and not config.codes:
+            raise BadInputError("this dream has no codebook of learned actions: take action='discrete' or 'latent'")
         if action == "latent":
             self.action_space: spaces.Space = spaces.Box(-1.0, 1.0, (config.latent_action,), np.float32)
+        elif action == "codebook":
+            self.action_space = spaces.Discrete(config.codes)
         elif config.discrete:
             self.action_space = spaces.Discrete(config.actions)
         else:
@@ -89,6 +96,8 @@ class DreamInterface:
     def step(self, simulator: DreamSimulator, actions: np.ndarray):
         """Steps the simulator by actions of this door's kind; returns its `Transition`."""
         tensor = self.to_tensor(actions)
+        if self.action == "codebook":
+            return simulator.step_code(tensor)
         return simulator.step_latent(tensor) if self.action == "latent" else simulator.step(tensor)
 
     def start(self, options: dict[str, Any] | None, rng: np.random.Generator) -> Tensor:

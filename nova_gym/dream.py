@@ -23,7 +23,7 @@ from nova_gym.version import __version__
 from nova_gym.world_model import WorldModel
 
 #: Version of the file's layout. A reader takes this one and older ones.
-FORMAT = 1
+FORMAT = 2
 _KEY = "nova_gym"
 _START_PREFIX = "starts."
 

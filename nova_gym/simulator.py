@@ -6,11 +6,14 @@ here alone. Nothing here looks at the values of a tensor, so it runs on any devi
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
+from nova_gym.control import Control
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
 from nova_gym.inr import Resolution
@@ -117,9 +120,111 @@ class DreamSimulator:
 
         Args:
             actions: (N,) int64 for discrete actions, else (N, length) float32.
+
+        Raises:
+            BadInputError: the dream knows no actions but latent ones.
         """
         model = self.dream.world_model
+        if model.bridge is None:
+            raise BadInputError("this dream was made from video without actions: step_latent() or step_code() steps it")
         return self.step_latent(model.bridge(self.state, model.action_features(actions)))
+
+    @torch.no_grad()
+    def step_code(self, codes: Tensor) -> Transition:
+        """Steps by learned discrete actions: (N,) int64 indices of the codebook.
+
+        Raises:
+            BadInputError: the dream has no codebook.
+        """
+        codebook = self.dream.world_model.codebook
+        if codebook is None:
+            raise BadInputError("this dream has no codebook: `nova-gym train --stage codebook` makes one")
+        return self.step_latent(codebook.codes[codes])
+
+    @torch.no_grad()
+    def autopilot(
+        self, steps: int, states: Tensor | None = None, latent_actions: Tensor | None = None
+    ) -> Iterator[Transition]:
+        """Lets the generative control model choose (`nova.md`, "GCM"), one step each time the next item is asked for.
+
+        Args:
+            steps: how many.
+            states, latent_actions: (T, N, K) and (T, N, U), what happened so far; None for nothing. What comes next
+                depends on it.
+
+        Raises:
+            BadInputError: the dream has no control model, or there are no steps to make.
+        """
+        control = self.dream.world_model.control
+        if control is None:
+            raise BadInputError("this dream has no control model: `nova-gym train --stage control` makes one")
+        if steps < 1:
+            raise BadInputError(f"there must be at least 1 step, not {steps}")
+        return self._autopilot(control, steps, states, latent_actions)
+
+    def _autopilot(
+        self, control: Control, steps: int, states: Tensor | None, latent_actions: Tensor | None
+    ) -> Iterator[Transition]:
+        with torch.no_grad():
+            memory = control.reset(self.num_dreams)
+            for pair in zip(states, latent_actions, strict=True) if states is not None else ():
+                memory = control.encode(memory, *pair)
+        for _ in range(steps):
+            with torch.no_grad():
+                before, latent_action = self.state, control.decode(memory, self.state)
+                transition = self.step_latent(latent_action)
+                memory = control.encode(memory, before, latent_action)
+            yield transition
+
+    @torch.no_grad()
+    def generate(
+        self,
+        context_frames: Tensor,
+        context_ratio: float,
+        horizon: int,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> tuple[Tensor, Tensor]:
+        """Dreams on from real frames: for the first `context_ratio` of the horizon latent actions come from the inverse
+        dynamics on these frames, afterwards from the control model.
+
+        Args:
+            context_frames: (N, n, C, H, W) float32 in [0, 1], one clip for each dream, n > context_ratio · horizon.
+            context_ratio: ρ in [0, 1).
+            horizon: T, steps in all.
+            progress: called with the number of steps made and their total.
+
+        Returns:
+            (N, T + 1, K) float32 states, those of the context encoded; (N, T, U) float32 latent actions.
+
+        Raises:
+            BadInputError: too few frames, a ratio or horizon out of range, or no control model.
+        """
+        if horizon < 1 or not 0.0 <= context_ratio < 1.0:
+            raise BadInputError(
+                f"the horizon must be at least 1 and the context ratio in [0, 1), not {horizon} and {context_ratio}"
+            )
+        count = round(context_ratio * horizon)
+        config = self.dream.world_model.config
+        expected = (self.num_dreams, config.inr.channels, *config.frame_size)
+        shape = tuple(context_frames.shape)
+        if len(shape) != 5 or (shape[0], *shape[2:]) != expected or shape[1] <= count:
+            raise BadInputError(
+                f"context frames are {shape}; needed are (N, n, C, H, W) with (N, C, H, W) = {expected} and n of at "
+                f"least {count + 1}, for {count} of {horizon} steps are context"
+            )
+        model = self.dream.world_model
+        frames = context_frames[:, : count + 1].to(self.device)
+        context = model.encode(frames.flatten(0, 1)).unflatten(0, frames.shape[:2]).transpose(0, 1)
+        inferred = [model.infer(*pair) for pair in pairwise(context)]
+        self.reset(states=context[-1])
+        states, latent_actions = list(context), list(inferred)
+        so_far = (context[:-1], torch.stack(inferred)) if inferred else (None, None)
+        if horizon > count:
+            for transition in self.autopilot(horizon - count, *so_far):
+                states.append(transition.state)
+                latent_actions.append(transition.latent_action)
+                progress(len(latent_actions), horizon)
+        return torch.stack(states, dim=1), torch.stack(latent_actions, dim=1)
 
     @torch.no_grad()
     def step_latent(self, latent_actions: Tensor) -> Transition:
@@ -131,7 +236,10 @@ class DreamSimulator:
         following = model.step(self.state, latent_actions)
         moved = (following - self.state).square().mean(-1, keepdim=True) > card.dead_band
         following = torch.where(moved, following, self.state)
-        reward, termination = model.heads.outcome(self.state, latent_actions, following)
+        if model.heads is None:
+            reward = termination = following.new_zeros(len(following))
+        else:
+            reward, termination = model.heads.outcome(self.state, latent_actions, following)
         lost = ~(following.abs() < STATE_LIMIT).all(-1)  # so that NaN is lost as well
         following = following.nan_to_num(0.0).clamp(-STATE_LIMIT, STATE_LIMIT)
         self.state, self.latent_action, self.steps = following, latent_actions, self.steps + 1

@@ -80,6 +80,8 @@ def bound_latent_actions(model: WorldModel, clips: Clips, states: Tensor) -> Non
     All layers that write or read latent actions change together: predictions stay the same.
     """
     bound = infer_all(model, clips, states).abs().max()
+    if model.codebook is not None:
+        bound = torch.maximum(bound, model.codebook.codes.abs().max().cpu())
     for chosen in torch.arange(len(clips.source)).split(4096):
         features = model.action_features(clips.actions[chosen].to(model.device))
         bridged = model.bridge(states[clips.source[chosen]].to(model.device), features)
@@ -89,6 +91,8 @@ def bound_latent_actions(model: WorldModel, clips: Clips, states: Tensor) -> Non
         last.weight /= bound
         last.bias /= bound
     model.forward_dynamics.motion_network.first.weight *= bound
+    if model.codebook is not None:
+        model.codebook.codes /= bound
     rank, length = model.config.rank, model.config.latent_action
     model.heads.trunk[0].weight[:, rank : rank + length] *= bound
 

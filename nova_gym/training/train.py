@@ -12,10 +12,12 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch.utils.tensorboard import SummaryWriter
 
-from nova_gym.config import Preset
+from nova_gym.config import Preset, TrainingConfig
 from nova_gym.data import Clips
 from nova_gym.dream import Card, Dream
 from nova_gym.errors import BadInputError
+from nova_gym.training.codebook import CodebookStage, first_codes
+from nova_gym.training.control import ControlStage
 from nova_gym.training.dynamics import Dynamics, bound_latent_actions, dead_band, infer_all, scale_latent_actions
 from nova_gym.training.grounding import Grounding, Unrolling
 from nova_gym.training.loop import Loop, Progress, keep_freed_memory, step_generator
@@ -54,7 +56,7 @@ class Run:
 
 
 def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
-    """Trains representation, dynamics, grounding, unrolling and tuning, and packs what comes out as a dream.
+    """Trains all stages that the model has parts for, and packs what comes out as a dream.
 
     Args:
         clips: the recording.
@@ -98,6 +100,8 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
             "grounding": repr(training.grounding),
             "unrolling": repr((training.unrolling, training.horizon, training.burn_in)),
             "tuning": repr(training.tuning),
+            "codebook": repr(training.codebook),
+            "control": repr(training.control),
         },
         progress=run.progress,
         writer=writer,
@@ -123,7 +127,7 @@ def make_accelerator(run: Run) -> Accelerator:
     return accelerator
 
 
-def _stages(loop: Loop, clips: Clips, training) -> torch.Tensor:
+def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> torch.Tensor:
     """All stages; returns the states of all frames."""
     model = loop.model
     loop.run(Representation(model, clips, training))
@@ -145,10 +149,22 @@ def _stages(loop: Loop, clips: Clips, training) -> torch.Tensor:
         loop.kept["wrong"] = wrong_transitions(model, clips, states)
         loop.mark("looking for what is wrong")
     loop.run(Tuning(model, clips, states, training, loop.kept["wrong"]))
+    _codebook(loop, clips, states, training)
     if "bounds" not in loop.finished:
         bound_latent_actions(model, clips, states)
         loop.mark("bounds")
+    if model.control is not None:
+        loop.run(ControlStage(model, clips, states, training))
     return states
+
+
+def _codebook(loop: Loop, clips: Clips, states: torch.Tensor, training: TrainingConfig) -> None:
+    if loop.model.codebook is None:
+        return
+    if "codes" not in loop.finished:
+        first_codes(loop.model, infer_all(loop.model, clips, states), step_generator(loop.seed, "codes", 0))
+        loop.mark("codes")
+    loop.run(CodebookStage(loop.model, clips, states, training))
 
 
 def _encode(loop: Loop, clips: Clips, name: str) -> torch.Tensor:
