@@ -31,11 +31,13 @@ class Clips:
         terminations: (T,) bool.
         lengths: (E,) int64 transitions in each clip.
         starts: E names of what first frames are a fair sample of: `official`, where the environment itself starts,
-            `random`, anywhere else, or "" for starts that were chosen for what happens next.
+            `random`, anywhere else, `clips`, where video without labels begins, or "" for starts that were chosen for
+            what happens next.
         source: (T,) int64, the frame that a transition starts from; the one after it is where it ends.
         remaining: (T,) int64, transitions left in the clip, this one counted.
         metadata: what `nova-gym record` wrote about the recording.
-        action_count: n of `Discrete(n)` or the length of a flat `Box`.
+        action_count: n of `Discrete(n)` or the length of a flat `Box`; 0 for video without labels, where actions are
+            (T, 0), rewards 0 and terminations False.
         weights: (T,) float32, how often a transition is drawn in fine-tuning, relative to others; None: all alike.
     """
 
@@ -50,6 +52,11 @@ class Clips:
     metadata: dict[str, Any]
     action_count: int
     weights: Tensor | None = None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether actions, rewards and terminations were recorded."""
+        return self.action_count > 0
 
     @property
     def discrete(self) -> bool:
@@ -160,8 +167,7 @@ def load_clips(dataset_id: str, progress: Callable[[int, int], None] = lambda do
     )
     discrete = hasattr(dataset.action_space, "n")
     counts = torch.tensor(lengths)
-    clip = torch.repeat_interleave(torch.arange(len(counts)), counts)
-    position = torch.arange(len(clip)) - (torch.cumsum(counts, 0) - counts)[clip]
+    source, remaining = _places(counts)
     return Clips(
         frames=frames,
         actions=torch.from_numpy(np.concatenate(actions)).to(torch.int64 if discrete else torch.float32),
@@ -169,11 +175,41 @@ def load_clips(dataset_id: str, progress: Callable[[int, int], None] = lambda do
         terminations=torch.from_numpy(np.concatenate(terminations)).bool(),
         lengths=counts,
         starts=starts,
-        source=torch.arange(len(clip)) + clip,
-        remaining=counts[clip] - position,
+        source=source,
+        remaining=remaining,
         metadata=metadata,
         action_count=int(dataset.action_space.n if discrete else np.prod(dataset.action_space.shape)),
     )
+
+
+def unlabelled_clips(frames: Tensor, lengths: Tensor, metadata: dict[str, Any]) -> Clips:
+    """Video without actions, rewards or endings.
+
+    Args:
+        frames: (F, C, H, W) uint8, of all clips, one after the other.
+        lengths: (E,) int64 transitions in each clip, one fewer than its frames.
+        metadata: where the clips are from.
+    """
+    source, remaining = _places(lengths)
+    return Clips(
+        frames=frames,
+        actions=torch.zeros(len(source), 0),
+        rewards=torch.zeros(len(source)),
+        terminations=torch.zeros(len(source), dtype=torch.bool),
+        lengths=lengths,
+        starts=("clips",) * len(lengths),
+        source=source,
+        remaining=remaining,
+        metadata=metadata,
+        action_count=0,
+    )
+
+
+def _places(lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """`source` and `remaining` of clips of these (E,) lengths."""
+    clip = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
+    position = torch.arange(len(clip)) - (torch.cumsum(lengths, 0) - lengths)[clip]
+    return torch.arange(len(clip)) + clip, lengths[clip] - position
 
 
 def to_unit(frames: Tensor) -> Tensor:
