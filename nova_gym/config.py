@@ -206,6 +206,27 @@ _CPU = Preset(
         control=Recipe(1_500, 64, 1e-3, noise=0.03),
     ),
 )
+_DIGITS = Preset(
+    "digits",
+    ModelConfig(
+        frame_size=(64, 64),
+        actions=0,
+        inr=INRConfig(channels=1),
+        latent_action=16,
+        codes=256,
+        control=ControlConfig(),
+    ),
+    TrainingConfig(
+        representation=Recipe(18_000, 32, 1.5e-3),
+        dynamics=Recipe(6_000, 512, 1e-3, noise=0.03),
+        grounding=Recipe(4_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
+        unrolling=Recipe(3_000, 128, 4e-4, weight_decay=0.1, noise=0.1),
+        tuning=Recipe(1_500, 128, 1e-4, weight_decay=0.1, noise=0.05),
+        codebook=Recipe(1_500, 512, 3e-4),
+        control=Recipe(3_000, 64, 1e-3, noise=0.03),
+        burn_in=8,
+    ),
+)
 _PAPER = Preset(
     "paper",
     ModelConfig(
@@ -230,8 +251,8 @@ _PAPER = Preset(
     ),
 )
 
-#: `tiny` for tests (seconds), `cpu` for what ships (about an hour on 2 cores), `paper` for one GPU.
-PRESETS = {preset.name: preset for preset in (_TINY, _CPU, _PAPER)}
+#: `tiny` for tests (seconds), `cpu` and `digits` for what ships (about an hour on 2 cores), `paper` for one GPU.
+PRESETS = {preset.name: preset for preset in (_TINY, _CPU, _DIGITS, _PAPER)}
 
 
 def preset(name: str, **model: Any) -> Preset:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import minari
@@ -122,15 +122,19 @@ def join_clips(parts: list[Clips], shares: list[float]) -> Clips:
     )
 
 
-def load_clips(dataset_id: str, progress: Callable[[int, int], None] = lambda done, total: None) -> Clips:
-    """Reads a Minari dataset that `nova-gym record` wrote.
+def load_dataset(
+    dataset_id: str, labels: bool = True, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Clips:
+    """Reads a Minari dataset of frames, such as `nova-gym record` writes.
 
     Args:
         dataset_id: its Minari id, found below Minari's own folder (`MINARI_DATASETS_PATH`).
+        labels: whether to read actions, rewards and terminations.
         progress: called with the number of episodes read and their total.
 
     Raises:
-        BadInputError: there is no such dataset, or its observations are not frames.
+        BadInputError: there is no such dataset, its observations are not frames, or its actions are none that a dream
+            can have.
     """
     try:
         dataset = minari.load_dataset(dataset_id)
@@ -162,54 +166,52 @@ def load_clips(dataset_id: str, progress: Callable[[int, int], None] = lambda do
         rewards.append(episode.rewards / (1.0 - discount * steps / horizon) if discount else episode.rewards)
         progress(index + 1, dataset.total_episodes)
     starts = tuple(
-        meta.get("options", {}).get("starts", "official")
+        (meta.get("options") or {}).get("starts", "official")
         for meta in dataset.storage.get_episode_metadata(range(dataset.total_episodes))
     )
+    unlabelled = unlabelled_clips(frames, torch.tensor(lengths), metadata, starts)
+    if not labels:
+        return unlabelled
     discrete = hasattr(dataset.action_space, "n")
-    counts = torch.tensor(lengths)
-    source, remaining = _places(counts)
-    return Clips(
-        frames=frames,
+    if not discrete and len(dataset.action_space.shape or ()) != 1:
+        raise BadInputError(
+            f"{dataset_id!r} has actions {dataset.action_space}; supported are Discrete and one-dimensional Box: "
+            "--no-actions does without"
+        )
+    return replace(
+        unlabelled,
         actions=torch.from_numpy(np.concatenate(actions)).to(torch.int64 if discrete else torch.float32),
         rewards=torch.from_numpy(np.concatenate(rewards)).float(),
         terminations=torch.from_numpy(np.concatenate(terminations)).bool(),
-        lengths=counts,
-        starts=starts,
-        source=source,
-        remaining=remaining,
-        metadata=metadata,
         action_count=int(dataset.action_space.n if discrete else np.prod(dataset.action_space.shape)),
     )
 
 
-def unlabelled_clips(frames: Tensor, lengths: Tensor, metadata: dict[str, Any]) -> Clips:
+def unlabelled_clips(
+    frames: Tensor, lengths: Tensor, metadata: dict[str, Any], starts: tuple[str, ...] | None = None
+) -> Clips:
     """Video without actions, rewards or endings.
 
     Args:
         frames: (F, C, H, W) uint8, of all clips, one after the other.
         lengths: (E,) int64 transitions in each clip, one fewer than its frames.
-        metadata: where the clips are from.
+        metadata: what is known about the clips.
+        starts: E names of the clips' beginnings, None for `clips`.
     """
-    source, remaining = _places(lengths)
+    clip = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
+    position = torch.arange(len(clip)) - (torch.cumsum(lengths, 0) - lengths)[clip]
     return Clips(
         frames=frames,
-        actions=torch.zeros(len(source), 0),
-        rewards=torch.zeros(len(source)),
-        terminations=torch.zeros(len(source), dtype=torch.bool),
+        actions=torch.zeros(len(clip), 0),
+        rewards=torch.zeros(len(clip)),
+        terminations=torch.zeros(len(clip), dtype=torch.bool),
         lengths=lengths,
-        starts=("clips",) * len(lengths),
-        source=source,
-        remaining=remaining,
+        starts=("clips",) * len(lengths) if starts is None else starts,
+        source=torch.arange(len(clip)) + clip,
+        remaining=lengths[clip] - position,
         metadata=metadata,
         action_count=0,
     )
-
-
-def _places(lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """`source` and `remaining` of clips of these (E,) lengths."""
-    clip = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
-    position = torch.arange(len(clip)) - (torch.cumsum(lengths, 0) - lengths)[clip]
-    return torch.arange(len(clip)) + clip, lengths[clip] - position
 
 
 def to_unit(frames: Tensor) -> Tensor:

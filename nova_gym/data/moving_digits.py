@@ -49,7 +49,8 @@ def moving_digits(
     """
     if clips < 1 or length < 2 or size < DIGIT:
         raise BadInputError(
-            f"moving digits are at least 1 clip of 2 frames of {DIGIT}×{DIGIT}, not {clips} of {length} of {size}×{size}"
+            f"moving digits are at least 1 clip of 2 frames of {DIGIT}×{DIGIT}, "
+            f"not {clips} of {length} of {size}×{size}"
         )
     rng = np.random.default_rng([seed, int(test)])
     if source is not None:
@@ -95,9 +96,7 @@ def handwritten_digits() -> np.ndarray:
     return (((smooth - low) / (high - low)).clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def _canonical(
-    source: Path, clips: int, rng: np.random.Generator, test: bool, length: int, size: int
-) -> np.ndarray:
+def _canonical(source: Path, clips: int, rng: np.random.Generator, test: bool, length: int, size: int) -> np.ndarray:
     try:
         frames = np.load(source, mmap_mode="r")
     except (OSError, ValueError) as error:

@@ -24,13 +24,20 @@ class CodebookStage(Stage):
     """Vector quantisation of what the inverse dynamics infer; the forward dynamics stay (`nova.md`, "Codebook").
 
     A dead code starts anew at a latent action of the batch, the more probably the worse that one is represented.
+
+    Args:
+        codes_only: leave the inverse dynamics as they are, too.
     """
 
     name = "codebook"
 
-    def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
+    def __init__(
+        self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig, codes_only: bool = False
+    ) -> None:
         super().__init__(model, clips, config.codebook)
-        self.inverse_dynamics, self.codebook = model.inverse_dynamics, model.codebook
+        self.codebook = model.codebook
+        if not codes_only:
+            self.inverse_dynamics = model.inverse_dynamics
         self.states = states
 
     def batch(self, generator: Generator, progress: float) -> Batch:
@@ -39,7 +46,7 @@ class CodebookStage(Stage):
         return {"state": self.states[source], "next": self.states[source + 1], "chances": chances}
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        inferred = self.inverse_dynamics(batch["state"], batch["next"])
+        inferred = self.model.infer(batch["state"], batch["next"])
         quantised, indices = self.codebook(inferred)
         codes = self.codebook.codes[indices]
         variance = inferred.detach().var()
