@@ -30,7 +30,8 @@ class DreamInterface:
         observation: `latent` or `pixels`.
         action: `discrete`, the environment's own actions (a `Box` where those are continuous); `latent`; or `codebook`,
             the discrete actions that the dream has learned by itself.
-        starts: which of the dream's starts a reset draws from, or `reality`: fresh resets of the real environment.
+        starts: which of the dream's starts a reset draws from, None for its `default_starts`, or `reality`: fresh
+            resets of the real environment.
         device: where to dream.
 
     Raises:
@@ -38,13 +39,14 @@ class DreamInterface:
     """
 
     def __init__(
-        self, dream: Dream | str, observation: str, action: str, starts: str, device: str | torch.device
+        self, dream: Dream | str, observation: str, action: str, starts: str | None, device: str | torch.device
     ) -> None:
         if observation not in OBSERVATIONS:
             raise BadInputError(f"unknown observation {observation!r}; there are {', '.join(OBSERVATIONS)}")
         if action not in ACTIONS:
             raise BadInputError(f"unknown action {action!r}; there are {', '.join(ACTIONS)}")
         self.dream = (dream if isinstance(dream, Dream) else Dream.load(dream)).to(device)
+        starts = starts or self.dream.default_starts
         if starts not in self.dream.starts and starts != "reality":
             raise BadInputError(f"unknown starts {starts!r}; this dream has {', '.join(self.dream.starts)}, reality")
         self.observation, self.action, self.starts = observation, action, starts
@@ -120,8 +122,9 @@ class DreamInterface:
         return bank[int(rng.integers(len(bank)))]
 
     def render(self, states: Tensor, resolution: Resolution | None) -> np.ndarray:
-        """States (N, K) → (N, H, W, C) uint8 frames."""
-        return self.dream.world_model.render(states, resolution, as_bytes=True).cpu().numpy()
+        """States (N, K) → (N, H, W, 3) uint8 frames; grey ones as RGB, for Gymnasium knows no other pictures."""
+        frames = self.dream.world_model.render(states, resolution, as_bytes=True).cpu().numpy()
+        return frames.repeat(3, axis=-1) if frames.shape[-1] == 1 else frames
 
     def check_resolution(self, resolution: Resolution | None) -> tuple[int, int]:
         """(H, W) that `render()` draws, by default the size of the real frames.

@@ -80,7 +80,7 @@ class DreamSimulator:
         self,
         mask: Tensor | None = None,
         states: Tensor | None = None,
-        starts: str = "official",
+        starts: str | None = None,
         generator: Generator | None = None,
     ) -> Tensor:
         """Starts episodes.
@@ -88,7 +88,7 @@ class DreamSimulator:
         Args:
             mask: (N,) bool, which dreams; None for all.
             states: (N, K) float32 to start from, rows outside the mask unused; None draws from the dream's starts.
-            starts: which of the dream's starts to draw from.
+            starts: which of the dream's starts to draw from, None for its `default_starts`.
             generator: of that draw, on the CPU; needed for it.
 
         Returns:
@@ -98,7 +98,7 @@ class DreamSimulator:
             BadInputError: the dream has no such starts, or `states` has another shape.
         """
         if states is None:
-            bank = self.dream.starts.get(starts)
+            bank = self.dream.starts.get(starts or self.dream.default_starts)
             if bank is None:
                 raise BadInputError(f"unknown starts {starts!r}; this dream has {', '.join(self.dream.starts)}")
             if generator is None:
@@ -171,7 +171,7 @@ class DreamSimulator:
                 memory = control.encode(memory, *pair)
         for _ in range(steps):
             with torch.no_grad():
-                before, latent_action = self.state, control.decode(memory, self.state)
+                before, latent_action = self.state, control.decode(memory, self.state).clamp(-1.0, 1.0)
                 transition = self.step_latent(latent_action)
                 memory = control.encode(memory, before, latent_action)
             yield transition
