@@ -112,6 +112,8 @@ def find_pairs(dream: Dream, count: int, starts: str, rng: np.random.Generator) 
             found.append((content[0], motion[0], truth, motion[1]))
             layouts.add(layout)
     looks, empty = _looks(env, spec)
+    env.close()
+    other.close()
     content, motion, truth, poses = (np.stack(part) for part in zip(*found, strict=True))
     same = np.arange(count) % 2 == 0
     return Pairs(content, motion, truth, poses[..., [1, 0, 2]], same, looks, empty, len(layouts))

@@ -55,17 +55,18 @@ def scenes(dream: Dream, starts: str, count: int, factors: tuple[int, ...], seed
         BadInputError: the dream is of something else.
     """
     spec = reality_of(dream)
-    specs = {factor: enlarged(spec, factor) for factor in factors}
-    envs = {factor: bigger.make() for factor, bigger in specs.items()}
-    first = next(iter(envs.values()))
+    first = spec.make()
     if not grids.is_minigrid(first):
         raise BadInputError(f"{spec.env_id} is not a MiniGrid: only that can be drawn at any size")
+    tile = spec.frame_size[1] // first.unwrapped.width
+    specs = {factor: enlarged(spec, tile, factor) for factor in factors}
+    envs = {factor: bigger.make() for factor, bigger in specs.items()}
     hold_out = starts == "random" and grids.can_hold_out(first)
     rng, seen = np.random.default_rng([seed, 0x5CA1E]), set()
     drawn: dict[int, list[np.ndarray]] = {factor: [] for factor in factors}
     for _ in range(grids.ATTEMPTS * count):
         chosen, placing = int(rng.integers(2**31)), int(rng.integers(2**31))
-        for env in envs.values():
+        for env in (first, *envs.values()):
             env.reset(seed=chosen)
             if starts == "random":
                 grids.scatter(env, np.random.default_rng(placing))
@@ -77,14 +78,15 @@ def scenes(dream: Dream, starts: str, count: int, factors: tuple[int, ...], seed
             drawn[factor].append(specs[factor].frame(env))
         if len(seen) == count:
             break
+    for env in (first, *envs.values()):
+        env.close()
     return {factor: np.stack(frames) for factor, frames in drawn.items()}
 
 
-def enlarged(spec: RealitySpec, factor: int) -> RealitySpec:
-    """The same MiniGrid drawn natively at another size."""
-    height, width = spec.frame_size
-    tile = factor * spec.env_kwargs.get("tile_size", 0)
-    return RealitySpec(spec.env_id, {**spec.env_kwargs, "tile_size": tile}, (factor * height, factor * width))
+def enlarged(spec: RealitySpec, tile: int, factor: int) -> RealitySpec:
+    """The same MiniGrid drawn natively at another size; `tile` is its pixels a side of a tile now."""
+    height, width = (factor * side for side in spec.frame_size)
+    return RealitySpec(spec.env_id, {**spec.env_kwargs, "tile_size": factor * tile}, (height, width))
 
 
 def upsample(frames: np.ndarray, factor: int, resampling: Image.Resampling) -> np.ndarray:

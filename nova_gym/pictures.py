@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import imageio.v3 as iio
+import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -28,7 +30,7 @@ def strip(rows: dict[str, np.ndarray], columns: Sequence[str] = (), enlarge: int
     Returns:
         (H', W', 3) uint8.
     """
-    font = ImageFont.load_default(_LETTERS)
+    font = _font()
     frames = {name: _enlarged(row, enlarge) for name, row in rows.items()}
     margin = round(max(font.getlength(name) for name in rows)) + 3 * _GAP
     above = _LETTERS + 2 * _GAP if columns else _GAP
@@ -82,8 +84,14 @@ def save_gif(path: Path, frames: list[np.ndarray]) -> None:
         iio.imwrite(temporary, frames, extension=".gif", duration=durations, loop=0)
 
 
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which comes with Matplotlib: Pillow's own font lacks ×."""
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", _LETTERS)
+
+
 def _titled(frames: dict[str, np.ndarray]) -> np.ndarray:
-    font = ImageFont.load_default(_LETTERS)
+    font = _font()
     widths = {name: max(frame.shape[1], round(font.getlength(name))) + _GAP for name, frame in frames.items()}
     above = _LETTERS + 2 * _GAP
     height = above + max(frame.shape[0] for frame in frames.values()) + _GAP
