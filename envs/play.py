@@ -12,11 +12,12 @@ import numpy as np
 import pygame
 import torch
 
+from nova_gym.editing import LAYERS, layer
 from nova_gym.envs.interface import observe
 from nova_gym.envs.play_files import VIDEO_FORMATS, read_picture, save_picture, save_video
 from nova_gym.envs.play_keymap import COMMAND_KEYS, action_of
 from nova_gym.envs.play_session import Moment, PlaySession, picture_event
-from nova_gym.envs.play_view import LAYERS, STRIP, Painter, Shown, View
+from nova_gym.envs.play_view import STRIP, Painter, Shown, View
 from nova_gym.errors import BadInputError
 from nova_gym.metrics import TILE_TOLERANCE, tile_errors
 
@@ -279,18 +280,14 @@ class Player:
         height, width = self.session.dream.world_model.config.frame_size
         return self.resolution, round(self.resolution * width / height)
 
-    @torch.no_grad()
     def _layer_state(self) -> torch.Tensor:
         """(1, K) what is drawn: the state, or one of its layers."""
         model, now = self.session.dream.world_model, self.session.now
-        if self.layer == "background":
-            return torch.zeros_like(now.state)
-        if self.layer == "content":  # of the step that led here: content and motion add up to what is shown
-            before = self.session.history[-2].state if len(self.session.history) > 1 else now.state
-            return model.forward_dynamics.content(before)
-        if self.layer == "motion":
-            return model.forward_dynamics.motion(now.latent_action)
-        return now.state
+        if not self.layer:
+            return now.state
+        # of the step that led here: content and motion add up to what is shown
+        before = self.session.history[-2].state if len(self.session.history) > 1 else now.state
+        return layer(model, self.layer, before, now.latent_action)
 
     def _picture_of(self, moment: Moment) -> np.ndarray:
         """(H, W, C) uint8 at the native size, drawn once for each moment."""

@@ -17,7 +17,6 @@ from nova_gym.envs.play_keymap import HELP
 BACK, INK, DIM, RED, BAR = (24, 26, 32), (235, 235, 235), (150, 150, 160), (230, 60, 60), (90, 160, 240)
 #: Frames in the strip.
 STRIP = 8
-LAYERS = ("background", "content", "motion")
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The command line: `nova-gym record | train | eval | info | demo | tune | agent … | improve | play | bench`."""
+"""The command line: `nova-gym record | train | eval | info | demo | tune | agent … | improve | play | edit | bench`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from nova_gym.cli_agent import agent_app, improve, train_and_test
 from nova_gym.cli_bench import bench
+from nova_gym.cli_edit import edit
 from nova_gym.cli_play import play
 from nova_gym.cli_tools import (
     DeviceOption,
@@ -35,6 +36,7 @@ app.command()(train)
 app.command()(tune)
 app.command()(improve)
 app.command()(play)
+app.command()(edit)
 app.command()(bench)
 
 

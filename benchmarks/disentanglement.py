@@ -1,0 +1,231 @@
+"""Does motion retargeting leave the content alone, and content retargeting the motion? Measured on real MiniGrid.
+
+`python -m nova_gym.benchmarks.disentanglement [--json FILE]` takes pairs of real clips on held-out layouts, the two of
+a pair on the same layout or on different ones, such that every cell of the second clip's way is free in the first
+one's layout. Motion retargeting: the first clip is rolled out, and from a step on moved by the second's latent actions
+(inverse dynamics). Content retargeting: the second clip is rolled out, and at that step its state replaced by the
+first's frame. After either, the frame has to be the first clip's layout with the agent at the second's pose, and so it
+is compared with the real MiniGrid drawn like that: all tiles within 0.02 mean squared error. As a control, the first
+clip rolled out unedited is measured in the same way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from nova_gym import BadInputError, Dream
+from nova_gym.editing import Intervention, edit, infer_actions
+from nova_gym.envs import minigrid as grids
+from nova_gym.envs.clips import Pose, walk
+from nova_gym.envs.interface import encode_frames, reality_of
+from nova_gym.envs.reality import RealitySpec
+from nova_gym.files import write_atomically
+from nova_gym.metrics import TILE_TOLERANCE, find_tiles, mean, overlap, share, tile_errors
+
+#: Step of the intervention, and steps of a clip.
+AT, STEPS = 3, 8
+#: Steps that a retargeted agent has to get where it shall be (the paper: 1 to 2).
+WITHIN = 2
+RETARGETINGS = ("motion retargeting", "content retargeting", "control: no edit")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of clips; n pairs, T steps.
+
+    Attributes:
+        content, motion: (n, T + 1, H, W, C) uint8, real.
+        truth: (n, T + 1, H, W, C) uint8, the content clip's layout with the agent where the motion clip has it.
+        poses: (n, T + 1, 3) int64 row, column and direction of the motion clip's agent.
+        same: (n,) bool, whether both are on the same layout.
+        looks: (4, s, s, C) uint8, the agent's tile in each direction.
+        empty: (H, W, C) uint8, the grid without walls inside, goal and agent.
+        layouts: how many different ones the content clips have.
+    """
+
+    content: np.ndarray
+    motion: np.ndarray
+    truth: np.ndarray
+    poses: np.ndarray
+    same: np.ndarray
+    looks: np.ndarray
+    empty: np.ndarray
+    layouts: int
+
+
+def run(dream: Dream, count: int, seed: int) -> dict[str, Any]:
+    """All figures, JSON-ready: by where the goal is, then by retargeting, then by part, then by name.
+
+    Raises:
+        BadInputError: the dream is not of a MiniGrid.
+    """
+    figures = {}
+    for starts in ("official", "random"):
+        pairs = find_pairs(dream, count, starts, np.random.default_rng([seed, 0xD15E]))
+        figures[starts] = {"layouts": pairs.layouts, **measure(dream, pairs)}
+    return figures
+
+
+def find_pairs(dream: Dream, count: int, starts: str, rng: np.random.Generator) -> Pairs:
+    """Walks until there are so many pairs, every other on one layout.
+
+    Args:
+        dream: of a MiniGrid environment.
+        count: n.
+        starts: where the goal is: `official`, as the environment resets itself, or `random`. The agent is anywhere.
+        rng: of layouts and walks.
+
+    Raises:
+        BadInputError: the dream is of something else.
+    """
+    spec = reality_of(dream)
+    env, other = spec.make(), spec.make()
+    if not grids.is_minigrid(env):
+        raise BadInputError(f"{spec.env_id} is not a MiniGrid: only there can an edited frame be compared with reality")
+    hold_out = grids.can_hold_out(env)
+    found: list[tuple[np.ndarray, np.ndarray, np.ndarray, list[Pose]]] = []
+    layouts = set()
+    while len(found) < count:
+        seed = _reset(env, starts, hold_out, rng)
+        layout = env.unwrapped.grid.encode().tobytes()
+        if len(found) % 2:
+            _reset(other, starts, hold_out, rng)
+        else:
+            other.reset(seed=seed)
+            other.unwrapped.grid = env.unwrapped.grid.copy()
+        for environment in (env, other):
+            free = grids.free_cells(environment)
+            grids.place_agent(environment, free[int(rng.integers(len(free)))], int(rng.integers(4)))
+        content, motion = (walk(environment, spec, STEPS, rng) for environment in (env, other))
+        if content is None or motion is None:
+            continue
+        if all(env.unwrapped.grid.get(x, y) is None for x, y, _ in motion[1]):
+            truth = np.stack([_drawn(env, spec, pose) for pose in motion[1]])
+            found.append((content[0], motion[0], truth, motion[1]))
+            layouts.add(layout)
+    looks, empty = _looks(env, spec)
+    env.close()
+    other.close()
+    content, motion, truth, poses = (np.stack(part) for part in zip(*found, strict=True))
+    same = np.arange(count) % 2 == 0
+    return Pairs(content, motion, truth, poses[..., [1, 0, 2]], same, looks, empty, len(layouts))
+
+
+def measure(dream: Dream, pairs: Pairs) -> dict[str, Any]:
+    """Both retargetings of all pairs and the control, JSON-ready: by name, by part of the pairs, by figure."""
+    model = dream.world_model
+    count = len(pairs.content)
+    content, motion = (
+        encode_frames(dream, frames.reshape(-1, *frames.shape[2:])).unflatten(0, (count, -1))
+        for frames in (pairs.content, pairs.motion)
+    )
+    latent_actions = infer_actions(model, motion)[:, AT:]
+    edited = (
+        edit(model, content, [Intervention(AT, motion=latent_actions)]),
+        edit(model, motion, [Intervention(AT, content=content[:, AT])]),
+        edit(model, content),
+    )
+    parts = {"all": np.ones(count, dtype=bool), "same layout": pairs.same, "other layout": ~pairs.same}
+    figures = {}
+    for name, states in zip(RETARGETINGS, edited, strict=True):
+        frames = _frames(model, states)
+        figures[name] = {part: _summary(frames[rows], pairs, rows) for part, rows in parts.items()}
+    return figures
+
+
+def _summary(frames: np.ndarray, pairs: Pairs, rows: np.ndarray) -> dict[str, Any]:
+    """What became of frames (n, T + 1, H, W, C) after the intervention; steps are counted from there."""
+    frames, truth = frames[:, AT + 1 :], pairs.truth[rows, AT + 1 :].astype(np.float32) / 255.0
+    poses = pairs.poses[rows, AT + 1 :]
+    n, steps = poses.shape[:2]
+    flat, flat_truth = (clips.reshape(n * steps, *clips.shape[2:]) for clips in (frames, truth))
+    right = tile_errors(flat_truth, flat, pairs.looks.shape[1]) < TILE_TOLERANCE
+    places, misfit = find_tiles(flat, pairs.looks.astype(np.float32) / 255.0)
+    tracked = (places == poses.reshape(-1, 3)).all(1) & (misfit < TILE_TOLERANCE)
+    elsewhere = np.ones_like(right)
+    elsewhere[np.arange(n * steps), *poses.reshape(-1, 3)[:, :2].T] = False
+    layout = (right & elsewhere).sum((1, 2)) / elsewhere.sum((1, 2))
+    exact = right.all((1, 2)).reshape(n, steps)
+    empty = pairs.empty.astype(np.float32) / 255.0
+    later = slice(WITHIN - 1, None)
+    figures = {
+        f"pose reached within {WITHIN} steps, layout unchanged": share(exact[:, :WITHIN].any(1)),
+        **{f"exact, step {k + 1}": share(exact[:, k]) for k in range(steps)},
+        f"motion: tracked pose right, from step {WITHIN}": mean(tracked.reshape(n, steps)[:, later].mean(1)),
+        f"content: other tiles right, from step {WITHIN}": mean(layout.reshape(n, steps)[:, later].mean(1)),
+        f"foreground overlap with the truth, step {WITHIN}": mean(
+            overlap(truth[:, later][:, 0], frames[:, later][:, 0], empty)
+        ),
+    }
+    return {name: figure.to_dict() for name, figure in figures.items()}
+
+
+def _frames(model: Any, states: torch.Tensor) -> np.ndarray:
+    """(n, T, K) → (n, T, H, W, C) float32."""
+    frames = model.render(states.flatten(0, 1)).permute(0, 2, 3, 1).cpu().numpy()
+    return frames.reshape(*states.shape[:2], *frames.shape[1:])
+
+
+def _reset(env: gym.Env, starts: str, hold_out: bool, rng: np.random.Generator) -> int:
+    while True:
+        seed = int(rng.integers(2**31))
+        env.reset(seed=seed)
+        if starts == "random":
+            grids.scatter(env, rng)
+        if not hold_out or grids.is_held_out(env):
+            return seed
+
+
+def _drawn(env: gym.Env, spec: RealitySpec, pose: Pose) -> np.ndarray:
+    """(H, W, C) uint8, the layout of `env` with the agent at another pose."""
+    grids.place_agent(env, pose[:2], pose[2])
+    return spec.frame(env)
+
+
+def _looks(env: gym.Env, spec: RealitySpec) -> tuple[np.ndarray, np.ndarray]:
+    """The agent's tile in each direction, and the grid with outer walls alone and no agent; changes `env`."""
+    grid = env.unwrapped
+    tile = spec.frame_size[1] // grid.width
+    for x in range(1, grid.width - 1):
+        for y in range(1, grid.height - 1):
+            grid.grid.set(x, y, None)
+    frames = [_drawn(env, spec, (1, 1, direction)) for direction in range(4)]
+    empty = frames[0].copy()
+    empty[tile : 2 * tile, tile : 2 * tile] = empty[tile : 2 * tile, 2 * tile : 3 * tile]
+    return np.stack([frame[tile : 2 * tile, tile : 2 * tile] for frame in frames]), empty
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dream", default="minigrid", help="name or path of a dream of a MiniGrid (default: minigrid)")
+    parser.add_argument("--pairs", type=int, default=256, help="of clips, for each kind of start (default: 256)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    arguments = parser.parse_args()
+    if arguments.pairs < 2:
+        parser.error("--pairs must be at least 2: one on the same layout, one on different ones")
+    try:
+        figures = run(Dream.load(arguments.dream), arguments.pairs, arguments.seed)
+    except BadInputError as error:
+        parser.error(str(error))
+    for starts, measured in figures.items():
+        print(f"goal {starts}, {measured['layouts']} held-out layouts")
+        for name in RETARGETINGS:
+            print(f"  {name}")
+            for figure, value in measured[name]["all"].items():
+                print(f"    {figure:55} {value['value']:.4f} [{value['low']:.4f}, {value['high']:.4f}], n {value['n']}")
+    if arguments.json:
+        with write_atomically(arguments.json) as temporary:
+            temporary.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""A page of pictures, one for each thing that a dream can do: `docs/gallery.md`.
+
+`python -m nova_gym.benchmarks.gallery [--output FOLDER]` draws all of them anew and writes the page. Another picture
+is another `Exhibit` in `EXHIBITS`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nova_gym import Dream
+from nova_gym.benchmarks.disentanglement import AT, Pairs, find_pairs
+from nova_gym.benchmarks.super_resolution import FILTERS, scenes, upsample
+from nova_gym.editing import LAYERS, Intervention, edit, infer_actions, layer
+from nova_gym.envs.interface import encode_frames
+from nova_gym.files import write_atomically
+from nova_gym.pictures import film, save_gif, save_png, strip
+
+_FACTOR = 8
+#: Pixels a side of what is shown of an enlarged frame.
+_CROP = 28 * _FACTOR
+_SEED = 4
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One entry of the page.
+
+    Attributes:
+        title: of its section.
+        caption: Markdown, what is to be seen. Numbers belong in `benchmarks/results`, not here.
+        draw: called with a folder; writes pictures there and returns their names, in order.
+    """
+
+    title: str
+    caption: str
+    draw: Callable[[Path], list[str]]
+
+
+def super_resolution(folder: Path) -> list[str]:
+    """The same corner of two scenes: enlarged by filters, rendered, and drawn by MiniGrid itself."""
+    dream = Dream.load("minigrid")
+    drawn = scenes(dream, "random", 2, (1, _FACTOR), _SEED)
+    size = drawn[_FACTOR].shape[1:3]
+    rendered = dream.world_model.render(encode_frames(dream, drawn[1]), size, as_bytes=True).numpy()
+    pictures = [upsample(drawn[1], _FACTOR, FILTERS[name]) for name in ("nearest", "bicubic")]
+    pictures += [rendered, drawn[_FACTOR]]
+    corners = [_around_agent(frame) for frame in drawn[1]]
+    rows = {
+        f"scene {i + 1}": np.stack([p[i, y : y + _CROP, x : x + _CROP] for p in pictures])
+        for i, (y, x) in enumerate(corners)
+    }
+    columns = ("nearest ×8", "bicubic ×8", "weights ×8", "drawn by MiniGrid ×8")
+    save_png(folder / "super-resolution.png", strip(rows, columns))
+    return ["super-resolution.png"]
+
+
+def layers(folder: Path) -> list[str]:
+    """Each frame of a clip as background, content and motion."""
+    dream, pairs = _pair()
+    model, states = dream.world_model, encode_frames(dream, pairs.motion[1])
+    before, latent_actions = states[:-1], infer_actions(model, states[None])[0]
+    rows = {"clip": pairs.motion[1, 1:]}
+    rows |= {name: _render(dream, layer(model, name, before, latent_actions)) for name in LAYERS}
+    rows["content + motion"] = _render(dream, model.step(before, latent_actions))
+    save_png(folder / "layers.png", strip(rows, [str(t + 1) for t in range(len(before))], enlarge=2))
+    return ["layers.png"]
+
+
+def content_retargeting(folder: Path) -> list[str]:
+    """The motion clip, rolled out; its content replaced half-way."""
+    return _retarget(
+        folder, "content-retargeting", "motion", lambda content, _: Intervention(AT, content=content[:, AT])
+    )
+
+
+def motion_retargeting(folder: Path) -> list[str]:
+    """The content clip, rolled out; moved as the motion clip from half-way on."""
+    return _retarget(folder, "motion-retargeting", "content", lambda _, motion: Intervention(AT, motion=motion[:, AT:]))
+
+
+def interpolation(folder: Path) -> list[str]:
+    """The same, blending over four steps."""
+    return _retarget(
+        folder, "interpolation", "content", lambda _, motion: Intervention(AT, motion=motion[:, AT:], over=4)
+    )
+
+
+EXHIBITS = (
+    Exhibit(
+        "Super-resolution",
+        "A frame of 72×72 pixels is encoded, and the weights that this gives are rendered at 576×576; beside it the "
+        "real frame enlarged by filters, and the same scene as MiniGrid draws it at that size, around "
+        "the agent. Grid lines are a quarter of a pixel wide at 72×72: where in the pixel they lie, no frame of that "
+        "size tells. Figures: [super-resolution.json](../benchmarks/results/super-resolution.json), by "
+        "`python -m nova_gym.benchmarks.super_resolution`.",
+        super_resolution,
+    ),
+    Exhibit(
+        "Layers",
+        "A step is `A(z) + B(u)`, and each of the two can be rendered by itself. The background is the base weights "
+        "alone: what all frames have in common. The content is where things are, without the agent; the motion is the "
+        "agent, without any layout. `nova-gym edit layers`.",
+        layers,
+    ),
+    Exhibit(
+        "Content retargeting",
+        f"The motion clip is rolled out; at step {AT} its state is replaced by the content clip's frame, its latent "
+        "actions stay. Latent actions say where to go, so in one or two steps the agent is where the motion clip has "
+        "it, in the other layout. Figures: [disentanglement.json](../benchmarks/results/disentanglement.json), by "
+        "`python -m nova_gym.benchmarks.disentanglement`. `nova-gym edit content`.",
+        content_retargeting,
+    ),
+    Exhibit(
+        "Motion retargeting",
+        f"The content clip is rolled out; from step {AT} on it is moved by the latent actions of the motion clip. "
+        "`nova-gym edit motion`.",
+        motion_retargeting,
+    ),
+    Exhibit(
+        "Interpolation",
+        f"The same from step {AT} on, but the latent action goes from the one clip's to the other's in four steps. "
+        "Half of one go-to and half of another is no pose: the agent fades out in one place and comes up in the other. "
+        "`nova-gym edit interpolate`.",
+        interpolation,
+    ),
+)
+
+
+def write_gallery(page: Path, exhibits: tuple[Exhibit, ...] = EXHIBITS) -> None:
+    """Draws everything into a folder beside the page, named as the page is, and writes the page.
+
+    Args:
+        page: Markdown file.
+        exhibits: in order.
+
+    Raises:
+        BadInputError: a file cannot be written.
+    """
+    folder = page.with_suffix("")
+    parts = ["# Gallery", "What a dream can do, in pictures. All of them, and this page, are made by one command:"]
+    parts.append("```\npython -m nova_gym.benchmarks.gallery\n```")
+    for exhibit in exhibits:
+        names = exhibit.draw(folder)
+        parts += [f"## {exhibit.title}", exhibit.caption]
+        parts += [f"![{exhibit.title}]({folder.name}/{name})" for name in names]
+    with write_atomically(page) as temporary:
+        temporary.write_text("\n\n".join(parts) + "\n")
+
+
+def _pair() -> tuple[Dream, Pairs]:
+    """The dream, and pairs of clips of which the second is on two layouts."""
+    dream = Dream.load("minigrid")
+    return dream, find_pairs(dream, 2, "random", np.random.default_rng(_SEED))
+
+
+def _retarget(
+    folder: Path, name: str, edited: str, intervention: Callable[[Tensor, Tensor], Intervention]
+) -> list[str]:
+    """Draws an edit of one clip of a pair, `content` or `motion`, given the content's states and the motion's u."""
+    dream, pairs = _pair()
+    clips = {"content": pairs.content[1], "motion": pairs.motion[1]}
+    states = {key: encode_frames(dream, frames)[None] for key, frames in clips.items()}
+    latent_actions = infer_actions(dream.world_model, states["motion"])
+    states = edit(dream.world_model, states[edited], [intervention(states["content"], latent_actions)])
+    rows = {"content clip": clips["content"], "motion clip": clips["motion"], "edited": _render(dream, states[0])}
+    columns = [f"{t} edit" if t == AT else str(t) for t in range(len(clips["content"]))]
+    save_png(folder / f"{name}.png", strip(rows, columns, enlarge=2))
+    save_gif(folder / f"{name}.gif", film(rows, enlarge=3))
+    return [f"{name}.png", f"{name}.gif"]
+
+
+@torch.no_grad()
+def _render(dream: Dream, states: Tensor) -> np.ndarray:
+    """(T, K) → (T, H, W, C) uint8."""
+    return dream.world_model.render(states, as_bytes=True).numpy()
+
+
+def _around_agent(frame: np.ndarray) -> tuple[int, int]:
+    """Upper left corner, in enlarged pixels, of a crop of a frame with the red agent in its middle."""
+    red = (frame[..., 0] > 128) & (frame[..., 1] < 64)
+    y, x = (int(places.mean()) * _FACTOR - _CROP // 2 for places in red.nonzero())
+    last = len(frame) * _FACTOR - _CROP
+    return min(max(y, 0), last), min(max(x, 0), last)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("docs/gallery.md"), help="page (default: docs/gallery.md)")
+    page = parser.parse_args().output
+    write_gallery(page)
+    print(f"{page} and {page.with_suffix('')}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Frames side by side, with words: pictures of clips, as one image or as a film."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import imageio.v3 as iio
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from nova_gym.files import write_atomically
+
+_PAPER, _INK = (255, 255, 255), (40, 40, 40)
+_GAP, _LETTERS = 4, 13
+#: Milliseconds that a film shows each frame, and its last.
+_PACE, _REST = 250, 1000
+
+
+def strip(rows: dict[str, np.ndarray], columns: Sequence[str] = (), enlarge: int = 1) -> np.ndarray:
+    """Rows of frames, named on the left.
+
+    Args:
+        rows: by name, (T, H, W, C) uint8 each, C 1 or 3; T may differ.
+        columns: what stands above them, none for nothing.
+        enlarge: pixels a side of what was one pixel.
+
+    Returns:
+        (H', W', 3) uint8.
+    """
+    font = _font()
+    frames = {name: _enlarged(row, enlarge) for name, row in rows.items()}
+    margin = round(max(font.getlength(name) for name in rows)) + 3 * _GAP
+    above = _LETTERS + 2 * _GAP if columns else _GAP
+    height = above + sum(row.shape[1] + _GAP for row in frames.values())
+    width = margin + max(len(row) * (row.shape[2] + _GAP) for row in frames.values())
+    page = Image.new("RGB", (width, height), _PAPER)
+    pen, top = ImageDraw.Draw(page), above
+    cell = next(iter(frames.values())).shape[2] + _GAP
+    for i, column in enumerate(columns):
+        pen.text((margin + i * cell + (cell - _GAP) / 2, above / 2), column, _INK, font, anchor="mm")
+    for name, row in frames.items():
+        pen.text((_GAP, top + row.shape[1] / 2), name, _INK, font, anchor="lm")
+        for i, frame in enumerate(row):
+            page.paste(Image.fromarray(frame), (margin + i * (row.shape[2] + _GAP), top))
+        top += row.shape[1] + _GAP
+    return np.asarray(page)
+
+
+def film(rows: dict[str, np.ndarray], enlarge: int = 1) -> list[np.ndarray]:
+    """Clips side by side, each under its name.
+
+    Args:
+        rows: by name, (T, H, W, C) uint8 each, C 1 or 3, all of the same T.
+        enlarge: as in `strip`.
+
+    Returns:
+        T pictures (H', W', 3) uint8.
+    """
+    steps = len(next(iter(rows.values())))
+    return [_titled({name: _enlarged(row[t : t + 1], enlarge)[0] for name, row in rows.items()}) for t in range(steps)]
+
+
+def save_png(path: Path, picture: np.ndarray) -> None:
+    """Writes a picture (H, W, 3) uint8, atomically.
+
+    Raises:
+        BadInputError: it cannot be written.
+    """
+    with write_atomically(path) as temporary:
+        iio.imwrite(temporary, picture, extension=".png", optimize=True)
+
+
+def save_gif(path: Path, frames: list[np.ndarray]) -> None:
+    """Writes a film of frames (H, W, 3) uint8, atomically; it repeats, with a rest on the last frame.
+
+    Raises:
+        BadInputError: it cannot be written.
+    """
+    durations = [_PACE] * (len(frames) - 1) + [_REST]
+    with write_atomically(path) as temporary:
+        iio.imwrite(temporary, frames, extension=".gif", duration=durations, loop=0)
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which comes with Matplotlib: Pillow's own font lacks ×."""
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", _LETTERS)
+
+
+def _titled(frames: dict[str, np.ndarray]) -> np.ndarray:
+    font = _font()
+    widths = {name: max(frame.shape[1], round(font.getlength(name))) + _GAP for name, frame in frames.items()}
+    above = _LETTERS + 2 * _GAP
+    height = above + max(frame.shape[0] for frame in frames.values()) + _GAP
+    page = Image.new("RGB", (sum(widths.values()) + _GAP, height), _PAPER)
+    pen, left = ImageDraw.Draw(page), _GAP
+    for name, frame in frames.items():
+        pen.text((left + widths[name] / 2, above / 2), name, _INK, font, anchor="mm")
+        page.paste(Image.fromarray(frame), (left + (widths[name] - frame.shape[1]) // 2, above))
+        left += widths[name]
+    return np.asarray(page)
+
+
+def _enlarged(frames: np.ndarray, times: int) -> np.ndarray:
+    """(T, H, W, 1 or 3) → (T, times H, times W, 3)."""
+    large = frames.repeat(times, axis=1).repeat(times, axis=2)
+    return large if large.shape[-1] == 3 else large.repeat(3, axis=-1)
