@@ -1,7 +1,10 @@
 import imageio.v3 as iio
+import minari
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
+from minari.data_collector import EpisodeBuffer
 
 from nova_gym.data import load_clips
 from nova_gym.errors import BadInputError
@@ -78,6 +81,26 @@ def test_what_is_no_video_is_refused(tmp_path):
     np.savez(tmp_path / "f.npz", frames=np.zeros((1, 8, 8), dtype=np.uint8))
     with pytest.raises(BadInputError, match="at least 2"):
         load_clips(str(tmp_path / "f.npz"))
+
+
+@pytest.mark.parametrize(
+    "space", [spaces.MultiDiscrete([2, 3]), spaces.Discrete(3, start=1), spaces.Box(-1, 1, (2, 2))]
+)
+def test_a_dataset_of_others_needs_no_actions_that_a_dream_can_have(space):
+    space.seed(0)
+    buffer = EpisodeBuffer(
+        observations=np.zeros((4, 16, 16, 3), dtype=np.uint8),
+        actions=np.stack([space.sample() for _ in range(3)]),
+        rewards=[0.0] * 3,
+        terminations=[False] * 3,
+        truncations=[False, False, True],
+    )
+    name = f"others/{type(space).__name__.lower()}-v0"
+    pictures = spaces.Box(0, 255, (16, 16, 3), np.uint8)
+    minari.create_dataset_from_buffers(name, [buffer], observation_space=pictures, action_space=space)
+    with pytest.raises(BadInputError, match="--no-actions"):
+        load_clips(name)
+    assert load_clips(name, labels=False).frames.shape == (4, 3, 16, 16)
 
 
 def test_a_recording_can_be_read_without_its_labels(dataset, clips):
