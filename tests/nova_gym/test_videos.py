@@ -1,3 +1,5 @@
+import warnings
+
 import imageio.v3 as iio
 import minari
 import numpy as np
@@ -97,7 +99,8 @@ def test_a_dataset_of_others_needs_no_actions_that_a_dream_can_have(space):
     )
     name = f"others/{type(space).__name__.lower()}-v0"
     pictures = spaces.Box(0, 255, (16, 16, 3), np.uint8)
-    minari.create_dataset_from_buffers(name, [buffer], observation_space=pictures, action_space=space)
+    with warnings.catch_warnings(action="ignore"):  # Minari would like an author and a link
+        minari.create_dataset_from_buffers(name, [buffer], observation_space=pictures, action_space=space)
     with pytest.raises(BadInputError, match="--no-actions"):
         load_clips(name)
     assert load_clips(name, labels=False).frames.shape == (4, 3, 16, 16)
