@@ -198,14 +198,14 @@ _TINY = Preset(
 )
 _CPU = Preset(
     "cpu",
-    ModelConfig(codes=256, control=ControlConfig()),
+    ModelConfig(codes=256),
     TrainingConfig(
-        representation=Recipe(18_000, 32, 1.5e-3),
-        dynamics=Recipe(3_500, 512, 1e-3, noise=0.03),
-        grounding=Recipe(4_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
-        unrolling=Recipe(3_000, 128, 4e-4, weight_decay=0.1, noise=0.1),
+        representation=Recipe(16_000, 32, 1.5e-3),
+        dynamics=Recipe(3_000, 512, 1e-3, noise=0.03),
+        grounding=Recipe(3_500, 512, 1e-3, weight_decay=0.1, noise=0.03),
+        unrolling=Recipe(2_500, 128, 4e-4, weight_decay=0.1, noise=0.1),
         tuning=Recipe(1_500, 128, 1e-4, weight_decay=0.1, noise=0.05),
-        codebook=Recipe(1_500, 512, 3e-4),
+        codebook=Recipe(1_000, 512, 3e-4),
         control=Recipe(1_500, 64, 1e-3, noise=0.03),
     ),
 )

@@ -6,10 +6,11 @@ sin and cos of π·2^k·x and π·2^k·y for k = 0 .. F-1 (arXiv 2605.06298, "re
 
 from __future__ import annotations
 
+import importlib
 import math
 import operator
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from types import ModuleType
 
@@ -154,7 +155,9 @@ def render(
     feature_mask: Tensor | None = None,
     as_bytes: bool = False,
 ) -> Tensor:
-    """Renders frames on a grid, at any resolution: on the CPU in one pass (`nova_gym.fused`), elsewhere by PyTorch.
+    """Renders frames on a grid, at any resolution: in one pass where there is a fused renderer, elsewhere by PyTorch.
+
+    On the CPU that is `nova_gym.fused`, which needs Numba, on CUDA `nova_gym.fused_cuda`, which needs Triton.
 
     Args:
         weights: (B, D) float32.
@@ -163,35 +166,48 @@ def render(
         as_bytes: what to return.
 
     Returns:
-        (B, C, height, width) float32, clipped to [0, 1], or (B, height, width, C) uint8. The two ways agree to 1 / 255
-        for such weights as training gives; where these are several times larger, the fused one's error grows with them.
+        (B, C, height, width) float32, clipped to [0, 1], or (B, height, width, C) uint8. All ways agree to 1 / 255 for
+        such weights as training gives; where these are several times larger, the fused ones' error grows with them.
 
     Raises:
         ValueError: `weights` has not D columns.
     """
-    if weights.device.type == "cpu" and weights.dtype == torch.float32 and config.layers and (fused := _fused()):
+    if weights.dtype == torch.float32 and config.layers and (fused := _fused(weights.device.type)):
         _check_columns(weights, config)
-        axes = [axis_features(count, axis, config, feature_mask) for axis, count in enumerate((width, height))]
+        sizes = enumerate((width, height))
+        axes = [axis_features(count, axis, config, feature_mask, weights.device) for axis, count in sizes]
         return fused.render(weights, *axes, config, as_bytes)
     return render_by_layers(weights, height, width, config, feature_mask, as_bytes)
 
 
 @cache
-def _fused() -> ModuleType | None:
-    """The fused renderer, None where Numba is missing; imported late, since Numba takes a while."""
+def _fused(device: str) -> ModuleType | None:
+    """The fused renderer of a type of device, None where it has none or what compiles it is missing.
+
+    Imported late, since a compiler takes a while.
+    """
+    module = {"cpu": "nova_gym.fused", "cuda": "nova_gym.fused_cuda"}.get(device)
     try:
-        from nova_gym import fused
+        return module and importlib.import_module(module)
     except ImportError:
         return None
-    return fused
 
 
-def axis_features(count: int, axis: int, config: INRConfig, feature_mask: Tensor | None = None) -> Tensor:
+def axis_features(
+    count: int,
+    axis: int,
+    config: INRConfig,
+    feature_mask: Tensor | None = None,
+    device: torch.device | str | None = None,
+) -> Tensor:
     """(1 + 2F, count) float32: the Fourier features of one coordinate (0: x, 1: y) along `count` pixels."""
-    features = fourier_features(pixel_centres(count)[:, None].expand(-1, 2), config.frequencies)
-    if feature_mask is not None:
-        features = features * feature_mask[:, None].cpu()
-    return features[axis::2]
+    features = _line_features(count, config.frequencies, torch.device(device or "cpu"))
+    return features if feature_mask is None else features * feature_mask[axis::2, None].to(features.device)
+
+
+@lru_cache(maxsize=32)
+def _line_features(count: int, frequencies: int, device: torch.device) -> Tensor:
+    return fourier_features(pixel_centres(count, device)[:, None].expand(-1, 2), frequencies)[::2].contiguous()
 
 
 @torch.no_grad()

@@ -1,3 +1,4 @@
+import importlib
 import multiprocessing
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -70,7 +71,7 @@ def test_a_grid_is_its_points_and_blocks_leave_no_seam(monkeypatch):
 def test_the_fused_renderer_agrees_with_pytorch_to_one_grey_level(count, height, width, config, masked, scale, seed):
     theta = weights(count, config, seed) * scale / 0.3
     mask = inr.nyquist_mask(config.frequencies, height, width) if masked else None
-    assert inr._fused() is not None
+    assert inr._fused("cpu") is not None
     drawn = inr.render(theta, height, width, config, mask)
     torch.testing.assert_close(drawn, inr.render_by_layers(theta, height, width, config, mask), atol=1 / 255, rtol=0)
     pictures = inr.render(theta, height, width, config, mask, as_bytes=True)
@@ -88,6 +89,22 @@ def test_the_fused_renderer_draws_what_is_dreamt_to_one_grey_level(shipped):
     theta = shipped.world_model.weights(simulator.state)
     drawn = inr.render(theta, 100, 100, RGB, as_bytes=True).int()
     assert (drawn - inr.render_by_layers(theta, 100, 100, RGB, as_bytes=True).int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("config", [RGB, INRConfig(channels=1, frequencies=4, width=8, layers=2)])
+def test_the_cuda_renderer_agrees_with_pytorch_to_one_grey_level(monkeypatch, config):
+    """Triton's interpreter runs the kernel without a GPU."""
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    pytest.importorskip("triton", reason="Triton comes with the CUDA builds of PyTorch")
+    fused_cuda = importlib.reload(importlib.import_module("nova_gym.fused_cuda"))
+    theta, mask = weights(2, config), inr.nyquist_mask(config.frequencies, 20, 13)
+    axes = [inr.axis_features(count, axis, config, mask) for axis, count in enumerate((31, 20))]
+    drawn = fused_cuda.render(theta, *axes, config, as_bytes=False)
+    torch.testing.assert_close(drawn, inr.render_by_layers(theta, 20, 31, config, mask), atol=1 / 255, rtol=0)
+    pictures = fused_cuda.render(theta, *axes, config, as_bytes=True).int()
+    assert (pictures - inr.render_by_layers(theta, 20, 31, config, mask, as_bytes=True).int()).abs().max() <= 1
+    monkeypatch.undo()
+    importlib.reload(fused_cuda)  # for a GPU, should there be one
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -125,7 +142,7 @@ def test_where_nothing_can_be_kept_compiled_code_is_made_anew(monkeypatch):
 def test_without_numba_pytorch_renders(monkeypatch):
     theta = weights(2)
     drawn = inr.render(theta, 20, 30, RGB)
-    monkeypatch.setattr(inr, "_fused", lambda: None)
+    monkeypatch.setattr(inr, "_fused", lambda device: None)
     plain = inr.render(theta, 20, 30, RGB)
     assert torch.equal(plain, inr.render_by_layers(theta, 20, 30, RGB))
     torch.testing.assert_close(drawn, plain, atol=1 / 255, rtol=0)
