@@ -1,5 +1,6 @@
 """Stable-Baselines3 agents that learn in the dream and act in reality."""
 
+from nova_gym.agents.control_policy import ControlPolicy
 from nova_gym.agents.diagnosis import Diagnosis, diagnose
 from nova_gym.agents.evaluation import AgentReport, evaluate_agent, film
 from nova_gym.agents.hyperparameters import ALGORITHMS, HYPERPARAMETERS
@@ -14,6 +15,7 @@ __all__ = [
     "ALGORITHMS",
     "HYPERPARAMETERS",
     "AgentReport",
+    "ControlPolicy",
     "CrossEntropyPlanner",
     "Curve",
     "Diagnosis",

@@ -1,7 +1,7 @@
 """The generative control model (GCM): what happens next, from what happened so far.
 
 A sequence model over pairs (z_τ, u_τ), τ < t, that answers the query (z_t, 0) with u_t (`nova.md`, "GCM"). Its memory
-is a tuple of tensors whose size does not grow, so a step costs the same at any length.
+is a tuple of tensors (layers or 1, B, …) whose size does not grow, so a step costs the same at any length.
 """
 
 from __future__ import annotations
@@ -32,6 +32,14 @@ class Control(nn.Module):
     def reset(self, batch: int) -> Memory:
         """The memory of nothing, on the model's device."""
         raise NotImplementedError
+
+    def restart(self, memory: Memory, rows: Tensor) -> Memory:
+        """The memory, but of nothing in these rows, (B,) bool."""
+        fresh = self.reset(len(rows))
+        return tuple(
+            torch.where(rows.view(1, -1, *[1] * (old.ndim - 2)), new, old)
+            for new, old in zip(fresh, memory, strict=True)
+        )
 
     def encode(self, memory: Memory, state: Tensor, latent_action: Tensor) -> Memory:
         """The memory after the pair of states (B, K) and latent actions (B, U)."""
@@ -118,7 +126,7 @@ class _Attention(nn.Module):
 
 
 class TransformerControl(Control):
-    """Causal transformer with a window; it remembers keys and values of the last pairs, newest last.
+    """Causal transformer with a window; it remembers keys and values of the last pairs, newest last, and how many.
 
     A pair attends to itself and to pairs before it, a query to itself and to all pairs before it.
     """
@@ -133,7 +141,7 @@ class TransformerControl(Control):
         heads = self.blocks[0].heads
         shape = (len(self.blocks), batch, heads, self.window, self.width)
         empty = self.output.weight.new_zeros(shape)
-        return empty, empty, torch.zeros((), dtype=torch.int64, device=empty.device)
+        return empty, empty, torch.zeros(1, batch, dtype=torch.int64, device=empty.device)
 
     def encode(self, memory: Memory, state: Tensor, latent_action: Tensor) -> Memory:
         _, keys, values = self._attend(memory, self._pair(state, latent_action))
@@ -167,7 +175,7 @@ class TransformerControl(Control):
         """One step: inputs (B, hidden) → what the last block gives (B, hidden), and all keys and values of the step."""
         hidden, keys, values = inputs[:, None], [], []
         age = torch.arange(self.window, -1, -1, device=inputs.device)
-        unknown = age > memory[2]
+        unknown = (age > memory[2][0, :, None])[:, None, None]  # (B, 1, 1, window + 1)
         for index, block in enumerate(self.blocks):
             query, key, value = block.parts(hidden)
             bias = block.ages[:, None, age].masked_fill(unknown, -torch.inf)

@@ -4,11 +4,12 @@ import os
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
+import numpy as np
 import pytest
 
 from nova_gym import Dream
 from nova_gym.config import preset
-from nova_gym.data import load_clips
+from nova_gym.data import load_clips, moving_digits
 from nova_gym.envs import reality_spec, record
 from nova_gym.training import Run, train
 
@@ -40,6 +41,21 @@ def tiny(clips, dataset, tmp_path_factory):
     """A dream of preset `tiny`: everything works, nothing is true."""
     folder = tmp_path_factory.mktemp("tiny")
     return train(clips, dataset, preset("tiny"), Run(folder / "tiny.ckpt", device="cpu"))
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """A file of a few clips of moving digits."""
+    file = tmp_path_factory.mktemp("video") / "digits.npz"
+    np.savez(file, frames=moving_digits(12, seed=0, length=12, size=32))
+    return file
+
+
+@pytest.fixture(scope="session")
+def filmed(digits, tmp_path_factory):
+    """A dream of preset `tiny`, made from video without labels."""
+    folder = tmp_path_factory.mktemp("filmed")
+    return train(load_clips(str(digits)), "digits", preset("tiny"), Run(folder / "filmed.ckpt", device="cpu"))
 
 
 @pytest.fixture(scope="session")

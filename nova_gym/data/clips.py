@@ -172,18 +172,22 @@ def load_dataset(
     unlabelled = unlabelled_clips(frames, torch.tensor(lengths), metadata, starts)
     if not labels:
         return unlabelled
-    discrete = hasattr(dataset.action_space, "n")
-    if not discrete and len(dataset.action_space.shape or ()) != 1:
+    space = dataset.action_space
+    discrete = hasattr(space, "n") and space.shape == () and space.start == 0
+    flat = hasattr(space, "low") and len(space.shape) == 1 and space.is_bounded()
+    if not (discrete or flat):
         raise BadInputError(
-            f"{dataset_id!r} has actions {dataset.action_space}; supported are Discrete and one-dimensional Box: "
-            "--no-actions does without"
+            f"{dataset_id!r} has actions {space}; supported are Discrete from 0 and bounded one-dimensional Box, and "
+            "--no-actions does without any"
         )
+    bounds = [space.low.tolist(), space.high.tolist()] if flat else []
     return replace(
         unlabelled,
+        metadata={"action_bounds": bounds, **metadata},
         actions=torch.from_numpy(np.concatenate(actions)).to(torch.int64 if discrete else torch.float32),
         rewards=torch.from_numpy(np.concatenate(rewards)).float(),
         terminations=torch.from_numpy(np.concatenate(terminations)).bool(),
-        action_count=int(dataset.action_space.n if discrete else np.prod(dataset.action_space.shape)),
+        action_count=int(space.n if discrete else space.shape[0]),
     )
 
 

@@ -46,7 +46,9 @@ def load_videos(
     for file in files:
         parts.append(_read(file, size))
         progress(len(parts), len(files))
-    sizes = {tuple(part.shape[2:]): file.name for file, part in reversed(list(zip(files, parts, strict=True)))}
+    sizes: dict[tuple[int, ...], str] = {}
+    for file, part in zip(files, parts, strict=True):
+        sizes.setdefault(tuple(part.shape[2:]), file.name)
     if len(sizes) > 1:
         named = ", ".join(f"{name} has {h}×{w}×{c}" for (c, h, w), name in sizes.items())
         raise BadInputError(f"clips differ in size (height×width×channels): {named}; --size scales all to one width")

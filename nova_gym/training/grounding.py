@@ -13,10 +13,6 @@ from nova_gym.data import Clips, to_unit
 from nova_gym.training.stage import Batch, Metrics, Stage
 from nova_gym.world_model import WorldModel
 
-#: Mean squared distance of states (mean square 1) below which a roll-out is near the truth; a step of the agent
-#: is about 0.3.
-NEAR = 0.1
-
 
 class _Labelled(Stage):
     """What both stages share: labels of transitions, noise on states, the loss of the heads."""
@@ -99,7 +95,7 @@ class Unrolling(_Labelled):
         super().__init__(model, clips, config.unrolling)
         self.forward_dynamics, self.inverse_dynamics = model.forward_dynamics, model.inverse_dynamics
         self.bridge, self.heads = model.bridge, model.heads
-        self.states, self.horizon = states, config.horizon
+        self.states, self.horizon, self.near = states, config.horizon, config.near
         longest = int(clips.remaining.max()) - config.horizon
         self.burn_in = max(0, min(config.burn_in, longest))
 
@@ -131,7 +127,7 @@ class Unrolling(_Labelled):
         errors, heads, counted = [], [], []
         for t in range(burn_in, truth.shape[1] - 1):
             before = state
-            counted.append(batch["inside"][:, t] & ((before - truth[:, t]).square().mean(-1) < NEAR))
+            counted.append(batch["inside"][:, t] & ((before - truth[:, t]).square().mean(-1) < self.near))
             latent_action = act(before, t)
             state = self.forward_dynamics(before, latent_action)
             errors.append((state - truth[:, t + 1]).square().mean(-1))

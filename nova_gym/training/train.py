@@ -98,7 +98,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
             "representation": repr((training.representation, training.pixels)),
             "dynamics": repr(training.dynamics),
             "grounding": repr(training.grounding),
-            "unrolling": repr((training.unrolling, training.horizon, training.burn_in)),
+            "unrolling": repr((training.unrolling, training.horizon, training.burn_in, training.near)),
             "tuning": repr(training.tuning),
             "codebook": repr(training.codebook),
             "control": repr(training.control),

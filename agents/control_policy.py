@@ -1,0 +1,73 @@
+"""The dream's generative control model as an agent."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from nova_gym.dream import Dream
+from nova_gym.envs.interface import observation_space
+from nova_gym.errors import BadInputError
+
+
+class ControlPolicy:
+    """Acts as the recorded clips did, behind SB3's `predict()`, in environments with latent observations and
+    `action="latent"`.
+
+    What it does depends on all that it saw in the episode, which its `state` carries.
+
+    Args:
+        dream: with a control model; the policy works on its device.
+
+    Raises:
+        BadInputError: the dream has no control model.
+    """
+
+    def __init__(self, dream: Dream) -> None:
+        control = dream.world_model.control
+        if control is None:
+            raise BadInputError("this dream has no control model: `nova-gym train --stage control` makes one")
+        self.control, self.device = control, dream.world_model.device
+        self.observation_space = observation_space(dream, "latent")
+        self.action_space = spaces.Box(-1.0, 1.0, (dream.world_model.config.latent_action,), np.float32)
+
+    @torch.no_grad()
+    def predict(
+        self,
+        observation: np.ndarray,
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        """The next latent actions.
+
+        Args:
+            observation: latents (N, K) or (K,) float32.
+            state: what the last call returned, the control model's memory; None before the first call.
+            episode_start: (N,) bool, whose memory starts anew.
+            deterministic: without effect, here for SB3's interface: the policy always is.
+
+        Returns:
+            Latent actions (N, U) float32 in [-1, 1], or (U,) for a single observation; the new `state`.
+
+        Raises:
+            BadInputError: the observations are no latents of this dream.
+        """
+        observation = np.asarray(observation, dtype=np.float32)
+        if observation.shape[-1:] != self.observation_space.shape or observation.ndim not in (1, 2):
+            raise BadInputError(
+                f"observations of shape {observation.shape}; this policy takes latents (N, K) or (K,), "
+                f"K = {self.observation_space.shape[0]}: observation='latent'"
+            )
+        latents = torch.from_numpy(np.atleast_2d(observation)).to(self.device)
+        if state is None:
+            memory = self.control.reset(len(latents))
+        else:
+            memory = tuple(torch.from_numpy(part).to(self.device) for part in state)
+            if episode_start is not None:
+                memory = self.control.restart(memory, torch.from_numpy(np.atleast_1d(episode_start)).to(self.device))
+        actions = self.control.decode(memory, latents).clamp(-1.0, 1.0)
+        memory = self.control.encode(memory, latents, actions)
+        actions = actions.cpu().numpy()
+        return actions[0] if observation.ndim == 1 else actions, tuple(part.cpu().numpy() for part in memory)
