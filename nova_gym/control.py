@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nova_gym.config import CONTROLS, ModelConfig
+from nova_gym.dynamics import ResidualMLP
 
 Memory = tuple[Tensor, ...]
 
@@ -23,11 +24,9 @@ class Control(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.length = config.latent_action
-        hidden = config.control.hidden
-        self.first = nn.Linear(config.rank + config.latent_action, hidden)
-        self.last = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, hidden), nn.GELU())
-        self.output = nn.Linear(hidden, config.latent_action)
+        self.length, hidden = config.latent_action, config.control.hidden
+        self.pair = nn.Linear(config.rank + config.latent_action, hidden)
+        self.answer = ResidualMLP(hidden + config.rank, config.latent_action, hidden, 2)
 
     def reset(self, batch: int) -> Memory:
         """The memory of nothing, on the model's device."""
@@ -54,17 +53,17 @@ class Control(nn.Module):
         raise NotImplementedError
 
     def _pair(self, state: Tensor, latent_action: Tensor) -> Tensor:
-        return self.first(torch.cat([state, latent_action], dim=-1))
+        return self.pair(torch.cat([state, latent_action], dim=-1))
 
     def _query(self, state: Tensor) -> Tensor:
         return self._pair(state, state.new_zeros(*state.shape[:-1], self.length))
 
-    def _answer(self, hidden: Tensor) -> Tensor:
-        return self.output(self.last(hidden))
+    def _answer(self, hidden: Tensor, state: Tensor) -> Tensor:
+        return self.answer(torch.cat([hidden, state], dim=-1))
 
 
 class RecurrentControl(Control):
-    """LSTM or GRU; a query is one more step, whose memory is thrown away."""
+    """LSTM or GRU over pairs; what it gave last answers the query."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -73,24 +72,20 @@ class RecurrentControl(Control):
 
     def reset(self, batch: int) -> Memory:
         shape = (self.network.num_layers, batch, self.network.hidden_size)
-        return tuple(self.output.weight.new_zeros(shape) for _ in range(2 if isinstance(self.network, nn.LSTM) else 1))
+        empty = self.pair.weight.new_zeros(shape)
+        return (empty, empty) if isinstance(self.network, nn.LSTM) else (empty,)
 
     def encode(self, memory: Memory, state: Tensor, latent_action: Tensor) -> Memory:
-        return self._run(self._pair(state, latent_action)[:, None], memory)[1]
+        _, after = self.network(self._pair(state, latent_action)[:, None], memory if len(memory) == 2 else memory[0])
+        return after if len(memory) == 2 else (after,)
 
     def decode(self, memory: Memory, state: Tensor) -> Tensor:
-        return self._answer(self._run(self._query(state)[:, None], memory)[0][:, 0])
+        return self._answer(memory[0][-1] + self._query(state), state)
 
     def forward(self, states: Tensor, latent_actions: Tensor) -> Tensor:
-        memory, answers = self.reset(len(states)), []
-        for t in range(states.shape[1]):
-            answers.append(self.decode(memory, states[:, t]))
-            memory = self.encode(memory, states[:, t], latent_actions[:, t])
-        return torch.stack(answers, dim=1)
-
-    def _run(self, inputs: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        hidden, after = self.network(inputs, memory if len(memory) == 2 else memory[0])
-        return hidden, after if len(memory) == 2 else (after,)
+        after, _ = self.network(self._pair(states, latent_actions))
+        before = torch.cat([torch.zeros_like(after[:, :1]), after[:, :-1]], dim=1)
+        return self._answer(before + self._query(states), states)
 
 
 class _Attention(nn.Module):
@@ -140,7 +135,7 @@ class TransformerControl(Control):
     def reset(self, batch: int) -> Memory:
         heads = self.blocks[0].heads
         shape = (len(self.blocks), batch, heads, self.window, self.width)
-        empty = self.output.weight.new_zeros(shape)
+        empty = self.pair.weight.new_zeros(shape)
         return empty, empty, torch.zeros(1, batch, dtype=torch.int64, device=empty.device)
 
     def encode(self, memory: Memory, state: Tensor, latent_action: Tensor) -> Memory:
@@ -152,7 +147,7 @@ class TransformerControl(Control):
         )
 
     def decode(self, memory: Memory, state: Tensor) -> Tensor:
-        return self._answer(self._attend(memory, self._query(state))[0])
+        return self._answer(self._attend(memory, self._query(state))[0], state)
 
     def forward(self, states: Tensor, latent_actions: Tensor) -> Tensor:
         steps = states.shape[1]
@@ -169,7 +164,7 @@ class TransformerControl(Control):
             earlier = bias.masked_fill(outside | (age == 0), -torch.inf)
             rows = torch.cat([torch.cat([pairs, nothing], dim=2), torch.cat([earlier, itself], dim=2)], dim=1)
             hidden = block(hidden, query, key, value, rows)
-        return self._answer(hidden[:, steps:])
+        return self._answer(hidden[:, steps:], states)
 
     def _attend(self, memory: Memory, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One step: inputs (B, hidden) → what the last block gives (B, hidden), and all keys and values of the step."""

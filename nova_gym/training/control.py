@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from nova_gym.config import TrainingConfig
@@ -15,11 +16,13 @@ LENGTH = 20
 
 
 class ControlStage(Stage):
-    """Action matching on the model's own roll-outs (`nova.md`, "GCM").
+    """Action matching on the model's own roll-outs (`nova.md`, "GCM"), and the next state that the answer leads to.
 
-    In the first part of a roll-out the pairs are those of the recording, in the rest the states are the model's own,
-    moved by the control model's own answers: what it has to learn is to go on from where its errors lead. Its target
-    is always what the inverse dynamics infer from the present state to the true next one.
+    In the first half of the training, and in the first part of a roll-out in the second half, states are those of the
+    recording, with noise. Afterwards they are the model's own, moved by the control model's own answers: it learns to
+    go on from where its errors lead, as long as that is near the truth. The target is always what the inverse dynamics
+    infer from the present state to the true next one; beside it counts how far from that next state the answer leads,
+    for latent actions that differ by as much need not matter as much.
     """
 
     name = "control"
@@ -27,7 +30,7 @@ class ControlStage(Stage):
     def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
         super().__init__(model, clips, config.control)
         self.control = model.control
-        self.states = states
+        self.states, self.near = states, config.near
         self.length = min(LENGTH, int(clips.lengths.max()))
         position = clips.position
         #: where pieces of clips may start: those that are long enough, and the beginning of those that never are
@@ -44,33 +47,47 @@ class ControlStage(Stage):
         scale = torch.rand(len(chosen), 1, 1, generator=generator) * self.recipe.noise
         context = int(torch.randint(1, self.length + 1, (), generator=generator))
         return {
-            "states": states,
-            "noise": torch.randn(states.shape, generator=generator) * scale,
+            "states": states + torch.randn(states.shape, generator=generator) * scale,
             "next": self.states[source + 1],
             "inside": inside,
-            "context": torch.tensor(context if progress > 0.3 else self.length),
+            "context": torch.tensor(context if progress > 0.5 else self.length),
         }
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        model, context = self.model, int(batch["context"])
-        memory, state = self.control.reset(len(batch["states"])), batch["states"][:, 0]
-        errors, sizes = [], []
-        for t in range(batch["states"].shape[1]):
+        states, following, inside = batch["states"], batch["next"], batch["inside"]
+        context, steps = int(batch["context"]), states.shape[1]
+        with torch.no_grad():
+            targets = self.model.infer(states.flatten(0, 1), following.flatten(0, 1)).unflatten(0, states.shape[:2])
+        if context < steps:
+            rolled, targets, answers = self._roll_out(states, targets, following, context)
+            inside = inside & ((rolled - states).square().mean(-1) < self.near)
+            states = rolled
+        else:
+            answers = self.control(states, targets)
+        matching = (answers - targets)[inside].square().mean() / targets[inside].square().mean()
+        predicted = F.mse_loss(self.model.step(states[inside], answers[inside]), following[inside])
+        return matching + predicted, {"matching": matching, "prediction": predicted}
+
+    def _roll_out(
+        self, states: Tensor, targets: Tensor, following: Tensor, context: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """States, targets and answers of roll-outs that leave the recording after `context` steps."""
+        memory, state = self.control.reset(len(states)), states[:, 0]
+        rolled, wanted, answers = [], [], []
+        for t in range(states.shape[1]):
+            known = t < context
             with torch.no_grad():
-                if t < context:
-                    state = batch["states"][:, t] + batch["noise"][:, t]
-                target = model.infer(state, batch["next"][:, t])
+                state = states[:, t] if known else state
+                target = targets[:, t] if known else self.model.infer(state, following[:, t])
             answer = self.control.decode(memory, state)
-            errors.append((answer - target).square().mean(-1))
-            sizes.append(target.square().mean(-1))
-            with torch.no_grad():
-                latent_action = target if t < context else answer.clamp(-1.0, 1.0)
-                following = model.step(state, latent_action)
+            rolled.append(state)
+            wanted.append(target)
+            answers.append(answer)
+            latent_action = target if known else answer.detach().clamp(-1.0, 1.0)
             memory = self.control.encode(memory, state, latent_action)
-            state = following
-        inside = batch["inside"]
-        loss = torch.stack(errors, 1)[inside].mean()
-        return loss / torch.stack(sizes, 1)[inside].mean(), {"matching": loss}
+            with torch.no_grad():
+                state = self.model.step(state, latent_action)
+        return torch.stack(rolled, 1), torch.stack(wanted, 1), torch.stack(answers, 1)
 
     @torch.no_grad()
     def pictures(self) -> Tensor:

@@ -31,7 +31,7 @@ from nova_gym.training.tuning import Tuning, wrong_transitions
 from nova_gym.world_model import WorldModel
 
 #: Starts of each kind that a dream ships with, at most.
-STARTS = 2048
+STARTS = 1024
 
 
 @dataclass(frozen=True)
