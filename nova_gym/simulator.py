@@ -6,7 +6,9 @@ here alone. Nothing here looks at the values of a tensor, so it runs on any devi
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -15,8 +17,14 @@ from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
 from nova_gym.inr import Resolution
 
+if TYPE_CHECKING:
+    from nova_gym.fused_step import Packed
+
 #: States have mean square 1; one that leaves these bounds is lost, and is kept at them.
 STATE_LIMIT = 1000.0
+
+#: Up to so many dreams on the CPU are stepped by `nova_gym.fused_step`, more by PyTorch.
+FEW = 16
 
 
 class Transition(NamedTuple):
@@ -66,6 +74,7 @@ class DreamSimulator:
         self.state = torch.zeros(num_dreams, model.config.rank, device=model.device)
         self.latent_action = torch.zeros(num_dreams, model.config.latent_action, device=model.device)
         self.steps = torch.zeros(num_dreams, dtype=torch.int64, device=model.device)
+        self._packed: Packed | None = None
 
     @property
     def device(self) -> torch.device:
@@ -118,8 +127,10 @@ class DreamSimulator:
         Args:
             actions: (N,) int64 for discrete actions, else (N, length) float32.
         """
+        if (packed := self._packed_weights()) and _alike(actions, self.steps):
+            return self._step_fused(packed, None, actions)
         model = self.dream.world_model
-        return self.step_latent(model.bridge(self.state, model.action_features(actions)))
+        return self._step_by_layers(model.bridge(self.state, model.action_features(actions)))
 
     @torch.no_grad()
     def step_latent(self, latent_actions: Tensor) -> Transition:
@@ -127,6 +138,12 @@ class DreamSimulator:
 
         Without it an agent finds that it can wait, or push against a wall, until the wall has faded.
         """
+        if (packed := self._packed_weights()) and _alike(latent_actions, self.latent_action):
+            return self._step_fused(packed, latent_actions, None)
+        return self._step_by_layers(latent_actions)
+
+    def _step_by_layers(self, latent_actions: Tensor) -> Transition:
+        """`step_latent` in plain PyTorch, on any device: the reference."""
         model, card = self.dream.world_model, self.dream.card
         following = model.step(self.state, latent_actions)
         moved = (following - self.state).square().mean(-1, keepdim=True) > card.dead_band
@@ -140,7 +157,39 @@ class DreamSimulator:
         truncated = lost | (self.steps >= self.horizon) if self.horizon else lost
         return Transition(following, latent_actions, reward.nan_to_num(0.0), termination > 0.5, truncated)
 
+    def _step_fused(self, packed: Packed, latent_actions: Tensor | None, actions: Tensor | None) -> Transition:
+        """The same step in one compiled call, by latent actions or by actions."""
+        card, steps = self.dream.card, self.steps + 1
+        limits = (card.dead_band, STATE_LIMIT, card.reward_discount, card.horizon, self.horizon)
+        numbers = tuple(map(float, limits))
+        result = Transition(*_fused().advance(packed, self.state, latent_actions, actions, steps, numbers))
+        self.state, self.latent_action, self.steps = result.state, result.latent_action, steps
+        return result
+
+    def _packed_weights(self) -> Packed | None:
+        """What the compiled step needs, None where PyTorch steps: many dreams, another device, an unusual model."""
+        model = self.dream.world_model
+        if self.num_dreams > FEW or not (fused := _fused()) or not fused.packable(model):
+            return None
+        if self._packed is None or not self._packed.current(model):
+            self._packed = fused.Packed(model)
+        return self._packed
+
     @torch.no_grad()
     def render(self, resolution: Resolution | None = None, nyquist: bool = False) -> Tensor:
         """(N, C, H, W) float32 frames in [0, 1] of all dreams, at the size of the real frames or any other."""
         return self.dream.world_model.render(self.state, resolution, nyquist)
+
+
+def _alike(given: Tensor, expected: Tensor) -> bool:
+    return (given.shape, given.dtype, given.device) == (expected.shape, expected.dtype, expected.device)
+
+
+@cache
+def _fused() -> ModuleType | None:
+    """The compiled step, None where Numba is missing; imported late, since Numba takes a while."""
+    try:
+        from nova_gym import fused_step
+    except ImportError:
+        return None
+    return fused_step
