@@ -148,9 +148,9 @@ class NovaDreamEnv(gym.Env):
             self._show()
         return (
             self._observation(),
-            float(result.reward),
-            bool(result.terminated),
-            bool(result.truncated),
+            result.reward.item(),
+            result.terminated.item(),
+            result.truncated.item(),
             self._info(),
         )
 
@@ -205,9 +205,9 @@ class NovaDreamEnv(gym.Env):
 
     def _info(self) -> dict[str, Any]:
         return {
-            "latent": self._simulator.state[0].cpu().numpy().copy(),
-            "latent_action": self._simulator.latent_action[0].cpu().numpy().copy(),
-            "step": int(self._simulator.steps),
+            "latent": self._simulator.state.cpu().numpy()[0].copy(),
+            "latent_action": self._simulator.latent_action.cpu().numpy()[0].copy(),
+            "step": self._simulator.steps.item(),
         }
 
     def _frame(self) -> np.ndarray:

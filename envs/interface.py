@@ -157,7 +157,7 @@ def observation_space(dream: Dream, observation: str) -> spaces.Box:
 def observe(dream: Dream, states: Tensor, observation: str) -> np.ndarray:
     """States (N, K) as observations of the given kind; a copy."""
     if observation == "latent":
-        return states.clone().cpu().numpy()
+        return states.cpu().numpy().copy()
     return dream.world_model.render(states, as_bytes=True).cpu().numpy()
 
 
