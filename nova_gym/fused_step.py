@@ -14,7 +14,9 @@ from contextlib import suppress
 
 import numpy as np
 import torch
-from numba import njit
+from llvmlite import binding, ir
+from numba import njit, types
+from numba.extending import intrinsic
 from numpy.polynomial import Polynomial, chebyshev
 from torch import Tensor, nn
 
@@ -47,6 +49,21 @@ _COEFFICIENTS = tuple(
 _SET, _ADD, _CHOOSE, _NORMALISE, _GELU, _COPY, _HOLD = range(7)
 
 
+_HALVES = bool(binding.get_host_cpu_features().get("f16c"))
+
+
+@intrinsic
+def _number(typing_context, weight):
+    """A packed weight as float32: what it is already, or the half precision whose bits a uint16 holds."""
+
+    def code(context, builder, signature, arguments):
+        if weight == types.float32:
+            return arguments[0]
+        return builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), ir.FloatType())
+
+    return types.float32(weight), code
+
+
 @njit(error_model="numpy", fastmath=_FAST)
 def _run(program, packed, work, actions, choices, band):
     """Runs a program on the work table, all dreams at once.
@@ -65,23 +82,22 @@ def _run(program, packed, work, actions, choices, band):
             for n in range(len(work)):
                 y = work[n, target : target + outputs]
                 for j in range(outputs):
-                    y[j] = bias[j] if kind == _SET else y[j] + bias[j]
-            whole = inputs // 8 * 8
-            for i in range(0, whole, 8):  # eight rows of weights serve all dreams while they are in cache
-                w = packed[at + i * outputs : at + (i + 8) * outputs]
+                    y[j] = _number(bias[j]) if kind == _SET else y[j] + _number(bias[j])
+            whole = inputs // 4 * 4
+            for i in range(0, whole, 4):  # four rows of weights serve all dreams while they are in cache
+                w = packed[at + i * outputs : at + (i + 4) * outputs]
                 for n in range(len(work)):
-                    x, y = work[n, source + i : source + i + 8], work[n, target : target + outputs]
-                    x0, x1, x2, x3, x4, x5, x6, x7 = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
+                    x, y = work[n, source + i : source + i + 4], work[n, target : target + outputs]
+                    x0, x1, x2, x3 = x[0], x[1], x[2], x[3]
                     for j in range(outputs):
-                        total = x0 * w[j] + x1 * w[outputs + j] + x2 * w[2 * outputs + j] + x3 * w[3 * outputs + j]
-                        total += x4 * w[4 * outputs + j] + x5 * w[5 * outputs + j] + x6 * w[6 * outputs + j]
-                        y[j] += total + x7 * w[7 * outputs + j]
+                        total = x0 * _number(w[j]) + x1 * _number(w[outputs + j])
+                        y[j] += total + x2 * _number(w[2 * outputs + j]) + x3 * _number(w[3 * outputs + j])
             for i in range(whole, inputs):
                 weights = packed[at + i * outputs : at + (i + 1) * outputs]
                 for n in range(len(work)):
                     x0, y = work[n, source + i], work[n, target : target + outputs]
                     for j in range(outputs):
-                        y[j] += x0 * weights[j]
+                        y[j] += x0 * _number(weights[j])
             continue
         for n in range(len(work)):
             x, y = work[n, source : source + inputs], work[n, target : target + outputs]
@@ -91,11 +107,12 @@ def _run(program, packed, work, actions, choices, band):
                     weights = packed[first : first + inputs + 1]
                     total = _ZERO
                     if 0 <= actions[n] < choices:  # an unknown action is none, as in PyTorch
-                        total = weights[inputs]
+                        total = _number(weights[inputs])
                         for i in range(inputs):
-                            total += weights[i] * x[i]
+                            total += _number(weights[i]) * x[i]
                     y[j] = total
-            elif kind == _NORMALISE:  # without gains and shifts, which are part of the layer that follows
+            elif kind == _NORMALISE:
+                gains, shifts = packed[at : at + inputs], packed[at + inputs : at + 2 * inputs]
                 mean = square = _ZERO
                 for i in range(inputs):
                     mean += x[i]
@@ -104,7 +121,7 @@ def _run(program, packed, work, actions, choices, band):
                     square += (x[i] - mean) * (x[i] - mean)
                 scale = _ONE / np.sqrt(square / np.float32(inputs) + _EPSILON)
                 for i in range(inputs):
-                    y[i] = (x[i] - mean) * scale
+                    y[i] = (x[i] - mean) * scale * _number(gains[i]) + _number(shifts[i])
             elif kind == _GELU:
                 for i in range(inputs):
                     value = x[i]
@@ -127,7 +144,9 @@ def _run(program, packed, work, actions, choices, band):
 
 
 @njit(error_model="numpy", fastmath=_FAST)
-def _advance(program, packed, values, layout, numbers, state, latents, actions, steps, following, reward, ends):
+def _advance(
+    program, packed, values, layout, numbers, state, latents, actions, steps, following, reward, ends, counted
+):
     """One step of N dreams, as `DreamSimulator` has it.
 
     Args:
@@ -139,9 +158,9 @@ def _advance(program, packed, values, layout, numbers, state, latents, actions, 
         state: (N, K) float32.
         latents: (N, U) float32, written to if there are actions.
         actions: (N,) int64, or none.
-        steps: (N,) int64, this one counted.
-        following: (N, K) float32, written to as are `reward`, (N,) float32, and `ends`, terminated and truncated,
-            (2, N) bool.
+        steps: (N,) int64 since the last reset.
+        following: (N, K) float32, written to as are `reward`, (N,) float32, `ends`, terminated and truncated, (2, N)
+            bool, and `counted`, (N,) int64, the steps with this one.
     """
     width, at_latents, at_following, at_heads, choices = layout
     bound, discount = np.float32(numbers[1]), np.float32(numbers[2])
@@ -163,16 +182,17 @@ def _advance(program, packed, values, layout, numbers, state, latents, actions, 
         for i in range(rank):
             lost |= not abs(y[i]) < bound  # so that NaN is lost as well
             following[n, i] = min(max(y[i], -bound), bound) if y[i] == y[i] else _ZERO
+        counted[n] = steps[n] + 1
         best = 0
         for v in range(1, outputs):
             if logits[v] > logits[best]:
                 best = v
         paid = values[best] if len(values) else logits[0]
         if discount != _ZERO:
-            paid *= _ONE - discount * np.float32(steps[n]) / paid_horizon
+            paid *= _ONE - discount * np.float32(counted[n]) / paid_horizon
         reward[n] = min(max(paid, -_LARGEST), _LARGEST) if paid == paid else _ZERO
         ends[0, n] = logits[outputs] > _ZERO
-        ends[1, n] = lost or (horizon > 0.0 and steps[n] >= horizon)
+        ends[1, n] = lost or (horizon > 0.0 and counted[n] >= horizon)
 
 
 for _function in (_run, _advance):
@@ -215,8 +235,8 @@ class _Writer:
         normal, middle = hidden + units, hidden + 2 * units
         self.layer(_SET, source, hidden, network.first.weight, network.first.bias)
         for norm, first, _, second in network.blocks:
-            self.pointwise(_NORMALISE, hidden, normal, units)
-            self.layer(_SET, normal, middle, first.weight * norm.weight, first.bias + first.weight @ norm.bias)
+            self.rows.append((_NORMALISE, hidden, normal, self.pack(norm.weight, norm.bias), units, units))
+            self.layer(_SET, normal, middle, first.weight, first.bias)
             self.pointwise(_GELU, middle, middle, units)
             self.layer(_ADD, middle, hidden, second.weight, second.bias)
 
@@ -255,7 +275,7 @@ class Packed:
         ]
         writer.layer(_SET, top, free, *outputs)
 
-        self.weights = torch.cat(writer.parts).numpy()
+        self.weights = _as_half(torch.cat(writer.parts).numpy())
         program = np.array(writer.rows, np.int64)
         self.by_action, self.by_latent = program, program[bridge:].copy()
         self.layout = (width, latent, following, free, config.actions)
@@ -289,6 +309,16 @@ class Packed:
         return list(map(_VERSION, self._tensors)), list(map(Tensor.data_ptr, self._tensors))
 
 
+def _as_half(weights: np.ndarray) -> np.ndarray:
+    """The bits of the same weights in half precision, if they lose nothing, as those of a dream's file do not.
+
+    A step of one dream takes about as long as its weights take to arrive, so half the bytes are worth the conversion,
+    where the processor has an instruction for it.
+    """
+    half = weights.astype(np.float16)
+    return half.view(np.uint16) if _HALVES and (half == weights).all() else weights
+
+
 def packable(model: WorldModel) -> bool:
     """Whether a step of this model can be one compiled call: float32 on the CPU, discrete actions, no part missing."""
     base = model.base
@@ -304,7 +334,7 @@ def advance(
     actions: Tensor | None,
     steps: Tensor,
     numbers: tuple[float, ...],
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """One step of N dreams.
 
     Args:
@@ -312,18 +342,24 @@ def advance(
         state: (N, K) float32.
         latents: (N, U) float32 latent actions, or None:
         actions: (N,) int64, through the action bridge.
-        steps: (N,) int64 since the last reset, this one counted.
+        steps: (N,) int64 since the last reset.
         numbers: dead band, bound of states, discount of the reward and the horizon it refers to, horizon or 0.
 
     Returns:
-        States after the step (N, K), latent actions (N, U), rewards (N,) float32, terminated and truncated (N,) bool.
+        States after the step (N, K), latent actions (N, U), rewards (N,) float32, terminated and truncated (N,) bool,
+        steps with this one (N,) int64.
     """
-    program, chosen = (packed.by_latent, _NO_ACTIONS) if actions is None else (packed.by_action, actions.numpy())
-    moved = np.empty((len(state), packed.latent_action), np.float32) if latents is None else latents.detach().numpy()
-    following, reward = np.empty(state.shape, np.float32), np.empty(len(state), np.float32)
-    ends = np.empty((2, len(state)), np.bool_)
-    arrays = map(np.ascontiguousarray, (state.numpy(), moved, chosen, steps.numpy()))
-    _advance(program, packed.weights, packed.values, packed.layout, numbers, *arrays, following, reward, ends)
+    count, program, chosen = len(state), packed.by_latent, _NO_ACTIONS
+    if latents is None:
+        program, chosen, moved = packed.by_action, actions.numpy(), np.zeros((count, packed.latent_action), np.float32)
+    else:
+        moved = latents.detach().numpy()
+    arrays = map(np.ascontiguousarray, (state.detach().numpy(), moved, chosen, steps.numpy()))
+    following, reward = np.empty(state.shape, np.float32), np.empty(count, np.float32)
+    ends, counted = np.empty((2, count), np.bool_), np.empty(count, np.int64)
+    _advance(program, packed.weights, packed.values, packed.layout, numbers, *arrays, following, reward, ends, counted)
     latents = torch.from_numpy(moved) if latents is None else latents
-    following, reward, terminated, truncated = map(torch.from_numpy, (following, reward, ends[0], ends[1]))
-    return following, latents, reward, terminated, truncated
+    following, reward, terminated, truncated, counted = map(
+        torch.from_numpy, (following, reward, ends[0], ends[1], counted)
+    )
+    return following, latents, reward, terminated, truncated, counted

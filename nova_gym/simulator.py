@@ -120,7 +120,6 @@ class DreamSimulator:
         self.steps = torch.where(mask, 0, self.steps)
         return self.state
 
-    @torch.no_grad()
     def step(self, actions: Tensor) -> Transition:
         """Steps by the environment's own actions, through the action bridge.
 
@@ -130,9 +129,9 @@ class DreamSimulator:
         if (packed := self._packed_weights()) and _alike(actions, self.steps):
             return self._step_fused(packed, None, actions)
         model = self.dream.world_model
-        return self._step_by_layers(model.bridge(self.state, model.action_features(actions)))
+        with torch.no_grad():
+            return self._step_by_layers(model.bridge(self.state, model.action_features(actions)))
 
-    @torch.no_grad()
     def step_latent(self, latent_actions: Tensor) -> Transition:
         """Steps by latent actions (N, U) float32: `z' = A(z) + B(u)`, or z where that is within the card's dead band.
 
@@ -142,6 +141,7 @@ class DreamSimulator:
             return self._step_fused(packed, latent_actions, None)
         return self._step_by_layers(latent_actions)
 
+    @torch.no_grad()
     def _step_by_layers(self, latent_actions: Tensor) -> Transition:
         """`step_latent` in plain PyTorch, on any device: the reference."""
         model, card = self.dream.world_model, self.dream.card
@@ -159,10 +159,11 @@ class DreamSimulator:
 
     def _step_fused(self, packed: Packed, latent_actions: Tensor | None, actions: Tensor | None) -> Transition:
         """The same step in one compiled call, by latent actions or by actions."""
-        card, steps = self.dream.card, self.steps + 1
+        card = self.dream.card
         limits = (card.dead_band, STATE_LIMIT, card.reward_discount, card.horizon, self.horizon)
         numbers = tuple(map(float, limits))
-        result = Transition(*_fused().advance(packed, self.state, latent_actions, actions, steps, numbers))
+        *given, steps = _fused().advance(packed, self.state, latent_actions, actions, self.steps, numbers)
+        result = Transition(*given)
         self.state, self.latent_action, self.steps = result.state, result.latent_action, steps
         return result
 
