@@ -119,7 +119,7 @@ def improve(
     spec = reality_of(dream)
     recordings = [load_clips(dataset, lambda done, total: progress("reading", done, total))] if dataset else []
     for clips in recordings:
-        check_recording(clips, dream, dataset)
+        check_recording(clips, dream, dataset, labels=True)
     recordings += [load_clips(_dataset_id(output, k)) for k in range(first)]
     states = [encode_all(dream.world_model, clips) for clips in recordings]
     dream = dream.to(device)

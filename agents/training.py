@@ -110,14 +110,9 @@ def make_agent(
     return ALGORITHMS[algorithm](env=env, seed=seed, device=device, tensorboard_log=logs, **settings)
 
 
-def official_starts(dream: Dream) -> str:
-    """`official` where the dream has such starts, else its first kind."""
-    return "official" if "official" in dream.starts else next(iter(dream.starts))
-
-
 def _training_starts(dream: Dream) -> torch.Tensor:
     """(n, K) states: `official` and `random` starts, repeated so that a draw is random with odds `RANDOM_STARTS`."""
-    official, random = dream.starts[official_starts(dream)], dream.starts.get("random")
+    official, random = dream.starts[dream.default_starts], dream.starts.get("random")
     if random is None or "official" not in dream.starts:
         return official
     repeats = max(1, round(len(random) * (1.0 - RANDOM_STARTS) / RANDOM_STARTS / len(official)))
@@ -194,7 +189,7 @@ def train_agent(
     )
     count = min(32, episodes)
     places = {
-        "dream": VecMonitor(DreamVecEnv(dream, count, observation, starts=official_starts(dream), device=device)),
+        "dream": VecMonitor(DreamVecEnv(dream, count, observation, device=device)),
         "reality": VecMonitor(make_reality_vec(dream, count, observation, device=device)),
     }
     if agent is None:

@@ -40,7 +40,7 @@ class DreamVecEnv(VecEnv):
         num_dreams: int = 128,
         observation: str = "latent",
         action: str = "discrete",
-        starts: str = "official",
+        starts: str | None = None,
         device: str | torch.device = "auto",
         max_episode_steps: int | None = None,
         resolution: Resolution | None = None,
@@ -116,7 +116,7 @@ class DreamVecEnv(VecEnv):
         self.envs.close()
 
     def get_images(self) -> tuple[np.ndarray, ...]:
-        """N frames (H, W, C) uint8."""
+        """N frames (H, W, 3) uint8."""
         return self.envs.render()
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:

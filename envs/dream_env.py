@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
 import torch
+from torch import Tensor
 
 from nova_gym.dream import Dream
 from nova_gym.envs.interface import DreamInterface
 from nova_gym.errors import BadInputError
 from nova_gym.inr import Resolution
-from nova_gym.simulator import DreamSimulator
+from nova_gym.simulator import DreamSimulator, Transition
 
 #: Pixels a side of the window, unless a resolution is given.
 WINDOW = 512
+#: Steps of an episode that are kept for `autopilot`.
+PAST = 1000
 
 
 class NovaDreamEnv(gym.Env):
@@ -29,21 +33,26 @@ class NovaDreamEnv(gym.Env):
     `action="discrete"`: the real environment's own actions, for MiniGrid `Discrete(7)` (left, right, forward,
     pickup, drop, toggle, done); a dream of an environment with continuous actions has its `Box` instead.
     `action="latent"`: `Box(-1, 1, (U,), float32)`, the latent action `u` itself; values outside are clipped.
+    `action="codebook"`: `Discrete(codes)`, the actions that the dream has learned by itself.
+    A dream made from video without actions has only the last two; `autopilot` lets it go on by itself.
 
     ## Observation Space
     `observation="latent"`: `Box(-1000, 1000, (K,), float32)`, the standardised state.
-    `observation="pixels"`: `Box(0, 255, (H, W, C), uint8)`, the state drawn at the size of the real frames.
+    `observation="pixels"`: `Box(0, 255, (H, W, C), uint8)`, the state drawn at the size of the real frames, C = 1 for
+    a grey dream.
 
     ## Rewards
     What the real environment pays, its discount in time included; for MiniGrid `1 - 0.9 · step / 324` on the goal.
+    A dream made from video pays nothing.
 
     ## Starting State
-    An encoded start of the real environment, from a bank that ships with the dream. `reset(options=...)` takes one
-    of `{"frame": image}` (H, W, C) uint8 or float in [0, 1], `{"latent": state}` (K,) as in `info["latent"]`, or
-    `{"reality": True}` for a fresh reset of the real environment.
+    An encoded start of the real environment, or first frame of a clip, from a bank that ships with the dream.
+    `reset(options=...)` takes one of `{"frame": image}` (H, W, C) uint8 or float in [0, 1], `{"latent": state}` (K,)
+    as in `info["latent"]`, or `{"reality": True}` for a fresh reset of the real environment.
 
     ## Episode End
-    Terminated where the termination head says so; truncated at the real environment's horizon.
+    Terminated where the termination head says so; truncated at the real environment's horizon. A dream made from
+    video is truncated at the length of its clips.
 
     ## Arguments
     `dream`, `observation`, `action`, `render_mode`, `resolution`, `starts`, `device`, `max_episode_steps`: see below.
@@ -54,12 +63,13 @@ class NovaDreamEnv(gym.Env):
     Args:
         dream: a `Dream`, the name of one that ships with the package, or the path of a file.
         observation: `latent` or `pixels`.
-        action: `discrete` or `latent`.
+        action: `discrete`, `latent` or `codebook`.
         render_mode: `rgb_array`, `human` (a pygame window) or None.
         resolution: of `render()`, pixels a side or (H, W); default the size of the real frames, in a window 512.
             The attribute of the same name can be set at any time.
         starts: `official`, where the real environment starts (from a bank that ships with the dream), `random`, agent
-            and goal anywhere (from a bank as well), or `reality`, fresh resets of the real environment, encoded.
+            and goal anywhere (from a bank as well), `clips`, where the clips of a video begin, or `reality`, fresh
+            resets of the real environment, encoded; None for `official` or else what the dream has.
         device: `auto`, `cpu`, `cuda` …
         max_episode_steps: steps to truncation; default the real environment's, 0 for never. `gym.make` keeps this one
             for its `TimeLimit`, which can shorten an episode but not lengthen it: to dream on beyond the real horizon,
@@ -78,7 +88,7 @@ class NovaDreamEnv(gym.Env):
         action: str = "discrete",
         render_mode: str | None = None,
         resolution: Resolution | None = None,
-        starts: str = "official",
+        starts: str | None = None,
         device: str | torch.device = "auto",
         max_episode_steps: int | None = None,
     ) -> None:
@@ -92,6 +102,7 @@ class NovaDreamEnv(gym.Env):
         self.resolution = WINDOW if resolution is None and render_mode == "human" else resolution
         self._window = self._clock = None
         self._started = False
+        self._past: deque[tuple[Tensor, Tensor]] = deque(maxlen=PAST)
 
     @property
     def dream(self) -> Dream:
@@ -130,6 +141,7 @@ class NovaDreamEnv(gym.Env):
         super().reset(seed=seed)
         self._simulator.reset(states=self._door.start(options, self.np_random)[None])
         self._started = True
+        self._past.clear()
         if self.render_mode == "human":
             self._show()
         return self._observation(), self._info()
@@ -143,19 +155,37 @@ class NovaDreamEnv(gym.Env):
         """
         if not self._started:
             raise gym.error.ResetNeeded("call reset() before step()")
-        result = self._door.step(self._simulator, np.asarray(action)[None])
-        if self.render_mode == "human":
-            self._show()
-        return (
-            self._observation(),
-            result.reward.item(),
-            result.terminated.item(),
-            result.truncated.item(),
-            self._info(),
-        )
+        before = self._simulator.state
+        return self._said(before, self._door.step(self._simulator, np.asarray(action)[None]))
+
+    def autopilot(self, steps: int) -> list[tuple[np.ndarray, float, bool, bool, dict[str, Any]]]:
+        """Lets the dream's control model act, from what happened in this episode so far (its last 1,000 steps).
+
+        Wrappers do not see these steps: call it on `env.unwrapped`.
+
+        Args:
+            steps: how many; fewer where the episode ends before.
+
+        Returns:
+            What `step` returns, for each step.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+            BadInputError: the dream has no control model, or `steps` is below 1.
+        """
+        if not self._started:
+            raise gym.error.ResetNeeded("call reset() before autopilot()")
+        past = map(torch.stack, zip(*self._past, strict=True)) if self._past else ()
+        before, results = self._simulator.state, []
+        for transition in self._simulator.autopilot(steps, *past):
+            results.append(self._said(before, transition))
+            before = transition.state
+            if results[-1][2] or results[-1][3]:
+                break
+        return results
 
     def render(self) -> np.ndarray | None:
-        """(H, W, C) uint8 at `resolution` for `rgb_array`; the window is kept up to date by itself for `human`.
+        """(H, W, 3) uint8 at `resolution` for `rgb_array`; the window is kept up to date by itself for `human`.
 
         Raises:
             gymnasium.error.ResetNeeded: before the first reset.
@@ -200,6 +230,19 @@ class NovaDreamEnv(gym.Env):
             pygame.display.quit()
             self._window = self._clock = None
 
+    def _said(self, before: Tensor, transition: Transition) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Keeps the step in mind and says what `step` returns."""
+        self._past.append((before, transition.latent_action))
+        if self.render_mode == "human":
+            self._show()
+        return (
+            self._observation(),
+            transition.reward.item(),
+            transition.terminated.item(),
+            transition.truncated.item(),
+            self._info(),
+        )
+
     def _observation(self) -> np.ndarray:
         return self._door.observe(self._simulator.state)[0]
 
@@ -224,10 +267,7 @@ class NovaDreamEnv(gym.Env):
             self._clock = pygame.time.Clock()
         elif self._window.get_size() != (width, height):
             self._window = pygame.display.set_mode((width, height))
-        frame = self._frame()
-        if frame.shape[2] == 1:
-            frame = frame.repeat(3, axis=2)
-        self._window.blit(pygame.surfarray.make_surface(frame.transpose(1, 0, 2)), (0, 0))
+        self._window.blit(pygame.surfarray.make_surface(self._frame().transpose(1, 0, 2)), (0, 0))
         pygame.event.pump()
         pygame.display.flip()
         self._clock.tick(self.metadata["render_fps"])

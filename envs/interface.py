@@ -16,7 +16,7 @@ from nova_gym.errors import BadInputError
 from nova_gym.inr import Resolution, parse_resolution
 from nova_gym.simulator import STATE_LIMIT, DreamSimulator
 
-OBSERVATIONS, ACTIONS = ("latent", "pixels"), ("discrete", "latent")
+OBSERVATIONS, ACTIONS = ("latent", "pixels"), ("discrete", "latent", "codebook")
 
 #: What `reset(options=...)` understands.
 RESET_OPTIONS = ("frame", "latent", "reality")
@@ -28,8 +28,10 @@ class DreamInterface:
     Args:
         dream: a `Dream`, the name of a shipped one, or the path of a file.
         observation: `latent` or `pixels`.
-        action: `discrete`, the environment's own actions (a `Box` where those are continuous), or `latent`.
-        starts: which of the dream's starts a reset draws from, or `reality`: fresh resets of the real environment.
+        action: `discrete`, the environment's own actions (a `Box` where those are continuous); `latent`; or `codebook`,
+            the discrete actions that the dream has learned by itself.
+        starts: which of the dream's starts a reset draws from, None for its `default_starts`, or `reality`: fresh
+            resets of the real environment.
         device: where to dream.
 
     Raises:
@@ -37,21 +39,28 @@ class DreamInterface:
     """
 
     def __init__(
-        self, dream: Dream | str, observation: str, action: str, starts: str, device: str | torch.device
+        self, dream: Dream | str, observation: str, action: str, starts: str | None, device: str | torch.device
     ) -> None:
         if observation not in OBSERVATIONS:
             raise BadInputError(f"unknown observation {observation!r}; there are {', '.join(OBSERVATIONS)}")
         if action not in ACTIONS:
             raise BadInputError(f"unknown action {action!r}; there are {', '.join(ACTIONS)}")
         self.dream = (dream if isinstance(dream, Dream) else Dream.load(dream)).to(device)
+        starts = starts or self.dream.default_starts
         if starts not in self.dream.starts and starts != "reality":
             raise BadInputError(f"unknown starts {starts!r}; this dream has {', '.join(self.dream.starts)}, reality")
         self.observation, self.action, self.starts = observation, action, starts
         self._reality: gym.Env | None = None
         config = self.dream.world_model.config
         self.observation_space = observation_space(self.dream, observation)
+        if action == "discrete" and not config.actions:
+            raise BadInputError("this dream was made from video without actions: take action='latent' or 'codebook'")
+        if action == "codebook" and not config.codes:
+            raise BadInputError("this dream has no codebook of learned actions: take action='discrete' or 'latent'")
         if action == "latent":
             self.action_space: spaces.Space = spaces.Box(-1.0, 1.0, (config.latent_action,), np.float32)
+        elif action == "codebook":
+            self.action_space = spaces.Discrete(config.codes)
         elif config.discrete:
             self.action_space = spaces.Discrete(config.actions)
         else:
@@ -89,6 +98,8 @@ class DreamInterface:
     def step(self, simulator: DreamSimulator, actions: np.ndarray):
         """Steps the simulator by actions of this door's kind; returns its `Transition`."""
         tensor = self.to_tensor(actions)
+        if self.action == "codebook":
+            return simulator.step_code(tensor)
         return simulator.step_latent(tensor) if self.action == "latent" else simulator.step(tensor)
 
     def start(self, options: dict[str, Any] | None, rng: np.random.Generator) -> Tensor:
@@ -111,8 +122,9 @@ class DreamInterface:
         return bank[int(rng.integers(len(bank)))]
 
     def render(self, states: Tensor, resolution: Resolution | None) -> np.ndarray:
-        """States (N, K) → (N, H, W, C) uint8 frames."""
-        return self.dream.world_model.render(states, resolution, as_bytes=True).cpu().numpy()
+        """States (N, K) → (N, H, W, 3) uint8 frames; grey ones as RGB, for Gymnasium knows no other pictures."""
+        frames = self.dream.world_model.render(states, resolution, as_bytes=True).cpu().numpy()
+        return frames.repeat(3, axis=-1) if frames.shape[-1] == 1 else frames
 
     def check_resolution(self, resolution: Resolution | None) -> tuple[int, int]:
         """(H, W) that `render()` draws, by default the size of the real frames.

@@ -51,7 +51,7 @@ class NovaDreamVectorEnv(VectorEnv):
         action: str = "discrete",
         render_mode: str | None = None,
         resolution: Resolution | None = None,
-        starts: str = "official",
+        starts: str | None = None,
         device: str | torch.device = "auto",
         max_episode_steps: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
@@ -163,7 +163,7 @@ class NovaDreamVectorEnv(VectorEnv):
         return observations, rewards, terminated, truncated, {**info, **self._info(everywhere)}
 
     def render(self) -> tuple[np.ndarray, ...] | None:
-        """N frames (H, W, C) uint8 at `resolution`.
+        """N frames (H, W, 3) uint8 at `resolution`.
 
         Raises:
             gymnasium.error.ResetNeeded: before the first reset.

@@ -1,7 +1,7 @@
 """nova-gym: learned simulators as Gymnasium environments.
 
-Importing it registers `NovaDream-MiniGrid-v0`, the dream of MiniGrid that ships with the package, and `NovaDream-v0`,
-which takes `dream=PATH`.
+Importing it registers `NovaDream-MiniGrid-v0` and `NovaDream-MovingDigits-v0`, the dreams that ship with the package,
+and `NovaDream-v0`, which takes `dream=PATH`.
 """
 
 from gymnasium.envs.registration import register as _register
@@ -24,7 +24,11 @@ __all__ = [
     "shipped_dreams",
 ]
 
-for _id, _kwargs in (("NovaDream-MiniGrid-v0", {"dream": "minigrid"}), ("NovaDream-v0", {})):
+for _id, _kwargs in (
+    ("NovaDream-MiniGrid-v0", {"dream": "minigrid"}),
+    ("NovaDream-MovingDigits-v0", {"dream": "digits", "action": "latent"}),
+    ("NovaDream-v0", {}),
+):
     _register(
         _id,
         entry_point="nova_gym.envs:NovaDreamEnv",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +21,7 @@ from nova_gym.cli_tools import (
     one_line_errors,
     progress_bars,
 )
-from nova_gym.errors import BadInputError
+from nova_gym.cli_train import train, tune
 from nova_gym.version import __version__
 
 app = typer.Typer(
@@ -32,6 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(agent_app, name="agent")
+app.command()(train)
+app.command()(tune)
 app.command()(improve)
 app.command()(play)
 app.command()(bench)
@@ -71,90 +72,6 @@ def record(
         )
     console.print(f"{dataset.total_steps} transitions in {dataset.total_episodes} clips of {env_id} → {name}")
     _table_of(json.loads(dataset.storage.metadata["nova_gym"]), ("clip_shares", "transition_shares"))
-
-
-@app.command()
-@one_line_errors
-def train(
-    dataset: Annotated[str, typer.Argument(help="Minari id of a dataset that `nova-gym record` made.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File of the dream, *.safetensors.")],
-    preset: Annotated[str, typer.Option(help="tiny (seconds, for tests), cpu (ships) or paper (one GPU).")] = "cpu",
-    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Mixed precision: no or bf16.")] = "no",
-    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint beside the output.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output or a checkpoint.")] = False,
-    log_dir: Annotated[Path | None, typer.Option(help="TensorBoard folder; default runs/<name>.")] = None,
-    seed: SeedOption = 0,
-) -> None:
-    """Train a dream from a recording: representation, dynamics, grounding, unrolling, tuning.
-
-    Ctrl-C leaves a checkpoint beside the output; the same command with --resume continues it, step for step as if
-    nothing had happened. Watch with `tensorboard --logdir runs`.
-    """
-    from nova_gym.config import preset as find_preset
-    from nova_gym.data import load_clips
-    from nova_gym.training import Run
-    from nova_gym.training import train as train_dream
-
-    chosen = find_preset(preset)
-    chosen = replace(chosen, training=replace(chosen.training, seed=seed))
-    if output.suffix != ".safetensors":
-        raise BadInputError(f"a dream's file ends in .safetensors, unlike {output}")
-    checkpoint = output.with_suffix(".ckpt")
-    for path in (output, checkpoint):
-        if path.exists() and not (overwrite or (resume and path == checkpoint)):
-            raise BadInputError(
-                f"{path} exists; --overwrite replaces it" + (", --resume continues" if path == checkpoint else "")
-            )
-    with progress_bars() as bars:
-        clips = load_clips(dataset, lambda done, total: bars("reading", done, total))
-        run = Run(checkpoint, log_dir or Path("runs") / output.stem, device, precision, resume, bars)
-        try:
-            dream = train_dream(clips, dataset, chosen, run)
-        except KeyboardInterrupt:
-            if checkpoint.exists():
-                print(f"stopped; {checkpoint} holds what was trained, the same command with --resume goes on")
-            raise
-    dream.save(output)
-    checkpoint.unlink(missing_ok=True)
-    console.print(f"{output}: {output.stat().st_size / 1e6:.1f} MB. How true is it? nova-gym eval {output}")
-
-
-@app.command()
-@one_line_errors
-def tune(
-    dream: Annotated[str, typer.Argument(help="Name of a shipped dream or path of a file; it is left as it is.")],
-    dataset: Annotated[str, typer.Argument(help="Minari id of a recording of the same environment.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File of the tuned dream, *.safetensors.")],
-    steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 1000,
-    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
-    seed: SeedOption = 0,
-) -> None:
-    """Train a dream further on its own roll-outs, which lessens its drift; encoder and renderer stay.
-
-    Agents trained in the dream's latents stay valid.
-    """
-    from nova_gym.data import load_clips
-    from nova_gym.dream import Dream
-    from nova_gym.training import Run, check_recording, fine_tune
-    from nova_gym.training.representation import encode_all
-
-    loaded = Dream.load(dream)
-    if output.suffix != ".safetensors":
-        raise BadInputError(f"a dream's file ends in .safetensors, unlike {output}")
-    if output.exists() and not overwrite:
-        raise BadInputError(f"{output} exists; --overwrite replaces it")
-    with progress_bars() as bars:
-        clips = load_clips(dataset, lambda done, total: bars("reading", done, total))
-        check_recording(clips, loaded, dataset)
-        states = encode_all(loaded.world_model, clips, lambda done, total: bars("encoding", min(done, total), total))
-        run = Run(output.with_suffix(".ckpt"), device=device, progress=bars)
-        tuned = fine_tune(loaded, clips, states, steps, seed, run)
-    tuned.save(output)
-    wrong = tuned.card.training["tuned"][-1]["wrong before"]
-    console.print(f"{wrong} of {len(clips.source)} recorded transitions were wrong before")
-    console.print(f"{output}. How true is it? nova-gym eval {output}")
 
 
 @app.command("eval")
@@ -205,9 +122,10 @@ def info(dream: DreamArgument = "minigrid") -> None:
     config = loaded.world_model.config
     table = Table(title=f"{find_dream(dream)}", show_header=False)
     rows = {
-        "dreams of": f"{loaded.card.env_id} {loaded.card.env_kwargs}",
+        "dreams of": f"{loaded.card.env_id} {loaded.card.env_kwargs}" if loaded.card.env_id else "video",
         "frames": f"{config.frame_size[0]}×{config.frame_size[1]}×{config.inr.channels}",
-        "actions": ", ".join(loaded.card.action_names) or str(config.actions),
+        "actions": ", ".join(loaded.card.action_names) or str(config.actions or "none but latent ones"),
+        "codes, control": f"{config.codes or 'none'}, {config.control.kind if config.control else 'none'}",
         "parameters": f"{sum(p.numel() for p in loaded.world_model.parameters()):,}",
         "state, latent action": f"{config.rank}, {config.latent_action}",
         "horizon": str(loaded.card.horizon),

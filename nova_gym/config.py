@@ -25,13 +25,37 @@ class INRConfig:
     layers: int = 5
 
 
+#: Kinds of generative control model.
+CONTROLS = ("lstm", "gru", "transformer")
+
+
+@dataclass(frozen=True)
+class ControlConfig:
+    """Sizes of a generative control model (GCM).
+
+    Attributes:
+        kind: `lstm`, `gru` or `transformer`.
+        hidden: units of a layer.
+        layers: number of layers.
+        heads: of the transformer's attention.
+        window: steps that the transformer remembers.
+    """
+
+    kind: str = "lstm"
+    hidden: int = 256
+    layers: int = 1
+    heads: int = 4
+    window: int = 32
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Sizes of a `WorldModel`.
 
     Attributes:
         frame_size: (H, W) of the frames that the encoder reads, in pixels.
-        actions: size of the environment's action: n for `Discrete(n)`, the length of a flat `Box`.
+        actions: size of the environment's action: n for `Discrete(n)`, the length of a flat `Box`; 0 for video without
+            labels, whose dream has no action bridge and no heads.
         discrete: whether the environment's actions are discrete.
         reward_values: the values that the undiscounted reward takes, if they are few; empty: any real number.
         inr: the coordinate network.
@@ -41,6 +65,8 @@ class ModelConfig:
         hidden: units of a hidden layer of A, B, the inverse dynamics and the action bridge.
         depth: number of their residual blocks, of two layers each.
         head_hidden: units of the two hidden layers of the reward and termination heads.
+        codes: size of the codebook of latent actions, 0 for none.
+        control: the generative control model, None for none.
     """
 
     frame_size: tuple[int, int] = (72, 72)
@@ -51,9 +77,11 @@ class ModelConfig:
     encoder_widths: tuple[int, int, int] = (64, 128, 64)
     rank: int = 256
     latent_action: int = 8
-    hidden: int = 384
+    hidden: int = 256
     depth: int = 2
-    head_hidden: int = 256
+    head_hidden: int = 128
+    codes: int = 0
+    control: ControlConfig | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready copy."""
@@ -72,6 +100,7 @@ class ModelConfig:
                 **values,
                 **{key: tuple(values[key]) for key in tuples},
                 "inr": INRConfig(**values["inr"]),
+                "control": ControlConfig(**values["control"]) if values.get("control") else None,
             }
         )
 
@@ -109,6 +138,8 @@ class TrainingConfig:
         grounding: stage 4, action bridge and heads on labelled transitions.
         unrolling: all of these together on the model's own roll-outs.
         tuning: stage 5, more of that, with what is still wrong shown more often.
+        codebook: the codes of latent actions, if the model has a codebook.
+        control: stage 3, the generative control model, if the model has one.
         horizon: steps that are unrolled with gradients.
         burn_in: largest number of steps that are unrolled without gradients before those.
         pixels: share of a frame's pixels that stage 1 renders a step.
@@ -120,6 +151,8 @@ class TrainingConfig:
     grounding: Recipe
     unrolling: Recipe
     tuning: Recipe
+    codebook: Recipe
+    control: Recipe
     horizon: int = 8
     burn_in: int = 32
     pixels: float = 0.5
@@ -145,6 +178,8 @@ _TINY = Preset(
         hidden=32,
         depth=1,
         head_hidden=16,
+        codes=8,
+        control=ControlConfig(hidden=16),
     ),
     TrainingConfig(
         representation=Recipe(20, 8, 1e-3, warmup=5),
@@ -152,19 +187,44 @@ _TINY = Preset(
         grounding=Recipe(20, 32, 1e-3, warmup=5, noise=0.03),
         unrolling=Recipe(10, 8, 3e-4, warmup=5, noise=0.1),
         tuning=Recipe(10, 8, 1e-4, warmup=5, noise=0.05),
+        codebook=Recipe(20, 32, 1e-3, warmup=5),
+        control=Recipe(10, 8, 1e-3, warmup=5, noise=0.03),
         horizon=3,
         burn_in=2,
     ),
 )
 _CPU = Preset(
     "cpu",
-    ModelConfig(),
+    ModelConfig(codes=256),
+    TrainingConfig(
+        representation=Recipe(16_000, 32, 1.5e-3),
+        dynamics=Recipe(3_000, 512, 1e-3, noise=0.03),
+        grounding=Recipe(3_500, 512, 1e-3, weight_decay=0.1, noise=0.03),
+        unrolling=Recipe(2_500, 128, 4e-4, weight_decay=0.1, noise=0.1),
+        tuning=Recipe(1_500, 128, 1e-4, weight_decay=0.1, noise=0.05),
+        codebook=Recipe(1_000, 512, 3e-4),
+        control=Recipe(1_500, 64, 1e-3, noise=0.03),
+    ),
+)
+_DIGITS = Preset(
+    "digits",
+    ModelConfig(
+        frame_size=(64, 64),
+        actions=0,
+        inr=INRConfig(channels=1),
+        latent_action=16,
+        codes=256,
+        control=ControlConfig(),
+    ),
     TrainingConfig(
         representation=Recipe(18_000, 32, 1.5e-3),
-        dynamics=Recipe(3_500, 512, 1e-3, noise=0.03),
+        dynamics=Recipe(6_000, 512, 1e-3, noise=0.03),
         grounding=Recipe(4_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
         unrolling=Recipe(3_000, 128, 4e-4, weight_decay=0.1, noise=0.1),
         tuning=Recipe(1_500, 128, 1e-4, weight_decay=0.1, noise=0.05),
+        codebook=Recipe(1_500, 512, 3e-4),
+        control=Recipe(3_000, 64, 1e-3, noise=0.03),
+        burn_in=8,
     ),
 )
 _PAPER = Preset(
@@ -173,9 +233,11 @@ _PAPER = Preset(
         encoder_widths=(128, 256, 256),
         rank=987,
         latent_action=16,
-        hidden=832,
+        hidden=768,
         depth=2,
         head_hidden=512,
+        codes=256,
+        control=ControlConfig(kind="transformer", hidden=384, layers=3, heads=8, window=64),
     ),
     TrainingConfig(
         representation=Recipe(400_000, 64, 3e-4, warmup=1000),
@@ -183,12 +245,14 @@ _PAPER = Preset(
         grounding=Recipe(50_000, 1024, 3e-4, warmup=1000, weight_decay=0.1, noise=0.03),
         unrolling=Recipe(50_000, 256, 1e-4, warmup=1000, weight_decay=0.1, noise=0.1),
         tuning=Recipe(20_000, 256, 3e-5, warmup=1000, weight_decay=0.1, noise=0.05),
+        codebook=Recipe(20_000, 1024, 1e-4, warmup=1000),
+        control=Recipe(50_000, 256, 3e-4, warmup=1000, noise=0.03),
         pixels=1.0,
     ),
 )
 
-#: `tiny` for tests (seconds), `cpu` for what ships (about an hour on 2 cores), `paper` for one GPU.
-PRESETS = {preset.name: preset for preset in (_TINY, _CPU, _PAPER)}
+#: `tiny` for tests (seconds), `cpu` and `digits` for what ships (about an hour on 2 cores), `paper` for one GPU.
+PRESETS = {preset.name: preset for preset in (_TINY, _CPU, _DIGITS, _PAPER)}
 
 
 def preset(name: str, **model: Any) -> Preset:

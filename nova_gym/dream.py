@@ -23,7 +23,7 @@ from nova_gym.version import __version__
 from nova_gym.world_model import WorldModel
 
 #: Version of the file's layout. A reader takes this one and older ones.
-FORMAT = 1
+FORMAT = 2
 _KEY = "nova_gym"
 _START_PREFIX = "starts."
 
@@ -73,13 +73,18 @@ class Dream:
     Attributes:
         world_model: the model, in evaluation mode.
         starts: start states by kind, (n, K) float32 each: `official`, where the real environment starts, and
-            `random`, anywhere.
+            `random`, anywhere; of video without labels `clips`, where clips begin.
         card: what it is.
     """
 
     world_model: WorldModel
     starts: dict[str, Tensor]
     card: Card
+
+    @property
+    def default_starts(self) -> str:
+        """`official` where the dream has such starts, else its first kind."""
+        return "official" if "official" in self.starts else next(iter(self.starts))
 
     def save(self, path: str | Path) -> None:
         """Writes the dream to one file, in half precision, atomically.

@@ -1,4 +1,4 @@
-"""The dynamics: forward `z' = A(z) + B(u)`, and inverse `(z, z') → u`."""
+"""The dynamics: forward `z' = A(z) + B(u)`, inverse `(z, z') → u`, and a codebook of latent actions."""
 
 from __future__ import annotations
 
@@ -72,3 +72,38 @@ class InverseDynamics(nn.Module):
             (B, U) float32.
         """
         return self.network(torch.cat([state, next_state], dim=-1))
+
+
+class Codebook(nn.Module):
+    """K latent actions that stand for all others: vector quantisation with a straight-through gradient (`nova.md`).
+
+    Attributes:
+        codes: (K, U) float32.
+        usage: (K,) float32, running share of latent actions that are nearest to each code, while it is trained.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.codes = nn.Parameter(torch.empty(config.codes, config.latent_action).uniform_(-1.0, 1.0))
+        self.register_buffer("usage", torch.full((config.codes,), 1.0 / config.codes))
+
+    def nearest(self, latent_action: Tensor) -> Tensor:
+        """(B, U) float32 → (B,) int64, the index of the nearest code."""
+        return torch.cdist(latent_action, self.codes).argmin(-1)
+
+    def forward(self, latent_action: Tensor) -> tuple[Tensor, Tensor]:
+        """Quantises, with the gradient of the identity.
+
+        Args:
+            latent_action: (B, U) float32.
+
+        Returns:
+            (B, U) float32 the nearest codes; (B,) int64 their indices.
+        """
+        indices = self.nearest(latent_action)
+        return latent_action + (self.codes[indices] - latent_action).detach(), indices
+
+    def perplexity(self) -> Tensor:
+        """() float32, how many codes are in use: the exponential of the entropy of `usage`, from 1 to K."""
+        shares = self.usage / self.usage.sum()
+        return torch.exp(-(shares * shares.clamp(min=1e-12).log()).sum())

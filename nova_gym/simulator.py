@@ -6,24 +6,27 @@ here alone. Nothing here looks at the values of a tensor, so it runs on any devi
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import pairwise
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
+from nova_gym.control import Control
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
 from nova_gym.inr import Resolution
 
 if TYPE_CHECKING:
-    from nova_gym.fused_step import Packed
+    from nova_gym.compiled_step import CompiledStep
 
 #: States have mean square 1; one that leaves these bounds is lost, and is kept at them.
 STATE_LIMIT = 1000.0
 
-#: Up to so many dreams on the CPU are stepped by `nova_gym.fused_step`, more by PyTorch.
+#: Up to so many dreams on the CPU are stepped in one compiled call, more by PyTorch.
 FEW = 16
 
 
@@ -74,7 +77,7 @@ class DreamSimulator:
         self.state = torch.zeros(num_dreams, model.config.rank, device=model.device)
         self.latent_action = torch.zeros(num_dreams, model.config.latent_action, device=model.device)
         self.steps = torch.zeros(num_dreams, dtype=torch.int64, device=model.device)
-        self._packed: Packed | None = None
+        self._step_of_few: CompiledStep | None = None
 
     @property
     def device(self) -> torch.device:
@@ -86,7 +89,7 @@ class DreamSimulator:
         self,
         mask: Tensor | None = None,
         states: Tensor | None = None,
-        starts: str = "official",
+        starts: str | None = None,
         generator: Generator | None = None,
     ) -> Tensor:
         """Starts episodes.
@@ -94,7 +97,7 @@ class DreamSimulator:
         Args:
             mask: (N,) bool, which dreams; None for all.
             states: (N, K) float32 to start from, rows outside the mask unused; None draws from the dream's starts.
-            starts: which of the dream's starts to draw from.
+            starts: which of the dream's starts to draw from, None for its `default_starts`.
             generator: of that draw, on the CPU; needed for it.
 
         Returns:
@@ -104,7 +107,7 @@ class DreamSimulator:
             BadInputError: the dream has no such starts, or `states` has another shape.
         """
         if states is None:
-            bank = self.dream.starts.get(starts)
+            bank = self.dream.starts.get(starts or self.dream.default_starts)
             if bank is None:
                 raise BadInputError(f"unknown starts {starts!r}; this dream has {', '.join(self.dream.starts)}")
             if generator is None:
@@ -125,20 +128,123 @@ class DreamSimulator:
 
         Args:
             actions: (N,) int64 for discrete actions, else (N, length) float32.
+
+        Raises:
+            BadInputError: the dream knows no actions but latent ones.
         """
-        if (packed := self._packed_weights()) and _alike(actions, self.steps):
-            return self._step_fused(packed, None, actions)
         model = self.dream.world_model
+        if model.bridge is None:
+            raise BadInputError("this dream was made from video without actions: step_latent() or step_code() steps it")
+        if model.config.discrete and (compiled := self._compiled()) and _alike(actions, self.steps):
+            return self._step_compiled(compiled, None, actions)
         with torch.no_grad():
-            return self._step_by_layers(model.bridge(self.state, model.action_features(actions)))
+            latent_actions = model.bridge(self.state, model.action_features(actions))
+        return self.step_latent(latent_actions)
+
+    @torch.no_grad()
+    def step_code(self, codes: Tensor) -> Transition:
+        """Steps by learned discrete actions: (N,) int64 indices of the codebook.
+
+        Raises:
+            BadInputError: the dream has no codebook.
+        """
+        codebook = self.dream.world_model.codebook
+        if codebook is None:
+            raise BadInputError("this dream has no codebook: `nova-gym train --stage codebook` makes one")
+        return self.step_latent(codebook.codes[codes])
+
+    @torch.no_grad()
+    def autopilot(
+        self, steps: int, states: Tensor | None = None, latent_actions: Tensor | None = None
+    ) -> Iterator[Transition]:
+        """Lets the generative control model choose (`nova.md`, "GCM"), one step each time the next item is asked for.
+
+        Args:
+            steps: how many.
+            states, latent_actions: (T, N, K) and (T, N, U), what happened so far; None for nothing. What comes next
+                depends on it.
+
+        Raises:
+            BadInputError: the dream has no control model, or there are no steps to make.
+        """
+        control = self.dream.world_model.control
+        if control is None:
+            raise BadInputError("this dream has no control model: `nova-gym train --stage control` makes one")
+        if steps < 1:
+            raise BadInputError(f"there must be at least 1 step, not {steps}")
+        return self._autopilot(control, steps, states, latent_actions)
+
+    def _autopilot(
+        self, control: Control, steps: int, states: Tensor | None, latent_actions: Tensor | None
+    ) -> Iterator[Transition]:
+        with torch.no_grad():
+            memory = control.reset(self.num_dreams)
+            for pair in zip(states, latent_actions, strict=True) if states is not None else ():
+                memory = control.encode(memory, *pair)
+        for _ in range(steps):
+            with torch.no_grad():
+                before, latent_action = self.state, control.decode(memory, self.state).clamp(-1.0, 1.0)
+                transition = self.step_latent(latent_action)
+                memory = control.encode(memory, before, latent_action)
+            yield transition
+
+    @torch.no_grad()
+    def generate(
+        self,
+        context_frames: Tensor,
+        context_ratio: float,
+        horizon: int,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> tuple[Tensor, Tensor]:
+        """Dreams on from real frames: for the first `context_ratio` of the horizon latent actions come from the inverse
+        dynamics on these frames, afterwards from the control model.
+
+        Args:
+            context_frames: (N, n, C, H, W) float32 in [0, 1], one clip for each dream, n > context_ratio · horizon.
+            context_ratio: ρ in [0, 1).
+            horizon: T, steps in all.
+            progress: called with the number of steps made and their total.
+
+        Returns:
+            (N, T + 1, K) float32 states, those of the context encoded; (N, T, U) float32 latent actions.
+
+        Raises:
+            BadInputError: too few frames, a ratio or horizon out of range, or no control model.
+        """
+        if horizon < 1 or not 0.0 <= context_ratio < 1.0:
+            raise BadInputError(
+                f"the horizon must be at least 1 and the context ratio in [0, 1), not {horizon} and {context_ratio}"
+            )
+        count = round(context_ratio * horizon)
+        config = self.dream.world_model.config
+        expected = (self.num_dreams, config.inr.channels, *config.frame_size)
+        shape = tuple(context_frames.shape)
+        if len(shape) != 5 or (shape[0], *shape[2:]) != expected or shape[1] <= count:
+            raise BadInputError(
+                f"context frames are {shape}; needed are (N, n, C, H, W) with (N, C, H, W) = {expected} and n of at "
+                f"least {count + 1}, for {count} of {horizon} steps are context"
+            )
+        model = self.dream.world_model
+        frames = context_frames[:, : count + 1].to(self.device)
+        context = model.encode(frames.flatten(0, 1)).unflatten(0, frames.shape[:2]).transpose(0, 1)
+        inferred = [model.infer(*pair) for pair in pairwise(context)]
+        self.reset(states=context[-1])
+        states, latent_actions = list(context), list(inferred)
+        so_far = (context[:-1], torch.stack(inferred)) if inferred else (None, None)
+        if horizon > count:
+            for transition in self.autopilot(horizon - count, *so_far):
+                states.append(transition.state)
+                latent_actions.append(transition.latent_action)
+                progress(len(latent_actions), horizon)
+        return torch.stack(states, dim=1), torch.stack(latent_actions, dim=1)
 
     def step_latent(self, latent_actions: Tensor) -> Transition:
         """Steps by latent actions (N, U) float32: `z' = A(z) + B(u)`, or z where that is within the card's dead band.
 
         Without it an agent finds that it can wait, or push against a wall, until the wall has faded.
         """
-        if (packed := self._packed_weights()) and _alike(latent_actions, self.latent_action):
-            return self._step_fused(packed, latent_actions, None)
+        if (compiled := self._compiled()) and _alike(latent_actions, self.latent_action):
+            return self._step_compiled(compiled, latent_actions, None)
         return self._step_by_layers(latent_actions)
 
     @torch.no_grad()
@@ -148,7 +254,10 @@ class DreamSimulator:
         following = model.step(self.state, latent_actions)
         moved = (following - self.state).square().mean(-1, keepdim=True) > card.dead_band
         following = torch.where(moved, following, self.state)
-        reward, termination = model.heads.outcome(self.state, latent_actions, following)
+        if model.heads is None:
+            reward = termination = following.new_zeros(len(following))
+        else:
+            reward, termination = model.heads.outcome(self.state, latent_actions, following)
         lost = ~(following.abs() < STATE_LIMIT).all(-1)  # so that NaN is lost as well
         following = following.nan_to_num(0.0).clamp(-STATE_LIMIT, STATE_LIMIT)
         self.state, self.latent_action, self.steps = following, latent_actions, self.steps + 1
@@ -157,24 +266,23 @@ class DreamSimulator:
         truncated = lost | (self.steps >= self.horizon) if self.horizon else lost
         return Transition(following, latent_actions, reward.nan_to_num(0.0), termination > 0.5, truncated)
 
-    def _step_fused(self, packed: Packed, latent_actions: Tensor | None, actions: Tensor | None) -> Transition:
+    def _step_compiled(
+        self, compiled: CompiledStep, latent_actions: Tensor | None, actions: Tensor | None
+    ) -> Transition:
         """The same step in one compiled call, by latent actions or by actions."""
         card = self.dream.card
-        limits = (card.dead_band, STATE_LIMIT, card.reward_discount, card.horizon, self.horizon)
-        numbers = tuple(map(float, limits))
-        *given, steps = _fused().advance(packed, self.state, latent_actions, actions, self.steps, numbers)
+        numbers = (card.dead_band, STATE_LIMIT, card.reward_discount, card.horizon, self.horizon)
+        *given, steps = compiled.advance(self.state, latent_actions, actions, self.steps, tuple(map(float, numbers)))
         result = Transition(*given)
         self.state, self.latent_action, self.steps = result.state, result.latent_action, steps
         return result
 
-    def _packed_weights(self) -> Packed | None:
-        """What the compiled step needs, None where PyTorch steps: many dreams, another device, an unusual model."""
-        model = self.dream.world_model
-        if self.num_dreams > FEW or not (fused := _fused()) or not fused.packable(model):
+    def _compiled(self) -> CompiledStep | None:
+        """The compiled step, None where PyTorch steps: many dreams, another device, or no Numba."""
+        if self.num_dreams > FEW or not (module := _compiler()):
             return None
-        if self._packed is None or not self._packed.current(model):
-            self._packed = fused.Packed(model)
-        return self._packed
+        self._step_of_few = module.compiled_step(self.dream.world_model, self._step_of_few)
+        return self._step_of_few
 
     @torch.no_grad()
     def render(self, resolution: Resolution | None = None, nyquist: bool = False) -> Tensor:
@@ -187,10 +295,10 @@ def _alike(given: Tensor, expected: Tensor) -> bool:
 
 
 @cache
-def _fused() -> ModuleType | None:
-    """The compiled step, None where Numba is missing; imported late, since Numba takes a while."""
+def _compiler() -> ModuleType | None:
+    """`nova_gym.compiled_step`, None where Numba is missing; imported late, since Numba takes a while."""
     try:
-        from nova_gym import fused_step
+        from nova_gym import compiled_step
     except ImportError:
         return None
-    return fused_step
+    return compiled_step

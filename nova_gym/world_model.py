@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from nova_gym import inr
+from nova_gym.bridge import ActionBridge, action_features
 from nova_gym.config import ModelConfig
-from nova_gym.control import ActionBridge, action_features
-from nova_gym.dynamics import ForwardDynamics, InverseDynamics
+from nova_gym.control import make_control
+from nova_gym.dynamics import Codebook, ForwardDynamics, InverseDynamics
 from nova_gym.encoder import Encoder
 from nova_gym.heads import Heads
 
@@ -23,6 +24,9 @@ class WorldModel(nn.Module):
 
     Shapes: B batch, C channels, H×W pixels, K = `config.rank`, U = `config.latent_action`,
     N = `config.actions`, D weights of the coordinate network.
+
+    Without labels (`config.actions` = 0) there is neither `bridge` nor `heads`; `codebook` and `control` are there
+    where the configuration gives them a size. What is not there is None.
 
     Args:
         config: sizes.
@@ -41,8 +45,10 @@ class WorldModel(nn.Module):
             self.encoder = Encoder(config)
             self.forward_dynamics = ForwardDynamics(config)
             self.inverse_dynamics = InverseDynamics(config)
-            self.bridge = ActionBridge(config)
-            self.heads = Heads(config)
+            self.bridge = ActionBridge(config) if config.actions else None
+            self.heads = Heads(config) if config.actions else None
+            self.codebook = Codebook(config) if config.codes else None
+            self.control = make_control(config) if config.control else None
 
     @property
     def device(self) -> torch.device:

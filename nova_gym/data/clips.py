@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import minari
@@ -31,11 +31,13 @@ class Clips:
         terminations: (T,) bool.
         lengths: (E,) int64 transitions in each clip.
         starts: E names of what first frames are a fair sample of: `official`, where the environment itself starts,
-            `random`, anywhere else, or "" for starts that were chosen for what happens next.
+            `random`, anywhere else, `clips`, where video without labels begins, or "" for starts that were chosen for
+            what happens next.
         source: (T,) int64, the frame that a transition starts from; the one after it is where it ends.
         remaining: (T,) int64, transitions left in the clip, this one counted.
         metadata: what `nova-gym record` wrote about the recording.
-        action_count: n of `Discrete(n)` or the length of a flat `Box`.
+        action_count: n of `Discrete(n)` or the length of a flat `Box`; 0 for video without labels, where actions are
+            (T, 0), rewards 0 and terminations False.
         weights: (T,) float32, how often a transition is drawn in fine-tuning, relative to others; None: all alike.
     """
 
@@ -50,6 +52,11 @@ class Clips:
     metadata: dict[str, Any]
     action_count: int
     weights: Tensor | None = None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether actions, rewards and terminations were recorded."""
+        return self.action_count > 0
 
     @property
     def discrete(self) -> bool:
@@ -115,15 +122,19 @@ def join_clips(parts: list[Clips], shares: list[float]) -> Clips:
     )
 
 
-def load_clips(dataset_id: str, progress: Callable[[int, int], None] = lambda done, total: None) -> Clips:
-    """Reads a Minari dataset that `nova-gym record` wrote.
+def load_dataset(
+    dataset_id: str, labels: bool = True, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Clips:
+    """Reads a Minari dataset of frames, such as `nova-gym record` writes.
 
     Args:
         dataset_id: its Minari id, found below Minari's own folder (`MINARI_DATASETS_PATH`).
+        labels: whether to read actions, rewards and terminations.
         progress: called with the number of episodes read and their total.
 
     Raises:
-        BadInputError: there is no such dataset, or its observations are not frames.
+        BadInputError: there is no such dataset, its observations are not frames, or its actions are none that a dream
+            can have.
     """
     try:
         dataset = minari.load_dataset(dataset_id)
@@ -155,24 +166,51 @@ def load_clips(dataset_id: str, progress: Callable[[int, int], None] = lambda do
         rewards.append(episode.rewards / (1.0 - discount * steps / horizon) if discount else episode.rewards)
         progress(index + 1, dataset.total_episodes)
     starts = tuple(
-        meta.get("options", {}).get("starts", "official")
+        (meta.get("options") or {}).get("starts", "official")
         for meta in dataset.storage.get_episode_metadata(range(dataset.total_episodes))
     )
+    unlabelled = unlabelled_clips(frames, torch.tensor(lengths), metadata, starts)
+    if not labels:
+        return unlabelled
     discrete = hasattr(dataset.action_space, "n")
-    counts = torch.tensor(lengths)
-    clip = torch.repeat_interleave(torch.arange(len(counts)), counts)
-    position = torch.arange(len(clip)) - (torch.cumsum(counts, 0) - counts)[clip]
-    return Clips(
-        frames=frames,
+    if not discrete and len(dataset.action_space.shape or ()) != 1:
+        raise BadInputError(
+            f"{dataset_id!r} has actions {dataset.action_space}; supported are Discrete and one-dimensional Box: "
+            "--no-actions does without"
+        )
+    return replace(
+        unlabelled,
         actions=torch.from_numpy(np.concatenate(actions)).to(torch.int64 if discrete else torch.float32),
         rewards=torch.from_numpy(np.concatenate(rewards)).float(),
         terminations=torch.from_numpy(np.concatenate(terminations)).bool(),
-        lengths=counts,
-        starts=starts,
-        source=torch.arange(len(clip)) + clip,
-        remaining=counts[clip] - position,
-        metadata=metadata,
         action_count=int(dataset.action_space.n if discrete else np.prod(dataset.action_space.shape)),
+    )
+
+
+def unlabelled_clips(
+    frames: Tensor, lengths: Tensor, metadata: dict[str, Any], starts: tuple[str, ...] | None = None
+) -> Clips:
+    """Video without actions, rewards or endings.
+
+    Args:
+        frames: (F, C, H, W) uint8, of all clips, one after the other.
+        lengths: (E,) int64 transitions in each clip, one fewer than its frames.
+        metadata: what is known about the clips.
+        starts: E names of the clips' beginnings, None for `clips`.
+    """
+    clip = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
+    position = torch.arange(len(clip)) - (torch.cumsum(lengths, 0) - lengths)[clip]
+    return Clips(
+        frames=frames,
+        actions=torch.zeros(len(clip), 0),
+        rewards=torch.zeros(len(clip)),
+        terminations=torch.zeros(len(clip), dtype=torch.bool),
+        lengths=lengths,
+        starts=("clips",) * len(lengths) if starts is None else starts,
+        source=torch.arange(len(clip)) + clip,
+        remaining=lengths[clip] - position,
+        metadata=metadata,
+        action_count=0,
     )
 
 

@@ -75,22 +75,29 @@ def dead_band(clips: Clips, states: Tensor) -> float:
 
 @torch.no_grad()
 def bound_latent_actions(model: WorldModel, clips: Clips, states: Tensor) -> None:
-    """Brings the latent actions of bridge and inverse dynamics back to [-1, 1] on all data, after both were trained on.
+    """Brings the latent actions of inverse dynamics and bridge back to [-1, 1] on all data, after they were trained on.
 
     All layers that write or read latent actions change together: predictions stay the same.
     """
     bound = infer_all(model, clips, states).abs().max()
-    for chosen in torch.arange(len(clips.source)).split(4096):
-        features = model.action_features(clips.actions[chosen].to(model.device))
-        bridged = model.bridge(states[clips.source[chosen]].to(model.device), features)
-        bound = torch.maximum(bound, bridged.abs().max().cpu())
+    if model.codebook is not None:
+        bound = torch.maximum(bound, model.codebook.codes.abs().max().cpu())
+    if model.bridge is not None:
+        for chosen in torch.arange(len(clips.source)).split(4096):
+            features = model.action_features(clips.actions[chosen].to(model.device))
+            bridged = model.bridge(states[clips.source[chosen]].to(model.device), features)
+            bound = torch.maximum(bound, bridged.abs().max().cpu())
     bound = float(bound)
-    for last in (model.inverse_dynamics.network.last, model.bridge.network.last):
-        last.weight /= bound
-        last.bias /= bound
+    for network in (model.inverse_dynamics, model.bridge):
+        if network is not None:
+            network.network.last.weight /= bound
+            network.network.last.bias /= bound
     model.forward_dynamics.motion_network.first.weight *= bound
-    rank, length = model.config.rank, model.config.latent_action
-    model.heads.trunk[0].weight[:, rank : rank + length] *= bound
+    if model.codebook is not None:
+        model.codebook.codes /= bound
+    if model.heads is not None:
+        rank, length = model.config.rank, model.config.latent_action
+        model.heads.trunk[0].weight[:, rank : rank + length] *= bound
 
 
 @torch.no_grad()

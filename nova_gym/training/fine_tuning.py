@@ -51,16 +51,23 @@ def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed
     return Dream(model.cpu().eval().requires_grad_(False), starts, card)
 
 
-def check_recording(clips: Clips, dream: Dream, dataset: str | None) -> None:
+def check_recording(clips: Clips, dream: Dream, dataset: str | None, labels: bool = False) -> None:
     """A recording must be of what the dream is of.
 
+    Args:
+        labels: whether dream and recording need actions, rewards and endings.
+
     Raises:
-        BadInputError: it is of another environment, or its frames are of another size.
+        BadInputError: it is of another environment, its frames are of another size, or labels are missing.
     """
     config, recorded = dream.world_model.config, clips.metadata.get("reality", {}).get("env_id")
     wanted = (config.inr.channels, *config.frame_size)
-    if recorded not in (None, dream.card.env_id) or tuple(clips.frames.shape[1:]) != wanted:
+    if labels and not config.actions:
+        raise BadInputError("this dream was made from video without actions: there is nothing to tune them by")
+    if labels and not clips.labelled:
+        raise BadInputError(f"{dataset!r} holds no actions, rewards and endings; `nova-gym record` makes some that do")
+    if (recorded and dream.card.env_id not in ("", recorded)) or tuple(clips.frames.shape[1:]) != wanted:
         raise BadInputError(
-            f"{dataset!r} holds frames {tuple(clips.frames.shape[1:])} of {recorded}; the dream is of "
-            f"{wanted} of {dream.card.env_id}"
+            f"{dataset!r} holds frames {tuple(clips.frames.shape[1:])} of {recorded or 'video'}; the dream is of "
+            f"{wanted} of {dream.card.env_id or 'video'}"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
@@ -82,6 +84,9 @@ class Grounding(_Labelled):
 class Unrolling(_Labelled):
     """A, B, bridge, inverse dynamics and heads on the model's own roll-outs (`feasibility.md`, "unrolling").
 
+    Without labels there is neither bridge nor heads: roll-outs then follow the latent actions that the inverse dynamics
+    infer from the true states.
+
     The roll-outs grow: from one step to `horizon`, then half of them start up to `burn_in` steps in, run without
     gradients, so that the model learns to correct the errors it really makes; noise on the first state stands for those
     that it has not made yet. A step counts only while the roll-out is still near the truth: from a state that is lost,
@@ -113,37 +118,45 @@ class Unrolling(_Labelled):
             "targets": self.states[self.clips.source[transitions] + 1],
             "inside": inside,
             "burn_in": torch.tensor(burn_in),
-            **self._labels(transitions),
+            **(self._labels(transitions) if self.clips.labelled else {}),
         }
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        state, targets = batch["state"] + batch["noise"], batch["targets"]
-        features = self.model.action_features(batch["actions"].flatten(0, 1)).unflatten(0, targets.shape[:2])
-        burn_in = int(batch["burn_in"])
+        state = batch["state"] + batch["noise"]
+        truth = torch.cat([batch["state"][:, None], batch["targets"]], dim=1)
+        burn_in, act = int(batch["burn_in"]), self._actor(batch, truth)
         with torch.no_grad():
             for t in range(burn_in):
-                state = self.forward_dynamics(state, self.bridge(state, features[:, t]))
-        truth = targets[:, burn_in - 1] if burn_in else batch["state"]
+                state = self.forward_dynamics(state, act(state, t))
         errors, heads, counted = [], [], []
-        for t in range(burn_in, targets.shape[1]):
+        for t in range(burn_in, truth.shape[1] - 1):
             before = state
-            counted.append(batch["inside"][:, t] & ((before - truth).square().mean(-1) < NEAR))
-            truth = targets[:, t]
-            latent_action = self.bridge(before, features[:, t])
+            counted.append(batch["inside"][:, t] & ((before - truth[:, t]).square().mean(-1) < NEAR))
+            latent_action = act(before, t)
             state = self.forward_dynamics(before, latent_action)
-            errors.append((state - truth).square().mean(-1))
-            labels = {key: batch[key][:, t] for key in ("rewards", "terminations")}
-            seen = (before.detach(), latent_action.detach(), state.detach())
-            heads.append(self._head_loss(*seen, labels))
+            errors.append((state - truth[:, t + 1]).square().mean(-1))
+            if self.heads is not None:
+                labels = {key: batch[key][:, t] for key in ("rewards", "terminations")}
+                heads.append(self._head_loss(before.detach(), latent_action.detach(), state.detach(), labels))
         weight = torch.stack(counted).float()
         total = weight.sum().clamp(min=1)
         rollout = torch.where(weight > 0, torch.stack(errors), 0).sum() / total
-        head_loss = torch.where(weight > 0, torch.stack(heads), 0).sum() / total
         lost = 1 - weight.sum() / batch["inside"][:, burn_in:].sum()
-        first, second = batch["state"], targets[:, 0]
+        first, second = truth[:, 0], truth[:, 1]
         inverse = F.mse_loss(self.forward_dynamics(first, self.inverse_dynamics(first, second)), second)
+        if not heads:
+            return rollout + inverse, {"rollout": rollout, "inverse": inverse, "lost": lost}
+        head_loss = torch.where(weight > 0, torch.stack(heads), 0).sum() / total
         metrics = {"rollout": rollout, "inverse": inverse, "heads": head_loss, "lost": lost}
         return rollout + inverse + 0.1 * head_loss, metrics
+
+    def _actor(self, batch: Batch, truth: Tensor) -> Callable[[Tensor, int], Tensor]:
+        """What gives the latent action in a state at step t; `truth` is (B, T + 1, K)."""
+        if self.bridge is None:
+            return lambda state, t: self.inverse_dynamics(truth[:, t], truth[:, t + 1])
+        shape = (len(truth), truth.shape[1] - 1)
+        features = self.model.action_features(batch["actions"].flatten(0, 1)).unflatten(0, shape)
+        return lambda state, t: self.bridge(state, features[:, t])
 
     @torch.no_grad()
     def pictures(self) -> Tensor:
@@ -154,6 +167,9 @@ class Unrolling(_Labelled):
 def _one_step_pictures(model: WorldModel, clips: Clips, states: Tensor, chosen: Tensor) -> Tensor:
     source = clips.source[chosen]
     state = states[source].to(model.device)
-    features = model.action_features(clips.actions[chosen].to(model.device))
-    drawn = model.render(model.step(state, model.bridge(state, features))).cpu()
+    if model.bridge is None:
+        latent_action = model.infer(state, states[source + 1].to(model.device))
+    else:
+        latent_action = model.bridge(state, model.action_features(clips.actions[chosen].to(model.device)))
+    drawn = model.render(model.step(state, latent_action)).cpu()
     return torch.cat([to_unit(clips.frames[source + 1]), drawn])

@@ -12,10 +12,12 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch.utils.tensorboard import SummaryWriter
 
-from nova_gym.config import Preset
+from nova_gym.config import Preset, TrainingConfig
 from nova_gym.data import Clips
 from nova_gym.dream import Card, Dream
 from nova_gym.errors import BadInputError
+from nova_gym.training.codebook import CodebookStage, first_codes
+from nova_gym.training.control import ControlStage
 from nova_gym.training.dynamics import Dynamics, bound_latent_actions, dead_band, infer_all, scale_latent_actions
 from nova_gym.training.grounding import Grounding, Unrolling
 from nova_gym.training.loop import Loop, Progress, keep_freed_memory, step_generator
@@ -54,10 +56,10 @@ class Run:
 
 
 def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
-    """Trains representation, dynamics, grounding, unrolling and tuning, and packs what comes out as a dream.
+    """Trains all stages that the model has parts for, and packs what comes out as a dream.
 
     Args:
-        clips: the recording.
+        clips: the recording; of one without labels the dream has neither action bridge nor heads.
         dataset_id: its name, for the card.
         preset: sizes and recipes; frame size, channels, actions and reward values follow the clips.
         run: where and how.
@@ -76,7 +78,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
         inr=replace(preset.model.inr, channels=clips.frames.shape[1]),
         actions=clips.action_count,
         discrete=clips.discrete,
-        reward_values=clips.reward_values(),
+        reward_values=clips.reward_values() if clips.labelled else (),
     )
     training = preset.training
     accelerator = make_accelerator(run)
@@ -89,7 +91,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
         accelerator=accelerator,
         fingerprint={
             "dataset": dataset_id,
-            "actions": hashlib.sha256(clips.actions.numpy().tobytes()).hexdigest(),
+            "actions": digest(clips),
             "precision": run.precision,
             "model": repr(config),
             "seed": training.seed,
@@ -98,6 +100,8 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
             "grounding": repr(training.grounding),
             "unrolling": repr((training.unrolling, training.horizon, training.burn_in)),
             "tuning": repr(training.tuning),
+            "codebook": repr(training.codebook),
+            "control": repr(training.control),
         },
         progress=run.progress,
         writer=writer,
@@ -123,7 +127,7 @@ def make_accelerator(run: Run) -> Accelerator:
     return accelerator
 
 
-def _stages(loop: Loop, clips: Clips, training) -> torch.Tensor:
+def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> torch.Tensor:
     """All stages; returns the states of all frames."""
     model = loop.model
     loop.run(Representation(model, clips, training))
@@ -137,18 +141,37 @@ def _stages(loop: Loop, clips: Clips, training) -> torch.Tensor:
     if "scaling" not in loop.finished:
         scale_latent_actions(model, infer_all(model, clips, states))
         loop.mark("scaling")
-    if "grounding" not in loop.finished:
+    if clips.labelled and "grounding" not in loop.finished:
         latent_actions = infer_all(model, clips, states)
         loop.run(Grounding(model, clips, states, latent_actions, training))
     loop.run(Unrolling(model, clips, states, training))
-    if "wrong" not in loop.kept:
-        loop.kept["wrong"] = wrong_transitions(model, clips, states)
-        loop.mark("looking for what is wrong")
-    loop.run(Tuning(model, clips, states, training, loop.kept["wrong"]))
+    if clips.labelled:
+        if "wrong" not in loop.kept:
+            loop.kept["wrong"] = wrong_transitions(model, clips, states)
+            loop.mark("looking for what is wrong")
+        loop.run(Tuning(model, clips, states, training, loop.kept["wrong"]))
+    _codebook(loop, clips, states, training)
     if "bounds" not in loop.finished:
         bound_latent_actions(model, clips, states)
         loop.mark("bounds")
+    if model.control is not None:
+        loop.run(ControlStage(model, clips, states, training))
     return states
+
+
+def _codebook(loop: Loop, clips: Clips, states: torch.Tensor, training: TrainingConfig) -> None:
+    if loop.model.codebook is None:
+        return
+    if "codes" not in loop.finished:
+        first_codes(loop.model, infer_all(loop.model, clips, states), step_generator(loop.seed, "codes", 0))
+        loop.mark("codes")
+    loop.run(CodebookStage(loop.model, clips, states, training))
+
+
+def digest(clips: Clips) -> str:
+    """SHA-256 of what tells recordings apart: their actions, without labels the first frames."""
+    telling = clips.actions if clips.labelled else clips.frames[clips.first_frames]
+    return hashlib.sha256(telling.numpy().tobytes()).hexdigest()
 
 
 def _encode(loop: Loop, clips: Clips, name: str) -> torch.Tensor:
@@ -167,7 +190,8 @@ def _starts(clips: Clips, states: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def _card(clips: Clips, states: torch.Tensor, dataset_id: str, preset: Preset, loop: Loop) -> Card:
-    metadata = clips.metadata
+    # without labels there is nothing real that could be stepped as the dream is
+    metadata = clips.metadata if clips.labelled else {"horizon": int(clips.lengths.max())}
     reality = metadata.get("reality", {})
     return Card(
         env_id=reality.get("env_id", ""),
@@ -177,6 +201,6 @@ def _card(clips: Clips, states: torch.Tensor, dataset_id: str, preset: Preset, l
         dead_band=dead_band(clips, states),
         action_names=metadata.get("action_names", []),
         action_bounds=metadata.get("action_bounds", []),
-        data={"dataset": dataset_id, "frames": len(clips.frames), **metadata},
+        data={"dataset": dataset_id, "frames": len(clips.frames), **clips.metadata},
         training={"preset": preset.name, "config": asdict(preset.training), "stages": loop.finished},
     )

@@ -1,0 +1,141 @@
+"""`nova-gym train` and `tune`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nova_gym.cli_tools import SeedOption, console, one_line_errors, progress_bars
+from nova_gym.errors import BadInputError
+
+if TYPE_CHECKING:
+    from nova_gym.config import Preset
+    from nova_gym.dream import Dream
+
+OutputOption = Annotated[Path, typer.Option("--output", "-o", help="File of the dream, *.safetensors.")]
+
+
+@one_line_errors
+def train(
+    source: Annotated[
+        str, typer.Argument(help="Minari id of a recording, a folder of videos or one file, or `digits`.")
+    ],
+    output: OutputOption,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="tiny (seconds, for tests), cpu (ships), digits (grey 64×64) or paper (one GPU); default cpu, for a "
+            "stage that of the dream."
+        ),
+    ] = None,
+    no_actions: Annotated[bool, typer.Option("--no-actions", help="Ignore a recording's actions and rewards.")] = False,
+    size: Annotated[int | None, typer.Option(help="Width in pixels that videos are scaled to.", min=8)] = None,
+    stage: Annotated[str | None, typer.Option(help="Train only control or codebook, of --dream.")] = None,
+    dream: Annotated[str | None, typer.Option(help="Name or file of the dream for --stage; stays as it is.")] = None,
+    control: Annotated[str | None, typer.Option(help="Kind of control model: lstm, gru or transformer.")] = None,
+    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Mixed precision: no or bf16.")] = "no",
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint beside the output.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output or a checkpoint.")] = False,
+    log_dir: Annotated[Path | None, typer.Option(help="TensorBoard folder; default runs/<name>.")] = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Train a dream from a recording or from video: representation, dynamics, roll-outs, codebook, control.
+
+    Video (MP4, GIF, NPZ …) has no actions: its dream is stepped by latent actions, those of its codebook, or by its
+    control model, which goes on by itself. `digits` stands for digits that bounce in a square.
+
+    Ctrl-C leaves a checkpoint beside the output; the same command with --resume continues it, step for step as if
+    nothing had happened. Watch with `tensorboard --logdir runs`.
+    """
+    from nova_gym.data import load_clips
+    from nova_gym.dream import Dream
+    from nova_gym.training import PARTS, Run, train_part
+    from nova_gym.training import train as train_dream
+
+    if stage is not None and stage not in PARTS:
+        raise BadInputError(f"stage {stage!r} cannot be trained by itself; {' and '.join(PARTS)} can")
+    if (stage is None) != (dream is None):
+        raise BadInputError("--stage and --dream go together: a stage of which dream, or which stage of a dream?")
+    loaded = Dream.load(dream) if dream is not None else None
+    chosen = _preset(preset, loaded, control, seed)
+    checkpoint = output.with_suffix(".ckpt")
+    _check_output(output, overwrite)
+    if checkpoint.exists() and not (overwrite or resume):
+        raise BadInputError(f"{checkpoint} exists; --overwrite replaces it, --resume continues")
+    with progress_bars() as bars:
+        clips = load_clips(source, lambda done, total: bars("reading", done, total), not no_actions, size)
+        run = Run(checkpoint, log_dir or Path("runs") / output.stem, device, precision, resume, bars)
+        try:
+            if loaded is None:
+                made = train_dream(clips, source, chosen, run)
+            else:
+                made = train_part(loaded, stage, clips, source, chosen, run)
+        except KeyboardInterrupt:
+            if checkpoint.exists():
+                print(f"stopped; {checkpoint} holds what was trained, the same command with --resume goes on")
+            raise
+    made.save(output)
+    checkpoint.unlink(missing_ok=True)
+    hint = f" How true is it? nova-gym eval {output}" if made.card.env_id else ""
+    console.print(f"{output}: {output.stat().st_size / 1e6:.1f} MB.{hint}")
+
+
+def _preset(name: str | None, dream: Dream | None, control: str | None, seed: int) -> Preset:
+    """The preset asked for, or the dream's, with this seed and kind of control model."""
+    from nova_gym.config import CONTROLS, PRESETS, ControlConfig
+    from nova_gym.config import preset as find_preset
+
+    if name is None:
+        name = dream.card.training.get("preset") if dream is not None else "cpu"
+        name = name if name in PRESETS else "cpu"
+    chosen = find_preset(name)
+    if control is not None:
+        if control not in CONTROLS:
+            raise BadInputError(f"unknown kind of control model {control!r}; there are {', '.join(CONTROLS)}")
+        sizes = replace(chosen.model.control or ControlConfig(), kind=control)
+        chosen = replace(chosen, model=replace(chosen.model, control=sizes))
+    return replace(chosen, training=replace(chosen.training, seed=seed))
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    if output.suffix != ".safetensors":
+        raise BadInputError(f"a dream's file ends in .safetensors, unlike {output}")
+    if output.exists() and not overwrite:
+        raise BadInputError(f"{output} exists; --overwrite replaces it")
+
+
+@one_line_errors
+def tune(
+    dream: Annotated[str, typer.Argument(help="Name of a shipped dream or path of a file; it is left as it is.")],
+    dataset: Annotated[str, typer.Argument(help="Minari id of a recording of the same environment.")],
+    output: OutputOption,
+    steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 1000,
+    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    seed: SeedOption = 0,
+) -> None:
+    """Train a dream further on its own roll-outs, which lessens its drift; encoder and renderer stay.
+
+    Agents trained in the dream's latents stay valid.
+    """
+    from nova_gym.data import load_clips
+    from nova_gym.dream import Dream
+    from nova_gym.training import Run, check_recording, fine_tune
+    from nova_gym.training.representation import encode_all
+
+    loaded = Dream.load(dream)
+    _check_output(output, overwrite)
+    with progress_bars() as bars:
+        clips = load_clips(dataset, lambda done, total: bars("reading", done, total))
+        check_recording(clips, loaded, dataset, labels=True)
+        states = encode_all(loaded.world_model, clips, lambda done, total: bars("encoding", min(done, total), total))
+        run = Run(output.with_suffix(".ckpt"), device=device, progress=bars)
+        tuned = fine_tune(loaded, clips, states, steps, seed, run)
+    tuned.save(output)
+    wrong = tuned.card.training["tuned"][-1]["wrong before"]
+    console.print(f"{wrong} of {len(clips.source)} recorded transitions were wrong before")
+    console.print(f"{output}. How true is it? nova-gym eval {output}")

@@ -1,0 +1,46 @@
+"""One door to all kinds of recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from nova_gym.data.clips import Clips, load_dataset, unlabelled_clips
+from nova_gym.data.moving_digits import CANONICAL_TRAINING, moving_digits
+from nova_gym.data.videos import load_videos
+from nova_gym.errors import BadInputError
+
+#: Source that stands for moving digits, made on the spot.
+DIGITS = "digits"
+
+
+def load_clips(
+    source: str,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    labels: bool = True,
+    size: int | None = None,
+) -> Clips:
+    """Reads clips, whatever they are kept in.
+
+    Args:
+        source: path of a video or of a folder of videos (`load_videos`), `digits` for 8,000 clips of moving digits, or
+            id of a Minari dataset (`load_dataset`).
+        progress: called with the number of episodes or files read and their total.
+        labels: whether to read the actions, rewards and terminations of a dataset.
+        size: width in pixels that videos are scaled to, None for their own.
+
+    Raises:
+        BadInputError: the source is none of these, or cannot be used.
+    """
+    if Path(source).exists():
+        return load_videos(Path(source), size, progress)
+    if size is not None:
+        raise BadInputError(f"only videos are scaled, not {source!r}: leave out --size")
+    if source != DIGITS:
+        return load_dataset(source, labels, progress)
+    frames = torch.from_numpy(moving_digits(CANONICAL_TRAINING, seed=0))
+    lengths = torch.full((len(frames),), frames.shape[1] - 1)
+    metadata = {"kind": "moving digits of scikit-learn's handwritten ones, for training", "seed": 0}
+    return unlabelled_clips(frames.flatten(0, 1)[:, None], lengths, metadata)

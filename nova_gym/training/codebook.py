@@ -1,0 +1,97 @@
+"""The codebook: few latent actions that stand for all."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from sklearn.cluster import kmeans_plusplus
+from torch import Generator, Tensor
+
+from nova_gym.config import TrainingConfig
+from nova_gym.data import Clips, to_unit
+from nova_gym.training.stage import Batch, Metrics, Stage
+from nova_gym.world_model import WorldModel
+
+#: Weight of the commitment loss, beside the codebook loss (van den Oord et al. 2017, arXiv 1711.00937, equation 3).
+COMMITMENT = 0.25
+#: Latent actions that the first codes are chosen from, by k-means++.
+SAMPLE = 10_000
+#: Running mean of usage: weight of what was. A code whose usage falls below this share of an equal one is dead.
+MEMORY, DEAD = 0.99, 0.01
+
+
+class CodebookStage(Stage):
+    """Vector quantisation of what the inverse dynamics infer; the forward dynamics stay (`nova.md`, "Codebook").
+
+    A dead code starts anew at a latent action of the batch, the more probably the worse that one is represented.
+
+    Args:
+        codes_only: leave the inverse dynamics as they are, too.
+    """
+
+    name = "codebook"
+
+    def __init__(
+        self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig, codes_only: bool = False
+    ) -> None:
+        super().__init__(model, clips, config.codebook)
+        self.codebook = model.codebook
+        if not codes_only:
+            self.inverse_dynamics = model.inverse_dynamics
+        self.states = states
+
+    def batch(self, generator: Generator, progress: float) -> Batch:
+        source = self.clips.source[torch.randint(len(self.clips.source), (self.recipe.batch,), generator=generator)]
+        chances = torch.rand(len(self.codebook.codes), generator=generator)
+        return {"state": self.states[source], "next": self.states[source + 1], "chances": chances}
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
+        inferred = self.model.infer(batch["state"], batch["next"])
+        quantised, indices = self.codebook(inferred)
+        codes = self.codebook.codes[indices]
+        variance = inferred.detach().var()
+        predicted = F.mse_loss(self.model.step(batch["state"], quantised), batch["next"])
+        distance = F.mse_loss(codes, inferred.detach()) + COMMITMENT * F.mse_loss(inferred, codes.detach())
+        self._count(inferred.detach(), indices, batch["chances"])
+        metrics = {"prediction": predicted, "distance": distance / variance, "perplexity": self.codebook.perplexity()}
+        return predicted + distance / variance, metrics
+
+    @torch.no_grad()
+    def _count(self, inferred: Tensor, indices: Tensor, chances: Tensor) -> None:
+        """Keeps the running usage and revives dead codes."""
+        book = self.codebook
+        counts = torch.bincount(indices, minlength=len(book.codes)) / len(indices)
+        book.usage.mul_(MEMORY).add_(counts, alpha=1.0 - MEMORY)
+        dead = (book.usage < DEAD / len(book.codes)).nonzero().squeeze(1)
+        distances = (inferred - book.codes[indices]).square().sum(1)
+        if len(dead) and float(distances.sum()) > 0:
+            up_to = torch.cumsum(distances, 0) / distances.sum()
+            chosen = torch.searchsorted(up_to, chances[dead]).clamp(max=len(inferred) - 1)
+            book.codes[dead] = inferred[chosen]
+            book.usage[dead] = 1.0 / len(book.codes)
+
+    @torch.no_grad()
+    def pictures(self) -> Tensor:
+        source = self.clips.source[:: max(1, len(self.clips.source) // 8)][:8]
+        state, following = (self.states[i].to(self.model.device) for i in (source, source + 1))
+        quantised, _ = self.codebook(self.model.infer(state, following))
+        return torch.cat(
+            [to_unit(self.clips.frames[source + 1]), self.model.render(self.model.step(state, quantised)).cpu()]
+        )
+
+
+@torch.no_grad()
+def first_codes(model: WorldModel, latent_actions: Tensor, generator: Generator) -> None:
+    """Sets the codes to latent actions far from each other, by k-means++.
+
+    Args:
+        model: changed in place.
+        latent_actions: (T, U) of all transitions.
+        generator: of the choice.
+    """
+    sample = latent_actions[torch.randperm(len(latent_actions), generator=generator)[:SAMPLE]]
+    codes = model.codebook.codes
+    seed = int(torch.randint(2**31, (), generator=generator))
+    chosen, _ = kmeans_plusplus(sample.numpy(), min(len(codes), len(sample)), random_state=seed)
+    codes[: len(chosen)] = torch.from_numpy(chosen).to(codes)
+    model.codebook.usage.fill_(1.0 / len(codes))

@@ -1,0 +1,84 @@
+"""One part of a dream trained anew on a recording, everything else left to the last bit."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict, replace
+
+import torch
+
+from nova_gym.config import ControlConfig, Preset
+from nova_gym.data import Clips
+from nova_gym.dream import Dream
+from nova_gym.errors import BadInputError
+from nova_gym.training.codebook import CodebookStage, first_codes
+from nova_gym.training.control import ControlStage
+from nova_gym.training.dynamics import infer_all
+from nova_gym.training.fine_tuning import check_recording
+from nova_gym.training.loop import Loop, keep_freed_memory, step_generator
+from nova_gym.training.representation import encode_all
+from nova_gym.training.train import Run, digest, make_accelerator
+from nova_gym.world_model import WorldModel
+
+#: Parts that can be trained by themselves: no other part depends on them.
+PARTS = ("codebook", "control")
+
+
+def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
+    """Gives a dream a new codebook or control model.
+
+    Args:
+        dream: left as it is; with or without labels, and with or without that part.
+        part: one of `PARTS`.
+        clips: of what the dream is of; labels do not matter.
+        dataset_id: their name, for the card.
+        preset: size and recipe of the part, and the seed.
+        run: where and how.
+
+    Returns:
+        The dream with the new part, on the CPU. Its scores stay: what they measure does not use these parts.
+
+    Raises:
+        BadInputError: there is no such part, the clips are of something else, or the checkpoint to resume from is
+            missing or belongs to another run.
+        KeyboardInterrupt: as it came in, after a checkpoint was written.
+    """
+    if part not in PARTS:
+        raise BadInputError(f"stage {part!r} cannot be trained by itself; {' and '.join(PARTS)} can")
+    check_recording(clips, dream, dataset_id)
+    keep_freed_memory()
+    training = preset.training
+    accelerator = make_accelerator(run)
+    model = _with_new_part(dream.world_model, part, preset).to(accelerator.device)
+    recipe = getattr(training, part)
+    fingerprint = {"dataset": dataset_id, "clips": digest(clips), "model": repr(model.config), "seed": training.seed}
+    loop = Loop(model, training.seed, run.checkpoint, accelerator, fingerprint | {part: repr(recipe)}, run.progress)
+    if run.resume:
+        loop.resume()
+    states = encode_all(model, clips, lambda done, total: run.progress("encoding", min(done, total), total, ""))
+    if part == "control":
+        loop.run(ControlStage(model, clips, states, training))
+    else:
+        if "codes" not in loop.finished:
+            first_codes(model, infer_all(model, clips, states), step_generator(training.seed, "codes", 0))
+            loop.mark("codes")
+        loop.run(CodebookStage(model, clips, states, training, codes_only=True))
+        with torch.no_grad():
+            model.codebook.codes.clamp_(-1.0, 1.0)
+    card = copy.deepcopy(dream.card)
+    made = {"dataset": dataset_id, "seed": training.seed, "recipe": asdict(recipe), **loop.finished[part]}
+    card.training["parts"] = {**card.training.get("parts", {}), part: made}
+    starts = {name: start.cpu() for name, start in dream.starts.items()}
+    return Dream(model.cpu().eval().requires_grad_(False), starts, card)
+
+
+def _with_new_part(model: WorldModel, part: str, preset: Preset) -> WorldModel:
+    """A copy whose part has new weights, sized by the preset."""
+    if part == "control":
+        config = replace(model.config, control=preset.model.control or ControlConfig())
+    else:
+        config = replace(model.config, codes=preset.model.codes or model.config.codes)
+    fresh = WorldModel(config, torch.Generator().manual_seed(preset.training.seed))
+    kept = {name: value for name, value in model.state_dict().items() if not name.startswith(f"{part}.")}
+    fresh.load_state_dict(kept, strict=False)
+    return fresh
