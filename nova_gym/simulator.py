@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 STATE_LIMIT = 1000.0
 
 #: Up to so many dreams on the CPU are stepped in one compiled call, more by PyTorch.
-FEW = 16
+FEW = 32
 
 
 class Transition(NamedTuple):
