@@ -237,9 +237,9 @@ class NovaDreamEnv(gym.Env):
             self._show()
         return (
             self._observation(),
-            float(transition.reward),
-            bool(transition.terminated),
-            bool(transition.truncated),
+            transition.reward.item(),
+            transition.terminated.item(),
+            transition.truncated.item(),
             self._info(),
         )
 
@@ -248,9 +248,9 @@ class NovaDreamEnv(gym.Env):
 
     def _info(self) -> dict[str, Any]:
         return {
-            "latent": self._simulator.state[0].cpu().numpy().copy(),
-            "latent_action": self._simulator.latent_action[0].cpu().numpy().copy(),
-            "step": int(self._simulator.steps),
+            "latent": self._simulator.state.cpu().numpy()[0].copy(),
+            "latent_action": self._simulator.latent_action.cpu().numpy()[0].copy(),
+            "step": self._simulator.steps.item(),
         }
 
     def _frame(self) -> np.ndarray:

@@ -83,11 +83,11 @@ class DreamInterface:
             BadInputError: they do not belong to the action space (a latent action: wrong shape or not finite).
         """
         actions = np.asarray(actions)
-        if not np.issubdtype(actions.dtype, np.number):
+        if actions.dtype.kind not in "iufc":
             raise BadInputError(f"invalid action {actions!r}; each must be a member of {self.action_space}")
         if isinstance(self.action_space, spaces.Discrete):
-            valid = actions.ndim == 1 and np.issubdtype(actions.dtype, np.integer)
-            if not valid or ((actions < 0) | (actions >= self.action_space.n)).any():
+            valid = actions.ndim == 1 and actions.dtype.kind in "iu"
+            if not valid or actions.min() < 0 or actions.max() >= self.action_space.n:
                 raise BadInputError(f"invalid action {actions!r}; each must be an integer of {self.action_space}")
             return torch.from_numpy(actions.astype(np.int64)).to(self.device)
         if actions.shape[1:] != self.action_space.shape or not np.isfinite(actions).all():
@@ -169,7 +169,7 @@ def observation_space(dream: Dream, observation: str) -> spaces.Box:
 def observe(dream: Dream, states: Tensor, observation: str) -> np.ndarray:
     """States (N, K) as observations of the given kind; a copy."""
     if observation == "latent":
-        return states.clone().cpu().numpy()
+        return states.cpu().numpy().copy()
     return dream.world_model.render(states, as_bytes=True).cpu().numpy()
 
 

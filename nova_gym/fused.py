@@ -1,9 +1,9 @@
-"""The renderer on the CPU in one pass: all layers of a row of pixels while it is in cache, compiled by Numba.
+"""The renderer on the CPU in one pass: all layers of a strip of pixels while it is in cache, compiled by Numba.
 
 PyTorch computes layer by layer over all pixels, and the activations of layers 12 wide go through memory in between;
-here a block of pixels goes through all layers at once. Two more things save time: coordinates lie on a grid, so the
-first layer is a sum of a part that depends on the column alone and one that depends on the row alone, which costs
-H + W instead of H · W; and GELU is a polynomial within a clamp, which LLVM turns into vector code.
+here a strip of pixels goes through all layers at once, `nova_gym.fused_tile`. Two more things save time: coordinates
+lie on a grid, so the first layer is a sum of a part that depends on the column alone and one that depends on the row
+alone, which costs H + W instead of H · W; and GELU is a polynomial within a clamp, `nova_gym.gelu`.
 
 `nova_gym.inr` calls this and checks it against PyTorch in its tests; nothing else should.
 """
@@ -22,39 +22,9 @@ from numba import njit
 from torch import Tensor
 
 from nova_gym.config import INRConfig
+from nova_gym.fused_tile import BYTES, FLOATS, HIDDEN, STRIP, gelu_strip, layer_strip
 
-#: Pixels of a row that go through all layers together; their activations fill half of a first-level cache.
-_BLOCK = 128
-
-#: GELU(x) = x (1/2 + c P(c²)), c = x clamped to ±4.5: half of erf(c/√2) as an odd polynomial through Chebyshev nodes.
-#: The error is below 2e-5 |x|.
-_CLAMP = np.float32(4.5)
-_HALF = np.float32(0.5)
-
-
-def _gelu_coefficients(degree: int = 9) -> tuple[np.float32, ...]:
-    from numpy.polynomial import Polynomial, chebyshev
-    from scipy.special import erf
-
-    top = float(_CLAMP) ** 2
-
-    def half_erf(square: np.ndarray) -> np.ndarray:
-        x = np.sqrt(np.maximum(square, 1e-12))
-        return 0.5 * erf(x / np.sqrt(2.0)) / x
-
-    fitted = chebyshev.Chebyshev.interpolate(half_erf, degree, domain=[0.0, top])
-    return tuple(np.float32(c) for c in fitted.convert(kind=Polynomial).coef)
-
-
-_C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9 = _gelu_coefficients()
-
-
-@njit(fastmath=True, inline="always")
-def _gelu(x):
-    c = min(max(x, -_CLAMP), _CLAMP)
-    t = c * c
-    odd = _C0 + t * (_C1 + t * (_C2 + t * (_C3 + t * (_C4 + t * (_C5 + t * (_C6 + t * (_C7 + t * (_C8 + t * _C9))))))))
-    return x * (_HALF + c * odd)
+_ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 
 
 @cache
@@ -66,20 +36,20 @@ def _kernel(width: int, layers: int, waves: int, channels: int, as_bytes: bool) 
         waves: features of one coordinate, 1 + 2F.
         as_bytes: write (B, H, W, C) uint8 instead of (B, C, H, W) float32.
     """
-    features = 2 * waves
+    features, kind = 2 * waves, BYTES if as_bytes else FLOATS
     first_size = width * (features + 1)
     hidden_size = width * (width + 1)
+    last_layer = first_size + (layers - 1) * hidden_size
+    tile = next(outputs for outputs in (4, 3, 2, 1) if width % outputs == 0)
 
     @njit(nogil=True, fastmath=True)
     def render_rows(weights, x_features, y_features, out, start, stop):
         """Rows `start` to `stop` of all frames, counted one frame after the other."""
         columns, rows = x_features.shape[1], y_features.shape[1]
-        blocks = (columns + _BLOCK - 1) // _BLOCK
-        length = ((columns + blocks - 1) // blocks + 7) // 8 * 8  # whole vectors
-        by_column = np.zeros((width, blocks * length), np.float32)
-        by_row = np.empty(width, np.float32)
-        one, other = np.empty(width * length, np.float32), np.empty(width * length, np.float32)
-        last_layer = first_size + (layers - 1) * hidden_size
+        padded = (columns + STRIP - 1) // STRIP * STRIP
+        by_column, by_row = np.zeros(width * padded, np.float32), np.empty(width, np.float32)
+        one, other = np.empty(width * STRIP, np.float32), np.empty(width * STRIP, np.float32)
+        drawn = np.empty(channels * STRIP, out.dtype)
         frame = -1
         for row in range(start, stop):
             if row // rows != frame:
@@ -90,45 +60,33 @@ def _kernel(width: int, layers: int, waves: int, channels: int, as_bytes: bool) 
                         total = w[width * features + j]
                         for k in range(waves):
                             total += w[j * features + 2 * k] * x_features[k, x]
-                        by_column[j, x] = total
+                        by_column[j * padded + x] = total
             y = row - frame * rows
             for j in range(width):
-                total = np.float32(0.0)
+                total = _ZERO
                 for k in range(waves):
                     total += w[j * features + 2 * k + 1] * y_features[k, y]
                 by_row[j] = total
-            for block in range(blocks):
-                left = block * length
+            for left in range(0, padded, STRIP):
                 for j in range(width):
-                    shift = by_row[j]
-                    for p in range(length):
-                        one[j * length + p] = _gelu(by_column[j, left + p] + shift)
+                    gelu_strip(by_column, j * padded + left, by_row[j], one, j * STRIP)
                 at = first_size
                 for _ in range(layers - 1):
-                    for j in range(width):
-                        bias = w[at + width * width + j]
-                        for p in range(length):
-                            total = bias
-                            for i in range(width):
-                                total += w[at + j * width + i] * one[i * length + p]
-                            other[j * length + p] = total
-                    for k in range(width * length):
-                        one[k] = _gelu(other[k])
+                    for j in range(0, width, tile):
+                        bias = at + width * width + j
+                        layer_strip(w, at + j * width, bias, one, other, j * STRIP, width, tile, HIDDEN)
+                    one, other = other, one
                     at += hidden_size
-                right = min(left + length, columns)
-                for j in range(channels):
-                    bias = w[last_layer + channels * width + j] + _HALF
-                    for p in range(length):
-                        total = bias
-                        for i in range(width):
-                            total += w[last_layer + j * width + i] * one[i * length + p]
-                        other[p] = min(max(total, np.float32(0.0)), np.float32(1.0))
-                    if as_bytes:
-                        for x in range(left, right):
-                            out[frame, y, x, j] = np.uint8(other[x - left] * np.float32(255.0) + _HALF)
-                    else:
-                        for x in range(left, right):
-                            out[frame, j, y, x] = other[x - left]
+                layer_strip(w, last_layer, last_layer + channels * width, one, drawn, 0, width, channels, kind)
+                count = min(STRIP, columns - left)
+                if as_bytes:
+                    line = out[frame, y].reshape(-1)
+                    for k in range(count * channels):
+                        line[left * channels + k] = drawn[k]
+                else:
+                    for j in range(channels):
+                        for x in range(count):
+                            out[frame, j, y, left + x] = min(max(drawn[j * STRIP + x] + _HALF, _ZERO), _ONE)
 
     with suppress(RuntimeError):  # no folder to keep the compiled code in: then every process compiles
         render_rows.enable_caching()

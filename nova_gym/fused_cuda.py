@@ -19,13 +19,16 @@ from nova_gym.gelu import CLAMP, COEFFICIENTS
 _BLOCK, _WARPS = 512, 4
 
 _CLAMP = tl.constexpr(CLAMP)
-_C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7 = (tl.constexpr(c) for c in COEFFICIENTS)
+_COEFFICIENTS = tl.constexpr(COEFFICIENTS)
+_DEGREE = tl.constexpr(len(COEFFICIENTS) - 1)
 
 
 @triton.jit
 def _gelu(x):
-    a = tl.minimum(tl.abs(x), _CLAMP)
-    bump = _C0 + a * (_C1 + a * (_C2 + a * (_C3 + a * (_C4 + a * (_C5 + a * (_C6 + a * _C7))))))
+    u = tl.minimum(tl.abs(x), _CLAMP) - 0.5 * _CLAMP
+    bump = u * _COEFFICIENTS[0] + _COEFFICIENTS[1]
+    for k in tl.static_range(2, _DEGREE + 1):
+        bump = bump * u + _COEFFICIENTS[k]
     return tl.maximum(x, 0.0) - bump
 
 

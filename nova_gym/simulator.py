@@ -7,8 +7,10 @@ here alone. Nothing here looks at the values of a tensor, so it runs on any devi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import pairwise
-from typing import NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -18,8 +20,14 @@ from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
 from nova_gym.inr import Resolution
 
+if TYPE_CHECKING:
+    from nova_gym.compiled_step import CompiledStep
+
 #: States have mean square 1; one that leaves these bounds is lost, and is kept at them.
 STATE_LIMIT = 1000.0
+
+#: Up to so many dreams on the CPU are stepped in one compiled call, more by PyTorch.
+FEW = 32
 
 
 class Transition(NamedTuple):
@@ -69,6 +77,7 @@ class DreamSimulator:
         self.state = torch.zeros(num_dreams, model.config.rank, device=model.device)
         self.latent_action = torch.zeros(num_dreams, model.config.latent_action, device=model.device)
         self.steps = torch.zeros(num_dreams, dtype=torch.int64, device=model.device)
+        self._step_of_few: CompiledStep | None = None
 
     @property
     def device(self) -> torch.device:
@@ -114,7 +123,6 @@ class DreamSimulator:
         self.steps = torch.where(mask, 0, self.steps)
         return self.state
 
-    @torch.no_grad()
     def step(self, actions: Tensor) -> Transition:
         """Steps by the environment's own actions, through the action bridge.
 
@@ -127,7 +135,11 @@ class DreamSimulator:
         model = self.dream.world_model
         if model.bridge is None:
             raise BadInputError("this dream was made from video without actions: step_latent() or step_code() steps it")
-        return self.step_latent(model.bridge(self.state, model.action_features(actions)))
+        if model.config.discrete and (compiled := self._compiled()) and _alike(actions, self.steps):
+            return self._step_compiled(compiled, None, actions)
+        with torch.no_grad():
+            latent_actions = model.bridge(self.state, model.action_features(actions))
+        return self.step_latent(latent_actions)
 
     @torch.no_grad()
     def step_code(self, codes: Tensor) -> Transition:
@@ -226,12 +238,18 @@ class DreamSimulator:
                 progress(len(latent_actions), horizon)
         return torch.stack(states, dim=1), torch.stack(latent_actions, dim=1)
 
-    @torch.no_grad()
     def step_latent(self, latent_actions: Tensor) -> Transition:
         """Steps by latent actions (N, U) float32: `z' = A(z) + B(u)`, or z where that is within the card's dead band.
 
         Without it an agent finds that it can wait, or push against a wall, until the wall has faded.
         """
+        if (compiled := self._compiled()) and _alike(latent_actions, self.latent_action):
+            return self._step_compiled(compiled, latent_actions, None)
+        return self._step_by_layers(latent_actions)
+
+    @torch.no_grad()
+    def _step_by_layers(self, latent_actions: Tensor) -> Transition:
+        """`step_latent` in plain PyTorch, on any device: the reference."""
         model, card = self.dream.world_model, self.dream.card
         following = model.step(self.state, latent_actions)
         moved = (following - self.state).square().mean(-1, keepdim=True) > card.dead_band
@@ -248,7 +266,39 @@ class DreamSimulator:
         truncated = lost | (self.steps >= self.horizon) if self.horizon else lost
         return Transition(following, latent_actions, reward.nan_to_num(0.0), termination > 0.5, truncated)
 
+    def _step_compiled(
+        self, compiled: CompiledStep, latent_actions: Tensor | None, actions: Tensor | None
+    ) -> Transition:
+        """The same step in one compiled call, by latent actions or by actions."""
+        card = self.dream.card
+        numbers = (card.dead_band, STATE_LIMIT, card.reward_discount, card.horizon, self.horizon)
+        *given, steps = compiled.advance(self.state, latent_actions, actions, self.steps, tuple(map(float, numbers)))
+        result = Transition(*given)
+        self.state, self.latent_action, self.steps = result.state, result.latent_action, steps
+        return result
+
+    def _compiled(self) -> CompiledStep | None:
+        """The compiled step, None where PyTorch steps: many dreams, another device, or no Numba."""
+        if self.num_dreams > FEW or not (module := _compiler()):
+            return None
+        self._step_of_few = module.compiled_step(self.dream.world_model, self._step_of_few)
+        return self._step_of_few
+
     @torch.no_grad()
     def render(self, resolution: Resolution | None = None, nyquist: bool = False) -> Tensor:
         """(N, C, H, W) float32 frames in [0, 1] of all dreams, at the size of the real frames or any other."""
         return self.dream.world_model.render(self.state, resolution, nyquist)
+
+
+def _alike(given: Tensor, expected: Tensor) -> bool:
+    return (given.shape, given.dtype, given.device) == (expected.shape, expected.dtype, expected.device)
+
+
+@cache
+def _compiler() -> ModuleType | None:
+    """`nova_gym.compiled_step`, None where Numba is missing; imported late, since Numba takes a while."""
+    try:
+        from nova_gym import compiled_step
+    except ImportError:
+        return None
+    return compiled_step

@@ -1,0 +1,151 @@
+"""The innermost part of `nova_gym.fused` in vector instructions: some outputs of a layer for a strip of pixels.
+
+LLVM makes vectors of a plain loop as well, but one at a time: it then waits for each GELU to end and loads all of its
+constants again for the next. Here several outputs of several vectors are under way at once, as many as there are
+registers, and each loaded number is used for all of them. Written in LLVM's own terms, so any processor can run it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from nova_gym.gelu import CLAMP, COEFFICIENTS
+
+#: Numbers of a vector, and vectors of a strip: with four outputs they keep 12 of AVX2's 16 registers.
+_LANES, _VECTORS = 8, 3
+#: Pixels of a strip.
+STRIP = _LANES * _VECTORS
+
+#: What becomes of the outputs.
+HIDDEN, FLOATS, BYTES = range(3)
+
+_VECTOR = ir.VectorType(ir.FloatType(), _LANES)
+_INTEGERS = ir.VectorType(ir.IntType(32), _LANES)
+_FAST = ("fast",)
+
+
+def _constant(value: float) -> ir.Constant:
+    return ir.Constant(_VECTOR, [float(np.float32(value))] * _LANES)
+
+
+def _spread(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """A vector that is one number everywhere."""
+    one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.IntType(32)(0))
+    return builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), ir.Constant(_INTEGERS, [0] * _LANES))
+
+
+def _at(builder: ir.IRBuilder, array: ir.Value, place: ir.Value, offset: int, vector: ir.Type = _VECTOR) -> ir.Value:
+    """Where a vector stands in an array."""
+    return builder.bitcast(builder.gep(array, [builder.add(place, place.type(offset))]), vector.as_pointer())
+
+
+def _product(builder: ir.IRBuilder, one: ir.Value, other: ir.Value, more: ir.Value) -> ir.Value:
+    return builder.fadd(builder.fmul(one, other, flags=_FAST), more, flags=_FAST)
+
+
+def _bounded(builder: ir.IRBuilder, x: ir.Value, low: float | None, high: float | None) -> ir.Value:
+    for sign, bound in ((">", low), ("<", high)):
+        if bound is not None:
+            limit = _constant(bound)
+            x = builder.select(builder.fcmp_ordered(sign, x, limit, flags=_FAST), x, limit)
+    return x
+
+
+def _gelu(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+    """`nova_gym.gelu`, which says how."""
+    without_sign = ir.Constant(_INTEGERS, [0x7FFFFFFF] * _LANES)
+    size = builder.bitcast(builder.and_(builder.bitcast(x, _INTEGERS), without_sign), _VECTOR)
+    u = builder.fsub(_bounded(builder, size, None, CLAMP), _constant(CLAMP / 2), flags=_FAST)
+    total = _constant(COEFFICIENTS[0])
+    for coefficient in COEFFICIENTS[1:]:
+        total = _product(builder, total, u, _constant(coefficient))
+    return builder.fsub(_bounded(builder, x, 0.0, None), total, flags=_FAST)
+
+
+def _bytes(builder: ir.IRBuilder, channels: list[ir.Value]) -> ir.Value:
+    """Values of pixels by channel, 0 being mid-grey, as bytes, all channels of a pixel beside each other."""
+    picked = []
+    for x in channels:
+        scaled = _bounded(builder, _product(builder, x, _constant(255.0), _constant(128.0)), 0.5, 255.5)
+        picked.append(builder.trunc(builder.fptosi(scaled, _INTEGERS), ir.VectorType(ir.IntType(8), _LANES)))
+    joined = picked[0]
+    for more in picked[1:]:  # both sides of a shuffle have the same length
+        length = joined.type.count
+        more = _shuffled(builder, more, more, [*range(_LANES), *[0] * (length - _LANES)])
+        joined = _shuffled(builder, joined, more, range(length + _LANES))
+    order = [channel * _LANES + i for i in range(_LANES) for channel in range(len(channels))]
+    return _shuffled(builder, joined, joined, order)
+
+
+def _shuffled(builder: ir.IRBuilder, one: ir.Value, other: ir.Value, lanes: Iterable[int]) -> ir.Value:
+    lanes = list(lanes)
+    return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
+
+
+@intrinsic(prefer_literal=True)
+def layer_strip(typing_context, weights, first, bias, source, target, place, inputs, outputs, kind):
+    """Outputs of a layer for one strip.
+
+    Args:
+        weights: float32 array with, from `first` on, `inputs` weights of one output after the other, and their biases
+            from `bias` on.
+        source: float32 array, the strip of each input after the other.
+        target: the array to write to from `place` on: float32, the strip of each output after the other, or for
+            `BYTES` uint8, by pixel.
+        inputs, outputs, kind: constants; `kind` is one of `HIDDEN`, with GELU, `FLOATS`, as they are, and `BYTES`.
+    """
+    lengths = inputs.literal_value, outputs.literal_value
+
+    def code(context, builder, signature, arguments):
+        w, x, y = (_data(context, builder, signature, arguments, k) for k in (0, 3, 4))
+        first, bias, place = arguments[1], arguments[2], arguments[5]
+        totals = []
+        for j in range(lengths[1]):
+            start = builder.load(builder.gep(w, [builder.add(bias, bias.type(j))]))
+            totals.append([_spread(builder, start)] * _VECTORS)
+        for i in range(lengths[0]):
+            strip = [builder.load(_at(builder, x, place.type(i * STRIP), v * _LANES), align=4) for v in range(_VECTORS)]
+            for j, total in enumerate(totals):
+                weight = builder.load(builder.gep(w, [builder.add(first, first.type(j * lengths[0] + i))]))
+                weight = _spread(builder, weight)
+                totals[j] = [_product(builder, weight, strip[v], total[v]) for v in range(_VECTORS)]
+        if kind.literal_value == BYTES:
+            for v in range(_VECTORS):
+                pixels = _bytes(builder, [total[v] for total in totals])
+                where = _at(builder, y, place, v * _LANES * lengths[1], pixels.type)
+                builder.store(pixels, where, align=1)
+            return context.get_dummy_value()
+        for j, total in enumerate(totals):
+            for v, value in enumerate(total):
+                value = _gelu(builder, value) if kind.literal_value == HIDDEN else value
+                builder.store(value, _at(builder, y, place, j * STRIP + v * _LANES), align=4)
+        return context.get_dummy_value()
+
+    places = types.intp, types.intp
+    return types.void(weights, *places, source, target, types.intp, inputs, outputs, kind), code
+
+
+@intrinsic
+def gelu_strip(typing_context, values, start, shift, target, place):
+    """`target` from `place` on = GELU(`values` from `start` on + `shift`), for one strip of float32 numbers."""
+
+    def code(context, builder, signature, arguments):
+        x, y = (_data(context, builder, signature, arguments, k) for k in (0, 3))
+        shift = _spread(builder, arguments[2])
+        for v in range(_VECTORS):
+            value = builder.load(_at(builder, x, arguments[1], v * _LANES), align=4)
+            value = _gelu(builder, builder.fadd(value, shift, flags=_FAST))
+            builder.store(value, _at(builder, y, arguments[4], v * _LANES), align=4)
+        return context.get_dummy_value()
+
+    return types.void(values, types.intp, types.float32, target, types.intp), code
+
+
+def _data(context, builder, signature, arguments, k) -> ir.Value:
+    """Where the numbers of an array argument stand."""
+    return context.make_array(signature.args[k])(context, builder, arguments[k]).data
