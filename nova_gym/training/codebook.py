@@ -23,6 +23,7 @@ MEMORY, DEAD = 0.99, 0.01
 class CodebookStage(Stage):
     """Vector quantisation of what the inverse dynamics infer; the forward dynamics stay (`nova.md`, "Codebook").
 
+    The inverse dynamics learn to come near to the codes, as long as what they infer still predicts the next state.
     A dead code starts anew at a latent action of the batch, the more probably the worse that one is represented.
 
     Args:
@@ -39,6 +40,10 @@ class CodebookStage(Stage):
         if not codes_only:
             self.inverse_dynamics = model.inverse_dynamics
         self.states = states
+        source = clips.source[:: max(1, len(clips.source) // SAMPLE)]
+        with torch.no_grad():
+            inferred = model.infer(states[source].to(model.device), states[source + 1].to(model.device))
+        self.variance = float(inferred.var())  # as it was: relative to what it becomes, growing would help
 
     def batch(self, generator: Generator, progress: float) -> Batch:
         source = self.clips.source[torch.randint(len(self.clips.source), (self.recipe.batch,), generator=generator)]
@@ -49,12 +54,14 @@ class CodebookStage(Stage):
         inferred = self.model.infer(batch["state"], batch["next"])
         quantised, indices = self.codebook(inferred)
         codes = self.codebook.codes[indices]
-        variance = inferred.detach().var()
         predicted = F.mse_loss(self.model.step(batch["state"], quantised), batch["next"])
+        inverse = F.mse_loss(self.model.step(batch["state"], inferred), batch["next"])
         distance = F.mse_loss(codes, inferred.detach()) + COMMITMENT * F.mse_loss(inferred, codes.detach())
         self._count(inferred.detach(), indices, batch["chances"])
-        metrics = {"prediction": predicted, "distance": distance / variance, "perplexity": self.codebook.perplexity()}
-        return predicted + distance / variance, metrics
+        distance = distance / self.variance
+        metrics = {"prediction": predicted, "inverse": inverse, "distance": distance}
+        metrics["perplexity"] = self.codebook.perplexity()
+        return predicted + inverse + distance, metrics
 
     @torch.no_grad()
     def _count(self, inferred: Tensor, indices: Tensor, chances: Tensor) -> None:
