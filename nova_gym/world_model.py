@@ -78,6 +78,11 @@ class WorldModel(nn.Module):
         mask = inr.nyquist_mask(self.config.inr.frequencies, *self.config.frame_size) if nyquist else None
         return inr.render(self.weights(state), height, width, self.config.inr, mask, as_bytes)
 
+    def draw(self, state: Tensor) -> Tensor:
+        """States (B, K) → pixels of their frames (B, C, H·W) float32, row by row, not clipped, with gradients."""
+        grid = inr.coordinate_grid(*self.config.frame_size, state.device)
+        return inr.render_at(self.weights(state), grid, self.config.inr)
+
     def infer(self, state: Tensor, next_state: Tensor) -> Tensor:
         """States (B, K) and the states after them (B, K) → latent actions (B, U)."""
         return self.inverse_dynamics(state, next_state)

@@ -59,6 +59,22 @@ def moving_digits(
     digits = digits[-HELD_OUT:] if test else digits[:-HELD_OUT]
     chosen = rng.integers(len(digits), size=(clips, 2))
     corners = paths(clips, rng, length, size - DIGIT)
+    return draw_digits(digits, chosen, corners, size)
+
+
+def draw_digits(digits: np.ndarray, chosen: np.ndarray, corners: np.ndarray, size: int) -> np.ndarray:
+    """Clips of digits at given places.
+
+    Args:
+        digits: (m, 28, 28) uint8, as `handwritten_digits` gives them.
+        chosen: (clips, 2) int64, which two of them a clip shows.
+        corners: (clips, length, 2, 2) int64, where each of the two is, as `paths` gives it.
+        size: pixels a side of a frame.
+
+    Returns:
+        (clips, length, size, size) uint8.
+    """
+    clips, length = corners.shape[:2]
     frames = np.zeros((clips, length, size, size), dtype=np.uint8)
     for first in range(0, clips, _CLIPS_AT_ONCE):
         part = slice(first, first + _CLIPS_AT_ONCE)

@@ -137,8 +137,12 @@ class Loop:
         except KeyboardInterrupt:
             self._save()
             raise
-        kept = ("skipped", "rate", "seconds")
-        self.finished[stage.name] = {"loss": state["mean"], **{key: state[key] for key in kept}, **state["metrics"]}
+        kept = {
+            "loss": state["mean"],
+            "steps": state["step"],
+            **{key: state[key] for key in ("skipped", "rate", "seconds")},
+        }
+        self.finished[stage.name] = kept | state["metrics"]
         if self.writer:
             self._pictures(stage, recipe.steps)
         self._snapshot = self._take(None)
@@ -151,9 +155,9 @@ class Loop:
         self._save()
 
     def _steps(self, stage: Stage, wrapped, optimizer, state: dict[str, Any]) -> None:
-        recipe, began, saved = stage.recipe, time.monotonic() - state["seconds"], time.monotonic()
+        began, saved = time.monotonic() - state["seconds"], time.monotonic()
         in_a_row = 0
-        while state["step"] < recipe.steps:
+        while state["step"] < (recipe := self._recipe(stage, state)).steps:
             step = state["step"]
             if step % SNAPSHOT_EVERY == 0 and in_a_row == 0:
                 self._snapshot = self._take({**state, "optimizer": copy.deepcopy(optimizer.state_dict())})
@@ -193,6 +197,10 @@ class Loop:
                 state["metrics"] = {key: float(metric.detach()) for key, metric in metrics.items()}
                 self._log(stage, state, norm)
 
+    def _recipe(self, stage: Stage, state: dict[str, Any]) -> Recipe:
+        """The recipe as of this step; a loop that is given time and not steps says otherwise."""
+        return stage.recipe
+
     def _take(self, current: dict[str, Any] | None) -> dict[str, Any]:
         """A copy of everything that training goes on from."""
         return {
@@ -221,12 +229,13 @@ class Loop:
         text += "".join(f"  {key} {value:.4g}" for key, value in state["metrics"].items())
         if state["skipped"]:
             text += f"  skipped {state['skipped']}"
-        self.progress(stage.name, state["step"], stage.recipe.steps, text)
+        recipe = self._recipe(stage, state)
+        self.progress(stage.name, state["step"], recipe.steps, text)
         if self.writer:
             scalars = {
                 "loss": state["mean"],
                 "gradient norm": norm,
-                "learning rate": learning_rate(stage.recipe, state["step"]) * state["rate"],
+                "learning rate": learning_rate(recipe, state["step"]) * state["rate"],
                 "skipped": state["skipped"],
                 **state["metrics"],
             }

@@ -46,7 +46,12 @@ class Representation(Stage):
         base, basis = self.offsets
         weights = torch.addmm(base, self.encoder(frames), basis)
         drawn = inr.render_at(weights, batch["points"], self.model.config.inr)
-        error = (drawn - frames.flatten(2)[:, :, batch["pixels"]]).square().mean(1)
+        return self.loss(drawn, frames.flatten(2)[:, :, batch["pixels"]])
+
+    @staticmethod
+    def loss(drawn: Tensor, truth: Tensor) -> tuple[Tensor, Metrics]:
+        """Of pixels (B, C, P) float32."""
+        error = (drawn - truth).square().mean(1)
         worst = error.topk(max(1, round(WORST_SHARE * error.shape[1])), dim=1).values.mean()
         mean = error.mean()
         return mean + WORST_WEIGHT * worst, {"psnr": -10 * mean.log10(), "worst": worst}
@@ -84,13 +89,11 @@ def pixel_metric(model: WorldModel, states: Tensor, generator: Generator, probes
     Returns:
         (K, K) float32, symmetric and positive.
     """
-    height, width = model.config.frame_size
-    grid = inr.coordinate_grid(height, width, model.device)
     metric = states.new_zeros(states.shape[1], states.shape[1])
     for _ in range(-(-probes // 32)):
         chosen = torch.randint(len(states), (32,), generator=generator)
         state = states[chosen].to(model.device).requires_grad_()
-        drawn = inr.render_at(model.weights(state), grid, model.config.inr)
+        drawn = model.draw(state)
         signs = torch.randint(2, drawn.shape, generator=generator).to(drawn) * 2 - 1
         (gradient,) = torch.autograd.grad((drawn * signs).sum(), state)
         metric += (gradient.mT @ gradient).cpu()

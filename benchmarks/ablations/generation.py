@@ -1,0 +1,113 @@
+"""How well a model draws, foretells and goes on dreaming moving digits that no training clip shows."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nova_gym.data import moving_digits, to_unit
+from nova_gym.dream import Card, Dream
+from nova_gym.editing import edit, infer_actions
+from nova_gym.metrics import jensen_shannon, psnr, ssim, wasserstein
+from nova_gym.simulator import DreamSimulator
+from nova_gym.world_model import WorldModel
+
+#: Test clips; frames of context and frames that are foretold from them.
+CLIPS, CONTEXT, FORETOLD = 128, 10, 10
+#: Clips and steps of the long dream.
+LONG_CLIPS, LONG = 40, 1000
+#: Steps after which errors of an open-loop roll-out are taken, beside the first.
+STEPS = (10, 19)
+
+#: By name of the figure, one number for each clip.
+Figures = dict[str, np.ndarray]
+
+
+def measure_generation(model: WorldModel, seed: int) -> Figures:
+    """Reconstruction, ten frames from ten by the control model, roll-outs on inferred latent actions, a long dream.
+
+    Args:
+        model: on the CPU, with a control model.
+        seed: of the test clips.
+    """
+    frames = moving_digits(CLIPS, seed, test=True, length=CONTEXT + FORETOLD)
+    states = encode(model, frames)
+    foretold = generate(model, frames[:, :CONTEXT], FORETOLD)
+    figures = {}
+    for name, drawn, truth in (
+        ("reconstruction", states, frames),
+        (f"{FORETOLD} frames from {CONTEXT} by control", foretold[:, CONTEXT:], frames[:, CONTEXT:]),
+        (f"open loop, {states.shape[1] - 1} steps", edit(model, states)[:, 1:], frames[:, 1:]),
+    ):
+        pictures = draw(model, drawn)
+        figures[f"{name}: PSNR"] = by_clip(psnr, truth, pictures)
+        figures[f"{name}: SSIM"] = by_clip(ssim, truth, pictures)
+    return figures | measure_long_dream(model, seed)
+
+
+def measure_long_dream(model: WorldModel, seed: int) -> Figures:
+    """Distances between pixel histograms of a long dream and of the way the clip really goes on, by clip."""
+    frames = moving_digits(LONG_CLIPS, seed, test=True, length=CONTEXT + LONG)
+    states = generate(model, frames[:, :CONTEXT], LONG)[:, CONTEXT:]
+    distances = []
+    for clip, truth in zip(states, frames[:, CONTEXT:], strict=True):
+        drawn = model.render(clip, as_bytes=True).numpy()
+        distances.append((wasserstein(truth, drawn), jensen_shannon(truth, drawn)))
+    names = (f"T = {LONG}, median: Wasserstein-1", f"T = {LONG}, median: Jensen–Shannon")
+    return dict(zip(names, np.asarray(distances).T, strict=True))
+
+
+def measure_dynamics(model: WorldModel, frames: np.ndarray) -> Figures:
+    """Errors of the next state, and of roll-outs, on latent actions inferred from real frames.
+
+    Args:
+        model: on the CPU.
+        frames: (n, T + 1, H, W) or (n, T + 1, H, W, C) uint8.
+
+    Returns:
+        Mean squared error of states, whose mean square is 1, and PSNR of frames, by steps.
+    """
+    states = encode(model, frames)
+    latent_actions = infer_actions(model, states)
+    flat = model.step(states[:, :-1].flatten(0, 1), latent_actions.flatten(0, 1))
+    one = flat.unflatten(0, latent_actions.shape[:2])
+    rolled, last = edit(model, states), states.shape[1] - 1
+    figures = {}
+    for name, predicted, truth, real in (
+        ("one step", one, states[:, 1:], frames[:, 1:]),
+        *(
+            (f"open loop, step {k}", rolled[:, k : k + 1], states[:, k : k + 1], frames[:, k : k + 1])
+            for k in sorted({min(k, last) for k in STEPS})
+        ),
+    ):
+        figures[f"{name}: state error"] = (predicted - truth).square().mean((1, 2)).numpy()
+        figures[f"{name}: PSNR"] = by_clip(psnr, real, draw(model, predicted))
+    return figures
+
+
+@torch.no_grad()
+def encode(model: WorldModel, frames: np.ndarray) -> Tensor:
+    """(n, T, H, W) or (n, T, H, W, C) uint8 → (n, T, K)."""
+    clips = torch.from_numpy(frames)
+    clips = clips[:, :, None] if clips.ndim == 4 else clips.movedim(-1, 2)
+    return torch.stack([model.encode(to_unit(clip)) for clip in clips])
+
+
+def draw(model: WorldModel, states: Tensor) -> np.ndarray:
+    """(n, T, K) → (n, T, H, W, C) float32 in [0, 1]."""
+    return np.stack([model.render(clip).movedim(1, -1).numpy() for clip in states])
+
+
+def generate(model: WorldModel, context: np.ndarray, steps: int) -> Tensor:
+    """Context frames (n, c, H, W) uint8 and `steps` dreamt after them by the control model → (n, c + steps, K)."""
+    clips = to_unit(torch.from_numpy(context))[:, :, None]
+    horizon = context.shape[1] - 1 + steps
+    simulator = DreamSimulator(Dream(model, {}, Card()), len(clips), 0)
+    return simulator.generate(clips, (context.shape[1] - 1) / horizon, horizon)[0]
+
+
+def by_clip(measure, truth: np.ndarray, pictures: np.ndarray) -> np.ndarray:
+    """(n,) means over each clip of a measure of single frames, (n, T, H, W, C) float32; truth uint8, C may lack."""
+    truth = truth.reshape(pictures.shape).astype(np.float32) / 255.0
+    return np.asarray([measure(*clip).mean() for clip in zip(truth, pictures, strict=True)])

@@ -1,0 +1,120 @@
+"""Motion retargeting on moving digits: the digits of one clip go where those of another go. Do they, and do they last?
+
+Each edited frame is compared with the truth: the content clip's digits drawn at the motion clip's places. Which of the
+two digits takes which of the two ways is left to the model, so the truth that it comes nearer to holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nova_gym.benchmarks.ablations.generation import Figures, by_clip, draw, encode
+from nova_gym.data.moving_digits import DIGIT, HELD_OUT, draw_digits, handwritten_digits, paths
+from nova_gym.dream import Card, Dream
+from nova_gym.editing import Intervention, edit, infer_actions
+from nova_gym.metrics import overlap
+from nova_gym.simulator import DreamSimulator
+from nova_gym.world_model import WorldModel
+
+#: Step of the intervention, frames of a clip, and their size.
+AT, LENGTH, SIZE = 10, 20, 64
+#: Pairs of clips.
+PAIRS = 128
+
+#: What moves the content clip from `AT` on: model, states of content and motion clips (n, T + 1, K) → edited states.
+Way = Callable[[WorldModel, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of clips of test digits.
+
+    Attributes:
+        content, motion: (n, LENGTH, SIZE, SIZE) uint8.
+        truths: (2, n, LENGTH, SIZE, SIZE) uint8, the content's digits at the motion's places, both ways to assign them.
+    """
+
+    content: np.ndarray
+    motion: np.ndarray
+    truths: np.ndarray
+
+
+def digit_pairs(count: int, seed: int) -> Pairs:
+    """So many pairs; all digits and ways are drawn on their own."""
+    rng = np.random.default_rng([seed, 0xED17])
+    digits = handwritten_digits()[-HELD_OUT:]
+    chosen = rng.integers(len(digits), size=(2, count, 2))
+    ways = [paths(count, rng, LENGTH, SIZE - DIGIT) for _ in range(2)]
+    content, motion = (draw_digits(digits, *clip, SIZE) for clip in zip(chosen, ways, strict=True))
+    swapped = ways[1][:, :, ::-1]
+    return Pairs(content, motion, np.stack([draw_digits(digits, chosen[0], way, SIZE) for way in (ways[1], swapped)]))
+
+
+def by_inverse_dynamics(model: WorldModel, content: Tensor, motion: Tensor) -> Tensor:
+    """Latent actions inferred from the motion clip: before distillation."""
+    return edit(model, content, [Intervention(AT, motion=infer_actions(model, motion)[:, AT:])])
+
+
+@torch.no_grad()
+def by_control(model: WorldModel, content: Tensor, motion: Tensor) -> Tensor:
+    """Latent actions by which the control model dreams the motion clip on from its beginning: after distillation."""
+    latent_actions = infer_actions(model, motion)
+    simulator = DreamSimulator(Dream(model, {}, Card()), len(motion), 0)
+    simulator.reset(states=motion[:, AT])
+    so_far = motion[:, :AT].transpose(0, 1), latent_actions[:, :AT].transpose(0, 1)
+    dreamt = [transition.latent_action for transition in simulator.autopilot(motion.shape[1] - 1 - AT, *so_far)]
+    return edit(model, content, [Intervention(AT, motion=torch.stack(dreamt, dim=1))])
+
+
+@torch.no_grad()
+def by_control_in_place(model: WorldModel, content: Tensor, motion: Tensor) -> Tensor:
+    """The control model remembers the motion clip, and acts in the content clip."""
+    latent_actions = infer_actions(model, motion)
+    before = edit(model, content)[:, : AT + 1]
+    simulator = DreamSimulator(Dream(model, {}, Card()), len(motion), 0)
+    simulator.reset(states=before[:, AT])
+    so_far = motion[:, :AT].transpose(0, 1), latent_actions[:, :AT].transpose(0, 1)
+    dreamt = [transition.state for transition in simulator.autopilot(motion.shape[1] - 1 - AT, *so_far)]
+    return torch.cat([before, torch.stack(dreamt, dim=1)], dim=1)
+
+
+def no_edit(model: WorldModel, content: Tensor, motion: Tensor) -> Tensor:
+    """The content clip as the model remembers it, for comparison."""
+    return edit(model, content)
+
+
+def measure_retargeting(model: WorldModel, pairs: Pairs, way: Way) -> Figures:
+    """How the edited clips look; `model` is on the CPU."""
+    edited = way(model, encode(model, pairs.content), encode(model, pairs.motion))
+    return measure_clips(draw(model, edited)[:, AT + 1 :], pairs)
+
+
+def measure_clips(pictures: np.ndarray, pairs: Pairs) -> Figures:
+    """Pictures (n, LENGTH - AT - 1, SIZE, SIZE, 1) float32 in [0, 1], from the first after the intervention on."""
+    nothing = np.zeros((SIZE, SIZE, 1), dtype=np.float32)
+
+    def shared(truth: np.ndarray) -> np.ndarray:
+        return by_clip(lambda real, drawn: overlap(real, drawn, nothing), truth[:, AT + 1 :], pictures)
+
+    both = np.stack([shared(truth) for truth in pairs.truths])
+    nearer, rows = both.argmax(0), np.arange(len(pictures))
+    truth = pairs.truths[nearer, rows][:, AT + 1 :].reshape(pictures.shape)
+    moved, expected = (np.diff(centroids(clips), axis=1) for clips in (pictures, truth))
+    return {
+        "content at the motion's places: overlap": both.max(0),
+        "motion clip's own digits: overlap": shared(pairs.motion),
+        "motion: a step of the centroid off by, pixels": np.linalg.norm(moved - expected, axis=-1).mean(1),
+    }
+
+
+def centroids(clips: np.ndarray) -> np.ndarray:
+    """(n, T, H, W, 1) of any brightness → (n, T, 2) float64 row and column of the mean place of the ink, in pixels."""
+    ink = clips[..., 0].astype(np.float64) + 1e-9  # an empty frame has its centre in the middle
+    total = ink.sum((2, 3))
+    rows, columns = np.arange(ink.shape[2]), np.arange(ink.shape[3])
+    return np.stack([ink.sum(3) @ rows / total, ink.sum(2) @ columns / total], axis=-1)
