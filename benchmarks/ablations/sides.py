@@ -51,7 +51,9 @@ class TimedLoop(Loop):
 
     def _recipe(self, stage: Stage, state: dict[str, Any]) -> Recipe:
         step, spent = state["step"], state["seconds"]
-        steps = max(step + (spent < self.budget), round(step * self.budget / spent)) if spent else stage.recipe.steps
+        if not spent:
+            return stage.recipe
+        steps = max(step + (spent < self.budget), round(step * self.budget / spent))
         return replace(stage.recipe, steps=steps, warmup=min(stage.recipe.warmup, steps // 10))
 
 
