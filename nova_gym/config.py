@@ -216,7 +216,6 @@ _DIGITS = Preset(
         actions=0,
         inr=INRConfig(channels=1, width=16),
         latent_action=48,
-        codes=256,
         control=ControlConfig(),
     ),
     TrainingConfig(

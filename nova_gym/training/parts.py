@@ -62,7 +62,7 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
         if "codes" not in loop.finished:
             first_codes(model, infer_all(model, clips, states), step_generator(training.seed, "codes", 0))
             loop.mark("codes")
-        loop.run(CodebookStage(model, clips, states, training, codes_only=True))
+        loop.run(CodebookStage(model, clips, states, training))
         with torch.no_grad():
             model.codebook.codes.clamp_(-1.0, 1.0)
     card = copy.deepcopy(dream.card)
