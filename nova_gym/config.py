@@ -77,9 +77,9 @@ class ModelConfig:
     encoder_widths: tuple[int, int, int] = (64, 128, 64)
     rank: int = 256
     latent_action: int = 8
-    hidden: int = 256
+    hidden: int = 384
     depth: int = 2
-    head_hidden: int = 128
+    head_hidden: int = 256
     codes: int = 0
     control: ControlConfig | None = None
 
@@ -200,13 +200,13 @@ _CPU = Preset(
     "cpu",
     ModelConfig(codes=256),
     TrainingConfig(
-        representation=Recipe(16_000, 32, 1.5e-3),
-        dynamics=Recipe(3_000, 512, 1e-3, noise=0.03),
-        grounding=Recipe(3_500, 512, 1e-3, weight_decay=0.1, noise=0.03),
-        unrolling=Recipe(2_000, 128, 4e-4, weight_decay=0.1, noise=0.1),
-        tuning=Recipe(1_200, 128, 1e-4, weight_decay=0.1, noise=0.05),
+        representation=Recipe(18_000, 32, 1.5e-3),
+        dynamics=Recipe(3_500, 512, 1e-3, noise=0.03),
+        grounding=Recipe(4_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
+        unrolling=Recipe(3_000, 128, 4e-4, weight_decay=0.1, noise=0.1),
+        tuning=Recipe(1_500, 128, 1e-4, weight_decay=0.1, noise=0.05),
         codebook=Recipe(1_000, 512, 3e-4),
-        control=Recipe(1_500, 64, 1e-3, noise=0.03),
+        control=Recipe(1_500, 64, 1e-3, weight_decay=0.05, noise=0.05),
     ),
 )
 _DIGITS = Preset(
@@ -216,6 +216,8 @@ _DIGITS = Preset(
         actions=0,
         inr=INRConfig(channels=1, width=16),
         latent_action=48,
+        hidden=256,
+        head_hidden=128,
         control=ControlConfig(),
     ),
     TrainingConfig(
