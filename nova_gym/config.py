@@ -138,6 +138,7 @@ class TrainingConfig:
         grounding: stage 4, action bridge and heads on labelled transitions.
         unrolling: all of these together on the model's own roll-outs.
         tuning: stage 5, more of that, with what is still wrong shown more often.
+        rendering: base weights and basis alone, by `--stage rendering`.
         codebook: the codes of latent actions, if the model has a codebook.
         control: stage 3, the generative control model, if the model has one.
         horizon: steps that are unrolled with gradients.
@@ -153,6 +154,7 @@ class TrainingConfig:
     grounding: Recipe
     unrolling: Recipe
     tuning: Recipe
+    rendering: Recipe
     codebook: Recipe
     control: Recipe
     horizon: int = 8
@@ -190,6 +192,7 @@ _TINY = Preset(
         grounding=Recipe(20, 32, 1e-3, warmup=5, noise=0.03),
         unrolling=Recipe(10, 8, 3e-4, warmup=5, noise=0.1),
         tuning=Recipe(10, 8, 1e-4, warmup=5, noise=0.05),
+        rendering=Recipe(10, 8, 1e-4, warmup=5, noise=0.02),
         codebook=Recipe(20, 32, 1e-3, warmup=5),
         control=Recipe(10, 8, 1e-3, warmup=5, noise=0.03),
         horizon=3,
@@ -205,6 +208,7 @@ _CPU = Preset(
         grounding=Recipe(4_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
         unrolling=Recipe(3_000, 128, 4e-4, weight_decay=0.1, noise=0.1),
         tuning=Recipe(1_500, 128, 1e-4, weight_decay=0.1, noise=0.05),
+        rendering=Recipe(2_000, 32, 2e-4, weight_decay=0.0, noise=0.02),
         codebook=Recipe(1_000, 512, 3e-4),
         control=Recipe(1_500, 64, 1e-3, weight_decay=0.05, noise=0.05),
     ),
@@ -226,6 +230,7 @@ _DIGITS = Preset(
         grounding=Recipe(4_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
         unrolling=Recipe(1_500, 128, 4e-4, weight_decay=0.1, noise=0.1),
         tuning=Recipe(1_500, 128, 1e-4, weight_decay=0.1, noise=0.05),
+        rendering=Recipe(2_000, 32, 2e-4, weight_decay=0.0, noise=0.02),
         codebook=Recipe(500, 512, 3e-4),
         control=Recipe(3_000, 128, 1e-3, weight_decay=0.05, noise=0.05),
         burn_in=8,
@@ -250,6 +255,7 @@ _PAPER = Preset(
         grounding=Recipe(50_000, 1024, 3e-4, warmup=1000, weight_decay=0.1, noise=0.03),
         unrolling=Recipe(50_000, 256, 1e-4, warmup=1000, weight_decay=0.1, noise=0.1),
         tuning=Recipe(20_000, 256, 3e-5, warmup=1000, weight_decay=0.1, noise=0.05),
+        rendering=Recipe(20_000, 64, 1e-4, warmup=1000, weight_decay=0.0, noise=0.02),
         codebook=Recipe(20_000, 1024, 1e-4, warmup=1000),
         control=Recipe(50_000, 256, 3e-4, warmup=1000, noise=0.03),
         pixels=1.0,

@@ -40,15 +40,20 @@ class Representation(Stage):
         base, basis = self.offsets
         weights = torch.addmm(base, self.encoder(frames), basis)
         drawn = inr.render_at(weights, batch["points"], self.model.config.inr)
-        error = (drawn - frames.flatten(2)[:, :, batch["pixels"]]).square().mean(1)
-        worst = error.topk(max(1, round(WORST_SHARE * error.shape[1])), dim=1).values.mean()
-        mean = error.mean()
-        return mean + WORST_WEIGHT * worst, {"psnr": -10 * mean.log10(), "worst": worst}
+        return picture_loss(drawn, frames.flatten(2)[:, :, batch["pixels"]])
 
     def pictures(self) -> Tensor:
         frames = to_unit(self.clips.frames[:: max(1, len(self.clips.frames) // 8)][:8])
         drawn = self.model.render(self.model.encode(frames.to(self.model.device))).cpu()
         return torch.cat([frames, drawn])
+
+
+def picture_loss(drawn: Tensor, truth: Tensor) -> tuple[Tensor, Metrics]:
+    """Mean squared error and that of each frame's worst pixels, of (B, C, P) pixels drawn and true."""
+    error = (drawn - truth).square().mean(1)
+    worst = error.topk(max(1, round(WORST_SHARE * error.shape[1])), dim=1).values.mean()
+    mean = error.mean()
+    return mean + WORST_WEIGHT * worst, {"psnr": -10 * mean.log10(), "worst": worst}
 
 
 @torch.no_grad()
