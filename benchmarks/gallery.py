@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nova_gym import Dream
 from nova_gym.benchmarks.disentanglement import AT, Pairs, find_pairs
+from nova_gym.benchmarks.gallery_generation import digits_go_on, goes_on_by_itself, learned_actions
 from nova_gym.benchmarks.super_resolution import FILTERS, scenes, upsample
 from nova_gym.editing import LAYERS, Intervention, edit, infer_actions, layer
 from nova_gym.envs.interface import encode_frames
@@ -130,6 +131,26 @@ EXHIBITS = (
         "Half of one go-to and half of another is no pose: the agent fades out in one place and comes up in the other. "
         "`nova-gym edit interpolate`.",
         interpolation,
+    ),
+    Exhibit(
+        "Learned actions",
+        "The most frequent codes of the codebook, each done to the same two pictures. They were found without labels; "
+        "each stands for a pose to go to, whatever the layout. What each means, and how far codes carry: "
+        "[codebook.json](../benchmarks/results/codebook.json), by `python -m nova_gym.benchmarks.codebook`.",
+        learned_actions,
+    ),
+    Exhibit(
+        "The dream goes on by itself",
+        "One real frame of a layout that no recording holds, then nothing: the control model, which has watched walks "
+        "to the goal, chooses every latent action. `env.unwrapped.autopilot(k)`, and `g` in the player.",
+        goes_on_by_itself,
+    ),
+    Exhibit(
+        "Moving digits",
+        "Handwritten digits that no training clip shows. After ten frames of context the dream goes on by itself, near "
+        "and far. Figures: [generation.json](../benchmarks/results/generation.json), by "
+        "`python -m nova_gym.benchmarks.generation`.",
+        digits_go_on,
     ),
 )
 

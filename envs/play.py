@@ -16,7 +16,8 @@ from nova_gym.editing import LAYERS, layer
 from nova_gym.envs.interface import observe
 from nova_gym.envs.play_files import VIDEO_FORMATS, read_picture, save_picture, save_video
 from nova_gym.envs.play_keymap import COMMAND_KEYS, action_of
-from nova_gym.envs.play_session import Moment, PlaySession, picture_event
+from nova_gym.envs.play_recording import picture_event
+from nova_gym.envs.play_session import Moment, PlaySession
 from nova_gym.envs.play_view import STRIP, Painter, Shown, View
 from nova_gym.errors import BadInputError
 from nova_gym.metrics import TILE_TOLERANCE, tile_errors
@@ -70,7 +71,8 @@ class Player:
         self.view, self.painter = View(width / height), Painter(session.dream)
         self.resolution, self.layer = 288, ""
         self.message = "h shows the keys" if session.discrete else "drag the bars to act; h shows the keys"
-        self.paused = self.driving = self.beside = self.help = False
+        self.paused = self.beside = self.help = False
+        self.driving = ""  # who does: agent, control, or the person
         self.typed: str | None = None
         self.dragged: tuple[int, list[float]] | None = None  # which bar, and the latent action as it would be
         self.running, self.recording = True, None
@@ -172,12 +174,14 @@ class Player:
         if self.script:
             self.session.do(self.script.popleft())
             self.message = f"replaying, {len(self.script)} events left"
-        elif self.policy:
+        elif self.driving or self.policy:
             self._drive()
 
     def _drive(self) -> None:
         if self.session.now.ended:
             self.session.do(["reset"])
+        elif self.driving == "control":
+            self.session.do(["control"])
         else:
             seen = observe(self.session.dream, self.session.now.state, "latent")[0]
             self.session.do(["act", int(self.policy(seen))])
@@ -211,8 +215,10 @@ class Player:
             if self.beside and self.session.real_frame is None:
                 self.message = "reality has no part in this episode; Enter starts one that it has"
         elif name == "agent":
-            self.driving = bool(self.policy) and not self.driving
-            self.message = "" if self.policy else "no agent was handed over (--agent)"
+            self._let_drive(name, "" if self.policy else "no agent was handed over (--agent)")
+        elif name == "control":
+            there = self.session.dream.world_model.control is not None
+            self._let_drive(name, "" if there else "this dream has no control model")
         elif name == "help":
             self.help = not self.help
         elif name == "record":
@@ -223,6 +229,11 @@ class Player:
             self.typed = ""
         elif name == "quit":
             self.running = False
+
+    def _let_drive(self, name: str, hindrance: str) -> None:
+        """Hands over to the agent or the control model, or takes back from it."""
+        self.driving = "" if hindrance or self.driving == name else name
+        self.message = hindrance
 
     def _click(self, position: tuple[int, int]) -> None:
         for i, bar in enumerate(self.view.bars):
@@ -317,7 +328,9 @@ class Player:
         if wrong is not None:
             second += f"   agreement {1.0 - wrong.mean():.0%} of tiles"
         flags = [
-            name for name, on in (("PAUSED", self.paused), ("AGENT", self.driving), (self.layer, self.layer)) if on
+            name
+            for name, on in (("PAUSED", self.paused), (self.driving.upper(), self.driving), (self.layer, self.layer))
+            if on
         ]
         if self.recording is not None:
             flags.append("RECORDING")

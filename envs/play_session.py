@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import json
-import zipfile
-import zlib
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +13,14 @@ import torch
 from minari.data_collector import EpisodeBuffer
 from torch import Tensor
 
+from nova_gym.control import Memory
 from nova_gym.dream import Dream
 from nova_gym.envs import minigrid as grids
 from nova_gym.envs.interface import encode_frames
+from nova_gym.envs.play_recording import read_recording, write_recording
 from nova_gym.envs.real_env import RealityEnv, make_reality
 from nova_gym.errors import BadInputError
-from nova_gym.files import write_atomically
 from nova_gym.simulator import DreamSimulator
-
-#: Version of the layout of a recorded session.
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ class PlaySession:
     """A dream, its history and its reality. Every change goes through `do`, so a session can be recorded and replayed.
 
     Events are lists, JSON-ready, the first item their name: `["reset"]`, `["act", a]`, `["latent", [u…]]`,
-    `["rewind"]`, `["teleport", y, x]` (fractions of the picture) and `["picture", bytes as hex, shape]`.
+    `["control"]`, `["rewind"]`, `["teleport", y, x]` (fractions of the picture) and `["picture", bytes as hex, shape]`.
 
     Args:
         dream: to play, on the CPU.
@@ -99,6 +95,7 @@ class PlaySession:
         self._rng = np.random.default_rng([seed, 0x91A7])
         self._numbers = itertools.count()
         self._places: tuple[Tensor, np.ndarray] | None = None
+        self._memory: tuple[int, Memory] | None = None
         self.do(["reset"])
 
     @property
@@ -136,10 +133,8 @@ class PlaySession:
         self.events.append(event)
 
     def save(self, path: Path) -> None:
-        """Writes all events as an `.npz` without pickles, atomically, with the last state to check a replay by."""
-        header = {"format": FORMAT, "seed": self.seed, "dream": _identity(self.dream), "events": self.events}
-        with write_atomically(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, session=np.array(json.dumps(header)), state=self.now.state.numpy())
+        """Writes all events, with the last state to check a replay by."""
+        write_recording(path, self.dream, self.seed, self.events, self.now.state.numpy())
 
     @classmethod
     def replay(cls, path: Path, dream: Dream) -> PlaySession:
@@ -205,6 +200,34 @@ class PlaySession:
         self._advance(simulator, simulator.step_latent(latent_action), None)
         self._close_episode()
 
+    def _control(self) -> None:
+        """A step of the control model's choice, from all that happened since the start.
+
+        Where actions are discrete, the one whose latent action comes nearest to its answer: so reality can follow.
+        """
+        model = self.dream.world_model
+        if model.control is None:
+            raise BadInputError("this dream has no control model: `nova-gym train --stage control` makes one")
+        with torch.no_grad():
+            latent_action = model.control.decode(self._remember(), self.now.state).clamp(-1.0, 1.0)
+            if self.discrete:
+                actions = torch.arange(model.config.actions)
+                possible = model.bridge(self.now.state.expand(len(actions), -1), model.action_features(actions))
+        if self.discrete:
+            self._act(int((possible - latent_action).square().sum(1).argmin()))
+        else:
+            self._latent(latent_action[0].tolist())
+
+    def _remember(self) -> Memory:
+        """The control model's memory of all steps that led here; a step more costs a step."""
+        control, history = self.dream.world_model.control, self.history
+        known = [i for i, moment in enumerate(history) if self._memory and moment.number == self._memory[0]]
+        start, memory = (known[0], self._memory[1]) if known else (0, control.reset(1))
+        for before, after in pairwise(history[start:]):
+            memory = control.encode(memory, before.state, after.latent_action)
+        self._memory = self.now.number, memory
+        return memory
+
     def _rewind(self) -> None:
         if len(self.history) < 2:
             return
@@ -250,8 +273,8 @@ class PlaySession:
 
     @torch.no_grad()
     def _advance(self, simulator: DreamSimulator, result: Any, action: int | None) -> None:
-        _, end = self.dream.world_model.heads.outcome(self.now.state, result.latent_action, result.state)
-        reward = float(result.reward[0])
+        heads, reward = self.dream.world_model.heads, float(result.reward[0])
+        end = heads.outcome(self.now.state, result.latent_action, result.state)[1] if heads else torch.zeros(1)
         self.history.append(
             Moment(
                 number=next(self._numbers),
@@ -297,37 +320,8 @@ _EVENTS = {
     "reset": "_reset",
     "act": "_act",
     "latent": "_latent",
+    "control": "_control",
     "rewind": "_rewind",
     "teleport": "_teleport",
     "picture": "_picture",
 }
-
-
-def read_recording(path: Path, dream: Dream) -> tuple[int, list[list[Any]], np.ndarray]:
-    """(seed, events, last state) of a recorded session.
-
-    Raises:
-        BadInputError: the file is no recording, or of another dream.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as saved:
-            header, state = json.loads(str(saved["session"])), saved["state"]
-        seed, events, identity = header["seed"], header["events"], header["dream"]
-        if header["format"] != FORMAT:
-            raise ValueError(f"format {header['format']}, this nova-gym reads {FORMAT}")
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise BadInputError(f"{path} is not a session recorded by nova-gym play: {error}") from error
-    if identity != _identity(dream):
-        raise BadInputError(f"{path} was recorded in another dream")
-    return seed, events, state
-
-
-def picture_event(frame: np.ndarray) -> list[Any]:
-    """The event that starts from a picture (H, W, C) uint8."""
-    return ["picture", np.ascontiguousarray(frame).tobytes().hex(), list(frame.shape)]
-
-
-def _identity(dream: Dream) -> str:
-    """Tells dreams apart: what they are of, and a sum over their weights."""
-    weights = sum(float(p.double().abs().sum()) for p in dream.world_model.parameters())
-    return f"{dream.card.env_id} {weights:.6e}"

@@ -64,6 +64,12 @@ MINIGRID_COVERAGE = (
     Coverage("anywhere, long", 0.17, 80, forward=0.3),
 )
 
+#: MiniGrid: straight to the goal, what a control model should imitate.
+MINIGRID_EXPERT = (
+    Coverage("official starts, straight to the goal", 0.5, 80, official=True, to_goal=1.0),
+    Coverage("anywhere, straight to the goal", 0.5, 80, to_goal=1.0),
+)
+
 #: Any other environment: its own episodes under a random policy.
 RANDOM_COVERAGE = (Coverage("official starts, at random", 1.0, 200, official=True),)
 
@@ -79,6 +85,7 @@ def record(
     transitions: int,
     seed: int = 0,
     progress: Callable[[int], None] = lambda recorded: None,
+    expert: bool = False,
 ) -> minari.MinariDataset:
     """Plays the real environment and writes what happened to a Minari dataset.
 
@@ -92,13 +99,14 @@ def record(
         transitions: how many transitions to record; whole clips, so slightly more.
         seed: of layouts, placements and policies.
         progress: called with the number of transitions recorded so far.
+        expert: only walks straight to the goal, on MiniGrid alone.
 
     Returns:
         The dataset; `dataset.storage.metadata["nova_gym"]` holds, as JSON, the spec, the reward discount,
         the horizon and the share of each kind of clip and each transition class.
 
     Raises:
-        BadInputError: the dataset exists already, its id is malformed, or nothing was asked for.
+        BadInputError: the dataset exists already, its id is malformed, nothing was asked for, or there is no expert.
     """
     if transitions < 1:
         raise BadInputError(f"at least 1 transition has to be recorded, not {transitions}")
@@ -106,7 +114,9 @@ def record(
     with _whole_or_not_at_all(spec, dataset_id) as env:
         _check_space(env, spec)
         on_grid = grids.is_minigrid(env)
-        coverage = MINIGRID_COVERAGE if on_grid else RANDOM_COVERAGE
+        if expert and not on_grid:
+            raise BadInputError(f"there is an expert for MiniGrid alone, not for {spec.env_id}: leave out --expert")
+        coverage = (MINIGRID_EXPERT if expert else MINIGRID_COVERAGE) if on_grid else RANDOM_COVERAGE
         hold_out = on_grid and grids.can_hold_out(env)
         rng = np.random.default_rng(seed)
         counts: Counter[str] = Counter()

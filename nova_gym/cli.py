@@ -57,12 +57,14 @@ def record(
     name: Annotated[str, typer.Option(help="Minari id of the dataset, such as minigrid/crossing-v0.")],
     transitions: Annotated[int, typer.Option(help="How many transitions to record.", min=1)] = 200_000,
     size: Annotated[int, typer.Option(help="Width of a frame in pixels.", min=8)] = 72,
+    expert: Annotated[bool, typer.Option("--expert", help="MiniGrid: only walks straight to the goal.")] = False,
     seed: SeedOption = 0,
 ) -> None:
     """Record real episodes of an environment into a Minari dataset.
 
     Any Gymnasium environment that renders to `rgb_array` and has Discrete or one-dimensional Box actions. On MiniGrid
     the recording covers layouts, poses and rare events on purpose, and leaves one layout in eight out for `eval`.
+    With --expert it holds what `nova-gym train --stage control` should imitate.
     """
     from nova_gym.envs import reality_spec
     from nova_gym.envs import record as record_dataset
@@ -70,7 +72,7 @@ def record(
     spec = reality_spec(env_id, size)
     with progress_bars() as bars:
         dataset = record_dataset(
-            spec, name, transitions, seed, lambda done: bars("recording", min(done, transitions), transitions)
+            spec, name, transitions, seed, lambda done: bars("recording", min(done, transitions), transitions), expert
         )
     console.print(f"{dataset.total_steps} transitions in {dataset.total_episodes} clips of {env_id} → {name}")
     _table_of(json.loads(dataset.storage.metadata["nova_gym"]), ("clip_shares", "transition_shares"))

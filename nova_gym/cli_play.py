@@ -36,7 +36,8 @@ def play(
     from nova_gym.dream import Dream
     from nova_gym.envs.play import Player
     from nova_gym.envs.play_files import read_picture
-    from nova_gym.envs.play_session import PlaySession, picture_event, read_recording
+    from nova_gym.envs.play_recording import picture_event, read_recording
+    from nova_gym.envs.play_session import PlaySession
     from nova_gym.envs.recording import check_dataset_id
 
     loaded = Dream.load(dream)

@@ -33,7 +33,7 @@ def train(
     ] = None,
     no_actions: Annotated[bool, typer.Option("--no-actions", help="Ignore a recording's actions and rewards.")] = False,
     size: Annotated[int | None, typer.Option(help="Width in pixels that videos are scaled to.", min=8)] = None,
-    stage: Annotated[str | None, typer.Option(help="Train only control or codebook, of --dream.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Train only rendering, codebook or control, of --dream.")] = None,
     dream: Annotated[str | None, typer.Option(help="Name or file of the dream for --stage; stays as it is.")] = None,
     control: Annotated[str | None, typer.Option(help="Kind of control model: lstm, gru or transformer.")] = None,
     device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
@@ -57,7 +57,7 @@ def train(
     from nova_gym.training import train as train_dream
 
     if stage is not None and stage not in PARTS:
-        raise BadInputError(f"stage {stage!r} cannot be trained by itself; {' and '.join(PARTS)} can")
+        raise BadInputError(f"stage {stage!r} cannot be trained by itself; {', '.join(PARTS)} can")
     if (stage is None) != (dream is None):
         raise BadInputError("--stage and --dream go together: a stage of which dream, or which stage of a dream?")
     loaded = Dream.load(dream) if dream is not None else None

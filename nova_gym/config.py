@@ -77,9 +77,9 @@ class ModelConfig:
     encoder_widths: tuple[int, int, int] = (64, 128, 64)
     rank: int = 256
     latent_action: int = 8
-    hidden: int = 256
+    hidden: int = 384
     depth: int = 2
-    head_hidden: int = 128
+    head_hidden: int = 256
     codes: int = 0
     control: ControlConfig | None = None
 
@@ -138,6 +138,7 @@ class TrainingConfig:
         grounding: stage 4, action bridge and heads on labelled transitions.
         unrolling: all of these together on the model's own roll-outs.
         tuning: stage 5, more of that, with what is still wrong shown more often.
+        rendering: base weights and basis alone, by `--stage rendering`.
         codebook: the codes of latent actions, if the model has a codebook.
         control: stage 3, the generative control model, if the model has one.
         horizon: steps that are unrolled with gradients.
@@ -153,6 +154,7 @@ class TrainingConfig:
     grounding: Recipe
     unrolling: Recipe
     tuning: Recipe
+    rendering: Recipe
     codebook: Recipe
     control: Recipe
     horizon: int = 8
@@ -190,6 +192,7 @@ _TINY = Preset(
         grounding=Recipe(20, 32, 1e-3, warmup=5, noise=0.03),
         unrolling=Recipe(10, 8, 3e-4, warmup=5, noise=0.1),
         tuning=Recipe(10, 8, 1e-4, warmup=5, noise=0.05),
+        rendering=Recipe(10, 8, 1e-4, warmup=5, noise=0.02),
         codebook=Recipe(20, 32, 1e-3, warmup=5),
         control=Recipe(10, 8, 1e-3, warmup=5, noise=0.03),
         horizon=3,
@@ -200,13 +203,14 @@ _CPU = Preset(
     "cpu",
     ModelConfig(codes=256),
     TrainingConfig(
-        representation=Recipe(16_000, 32, 1.5e-3),
-        dynamics=Recipe(3_000, 512, 1e-3, noise=0.03),
-        grounding=Recipe(3_500, 512, 1e-3, weight_decay=0.1, noise=0.03),
-        unrolling=Recipe(2_000, 128, 4e-4, weight_decay=0.1, noise=0.1),
-        tuning=Recipe(1_200, 128, 1e-4, weight_decay=0.1, noise=0.05),
+        representation=Recipe(18_000, 32, 1.5e-3),
+        dynamics=Recipe(3_500, 512, 1e-3, noise=0.03),
+        grounding=Recipe(4_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
+        unrolling=Recipe(3_000, 128, 4e-4, weight_decay=0.1, noise=0.1),
+        tuning=Recipe(1_500, 128, 1e-4, weight_decay=0.1, noise=0.05),
+        rendering=Recipe(2_000, 32, 2e-4, weight_decay=0.0, noise=0.02),
         codebook=Recipe(1_000, 512, 3e-4),
-        control=Recipe(1_500, 64, 1e-3, noise=0.03),
+        control=Recipe(1_500, 64, 1e-3, weight_decay=0.05, noise=0.05),
     ),
 )
 _DIGITS = Preset(
@@ -216,7 +220,8 @@ _DIGITS = Preset(
         actions=0,
         inr=INRConfig(channels=1, width=16),
         latent_action=48,
-        codes=256,
+        hidden=256,
+        head_hidden=128,
         control=ControlConfig(),
     ),
     TrainingConfig(
@@ -225,6 +230,7 @@ _DIGITS = Preset(
         grounding=Recipe(4_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
         unrolling=Recipe(1_500, 128, 4e-4, weight_decay=0.1, noise=0.1),
         tuning=Recipe(1_500, 128, 1e-4, weight_decay=0.1, noise=0.05),
+        rendering=Recipe(2_000, 32, 2e-4, weight_decay=0.0, noise=0.02),
         codebook=Recipe(500, 512, 3e-4),
         control=Recipe(3_000, 128, 1e-3, weight_decay=0.05, noise=0.05),
         burn_in=8,
@@ -249,6 +255,7 @@ _PAPER = Preset(
         grounding=Recipe(50_000, 1024, 3e-4, warmup=1000, weight_decay=0.1, noise=0.03),
         unrolling=Recipe(50_000, 256, 1e-4, warmup=1000, weight_decay=0.1, noise=0.1),
         tuning=Recipe(20_000, 256, 3e-5, warmup=1000, weight_decay=0.1, noise=0.05),
+        rendering=Recipe(20_000, 64, 1e-4, warmup=1000, weight_decay=0.0, noise=0.02),
         codebook=Recipe(20_000, 1024, 1e-4, warmup=1000),
         control=Recipe(50_000, 256, 3e-4, warmup=1000, noise=0.03),
         pixels=1.0,

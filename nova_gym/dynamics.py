@@ -75,7 +75,7 @@ class InverseDynamics(nn.Module):
 
 
 class Codebook(nn.Module):
-    """K latent actions that stand for all others: vector quantisation with a straight-through gradient (`nova.md`).
+    """K latent actions that stand for all others (`nova.md`, "Codebook").
 
     Attributes:
         codes: (K, U) float32.
@@ -90,18 +90,6 @@ class Codebook(nn.Module):
     def nearest(self, latent_action: Tensor) -> Tensor:
         """(B, U) float32 → (B,) int64, the index of the nearest code."""
         return torch.cdist(latent_action, self.codes).argmin(-1)
-
-    def forward(self, latent_action: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantises, with the gradient of the identity.
-
-        Args:
-            latent_action: (B, U) float32.
-
-        Returns:
-            (B, U) float32 the nearest codes; (B,) int64 their indices.
-        """
-        indices = self.nearest(latent_action)
-        return latent_action + (self.codes[indices] - latent_action).detach(), indices
 
     def perplexity(self) -> Tensor:
         """() float32, how many codes are in use: the exponential of the entropy of `usage`, from 1 to K."""

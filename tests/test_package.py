@@ -34,7 +34,8 @@ def test_a_wheel_holds_all_packages_the_dream_and_the_type_marker(tmp_path):
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", tmp_path]
     subprocess.run([*command, source], check=True)
     names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
-    wanted = ("py.typed", "dreams/minigrid.safetensors", "envs/dream_env.py", "agents/__init__.py", "training/loop.py")
+    wanted = ["py.typed", "dreams/minigrid.safetensors", "envs/dream_env.py", "agents/__init__.py", "training/loop.py"]
+    wanted += ["benchmarks/ablations/__main__.py"]
     assert {f"nova_gym/{name}" for name in wanted} <= names
     assert {name.split("/")[0] for name in names} == {"nova_gym", f"nova_gym-{__version__}.dist-info"}
 

@@ -6,7 +6,7 @@ inr: a state that is the weights of a coordinate network against a plain vector 
 decoder. Same encoder, data, seeds and stages, and the same minutes for each stage, which the two take in turns.
 
 dynamics: additive, z' = A(z) + B(u), against joint, z' = z + F([z, u]) with as many parameters, on one encoder and
-renderer: those of the `inr` side, trained for half the minutes. With --dataset on MiniGrid as well, on those of the
+renderer: those of the `inr` side after its first stage. With --dataset on MiniGrid as well, on those of the
 shipped dream.
 
 editing: motion retargeting with latent actions from the inverse dynamics (before distillation) against latent actions

@@ -13,7 +13,7 @@ from nova_gym import inr
 from nova_gym.config import ModelConfig
 from nova_gym.data import to_unit
 from nova_gym.dynamics import ForwardDynamics, ResidualMLP
-from nova_gym.training.representation import Representation
+from nova_gym.training.representation import Representation, picture_loss
 from nova_gym.training.stage import Batch, Metrics
 from nova_gym.world_model import WorldModel
 
@@ -71,7 +71,7 @@ class VectorRepresentation(Representation):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
         frames = to_unit(batch["frames"])
-        return self.loss(self.model.draw(self.encoder(frames)), frames.flatten(2))
+        return picture_loss(self.model.draw(self.encoder(frames)), frames.flatten(2))
 
 
 class JointDynamics(nn.Module):

@@ -41,6 +41,7 @@ def ablate_state(workshop: Workshop, dataset: str | None) -> dict[str, Any]:
     """INR state against vector latent."""
     pair = [workshop.inr, workshop.vector]
     workshop.train(pair, SHARES)
+    workshop.say("measuring what they draw and foretell")
     figures = {side.name: generation.measure_generation(side.measured(), workshop.seed) for side in pair}
     return {"figures": {"moving digits": beside(figures)}, "sides": _reports(pair)}
 
@@ -51,6 +52,7 @@ def ablate_dynamics(workshop: Workshop, dataset: str | None) -> dict[str, Any]:
     workshop.train([shared], {"representation": SHARES["representation"]})
     pair = workshop.dynamics(shared.model, shared.clips, shared.states, shared.training)
     workshop.train(pair, DYNAMICS_SHARES)
+    workshop.say("measuring dynamics")
     frames = moving_digits(generation.CLIPS, workshop.seed, test=True)
     pairs = retargeting.digit_pairs(retargeting.PAIRS, workshop.seed)
     errors, edited = {}, {}
@@ -64,7 +66,9 @@ def ablate_dynamics(workshop: Workshop, dataset: str | None) -> dict[str, Any]:
     }
     reports = {"moving digits": _reports(pair)}
     if dataset:
+        workshop.say(f"reading {dataset}")
         pair = train_on_minigrid(workshop, dataset)
+        workshop.say("measuring dynamics on MiniGrid")
         errors, edited = measure_on_minigrid(pair, workshop.seed)
         figures["errors on MiniGrid, held-out layouts"] = beside(errors)
         figures |= {f"{name} on MiniGrid, held-out layouts": edited[name] for name in edited}
@@ -76,6 +80,7 @@ def ablate_distillation(workshop: Workshop, dataset: str | None) -> dict[str, An
     """Editing before and after distillation. It leaves the rest of the model as it was, so one model does for both."""
     side = workshop.inr
     workshop.train([side], SHARES)
+    workshop.say("measuring editing")
     model = side.measured()
     pairs = retargeting.digit_pairs(retargeting.PAIRS, workshop.seed)
     figures = {name: measure_retargeting(model, pairs, way) for name, way in WAYS.items()}
@@ -86,11 +91,15 @@ def ablate_distillation(workshop: Workshop, dataset: str | None) -> dict[str, An
 
 
 def _references(side: Side, pairs: retargeting.Pairs) -> dict[str, generation.Figures]:
-    """What is reached without any edit, and by a mere copy of the motion clip."""
-    copied = pairs.motion[:, retargeting.AT + 1 :, ..., None].astype("float32") / 255.0
+    """What is reached without any edit, by a mere copy of the motion clip, and at best with these states."""
+    model, after = side.measured(), slice(retargeting.AT + 1, None)
+    copied = pairs.motion[:, after, ..., None].astype("float32") / 255.0
     return {
-        "no edit": measure_retargeting(side.measured(), pairs, retargeting.no_edit),
+        "no edit": measure_retargeting(model, pairs, retargeting.no_edit),
         "the motion clip itself": measure_clips(copied, pairs),
+        "the truth, encoded and drawn": measure_clips(
+            generation.draw(model, generation.encode(model, pairs.truths[0, :, after])), pairs
+        ),
     }
 
 

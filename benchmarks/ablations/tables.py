@@ -47,7 +47,7 @@ def table(title: str, figures: dict[str, dict[str, Any]]) -> Table:
 
 
 def _cell(name: str, figure: dict[str, float]) -> str:
-    digits = 2 if "PSNR" in name or "pixels" in name else 4
+    digits = 2 if "PSNR" in name or "pixels" in name else 5 if "error" in name else 4
     if "median" in name:
         return f"{figure['median']:.{digits}f}"
     return f"{figure['value']:.{digits}f} [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"

@@ -16,16 +16,17 @@ from nova_gym.training.control import ControlStage
 from nova_gym.training.dynamics import infer_all
 from nova_gym.training.fine_tuning import check_recording
 from nova_gym.training.loop import Loop, keep_freed_memory, step_generator
+from nova_gym.training.rendering import Rendering
 from nova_gym.training.representation import encode_all
 from nova_gym.training.train import Run, digest, make_accelerator
 from nova_gym.world_model import WorldModel
 
 #: Parts that can be trained by themselves: no other part depends on them.
-PARTS = ("codebook", "control")
+PARTS = ("rendering", "codebook", "control")
 
 
 def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
-    """Gives a dream a new codebook or control model.
+    """Gives a dream a new codebook or control model, or a better renderer.
 
     Args:
         dream: left as it is; with or without labels, and with or without that part.
@@ -36,7 +37,7 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
         run: where and how.
 
     Returns:
-        The dream with the new part, on the CPU. Its scores stay: what they measure does not use these parts.
+        The dream with the new part, on the CPU. Its scores stay unless its renderer is new, which they measure too.
 
     Raises:
         BadInputError: there is no such part, the clips are of something else, or the checkpoint to resume from is
@@ -44,7 +45,7 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
         KeyboardInterrupt: as it came in, after a checkpoint was written.
     """
     if part not in PARTS:
-        raise BadInputError(f"stage {part!r} cannot be trained by itself; {' and '.join(PARTS)} can")
+        raise BadInputError(f"stage {part!r} cannot be trained by itself; {', '.join(PARTS)} can")
     check_recording(clips, dream, dataset_id)
     keep_freed_memory()
     training = preset.training
@@ -56,16 +57,20 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
     if run.resume:
         loop.resume()
     states = encode_all(model, clips, lambda done, total: run.progress("encoding", min(done, total), total, ""))
-    if part == "control":
+    if part == "rendering":
+        loop.run(Rendering(model, clips, states, training))
+    elif part == "control":
         loop.run(ControlStage(model, clips, states, training))
     else:
         if "codes" not in loop.finished:
             first_codes(model, infer_all(model, clips, states), step_generator(training.seed, "codes", 0))
             loop.mark("codes")
-        loop.run(CodebookStage(model, clips, states, training, codes_only=True))
+        loop.run(CodebookStage(model, clips, states, training))
         with torch.no_grad():
             model.codebook.codes.clamp_(-1.0, 1.0)
     card = copy.deepcopy(dream.card)
+    if part == "rendering":
+        card.scores = {}
     made = {"dataset": dataset_id, "seed": training.seed, "recipe": asdict(recipe), **loop.finished[part]}
     card.training["parts"] = {**card.training.get("parts", {}), part: made}
     starts = {name: start.cpu() for name, start in dream.starts.items()}
@@ -73,7 +78,9 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
 
 
 def _with_new_part(model: WorldModel, part: str, preset: Preset) -> WorldModel:
-    """A copy whose part has new weights, sized by the preset."""
+    """A copy whose part has new weights, sized by the preset; the renderer goes on from those that it has."""
+    if part == "rendering":
+        return copy.deepcopy(model)
     if part == "control":
         config = replace(model.config, control=preset.model.control or ControlConfig())
     else:

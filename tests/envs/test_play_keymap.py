@@ -36,6 +36,7 @@ EFFECTS = {
     "motion": lambda player: torch.equal(player._layer_state(), parts(player)[1]),
     "reality": lambda player: (player.look() == (230, 60, 60)).all(2).sum() > 100,  # tiles that differ
     "agent": lambda player: not player.driving,
+    "control": lambda player: player.driving == "control",
     "record": lambda player: player.recording == [],
     "picture": lambda player: iio.imread(player.folder / "dream.png").shape == (288, 288, 3),
     "open": lambda player: player.typed == "",

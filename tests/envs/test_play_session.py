@@ -1,11 +1,14 @@
 """A played session without any window."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 
 from nova_gym.envs import make_reality
-from nova_gym.envs.play_session import PlaySession, picture_event, read_recording
+from nova_gym.envs.play_recording import picture_event, read_recording
+from nova_gym.envs.play_session import PlaySession
 from nova_gym.errors import BadInputError
 
 LEFT, FORWARD = 0, 2
@@ -98,3 +101,28 @@ def test_only_what_reality_did_is_exported(shipped):
     session.episode.held_out = True
     assert len(session.real_episodes()) == 1
     assert all(len(episode.observations) == len(episode.actions) + 1 for episode in episodes)
+
+
+def test_the_control_model_acts_on_what_happened_and_reality_follows(tiny):
+    """Its memory grows with the history, or is made anew after a rewind: the same choices either way."""
+    straight, winding = PlaySession(tiny, seed=3), PlaySession(tiny, seed=3)
+    for event in (["act", 2], ["control"], ["control"], ["control"]):
+        straight.do(event)
+    for event in (["act", 2], ["control"], ["act", 0], ["rewind"], ["control"], ["control"]):
+        winding.do(event)
+    assert [moment.action for moment in straight.history] == [moment.action for moment in winding.history]
+    assert straight.episode.actions == [moment.action for moment in straight.history[1:]]
+    model, now = tiny.world_model, straight.history[-2]
+    answer = model.control.decode(straight_memory(straight), now.state).clamp(-1, 1)
+    actions = torch.arange(model.config.actions)
+    possible = model.bridge(now.state.expand(len(actions), -1), model.action_features(actions))
+    assert straight.now.action == int((possible - answer).square().sum(1).argmin())
+
+
+def straight_memory(session):
+    """The control model's memory before the last step."""
+    control, history = session.dream.world_model.control, session.history[:-1]
+    memory = control.reset(1)
+    for before, after in pairwise(history):
+        memory = control.encode(memory, before.state, after.latent_action)
+    return memory

@@ -127,3 +127,15 @@ def test_a_recording_that_is_stopped_leaves_no_half_dataset(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         record(reality_spec(ENV_ID), "test/stopped-v0", 1000, progress=stop)
     assert "test/stopped-v0" not in minari.list_local_datasets()
+
+
+def test_an_expert_s_clips_all_end_on_the_goal():
+    record(reality_spec(ENV_ID), "test/expert-v0", 60, seed=3, expert=True)
+    for episode in minari.load_dataset("test/expert-v0").iterate_episodes():
+        assert episode.terminations[-1]
+        assert episode.rewards[-1] > 0.9
+
+
+def test_there_is_no_expert_outside_minigrid():
+    with pytest.raises(BadInputError, match="leave out --expert"):
+        record(reality_spec("CartPole-v1"), "test/no-expert-v0", 10, expert=True)

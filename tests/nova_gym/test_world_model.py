@@ -13,14 +13,18 @@ from nova_gym.world_model import WorldModel
 def test_every_preset_encodes_infers_bridges_steps_and_renders(name):
     model = WorldModel(preset(name).model)
     config = model.config
-    state = model.encode(torch.rand(2, 3, 72, 72))
+    frames = (2, config.inr.channels, *config.frame_size)
+    state = model.encode(torch.rand(frames))
     assert state.shape == (2, config.rank)
-    following = model.step(state, model.bridge(state, model.action_features(torch.tensor([0, 6]))))
+    latent_action = torch.rand(2, config.latent_action)
+    if config.actions:
+        latent_action = model.bridge(state, model.action_features(torch.tensor([0, 6])))
+    following = model.step(state, latent_action)
     assert following.shape == state.shape
     assert model.infer(state, following).shape == (2, config.latent_action)
     assert model.weights(state).shape == (2, len(model.base))
-    assert model.render(state).shape == (2, 3, 72, 72)
-    assert model.render(state, (20, 30), nyquist=True).shape == (2, 3, 20, 30)
+    assert model.render(state).shape == frames
+    assert model.render(state, (20, 30), nyquist=True).shape == (*frames[:2], 20, 30)
 
 
 def test_the_paper_s_size_is_about_40_million_parameters():
@@ -40,7 +44,7 @@ def test_a_config_survives_json_and_unknown_presets_do_not():
 
     for chosen in PRESETS.values():
         assert ModelConfig.from_dict(json.loads(json.dumps(chosen.model.to_dict()))) == chosen.model
-    with pytest.raises(BadInputError, match="tiny, cpu, paper"):
+    with pytest.raises(BadInputError, match="tiny, cpu, digits, paper"):
         preset("huge")
 
 

@@ -1,0 +1,184 @@
+"""What do learned discrete actions mean, and how far do they carry? Measured on real MiniGrid.
+
+`python -m nova_gym.benchmarks.codebook [--json FILE]` walks held-out layouts at random, takes for each step the code
+nearest to what the inverse dynamics infer from the two real frames, and rolls the dream out on these codes alone: a
+frame is exact if every tile is within 0.02 mean squared error of the real one. Beside it stands the same roll-out on
+the latent actions themselves. The table says, for each code, in which pose it leaves the agent and by which real
+actions, from where, it was reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from nova_gym import BadInputError, Dream, DreamSimulator
+from nova_gym.editing import infer_actions
+from nova_gym.envs import minigrid as grids
+from nova_gym.envs.interface import encode_frames, reality_of
+from nova_gym.envs.recording import random_action
+from nova_gym.files import write_atomically
+from nova_gym.metrics import TILE_TOLERANCE, share, tile_errors
+
+#: Steps of a walk.
+STEPS = 10
+_FACING = ("right", "down", "left", "up")
+
+
+@dataclass(frozen=True)
+class Walks:
+    """Random walks on held-out layouts; n walks.
+
+    Attributes:
+        frames: (n, `STEPS` + 1, H, W, C) uint8.
+        poses: (n, `STEPS` + 1, 3) int64, x, y and direction of the agent.
+        actions: (n, `STEPS`) int64.
+        tile: pixels a side of a tile.
+        names: of the actions.
+    """
+
+    frames: np.ndarray
+    poses: np.ndarray
+    actions: np.ndarray
+    tile: int
+    names: list[str]
+
+
+def walk_at_random(dream: Dream, count: int, seed: int) -> Walks:
+    """Walks, agent and goal anywhere, none of which ends on the goal.
+
+    Raises:
+        BadInputError: the dream is not of a MiniGrid.
+    """
+    spec, rng = reality_of(dream), np.random.default_rng([seed, 0xC0DE])
+    env = spec.make()
+    if not grids.is_minigrid(env):
+        raise BadInputError(f"{spec.env_id} is not a MiniGrid: only there do actions and poses have names")
+    hold_out, found = grids.can_hold_out(env), []
+    while len(found) < count:
+        env.reset(seed=int(rng.integers(2**31)))
+        grids.scatter(env, rng)
+        if hold_out and not grids.is_held_out(env):
+            continue
+        frames, poses, actions = [spec.frame(env)], [_pose(env)], []
+        while len(actions) < STEPS:
+            action = random_action(env, rng)
+            if env.step(action)[2]:
+                break
+            frames.append(spec.frame(env))
+            poses.append(_pose(env))
+            actions.append(action)
+        else:
+            found.append((np.stack(frames), np.array(poses), np.array(actions)))
+    tile = spec.frame_size[1] // env.unwrapped.width
+    env.close()
+    return Walks(*(np.stack(part) for part in zip(*found, strict=True)), tile, dream.card.action_names)
+
+
+def measure(dream: Dream, walks: Walks) -> dict[str, Any]:
+    """Exactness by step, and what each code means, JSON-ready.
+
+    Raises:
+        BadInputError: the dream has no codebook.
+    """
+    model = dream.world_model
+    if model.codebook is None:
+        raise BadInputError("this dream has no codebook: `nova-gym train --stage codebook` makes one")
+    count = len(walks.frames)
+    states = encode_frames(dream, walks.frames.reshape(-1, *walks.frames.shape[2:])).unflatten(0, (count, -1))
+    latent_actions = infer_actions(model, states)
+    codes = model.codebook.nearest(latent_actions.flatten(0, 1)).unflatten(0, (count, -1))
+    coded = model.codebook.codes[codes]
+    return {
+        "codes": len(model.codebook.codes),
+        "codes used": len(codes.unique()),
+        "perplexity": float(model.codebook.perplexity()),
+        "exact frames, codes": _exact(dream, walks, states[:, 0], coded),
+        "exact frames, latent actions": _exact(dream, walks, states[:, 0], latent_actions),
+        "meaning": _meaning(codes.numpy(), walks),
+    }
+
+
+def _exact(dream: Dream, walks: Walks, state: Tensor, latent_actions: Tensor) -> dict[str, Any]:
+    simulator, exact = DreamSimulator(dream, len(state), horizon=0), {}
+    simulator.reset(states=state)
+    for step in range(1, STEPS + 1):
+        simulator.step_latent(latent_actions[:, step - 1])
+        drawn = simulator.render().permute(0, 2, 3, 1).numpy()
+        truth = walks.frames[:, step].astype(np.float32) / 255.0
+        right = (tile_errors(truth, drawn, walks.tile) < TILE_TOLERANCE).all((1, 2))
+        exact[str(step)] = share(right).to_dict()
+    return exact
+
+
+def _meaning(codes: np.ndarray, walks: Walks) -> list[dict[str, Any]]:
+    """For each code that occurs, the most frequent first: the pose it leads to, and the actions that it stands for."""
+    rows = []
+    for code, times in Counter(codes.flatten().tolist()).most_common():
+        where = codes == code
+        after, times_after = Counter(map(tuple, walks.poses[:, 1:][where].tolist())).most_common(1)[0]
+        actions = Counter(walks.names[action] for action in walks.actions[where].tolist())
+        sources = {tuple(pose) for pose in walks.poses[:, :-1][where].tolist()}
+        x, y, direction = after
+        rows.append(
+            {
+                "code": code,
+                "times": times,
+                "leads to": f"({x}, {y}) facing {_FACING[direction]}",
+                "share that does": times_after / times,
+                "real actions": {name: n / times for name, n in actions.most_common()},
+                "from so many poses": len(sources),
+            }
+        )
+    return rows
+
+
+def _pose(env: Any) -> tuple[int, int, int]:
+    return (*map(int, env.unwrapped.agent_pos), int(env.unwrapped.agent_dir))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dream", default="minigrid", help="name or path of a dream of a MiniGrid (default: minigrid)")
+    parser.add_argument("--walks", type=int, default=512, help="random walks of 10 steps (default: 512)")
+    parser.add_argument("--rows", type=int, default=20, help="of the table to print (default: 20)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="write the figures there, all rows included")
+    arguments = parser.parse_args()
+    if arguments.walks < 1:
+        parser.error("--walks must be at least 1")
+    try:
+        dream = Dream.load(arguments.dream)
+        with torch.no_grad():
+            figures = measure(dream, walk_at_random(dream, arguments.walks, arguments.seed))
+    except BadInputError as error:
+        parser.error(str(error))
+    console = Console()
+    console.print(f"{figures['codes used']} of {figures['codes']} codes used, perplexity {figures['perplexity']:.0f}")
+    for name in ("exact frames, codes", "exact frames, latent actions"):
+        for step in ("1", str(STEPS)):
+            value = figures[name][step]
+            console.print(f"{name}, step {step}: {value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]")
+    table = Table("code", "times", "leads to", "share that does", "real actions", "from so many poses")
+    for row in figures["meaning"][: arguments.rows]:
+        actions = ", ".join(f"{name} {part:.0%}" for name, part in row["real actions"].items())
+        cells = (row["code"], row["times"], row["leads to"], f"{row['share that does']:.0%}", actions)
+        table.add_row(*map(str, cells), str(row["from so many poses"]))
+    console.print(table)
+    if arguments.json:
+        with write_atomically(arguments.json) as temporary:
+            temporary.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Does a dream go on as the world would? Measured on moving digits that no training clip shows.
+
+`python -m nova_gym.benchmarks.generation [--json FILE]` gives the control model 10 frames of clips of the digits that
+are kept for tests. The next 10 frames are compared with the true ones (PSNR, SSIM), beside what standing still and the
+inverse dynamics with the true frames give; then the dream goes on to 1,000 steps, and for each clip the histogram of
+all its pixels is compared with that of the same digits bouncing on for as long (Wasserstein-1 distance and
+Jensen–Shannon distance to base 2, as in `nova_gym.metrics`; medians over clips).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nova_gym import BadInputError, Dream, DreamSimulator
+from nova_gym.cli_tools import progress_bars
+from nova_gym.data.moving_digits import moving_digits
+from nova_gym.editing import edit
+from nova_gym.files import write_atomically
+from nova_gym.metrics import jensen_shannon, mean, psnr, ssim, wasserstein
+
+#: Frames of context, and frames that are predicted and compared one by one.
+CONTEXT, PREDICTED = 10, 10
+
+
+@torch.no_grad()
+def measure(
+    dream: Dream, clips: int, steps: int, seed: int, progress: Callable[[int, int], None] = lambda done, total: None
+) -> dict[str, Any]:
+    """All figures, JSON-ready.
+
+    Args:
+        dream: of moving digits, with a control model.
+        clips: how many.
+        steps: of the long run, context included.
+        seed: of the clips.
+        progress: called with the number of steps made and their total.
+
+    Raises:
+        BadInputError: the dream has no control model, or frames of another kind.
+    """
+    size = dream.world_model.config.frame_size[0]
+    truth = moving_digits(clips, seed, test=True, length=steps + 1, size=size)
+    real = torch.from_numpy(truth[:, : CONTEXT + PREDICTED])[:, :, None].float() / 255.0
+    simulator = DreamSimulator(dream, clips, horizon=0)
+    ratio = (CONTEXT - 1) / steps
+    states, _ = simulator.generate(real[:, :CONTEXT], ratio, steps, progress)
+    model = dream.world_model
+    encoded = model.encode(real.flatten(0, 1)).unflatten(0, real.shape[:2])
+    guided = edit(model, encoded[:, CONTEXT - 1 :])
+    ways = {
+        "control model": states[:, CONTEXT : CONTEXT + PREDICTED],
+        "inverse dynamics, which see the true frames": guided[:, 1:],
+        "encoder, frame by frame": encoded[:, CONTEXT:],
+        "standing still": encoded[:, CONTEXT - 1 : CONTEXT].expand(-1, PREDICTED, -1),
+    }
+    wanted = truth[:, CONTEXT : CONTEXT + PREDICTED, :, :, None].astype(np.float32) / 255.0
+    short = {name: _compare(wanted, _draw(dream, chosen)) for name, chosen in ways.items()}
+    distances = []
+    for clip in range(clips):
+        drawn = _draw(dream, states[clip : clip + 1, CONTEXT:])
+        real_pixels = truth[clip, CONTEXT:]
+        distances.append((wasserstein(real_pixels, drawn), jensen_shannon(real_pixels, drawn)))
+    away, shape = np.median(distances, axis=0)
+    long = {"steps": steps, "median Wasserstein-1": float(away), "median Jensen–Shannon": float(shape)}
+    return {"clips": clips, "seed": seed, f"frames {CONTEXT + 1} to {CONTEXT + PREDICTED}": short, "long run": long}
+
+
+def _draw(dream: Dream, states: torch.Tensor) -> np.ndarray:
+    """(n, T, K) → (n, T, H, W, C) float32."""
+    parts = [dream.world_model.render(part) for part in states.flatten(0, 1).split(512)]
+    return torch.cat(parts).permute(0, 2, 3, 1).unflatten(0, states.shape[:2]).numpy()
+
+
+def _compare(truth: np.ndarray, drawn: np.ndarray) -> dict[str, Any]:
+    """PSNR and SSIM, means over clips of means over frames, and PSNR by frame."""
+    flat = (clips.reshape(-1, *clips.shape[2:]) for clips in (truth, drawn))
+    truth, drawn = flat
+    ratios, likeness = (measured.reshape(-1, PREDICTED) for measured in (psnr(truth, drawn), ssim(truth, drawn)))
+    return {
+        "psnr": mean(ratios.mean(1)).to_dict(),
+        "ssim": mean(likeness.mean(1)).to_dict(),
+        "psnr by frame": [round(float(value), 2) for value in ratios.mean(0)],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dream", default="digits", help="name or path of a dream of moving digits (default: digits)")
+    parser.add_argument("--clips", type=int, default=64, help="of test digits (default: 64)")
+    parser.add_argument("--steps", type=int, default=1000, help="of the long run (default: 1000)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    arguments = parser.parse_args()
+    if arguments.clips < 1 or arguments.steps < CONTEXT + PREDICTED:
+        parser.error(f"--clips must be at least 1 and --steps at least {CONTEXT + PREDICTED}")
+    try:
+        dream = Dream.load(arguments.dream)
+        with progress_bars() as bars:
+            figures = measure(
+                dream,
+                arguments.clips,
+                arguments.steps,
+                arguments.seed,
+                lambda done, total: bars("dreaming", done, total),
+            )
+    except BadInputError as error:
+        parser.error(str(error))
+    for part, values in figures.items():
+        print(f"{part}: {values}" if not isinstance(values, dict) else part)
+        for name, value in values.items() if isinstance(values, dict) else ():
+            if isinstance(value, dict):
+                ratio, likeness = value["psnr"], value["ssim"]
+                interval = f"[{ratio['low']:.2f}, {ratio['high']:.2f}]"
+                print(f"  {name:45} PSNR {ratio['value']:.2f} {interval} dB, SSIM {likeness['value']:.3f}")
+            else:
+                print(f"  {name:45} {value:.4g}")
+    if arguments.json:
+        with write_atomically(arguments.json) as temporary:
+            temporary.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
