@@ -12,25 +12,33 @@ from nova_gym.errors import BadInputError
 
 
 class ControlPolicy:
-    """Acts as the recorded clips did, behind SB3's `predict()`, in environments with latent observations and
-    `action="latent"`.
+    """Acts as the recorded clips did, behind SB3's `predict()`, in environments with latent observations.
 
     What it does depends on all that it saw in the episode, which its `state` carries.
 
     Args:
         dream: with a control model; the policy works on its device.
+        action: `latent`, or `discrete`: the environment's own action whose latent action comes nearest.
 
     Raises:
-        BadInputError: the dream has no control model.
+        BadInputError: the dream has no control model, or no discrete actions.
     """
 
-    def __init__(self, dream: Dream) -> None:
+    def __init__(self, dream: Dream, action: str = "latent") -> None:
+        if action not in ("latent", "discrete"):
+            raise BadInputError(f"unknown action {action!r}; there are latent and discrete")
+        config = dream.world_model.config
+        self.discrete = action == "discrete"
+        if self.discrete and not (config.actions and config.discrete):
+            raise BadInputError("this dream has no discrete actions: take action='latent'")
         control = dream.world_model.control
         if control is None:
             raise BadInputError("this dream has no control model: `nova-gym train --stage control` makes one")
-        self.control, self.device = control, dream.world_model.device
+        self.model, self.control, self.device = dream.world_model, control, dream.world_model.device
         self.observation_space = observation_space(dream, "latent")
-        self.action_space = spaces.Box(-1.0, 1.0, (dream.world_model.config.latent_action,), np.float32)
+        self.action_space: spaces.Space = spaces.Box(-1.0, 1.0, (config.latent_action,), np.float32)
+        if self.discrete:
+            self.action_space = spaces.Discrete(config.actions)
 
     @torch.no_grad()
     def predict(
@@ -40,7 +48,7 @@ class ControlPolicy:
         episode_start: np.ndarray | None = None,
         deterministic: bool = False,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """The next latent actions.
+        """The next actions.
 
         Args:
             observation: latents (N, K) or (K,) float32.
@@ -49,7 +57,8 @@ class ControlPolicy:
             deterministic: without effect, here for SB3's interface: the policy always is.
 
         Returns:
-            Latent actions (N, U) float32 in [-1, 1], or (U,) for a single observation; the new `state`.
+            Latent actions (N, U) float32 in [-1, 1] or discrete ones (N,) int64, without N for a single observation;
+            the new `state`.
 
         Raises:
             BadInputError: the observations are no latents of this dream.
@@ -67,7 +76,9 @@ class ControlPolicy:
             memory = tuple(torch.from_numpy(part).to(self.device) for part in state)
             if episode_start is not None:
                 memory = self.control.restart(memory, torch.from_numpy(np.atleast_1d(episode_start)).to(self.device))
-        actions = self.control.decode(memory, latents).clamp(-1.0, 1.0)
-        memory = self.control.encode(memory, latents, actions)
+        actions = moved = self.control.decode(memory, latents).clamp(-1.0, 1.0)
+        if self.discrete:
+            actions, moved = self.model.nearest_action(latents, actions)
+        memory = self.control.encode(memory, latents, moved)
         actions = actions.cpu().numpy()
         return actions[0] if observation.ndim == 1 else actions, tuple(part.cpu().numpy() for part in memory)

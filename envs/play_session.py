@@ -210,11 +210,9 @@ class PlaySession:
             raise BadInputError("this dream has no control model: `nova-gym train --stage control` makes one")
         with torch.no_grad():
             latent_action = model.control.decode(self._remember(), self.now.state).clamp(-1.0, 1.0)
-            if self.discrete:
-                actions = torch.arange(model.config.actions)
-                possible = model.bridge(self.now.state.expand(len(actions), -1), model.action_features(actions))
-        if self.discrete:
-            self._act(int((possible - latent_action).square().sum(1).argmin()))
+            chosen, _ = model.nearest_action(self.now.state, latent_action) if self.discrete else (None, None)
+        if chosen is not None:
+            self._act(int(chosen))
         else:
             self._latent(latent_action[0].tolist())
 

@@ -22,7 +22,8 @@ DreamOption = Annotated[str, typer.Option(help="Name of a shipped dream (minigri
 AgentArgument = Annotated[
     str,
     typer.Argument(
-        help="Shipped agent (minigrid-ppo), `planner`, or path of an SB3 zip that you trust: it is a pickle."
+        help="Shipped agent (minigrid-ppo), `planner`, `control` (the dream's own), or path of an SB3 zip "
+        "that you trust: it is a pickle."
     ),
 ]
 EpisodesOption = Annotated[int, typer.Option(help="Episodes, in each place and mode.", min=1)]
@@ -117,7 +118,7 @@ def evaluate(
     from nova_gym.files import write_atomically
 
     loaded, player = _load(agent, dream, device)
-    modes = ("stochastic",) if agent == "planner" else ("stochastic", "deterministic")
+    modes = {"planner": ("stochastic",), "control": ("deterministic",)}.get(agent, ("stochastic", "deterministic"))
     with progress_bars() as bars:
         report = evaluate_agent(player, loaded, episodes, seed, modes, bars)
     console.print(_report_table(report))
@@ -244,12 +245,14 @@ def train_and_test(folder: Path, dream: str, steps: int, device: str, seed: int)
 
 def _load(agent: str, dream: str, device: str) -> tuple[Any, Any]:
     """The dream on its device, and the agent."""
-    from nova_gym.agents import CrossEntropyPlanner, load_agent
+    from nova_gym.agents import ControlPolicy, CrossEntropyPlanner, load_agent
     from nova_gym.dream import Dream
 
     loaded = Dream.load(dream).to(device)
     if agent == "planner":
         return loaded, CrossEntropyPlanner(loaded)
+    if agent == "control":
+        return loaded, ControlPolicy(loaded, "discrete")
     return loaded, load_agent(agent, loaded, device)
 
 

@@ -94,3 +94,20 @@ class WorldModel(nn.Module):
     def step(self, state: Tensor, latent_action: Tensor) -> Tensor:
         """States (B, K) and latent actions (B, U) → next states (B, K): `z' = A(z) + B(u)`."""
         return self.forward_dynamics(state, latent_action)
+
+    def nearest_action(self, state: Tensor, latent_action: Tensor) -> tuple[Tensor, Tensor]:
+        """The discrete actions whose latent actions come nearest to those given.
+
+        Args:
+            state: (B, K) float32.
+            latent_action: (B, U) float32.
+
+        Returns:
+            (B,) int64 actions; (B, U) float32 their latent actions.
+        """
+        count, batch = self.config.actions, len(state)
+        actions = torch.arange(count, device=state.device)
+        features = self.action_features(actions.repeat(batch))
+        possible = self.bridge(state.repeat_interleave(count, 0), features).unflatten(0, (batch, count))
+        nearest = (possible - latent_action[:, None]).square().sum(-1).argmin(1)
+        return nearest, possible[torch.arange(batch, device=state.device), nearest]

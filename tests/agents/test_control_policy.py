@@ -62,3 +62,25 @@ def test_a_dream_without_control_and_pictures_are_refused(filmed):
         ControlPolicy(replace(filmed, world_model=WorldModel(config)))
     with pytest.raises(BadInputError, match="observation='latent'"):
         ControlPolicy(filmed).predict(np.zeros((32, 32, 1), np.uint8))
+
+
+def test_with_discrete_actions_it_takes_the_one_whose_latent_action_comes_nearest(tiny):
+    """And remembers what it did, not what it would have liked to do."""
+    latent, discrete = ControlPolicy(tiny), ControlPolicy(tiny, "discrete")
+    model, observation = tiny.world_model, tiny.starts["random"][:3]
+    wanted, _ = latent.predict(observation.numpy())
+    actions, memory = discrete.predict(observation.numpy())
+    for state, u, action in zip(observation, torch.from_numpy(wanted), actions, strict=True):
+        each = torch.arange(model.config.actions)
+        possible = model.bridge(state.expand(len(each), -1), model.action_features(each))
+        assert action == (possible - u).square().sum(1).argmin()
+        assert discrete.action_space.contains(action)
+    done = model.bridge(observation, model.action_features(torch.from_numpy(actions)))
+    expected = model.control.encode(model.control.reset(3), observation, done)
+    for part, wanted_part in zip(memory, expected, strict=True):
+        np.testing.assert_allclose(part, wanted_part.numpy(), atol=1e-5)
+
+
+def test_discrete_actions_need_a_dream_that_has_them(filmed):
+    with pytest.raises(BadInputError, match="no discrete actions"):
+        ControlPolicy(filmed, "discrete")
