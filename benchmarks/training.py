@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from nova_gym.benchmarks.figures import Figure, figures_beside
-from nova_gym.config import preset
+from nova_gym.config import ControlConfig, preset
 from nova_gym.data import Clips
 from nova_gym.training import Run, train
 from nova_gym.training.loop import STAGES
@@ -29,7 +29,8 @@ def measure_training(rounds: int, progress: Progress) -> dict[str, list[Figure]]
     """Milliseconds of one step of each stage with preset `cpu`, beside 100 GFLOP of matrix products."""
     chosen = preset("cpu")
     recipes = {name: replace(getattr(chosen.training, name), steps=STEPS, warmup=2) for name in STAGES}
-    chosen = replace(chosen, training=replace(chosen.training, **recipes))
+    model = replace(chosen.model, control=ControlConfig())  # which `cpu` leaves to `--stage control`
+    chosen = replace(chosen, model=model, training=replace(chosen.training, **recipes))
     clips, matrix = _noise(), torch.rand(2048, 2048)
     spent: dict[str, list[float]] = {"100 GFLOP of matrix products": [], **{name: [] for name in recipes}}
     for done in range(rounds):

@@ -94,6 +94,7 @@ class PlaySession:
         self._reality: RealityEnv | None = make_reality(dream, "pixels", device="cpu") if dream.card.env_id else None
         self._rng = np.random.default_rng([seed, 0x91A7])
         self._numbers = itertools.count()
+        self._simulator = DreamSimulator(dream)
         self._places: tuple[Tensor, np.ndarray] | None = None
         self._memory: tuple[int, Memory] | None = None
         self.do(["reset"])
@@ -184,7 +185,7 @@ class PlaySession:
     def _act(self, action: int) -> None:
         if not self.discrete or not 0 <= action < self.dream.world_model.config.actions:
             raise BadInputError(f"this dream has no action {action}")
-        simulator = self._simulator()
+        simulator = self._resumed()
         self._advance(simulator, simulator.step(torch.tensor([action])), action)
         if self.episode and not self.episode.over:
             frame, reward, terminated, truncated, _ = self._reality.step(action)
@@ -195,7 +196,7 @@ class PlaySession:
             self.episode.truncations.append(bool(truncated))
 
     def _latent(self, values: list[float]) -> None:
-        simulator = self._simulator()
+        simulator = self._resumed()
         latent_action = torch.tensor([values], dtype=torch.float32).clamp(-1.0, 1.0)
         self._advance(simulator, simulator.step_latent(latent_action), None)
         self._close_episode()
@@ -263,11 +264,11 @@ class PlaySession:
             self.played.append(self.episode)
         self.episode = None
 
-    def _simulator(self) -> DreamSimulator:
-        simulator = DreamSimulator(self.dream)
-        simulator.reset(states=self.now.state)
-        simulator.steps += self.now.step
-        return simulator
+    def _resumed(self) -> DreamSimulator:
+        """The simulator, put to the present."""
+        self._simulator.reset(states=self.now.state)
+        self._simulator.steps = self._simulator.steps + self.now.step
+        return self._simulator
 
     @torch.no_grad()
     def _advance(self, simulator: DreamSimulator, result: Any, action: int | None) -> None:

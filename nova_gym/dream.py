@@ -9,7 +9,7 @@ import platform
 from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors
 import torch
@@ -21,6 +21,9 @@ from nova_gym.errors import BadInputError, DreamFileError
 from nova_gym.files import write_atomically
 from nova_gym.version import __version__
 from nova_gym.world_model import WorldModel
+
+if TYPE_CHECKING:
+    from nova_gym.compiled_step import CompiledStep
 
 #: Version of the file's layout. A reader takes this one and older ones.
 FORMAT = 2
@@ -75,11 +78,13 @@ class Dream:
         starts: start states by kind, (n, K) float32 each: `official`, where the real environment starts, and
             `random`, anywhere; of video without labels `clips`, where clips begin.
         card: what it is.
+        step_of_few: the compiled step, which simulators of this dream share; None until one needs it.
     """
 
     world_model: WorldModel
     starts: dict[str, Tensor]
     card: Card
+    step_of_few: CompiledStep | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def default_starts(self) -> str:

@@ -77,7 +77,6 @@ class DreamSimulator:
         self.state = torch.zeros(num_dreams, model.config.rank, device=model.device)
         self.latent_action = torch.zeros(num_dreams, model.config.latent_action, device=model.device)
         self.steps = torch.zeros(num_dreams, dtype=torch.int64, device=model.device)
-        self._step_of_few: CompiledStep | None = None
 
     @property
     def device(self) -> torch.device:
@@ -159,6 +158,9 @@ class DreamSimulator:
     ) -> Iterator[Transition]:
         """Lets the generative control model choose (`nova.md`, "GCM"), one step each time the next item is asked for.
 
+        Where the dream knows discrete actions, its answer is taken as the nearest of theirs: half-way between two poses
+        there is none, and the agent would fade.
+
         Args:
             steps: how many.
             states, latent_actions: (T, N, K) and (T, N, U), what happened so far; None for nothing. What comes next
@@ -177,6 +179,7 @@ class DreamSimulator:
     def _autopilot(
         self, control: Control, steps: int, states: Tensor | None, latent_actions: Tensor | None
     ) -> Iterator[Transition]:
+        model = self.dream.world_model
         with torch.no_grad():
             memory = control.reset(self.num_dreams)
             for pair in zip(states, latent_actions, strict=True) if states is not None else ():
@@ -184,6 +187,8 @@ class DreamSimulator:
         for _ in range(steps):
             with torch.no_grad():
                 before, latent_action = self.state, control.decode(memory, self.state).clamp(-1.0, 1.0)
+                if model.bridge is not None and model.config.discrete:
+                    _, latent_action = model.nearest_action(before, latent_action)
                 transition = self.step_latent(latent_action)
                 memory = control.encode(memory, before, latent_action)
             yield transition
@@ -281,8 +286,8 @@ class DreamSimulator:
         """The compiled step, None where PyTorch steps: many dreams, another device, or no Numba."""
         if self.num_dreams > FEW or not (module := _compiler()):
             return None
-        self._step_of_few = module.compiled_step(self.dream.world_model, self._step_of_few)
-        return self._step_of_few
+        self.dream.step_of_few = module.compiled_step(self.dream.world_model, self.dream.step_of_few)
+        return self.dream.step_of_few
 
     @torch.no_grad()
     def render(self, resolution: Resolution | None = None, nyquist: bool = False) -> Tensor:

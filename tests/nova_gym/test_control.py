@@ -127,3 +127,15 @@ def test_a_generated_future_depends_on_its_context_and_on_nothing_else(filmed, k
     torch.testing.assert_close(simulator.generate(frames, 0.5, 10)[0], states)
     with pytest.raises(BadInputError, match="5 of 10 steps are context"):
         simulator.generate(frames[:, :5], 0.5, 10)
+
+
+def test_where_actions_are_known_the_autopilot_takes_the_nearest_of_them(tiny):
+    model, simulator = tiny.world_model, DreamSimulator(tiny, 3, horizon=0)
+    before = simulator.reset(states=tiny.starts["random"][:3])
+    wanted = model.control.decode(model.control.reset(3), before).clamp(-1, 1)
+    taken = next(simulator.autopilot(1)).latent_action
+    for state, u, chosen in zip(before, wanted, taken, strict=True):
+        each = torch.arange(model.config.actions)
+        possible = model.bridge(state.expand(len(each), -1), model.action_features(each))
+        nearest = (possible - u).square().sum(1).argmin()
+        torch.testing.assert_close(chosen, possible[nearest], atol=1e-5, rtol=1e-4)
