@@ -142,13 +142,14 @@ EXHIBITS = (
     Exhibit(
         "The dream goes on by itself",
         "One real frame of a layout that no recording holds, then nothing: the control model, which has watched walks "
-        "to the goal, chooses every latent action. `env.unwrapped.autopilot(k)`, and `g` in the player.",
+        "to the goal, chooses every step, until the episode ends. `env.unwrapped.autopilot(k)`, and `g` in the player.",
         goes_on_by_itself,
     ),
     Exhibit(
         "Moving digits",
         "Handwritten digits that no training clip shows. After ten frames of context the dream goes on by itself, near "
-        "and far. Figures: [generation.json](../benchmarks/results/generation.json), by "
+        "and far: the motion goes on, but digits lose their identity within ten frames, and after hundreds one blurred "
+        "oval bounces on. Figures: [generation.json](../benchmarks/results/generation.json), by "
         "`python -m nova_gym.benchmarks.generation`.",
         digits_go_on,
     ),

@@ -17,6 +17,8 @@ from nova_gym.envs.play_keymap import HELP
 BACK, INK, DIM, RED, BAR = (24, 26, 32), (235, 235, 235), (150, 150, 160), (230, 60, 60), (90, 160, 240)
 #: Frames in the strip.
 STRIP = 8
+#: Share of the window's width that bars take at most.
+BARS = 0.5
 
 
 @dataclass
@@ -152,10 +154,11 @@ class View:
 
     def _draw_bars(self, surface: pygame.Surface, values: tuple[float, ...], width: int, size: int) -> None:
         self.bars = []
-        tall, wide = size * 4, size
-        left = width - (wide + 4) * len(values) - size // 2
+        pitch = min(size + 4.0, BARS * width / len(values))
+        tall, wide = size * 4, max(2, round(pitch * size / (size + 4)))
+        left = width - pitch * len(values) - size // 2
         for i, value in enumerate(values):
-            area = pygame.Rect(left + i * (wide + 4), size // 2, wide, tall)
+            area = pygame.Rect(round(left + i * pitch), size // 2, wide, tall)
             self.bars.append(area)
             pygame.draw.rect(surface, (50, 54, 64), area)
             middle, length = area.y + tall // 2, round(abs(value) * tall / 2)

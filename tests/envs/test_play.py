@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import imageio.v3 as iio
 import minari
@@ -21,6 +22,7 @@ from nova_gym.data import load_clips
 from nova_gym.envs import reality_spec, record
 from nova_gym.envs.play import Player
 from nova_gym.envs.play_files import read_picture, save_video
+from nova_gym.envs.play_view import Shown, View
 from nova_gym.errors import BadInputError
 from nova_gym.training import Run, train
 
@@ -321,3 +323,15 @@ def test_a_person_at_a_real_keyboard(tmp_path):
     assert events[7][1][0] == -1.0
     assert [event[0] for event in events] == ["reset", *["act"] * 6, "latent"]
     assert (tmp_path / "dream.png").exists()
+
+
+@pytest.mark.parametrize("count", [8, 48])
+def test_however_many_bars_there_are_they_leave_half_of_the_header_to_the_numbers(count):
+    view, surface = View(1.0), pygame.Surface((1000, 760))
+    view.draw(surface, Shown(("step 0",), (0.5,) * count), None)
+    assert len(view.bars) == count
+    assert view.bars[0].left >= 480
+    assert view.bars[-1].right <= 1000
+    for one, next_one in pairwise(view.bars):
+        assert one.width >= 2
+        assert one.right < next_one.left
