@@ -38,7 +38,7 @@ def digits_go_on(folder: Path) -> list[str]:
     columns = [f"context {t + 1}" if t < CONTEXT else str(t + 1) for t in times]
     save_png(folder / "digits.png", strip(rows, columns))
     near = {"truth": truth[0, :40, :, :, None], "dream": _render(dream, states[0, :40])}
-    save_gif(folder / "digits.gif", film(near, enlarge=3))
+    save_gif(folder / "digits.gif", film(near, enlarge=2))
     return ["digits.png", "digits.gif"]
 
 

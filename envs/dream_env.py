@@ -217,7 +217,7 @@ class NovaDreamEnv(gym.Env):
             "toggle": pygame.K_SPACE,
             "done": pygame.K_RETURN,
         }
-        names = self.dream.card.action_names
+        names = self.dream.card.action_names if self._door.action == "discrete" else []  # codes have none
         if names and all(name in usual for name in names):
             return {(usual[name],): action for action, name in enumerate(names)}
         return {(ord(str(action)),): action for action in range(min(10, int(self.action_space.n)))}

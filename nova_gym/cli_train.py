@@ -60,6 +60,8 @@ def train(
         raise BadInputError(f"stage {stage!r} cannot be trained by itself; {', '.join(PARTS)} can")
     if (stage is None) != (dream is None):
         raise BadInputError("--stage and --dream go together: a stage of which dream, or which stage of a dream?")
+    if control is not None and stage not in (None, "control"):
+        raise BadInputError(f"--control says which control model to train: --stage {stage} trains none")
     loaded = Dream.load(dream) if dream is not None else None
     chosen = _preset(preset, loaded, control, seed)
     checkpoint = output.with_suffix(".ckpt")
@@ -136,6 +138,8 @@ def tune(
         run = Run(output.with_suffix(".ckpt"), device=device, progress=bars)
         tuned = fine_tune(loaded, clips, states, steps, seed, run)
     tuned.save(output)
+    if tuned.world_model.codebook is not None or tuned.world_model.control is not None:
+        console.print("codebook and control model are as before: `nova-gym train --stage …` fits them to what changed")
     wrong = tuned.card.training["tuned"][-1]["wrong before"]
     console.print(f"{wrong} of {len(clips.source)} recorded transitions were wrong before")
     console.print(f"{output}. How true is it? nova-gym eval {output}")

@@ -190,6 +190,6 @@ def make_control(config: ModelConfig) -> Control:
     sizes = config.control
     if sizes.kind not in CONTROLS:
         raise ValueError(f"unknown kind of control {sizes.kind!r}; there are {', '.join(CONTROLS)}")
-    if sizes.hidden % sizes.heads:
+    if sizes.kind == "transformer" and sizes.hidden % sizes.heads:
         raise ValueError(f"{sizes.heads} heads do not divide {sizes.hidden} units")
     return TransformerControl(config) if sizes.kind == "transformer" else RecurrentControl(config)

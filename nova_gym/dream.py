@@ -91,6 +91,10 @@ class Dream:
         """`official` where the dream has such starts, else its first kind."""
         return "official" if "official" in self.starts else next(iter(self.starts))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and other processes get: the compiled step is of these very weights, and soon made anew."""
+        return {**self.__dict__, "step_of_few": None}
+
     def save(self, path: str | Path) -> None:
         """Writes the dream to one file, in half precision, atomically.
 

@@ -95,8 +95,12 @@ def bound_latent_actions(model: WorldModel, clips: Clips, states: Tensor) -> Non
     model.forward_dynamics.motion_network.first.weight *= bound
     if model.codebook is not None:
         model.codebook.codes /= bound
+    rank, length = model.config.rank, model.config.latent_action
+    if model.control is not None:
+        model.control.pair.weight[:, rank:] *= bound
+        model.control.answer.last.weight /= bound
+        model.control.answer.last.bias /= bound
     if model.heads is not None:
-        rank, length = model.config.rank, model.config.latent_action
         model.heads.trunk[0].weight[:, rank : rank + length] *= bound
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+from contextlib import closing, nullcontext
 from dataclasses import asdict, replace
 
 import torch
+from torch.utils.tensorboard import SummaryWriter
 
-from nova_gym.config import ControlConfig, Preset
+from nova_gym.config import ControlConfig, Preset, TrainingConfig
 from nova_gym.data import Clips
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
@@ -23,6 +26,8 @@ from nova_gym.world_model import WorldModel
 
 #: Parts that can be trained by themselves: no other part depends on them.
 PARTS = ("rendering", "codebook", "control")
+#: Codes of a new codebook where neither preset nor dream says how many.
+CODES = 256
 
 
 def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
@@ -52,11 +57,40 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
     accelerator = make_accelerator(run)
     model = _with_new_part(dream.world_model, part, preset).to(accelerator.device)
     recipe = getattr(training, part)
-    fingerprint = {"dataset": dataset_id, "clips": digest(clips), "model": repr(model.config), "seed": training.seed}
-    loop = Loop(model, training.seed, run.checkpoint, accelerator, fingerprint | {part: repr(recipe)}, run.progress)
+    fingerprint = {
+        "part": part,
+        "dream": _weights_digest(dream),
+        "dataset": dataset_id,
+        "clips": digest(clips),
+        "model": repr(model.config),
+        "seed": training.seed,
+        "recipe": repr((recipe, training.near, training.pixels)),
+        "precision": run.precision,
+    }
+    writer = SummaryWriter(str(run.log_dir)) if run.log_dir and accelerator.is_main_process else None
+    loop = Loop(model, training.seed, run.checkpoint, accelerator, fingerprint, run.progress, writer)
     if run.resume:
         loop.resume()
     states = encode_all(model, clips, lambda done, total: run.progress("encoding", min(done, total), total, ""))
+    with closing(writer) if writer else nullcontext():
+        _train(loop, part, clips, states, training)
+    card = copy.deepcopy(dream.card)
+    if part == "rendering":
+        card.scores = {}
+    made = {
+        "dataset": dataset_id,
+        "frames": len(clips.frames),
+        "seed": training.seed,
+        "recipe": asdict(recipe),
+        **loop.finished[part],
+    }
+    card.training["parts"] = {**card.training.get("parts", {}), part: made}
+    starts = {name: start.cpu() for name, start in dream.starts.items()}
+    return Dream(model.cpu().eval().requires_grad_(False), starts, card)
+
+
+def _train(loop: Loop, part: str, clips: Clips, states: torch.Tensor, training: TrainingConfig) -> None:
+    model = loop.model
     if part == "rendering":
         loop.run(Rendering(model, clips, states, training))
     elif part == "control":
@@ -68,13 +102,14 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
         loop.run(CodebookStage(model, clips, states, training))
         with torch.no_grad():
             model.codebook.codes.clamp_(-1.0, 1.0)
-    card = copy.deepcopy(dream.card)
-    if part == "rendering":
-        card.scores = {}
-    made = {"dataset": dataset_id, "seed": training.seed, "recipe": asdict(recipe), **loop.finished[part]}
-    card.training["parts"] = {**card.training.get("parts", {}), part: made}
-    starts = {name: start.cpu() for name, start in dream.starts.items()}
-    return Dream(model.cpu().eval().requires_grad_(False), starts, card)
+
+
+def _weights_digest(dream: Dream) -> str:
+    """SHA-256 of all weights: a checkpoint goes on from those of one dream."""
+    summed = hashlib.sha256()
+    for name, value in dream.world_model.state_dict().items():
+        summed.update(name.encode() + value.cpu().numpy().tobytes())
+    return summed.hexdigest()
 
 
 def _with_new_part(model: WorldModel, part: str, preset: Preset) -> WorldModel:
@@ -84,7 +119,7 @@ def _with_new_part(model: WorldModel, part: str, preset: Preset) -> WorldModel:
     if part == "control":
         config = replace(model.config, control=preset.model.control or ControlConfig())
     else:
-        config = replace(model.config, codes=preset.model.codes or model.config.codes)
+        config = replace(model.config, codes=preset.model.codes or model.config.codes or CODES)
     fresh = WorldModel(config, torch.Generator().manual_seed(preset.training.seed))
     kept = {name: value for name, value in model.state_dict().items() if not name.startswith(f"{part}.")}
     fresh.load_state_dict(kept, strict=False)

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch.utils.tensorboard import SummaryWriter
 
-from nova_gym.config import Preset, TrainingConfig
+from nova_gym.config import ControlConfig, Preset, TrainingConfig
 from nova_gym.data import Clips
 from nova_gym.dream import Card, Dream
 from nova_gym.errors import BadInputError
@@ -79,6 +79,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
         actions=clips.action_count,
         discrete=clips.discrete,
         reward_values=clips.reward_values() if clips.labelled else (),
+        control=preset.model.control or (None if clips.labelled else ControlConfig()),  # video needs one
     )
     training = preset.training
     accelerator = make_accelerator(run)

@@ -109,3 +109,16 @@ def test_an_autopilot_that_is_not_there_is_one_clear_error(filmed):
     without.reset()
     with pytest.raises(BadInputError, match="--stage control"):
         without.autopilot(1)
+
+
+def test_the_dream_of_digits_that_ships_steps_draws_and_goes_on_by_itself():
+    env = gym.make("NovaDream-MovingDigits-v0", render_mode="rgb_array", resolution=128)
+    first, _ = env.reset(seed=3)
+    before = env.render()
+    assert before.shape == (128, 128, 3)
+    assert 0.005 < (before > 128).mean() < 0.3  # two digits on black
+    played = env.unwrapped.autopilot(10)
+    assert len(played) == 10
+    assert not np.allclose(played[-1][0], first)
+    assert 0.005 < (env.render() > 128).mean() < 0.3
+    env.close()
