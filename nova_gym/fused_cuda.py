@@ -4,8 +4,8 @@ Triton comes with the CUDA builds of PyTorch and is no dependency of its own; `n
 for weights on a CUDA device, and does without it where Triton is missing. As in `nova_gym.fused`, the first layer is a
 sum of a part by column and a part by row, which cost next to nothing and are left to PyTorch.
 
-It ran on an H100 with a coarser GELU, up to 2 grey levels off (`benchmarks/NOTES.md`); with the present one, which is ten
-times as exact, it ran in Triton's interpreter alone. `python -m nova_gym.benchmarks.on_cuda` tells.
+It ran on an H100 with a coarser GELU, up to 2 grey levels off (`benchmarks/NOTES.md`); with the present one, which is
+ten times as exact, it ran in Triton's interpreter alone. `python -m nova_gym.benchmarks.on_cuda` tells.
 """
 
 from __future__ import annotations
