@@ -14,11 +14,12 @@ from nova_gym.errors import BadInputError
 class ControlPolicy:
     """Acts as the recorded clips did, behind SB3's `predict()`, in environments with latent observations.
 
-    What it does depends on all that it saw in the episode, which its `state` carries.
+    What it does depends on all that it saw in the episode, which its `state` carries. Where the dream knows discrete
+    actions, its answer is taken as the nearest of theirs, as `DreamSimulator.autopilot` does.
 
     Args:
         dream: with a control model; the policy works on its device.
-        action: `latent`, or `discrete`: the environment's own action whose latent action comes nearest.
+        action: `latent`, or `discrete`, the environment's own.
 
     Raises:
         BadInputError: the dream has no control model, or no discrete actions.
@@ -29,7 +30,8 @@ class ControlPolicy:
             raise BadInputError(f"unknown action {action!r}; there are latent and discrete")
         config = dream.world_model.config
         self.discrete = action == "discrete"
-        if self.discrete and not (config.actions and config.discrete):
+        self.knows_actions = bool(config.actions) and config.discrete
+        if self.discrete and not self.knows_actions:
             raise BadInputError("this dream has no discrete actions: take action='latent'")
         control = dream.world_model.control
         if control is None:
@@ -77,8 +79,9 @@ class ControlPolicy:
             if episode_start is not None:
                 memory = self.control.restart(memory, torch.from_numpy(np.atleast_1d(episode_start)).to(self.device))
         actions = moved = self.control.decode(memory, latents).clamp(-1.0, 1.0)
-        if self.discrete:
-            actions, moved = self.model.nearest_action(latents, actions)
+        if self.knows_actions:
+            chosen, moved = self.model.nearest_action(latents, actions)
+            actions = chosen if self.discrete else moved.clamp(-1.0, 1.0)
         memory = self.control.encode(memory, latents, moved)
         actions = actions.cpu().numpy()
         return actions[0] if observation.ndim == 1 else actions, tuple(part.cpu().numpy() for part in memory)

@@ -68,13 +68,15 @@ def test_with_discrete_actions_it_takes_the_one_whose_latent_action_comes_neares
     """And remembers what it did, not what it would have liked to do."""
     latent, discrete = ControlPolicy(tiny), ControlPolicy(tiny, "discrete")
     model, observation = tiny.world_model, tiny.starts["random"][:3]
-    wanted, _ = latent.predict(observation.numpy())
+    wanted = model.control.decode(model.control.reset(3), observation).clamp(-1, 1)
+    moves, _ = latent.predict(observation.numpy())
     actions, memory = discrete.predict(observation.numpy())
-    for state, u, action in zip(observation, torch.from_numpy(wanted), actions, strict=True):
+    for state, u, action, move in zip(observation, wanted, actions, moves, strict=True):
         each = torch.arange(model.config.actions)
         possible = model.bridge(state.expand(len(each), -1), model.action_features(each))
         assert action == (possible - u).square().sum(1).argmin()
         assert discrete.action_space.contains(action)
+        np.testing.assert_allclose(move, possible[action].clamp(-1, 1).numpy(), atol=1e-5)
     done = model.bridge(observation, model.action_features(torch.from_numpy(actions)))
     expected = model.control.encode(model.control.reset(3), observation, done)
     for part, wanted_part in zip(memory, expected, strict=True):
