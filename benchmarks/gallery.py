@@ -142,7 +142,8 @@ EXHIBITS = (
     Exhibit(
         "The dream goes on by itself",
         "One real frame of a layout that no recording holds, then nothing: the control model, which has watched walks "
-        "to the goal, chooses every step, until the episode ends. `env.unwrapped.autopilot(k)`, and `g` in the player.",
+        "to the goal, chooses every step, until the episode ends: where it has never been "
+        "it does not always find the way. `env.unwrapped.autopilot(k)`, and `g` in the player.",
         goes_on_by_itself,
     ),
     Exhibit(
