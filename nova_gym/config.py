@@ -262,7 +262,8 @@ _PAPER = Preset(
     ),
 )
 
-#: `tiny` for tests (seconds), `cpu` and `digits` for what ships (about an hour on 2 cores), `paper` for one GPU.
+#: `tiny` for tests (seconds), `cpu` for MiniGrid (about an hour on 2 cores), `digits` for moving digits, `paper`
+#: for one GPU.
 PRESETS = {preset.name: preset for preset in (_TINY, _CPU, _DIGITS, _PAPER)}
 
 

@@ -22,8 +22,8 @@ class CodebookStage(Stage):
     """Vector quantisation of what the inverse dynamics infer; everything else stays (`nova.md`, "Codebook").
 
     Codes go to where latent actions are (codebook loss) and to where they predict the next state. Training the
-    inverse dynamics along with them (straight-through gradient, commitment loss; arXiv 1711.00937) made what it infers
-    worse: on moving digits, whose motion is not discrete, the error of the next state doubled within 500 steps.
+    inverse dynamics along with them (straight-through gradient, commitment loss; arXiv 1711.00937) would change what
+    the rest of the dream was trained with, and for the worse where motion is not discrete.
     A dead code starts anew at a latent action of the batch, the more probably the worse that one is represented.
     """
 

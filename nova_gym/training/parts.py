@@ -14,14 +14,12 @@ from nova_gym.config import ControlConfig, Preset, TrainingConfig
 from nova_gym.data import Clips
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
-from nova_gym.training.codebook import CodebookStage, first_codes
 from nova_gym.training.control import ControlStage
-from nova_gym.training.dynamics import infer_all
 from nova_gym.training.fine_tuning import check_recording
-from nova_gym.training.loop import Loop, keep_freed_memory, step_generator
+from nova_gym.training.loop import Loop, keep_freed_memory
 from nova_gym.training.rendering import Rendering
 from nova_gym.training.representation import encode_all
-from nova_gym.training.train import Run, digest, make_accelerator
+from nova_gym.training.train import Run, digest, make_accelerator, train_codebook
 from nova_gym.world_model import WorldModel
 
 #: Parts that can be trained by themselves: no other part depends on them.
@@ -96,10 +94,7 @@ def _train(loop: Loop, part: str, clips: Clips, states: torch.Tensor, training: 
     elif part == "control":
         loop.run(ControlStage(model, clips, states, training))
     else:
-        if "codes" not in loop.finished:
-            first_codes(model, infer_all(model, clips, states), step_generator(training.seed, "codes", 0))
-            loop.mark("codes")
-        loop.run(CodebookStage(model, clips, states, training))
+        train_codebook(loop, clips, states, training)
         with torch.no_grad():
             model.codebook.codes.clamp_(-1.0, 1.0)
 

@@ -15,8 +15,7 @@ from nova_gym.world_model import WorldModel
 #: Share of frames that are the last of an episode, which are few in a recording and matter most.
 ENDINGS = 0.3
 #: How far from its centre a pixel is read at most, in pixels, in either direction: what lies between the centres is
-#: then trained as well, and a finer grid shows fewer bars there. In stage 1 the same left states that the dynamics
-#: learned less well.
+#: then trained as well, and a finer grid shows fewer bars there.
 JITTER = 0.125
 
 

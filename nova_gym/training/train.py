@@ -151,7 +151,8 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> torch.Tensor:
             loop.kept["wrong"] = wrong_transitions(model, clips, states)
             loop.mark("looking for what is wrong")
         loop.run(Tuning(model, clips, states, training, loop.kept["wrong"]))
-    _codebook(loop, clips, states, training)
+    if model.codebook is not None:
+        train_codebook(loop, clips, states, training)
     if "bounds" not in loop.finished:
         bound_latent_actions(model, clips, states)
         loop.mark("bounds")
@@ -160,9 +161,8 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> torch.Tensor:
     return states
 
 
-def _codebook(loop: Loop, clips: Clips, states: torch.Tensor, training: TrainingConfig) -> None:
-    if loop.model.codebook is None:
-        return
+def train_codebook(loop: Loop, clips: Clips, states: torch.Tensor, training: TrainingConfig) -> None:
+    """Chooses the first codes, then trains them."""
     if "codes" not in loop.finished:
         first_codes(loop.model, infer_all(loop.model, clips, states), step_generator(loop.seed, "codes", 0))
         loop.mark("codes")
