@@ -30,8 +30,7 @@ class ControlPolicy:
             raise BadInputError(f"unknown action {action!r}; there are latent and discrete")
         config = dream.world_model.config
         self.discrete = action == "discrete"
-        self.knows_actions = bool(config.actions) and config.discrete
-        if self.discrete and not self.knows_actions:
+        if self.discrete and not (config.actions and config.discrete):
             raise BadInputError("this dream has no discrete actions: take action='latent'")
         control = dream.world_model.control
         if control is None:
@@ -78,10 +77,7 @@ class ControlPolicy:
             memory = tuple(torch.from_numpy(part).to(self.device) for part in state)
             if episode_start is not None:
                 memory = self.control.restart(memory, torch.from_numpy(np.atleast_1d(episode_start)).to(self.device))
-        actions = moved = self.control.decode(memory, latents).clamp(-1.0, 1.0)
-        if self.knows_actions:
-            chosen, moved = self.model.nearest_action(latents, actions)
-            actions = chosen if self.discrete else moved.clamp(-1.0, 1.0)
-        memory = self.control.encode(memory, latents, moved)
-        actions = actions.cpu().numpy()
+        actions, latent_actions = self.model.choose(memory, latents)
+        memory = self.control.encode(memory, latents, latent_actions)
+        actions = (actions if self.discrete else latent_actions).cpu().numpy()
         return actions[0] if observation.ndim == 1 else actions, tuple(part.cpu().numpy() for part in memory)

@@ -7,10 +7,12 @@ from collections.abc import Callable
 import torch
 
 from nova_gym import inr
+from nova_gym.benchmarks.ablations.models import VectorModel
 from nova_gym.benchmarks.figures import Figure, figures_of
 from nova_gym.config import INRConfig
 from nova_gym.dream import Dream
 from nova_gym.envs.speed import in_turns, repeat
+from nova_gym.world_model import WorldModel
 
 SIZES, BATCHES = (72, 256, 512, 1024), (1, 64)
 #: A matrix product large enough to run at the machine's rate.
@@ -28,7 +30,11 @@ def operations_a_pixel(config: INRConfig) -> int:
 
 
 def measure_rendering(dream: Dream, rounds: int, seconds: float, progress: Progress) -> dict[str, list[Figure]]:
-    """For each size and batch, FLOP per second: of a matrix product, of plain PyTorch and of the fused renderer."""
+    """For each size and batch, FLOP per second: of a matrix product, of plain PyTorch and of the fused renderer.
+
+    Then frames per second of the sizes that the dream learned from, beside the transposed-CNN decoder of the ablations,
+    which as a part of the model has about as many parameters, and is no worse where both are trained for equal time.
+    """
     model = dream.world_model
     config, bank = model.config.inr, next(iter(dream.starts.values()))
     matrix = torch.rand(_MATRIX, _MATRIX)
@@ -44,8 +50,18 @@ def measure_rendering(dream: Dream, rounds: int, seconds: float, progress: Progr
         }
         speeds = in_turns(contestants, rounds, seconds)
         figures[f"rendering {batch} × {size}²"] = figures_of(speeds, "FLOP/s")
-        progress(done + 1, len(cases))
+        progress(done + 1, len(cases) + 1)
+    decoder = VectorModel(model.config)  # untrained: its cost is the same
+    for batch in BATCHES:
+        state = bank[torch.arange(batch) % len(bank)]
+        contestants = {"transposed-CNN decoder": _frames(decoder, state), "fused": _frames(model, state)}
+        figures[f"frames of states, {batch} at once"] = figures_of(in_turns(contestants, rounds, seconds), "frames/s")
+    progress(len(cases) + 1, len(cases) + 1)
     return figures
+
+
+def _frames(model: WorldModel, state: torch.Tensor) -> Callable[[float], float]:
+    return repeat(lambda: model.render(state, as_bytes=True), len(state))
 
 
 def _renderer(render: Callable, weights: torch.Tensor, size: int, config: INRConfig) -> Callable[[], object]:

@@ -2,7 +2,8 @@
 
 `python -m nova_gym.benchmarks.super_resolution [--json FILE]` encodes real MiniGrid frames, renders the same weights at
 ×0.5 to ×32, and at ×2, ×4 and ×8 compares them with the same scene that MiniGrid draws at that size by itself; so do
-the filters, which enlarge the real frame. Differences are taken frame by frame. The Nyquist mask is off and on.
+the filters, which enlarge the real frame. Differences are taken frame by frame. The Nyquist mask is off and on. LPIPS
+stands beside PSNR and SSIM on machines that have it (`nova_gym.perceptual`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from nova_gym.envs.reality import RealitySpec
 from nova_gym.files import write_atomically
 from nova_gym.inr import nyquist_mask
 from nova_gym.metrics import mean, psnr, ssim
+from nova_gym.perceptual import lpips, why_no_lpips
 
 #: Sizes that are rendered, and those of them that are compared with reality drawn at that size.
 FACTORS, COMPARED = (0.5, 1, 2, 4, 8, 16, 32), (2, 4, 8)
@@ -153,7 +155,10 @@ def run(dream: Dream, count: int, seed: int) -> dict[str, Any]:
     """
     model = dream.world_model.config
     mask = nyquist_mask(model.inr.frequencies, *model.frame_size)
-    figures: dict[str, Any] = {"features the Nyquist mask switches off": f"{int((mask == 0).sum())} of {len(mask)}"}
+    figures: dict[str, Any] = {
+        "features the Nyquist mask switches off": f"{int((mask == 0).sum())} of {len(mask)}",
+        "LPIPS": why_no_lpips() or "on AlexNet",
+    }
     for starts in ("official", "random"):
         drawn = scenes(dream, starts, count, (1, *COMPARED), seed)
         figures[starts] = {"scenes": len(drawn[1]), **compare(dream, drawn)}
@@ -169,7 +174,10 @@ def _render(dream: Dream, states: Tensor, size: tuple[int, int], nyquist: bool) 
 
 def _scores(truth: np.ndarray, frames: np.ndarray) -> dict[str, np.ndarray]:
     first, second = (pictures.astype(np.float32) / 255.0 for pictures in (truth, frames))
-    return {"psnr": psnr(first, second), "ssim": ssim(first, second)}
+    distance = lpips(first, second)
+    return {"psnr": psnr(first, second), "ssim": ssim(first, second)} | (
+        {} if distance is None else {"lpips": distance}
+    )
 
 
 def main() -> None:
@@ -201,8 +209,10 @@ def _show(figures: dict[str, Any]) -> None:
                 print(
                     f"  {name:26} {ratio['value']:6.2f} dB [{ratio['low']:.2f}, {ratio['high']:.2f}]"
                     f"   SSIM {likeness['value']:.4f} [{likeness['low']:.4f}, {likeness['high']:.4f}]"
+                    + (f"   LPIPS {part[name]['lpips']['value']:.4f}" if "lpips" in part[name] else "")
                 )
-    print(f"features the Nyquist mask switches off: {figures['features the Nyquist mask switches off']}")
+    for name in ("features the Nyquist mask switches off", "LPIPS"):
+        print(f"{name}: {figures[name]}")
     for factor, part in figures["all sizes"].items():
         print(f"  {factor}: {part['size']}, {part['seconds'] * 1000:.1f} ms, {part['psnr to ×1']:.1f} dB to ×1")
 

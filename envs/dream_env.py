@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nova_gym.control import Memory
 from nova_gym.dream import Dream
 from nova_gym.envs.interface import DreamInterface
 from nova_gym.errors import BadInputError
@@ -102,6 +103,7 @@ class NovaDreamEnv(gym.Env):
         self.resolution = WINDOW if resolution is None and render_mode == "human" else resolution
         self._window = self._clock = None
         self._started = False
+        self._memory: Memory | None = None  # the control model's, of all but the steps in `_past`
         self._past: deque[tuple[Tensor, Tensor]] = deque(maxlen=PAST)
 
     @property
@@ -141,6 +143,7 @@ class NovaDreamEnv(gym.Env):
         super().reset(seed=seed)
         self._simulator.reset(states=self._door.start(options, self.np_random)[None])
         self._started = True
+        self._memory = None
         self._past.clear()
         if self.render_mode == "human":
             self._show()
@@ -159,7 +162,7 @@ class NovaDreamEnv(gym.Env):
         return self._said(before, self._door.step(self._simulator, np.asarray(action)[None]))
 
     def autopilot(self, steps: int) -> list[tuple[np.ndarray, float, bool, bool, dict[str, Any]]]:
-        """Lets the dream's control model act, from what happened in this episode so far (its last 1,000 steps).
+        """Lets the dream's control model act, from what happened in the last 1,000 steps or more.
 
         Wrappers do not see these steps: call it on `env.unwrapped`.
 
@@ -175,9 +178,11 @@ class NovaDreamEnv(gym.Env):
         """
         if not self._started:
             raise gym.error.ResetNeeded("call reset() before autopilot()")
-        past = map(torch.stack, zip(*self._past, strict=True)) if self._past else ()
+        forgotten = len(self._past) == PAST  # there may have been more since the memory was brought up to date
+        self._memory = self._simulator.remember(self._past, None if forgotten else self._memory)
+        self._past.clear()
         before, results = self._simulator.state, []
-        for transition in self._simulator.autopilot(steps, *past):
+        for transition in self._simulator.autopilot(steps, self._memory):
             results.append(self._said(before, transition))
             before = transition.state
             if results[-1][2] or results[-1][3]:

@@ -210,10 +210,9 @@ class PlaySession:
         if model.control is None:
             raise BadInputError("this dream has no control model: `nova-gym train --stage control` makes one")
         with torch.no_grad():
-            latent_action = model.control.decode(self._remember(), self.now.state).clamp(-1.0, 1.0)
-            chosen, _ = model.nearest_action(self.now.state, latent_action) if self.discrete else (None, None)
-        if chosen is not None:
-            self._act(int(chosen))
+            action, latent_action = model.choose(self._remember(), self.now.state)
+        if self.discrete:
+            self._act(int(action))
         else:
             self._latent(latent_action[0].tolist())
 

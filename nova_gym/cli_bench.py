@@ -13,7 +13,7 @@ from rich.table import Table
 from nova_gym.cli_tools import console, one_line_errors, progress_bars
 from nova_gym.errors import BadInputError
 
-PARTS = ("stepping", "rendering", "playing", "learning", "loading", "training")
+PARTS = ("stepping", "rendering", "growth", "playing", "learning", "loading", "training")
 
 
 @one_line_errors
@@ -23,13 +23,15 @@ def bench(
     rounds: Annotated[int, typer.Option(help="Turns of each contestant.", min=1)] = 5,
     seconds: Annotated[float, typer.Option(help="Length of a turn.", min=0.01)] = 1.0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures there.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw what the part growth measures there, as a PNG.")] = None,
 ) -> None:
-    """Measure speed and memory on this machine: stepping, rendering, the player, PPO, loading, training.
+    """Measure speed and memory on this machine: stepping, rendering, their growth, the player, PPO, loading, training.
 
     Each figure is the median over rounds, and stands beside its ratio to the first one of its table, measured in turns
     in the same run: ratios survive a busy machine, the figures themselves do not. In brackets the least and the
     largest ratio of a round.
     """
+    from nova_gym.benchmarks.growth import draw_growth, measure_growth
     from nova_gym.benchmarks.learning import measure_learning
     from nova_gym.benchmarks.loading import measure_loading
     from nova_gym.benchmarks.playing import measure_playing
@@ -42,11 +44,14 @@ def bench(
     for part in parts or []:
         if part not in PARTS:
             raise BadInputError(f"unknown part {part!r}; there are {', '.join(PARTS)}")
+    if plot and "growth" not in (parts or PARTS):
+        raise BadInputError("--plot draws the part growth, which is not among those asked for")
     loaded, tables = Dream.load(dream), {}
     with progress_bars() as bars:
         measures = {
             "stepping": lambda said: measure_stepping(loaded, rounds, seconds, said),
             "rendering": lambda said: measure_rendering(loaded, rounds, seconds, said),
+            "growth": lambda said: measure_growth(loaded, rounds, seconds, said),
             "playing": lambda said: measure_playing(loaded, rounds, seconds, said),
             "learning": lambda said: measure_learning(loaded, rounds, said),
             "loading": lambda said: measure_loading(dream, rounds, said),
@@ -58,6 +63,8 @@ def bench(
                 with write_atomically(json_file) as temporary:
                     plain = {title: [asdict(figure) for figure in figures] for title, figures in tables.items()}
                     temporary.write_text(json.dumps(plain, indent=2) + "\n")
+    if plot:
+        draw_growth(tables, plot)
     for title, figures in tables.items():
         table = Table(title, figures[0].unit, "÷ first [spread]")
         for figure in figures:

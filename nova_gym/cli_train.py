@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -68,6 +69,7 @@ def train(
     _check_output(output, overwrite)
     if checkpoint.exists() and not (overwrite or resume):
         raise BadInputError(f"{checkpoint} exists; --overwrite replaces it, --resume continues")
+    began = time.monotonic()
     with progress_bars() as bars:
         clips = load_clips(source, lambda done, total: bars("reading", done, total), not no_actions, size)
         run = Run(checkpoint, log_dir or Path("runs") / output.stem, device, precision, resume, bars)
@@ -83,7 +85,9 @@ def train(
     made.save(output)
     checkpoint.unlink(missing_ok=True)
     hint = f" How true is it? nova-gym eval {output}" if made.card.env_id else ""
-    console.print(f"{output}: {output.stat().st_size / 1e6:.1f} MB.{hint}")
+    console.print(
+        f"{output}: {output.stat().st_size / 1e6:.1f} MB, {(time.monotonic() - began) / 60:.1f} minutes.{hint}"
+    )
 
 
 def _preset(name: str | None, dream: Dream | None, control: str | None, seed: int) -> Preset:

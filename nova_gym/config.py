@@ -77,9 +77,9 @@ class ModelConfig:
     encoder_widths: tuple[int, int, int] = (64, 128, 64)
     rank: int = 256
     latent_action: int = 8
-    hidden: int = 384
+    hidden: int = 256
     depth: int = 2
-    head_hidden: int = 256
+    head_hidden: int = 128
     codes: int = 0
     control: ControlConfig | None = None
 
@@ -138,7 +138,7 @@ class TrainingConfig:
         grounding: stage 4, action bridge and heads on labelled transitions.
         unrolling: all of these together on the model's own roll-outs.
         tuning: stage 5, more of that, with what is still wrong shown more often.
-        rendering: base weights and basis alone, by `--stage rendering`.
+        rendering: base weights and basis alone, between the centres of pixels as well.
         codebook: the codes of latent actions, if the model has a codebook.
         control: stage 3, the generative control model, if the model has one.
         horizon: steps that are unrolled with gradients.
@@ -205,8 +205,8 @@ _CPU = Preset(
     TrainingConfig(
         representation=Recipe(18_000, 32, 1.5e-3),
         dynamics=Recipe(3_500, 512, 1e-3, noise=0.03),
-        grounding=Recipe(4_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
-        unrolling=Recipe(3_000, 128, 4e-4, weight_decay=0.1, noise=0.1),
+        grounding=Recipe(3_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
+        unrolling=Recipe(2_500, 128, 4e-4, weight_decay=0.1, noise=0.1),
         tuning=Recipe(1_500, 128, 1e-4, weight_decay=0.1, noise=0.05),
         rendering=Recipe(2_000, 32, 2e-4, weight_decay=0.0, noise=0.02),
         codebook=Recipe(1_000, 512, 3e-4),
@@ -220,8 +220,6 @@ _DIGITS = Preset(
         actions=0,
         inr=INRConfig(channels=1, width=16),
         latent_action=48,
-        hidden=256,
-        head_hidden=128,
         control=ControlConfig(),
     ),
     TrainingConfig(

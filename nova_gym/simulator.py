@@ -6,7 +6,7 @@ here alone. Nothing here looks at the values of a tensor, so it runs on any devi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import pairwise
 from types import ModuleType
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from nova_gym.control import Control
+from nova_gym.control import Control, Memory
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
 from nova_gym.inr import Resolution
@@ -153,45 +153,49 @@ class DreamSimulator:
         return self.step_latent(codebook.codes[codes])
 
     @torch.no_grad()
-    def autopilot(
-        self, steps: int, states: Tensor | None = None, latent_actions: Tensor | None = None
-    ) -> Iterator[Transition]:
-        """Lets the generative control model choose (`nova.md`, "GCM"), one step each time the next item is asked for.
+    def remember(self, pairs: Iterable[tuple[Tensor, Tensor]], memory: Memory | None = None) -> Memory:
+        """The control model's memory of what happened, for `autopilot`.
 
-        Where the dream knows discrete actions, its answer is taken as the nearest of theirs: half-way between two poses
-        there is none, and the agent would fade.
+        Args:
+            pairs: of each step, states before it (N, K) and latent actions (N, U), float32.
+            memory: of what happened before that; None for nothing.
+
+        Raises:
+            BadInputError: the dream has no control model.
+        """
+        control = self._control()
+        memory = control.reset(self.num_dreams) if memory is None else memory
+        for pair in pairs:
+            memory = control.encode(memory, *pair)
+        return memory
+
+    def autopilot(self, steps: int, memory: Memory | None = None) -> Iterator[Transition]:
+        """Lets the generative control model choose (`nova.md`, "GCM"), one step each time the next item is asked for.
 
         Args:
             steps: how many.
-            states, latent_actions: (T, N, K) and (T, N, U), what happened so far; None for nothing. What comes next
-                depends on it.
+            memory: of what happened so far, from `remember`; None for nothing. What comes next depends on it.
 
         Raises:
             BadInputError: the dream has no control model, or there are no steps to make.
         """
-        control = self.dream.world_model.control
-        if control is None:
-            raise BadInputError("this dream has no control model: `nova-gym train --stage control` makes one")
+        self._control()
         if steps < 1:
             raise BadInputError(f"there must be at least 1 step, not {steps}")
-        return self._autopilot(control, steps, states, latent_actions)
+        return self._autopilot(steps, self.remember((), memory))
 
-    def _autopilot(
-        self, control: Control, steps: int, states: Tensor | None, latent_actions: Tensor | None
-    ) -> Iterator[Transition]:
-        model = self.dream.world_model
-        with torch.no_grad():
-            memory = control.reset(self.num_dreams)
-            for pair in zip(states, latent_actions, strict=True) if states is not None else ():
-                memory = control.encode(memory, *pair)
+    def _autopilot(self, steps: int, memory: Memory) -> Iterator[Transition]:
         for _ in range(steps):
             with torch.no_grad():
-                before, latent_action = self.state, control.decode(memory, self.state).clamp(-1.0, 1.0)
-                if model.bridge is not None and model.config.discrete:
-                    _, latent_action = model.nearest_action(before, latent_action)
+                before, (_, latent_action) = self.state, self.dream.world_model.choose(memory, self.state)
                 transition = self.step_latent(latent_action)
-                memory = control.encode(memory, before, latent_action)
+                memory = self.remember([(before, latent_action)], memory)
             yield transition
+
+    def _control(self) -> Control:
+        if (control := self.dream.world_model.control) is None:
+            raise BadInputError("this dream has no control model: `nova-gym train --stage control` makes one")
+        return control
 
     @torch.no_grad()
     def generate(
@@ -235,9 +239,9 @@ class DreamSimulator:
         inferred = [model.infer(*pair) for pair in pairwise(context)]
         self.reset(states=context[-1])
         states, latent_actions = list(context), list(inferred)
-        so_far = (context[:-1], torch.stack(inferred)) if inferred else (None, None)
         if horizon > count:
-            for transition in self.autopilot(horizon - count, *so_far):
+            memory = self.remember(zip(context, inferred, strict=False))
+            for transition in self.autopilot(horizon - count, memory):
                 states.append(transition.state)
                 latent_actions.append(transition.latent_action)
                 progress(len(latent_actions), horizon)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nova_gym import inr
 from nova_gym.bridge import ActionBridge, action_features
 from nova_gym.config import ModelConfig
-from nova_gym.control import make_control
+from nova_gym.control import Memory, make_control
 from nova_gym.dynamics import Codebook, ForwardDynamics, InverseDynamics
 from nova_gym.encoder import Encoder
 from nova_gym.heads import Heads
@@ -94,6 +94,24 @@ class WorldModel(nn.Module):
     def step(self, state: Tensor, latent_action: Tensor) -> Tensor:
         """States (B, K) and latent actions (B, U) → next states (B, K): `z' = A(z) + B(u)`."""
         return self.forward_dynamics(state, latent_action)
+
+    def choose(self, memory: Memory, state: Tensor) -> tuple[Tensor | None, Tensor]:
+        """What the control model does next.
+
+        Where the dream knows discrete actions, its answer is taken as the nearest of theirs: half-way between two poses
+        there is none, and the agent would fade.
+
+        Args:
+            memory: the control model's, of what happened so far.
+            state: (B, K) float32.
+
+        Returns:
+            (B,) int64 actions, None where there are no discrete ones; (B, U) float32 latent actions in [-1, 1].
+        """
+        actions, latent_action = None, self.control.decode(memory, state).clamp(-1.0, 1.0)
+        if self.bridge is not None and self.config.discrete:
+            actions, latent_action = self.nearest_action(state, latent_action)
+        return actions, latent_action.clamp(-1.0, 1.0)
 
     def nearest_action(self, state: Tensor, latent_action: Tensor) -> tuple[Tensor, Tensor]:
         """The discrete actions whose latent actions come nearest to those given.

@@ -66,8 +66,9 @@ def by_control(model: WorldModel, content: Tensor, motion: Tensor) -> Tensor:
     latent_actions = infer_actions(model, motion)
     simulator = DreamSimulator(Dream(model, {}, Card()), len(motion), 0)
     simulator.reset(states=motion[:, AT])
-    so_far = motion[:, :AT].transpose(0, 1), latent_actions[:, :AT].transpose(0, 1)
-    dreamt = [transition.latent_action for transition in simulator.autopilot(motion.shape[1] - 1 - AT, *so_far)]
+    so_far = zip(motion[:, :AT].unbind(1), latent_actions[:, :AT].unbind(1), strict=True)
+    memory = simulator.remember(so_far)
+    dreamt = [transition.latent_action for transition in simulator.autopilot(motion.shape[1] - 1 - AT, memory)]
     return edit(model, content, [Intervention(AT, motion=torch.stack(dreamt, dim=1))])
 
 
@@ -78,8 +79,9 @@ def by_control_in_place(model: WorldModel, content: Tensor, motion: Tensor) -> T
     before = edit(model, content)[:, : AT + 1]
     simulator = DreamSimulator(Dream(model, {}, Card()), len(motion), 0)
     simulator.reset(states=before[:, AT])
-    so_far = motion[:, :AT].transpose(0, 1), latent_actions[:, :AT].transpose(0, 1)
-    dreamt = [transition.state for transition in simulator.autopilot(motion.shape[1] - 1 - AT, *so_far)]
+    so_far = zip(motion[:, :AT].unbind(1), latent_actions[:, :AT].unbind(1), strict=True)
+    memory = simulator.remember(so_far)
+    dreamt = [transition.state for transition in simulator.autopilot(motion.shape[1] - 1 - AT, memory)]
     return torch.cat([before, torch.stack(dreamt, dim=1)], dim=1)
 
 

@@ -32,10 +32,10 @@ class _Labelled(Stage):
         return torch.randn(shape, generator=generator) * scale
 
     def _head_loss(self, state: Tensor, latent_action: Tensor, following: Tensor, labels: Batch) -> Tensor:
-        """(B,) float32, reward and termination together."""
+        """(B,) or (T, B) float32, reward and termination together."""
         reward, termination = self.heads(state, latent_action, following)
         if self.model.config.reward_values:
-            reward_loss = F.cross_entropy(reward, labels["rewards"], reduction="none")
+            reward_loss = F.cross_entropy(reward.movedim(-1, 1), labels["rewards"], reduction="none")
         else:
             reward_loss = F.mse_loss(reward.squeeze(-1), labels["rewards"], reduction="none")
         return reward_loss + F.binary_cross_entropy_with_logits(termination, labels["terminations"], reduction="none")
@@ -124,7 +124,7 @@ class Unrolling(_Labelled):
         with torch.no_grad():
             for t in range(burn_in):
                 state = self.forward_dynamics(state, act(state, t))
-        errors, heads, counted = [], [], []
+        errors, passed, counted = [], [], []
         for t in range(burn_in, truth.shape[1] - 1):
             before = state
             counted.append(batch["inside"][:, t] & ((before - truth[:, t]).square().mean(-1) < self.near))
@@ -132,17 +132,18 @@ class Unrolling(_Labelled):
             state = self.forward_dynamics(before, latent_action)
             errors.append((state - truth[:, t + 1]).square().mean(-1))
             if self.heads is not None:
-                labels = {key: batch[key][:, t] for key in ("rewards", "terminations")}
-                heads.append(self._head_loss(before.detach(), latent_action.detach(), state.detach(), labels))
+                passed.append((before.detach(), latent_action.detach(), state.detach()))
         weight = torch.stack(counted).float()
         total = weight.sum().clamp(min=1)
         rollout = torch.where(weight > 0, torch.stack(errors), 0).sum() / total
         lost = 1 - weight.sum() / batch["inside"][:, burn_in:].sum()
         first, second = truth[:, 0], truth[:, 1]
         inverse = F.mse_loss(self.forward_dynamics(first, self.inverse_dynamics(first, second)), second)
-        if not heads:
+        if not passed:
             return rollout + inverse, {"rollout": rollout, "inverse": inverse, "lost": lost}
-        head_loss = torch.where(weight > 0, torch.stack(heads), 0).sum() / total
+        labels = {key: batch[key][:, burn_in:].mT for key in ("rewards", "terminations")}
+        heads = self._head_loss(*map(torch.stack, zip(*passed, strict=True)), labels)
+        head_loss = torch.where(weight > 0, heads, 0).sum() / total
         metrics = {"rollout": rollout, "inverse": inverse, "heads": head_loss, "lost": lost}
         return rollout + inverse + 0.1 * head_loss, metrics
 

@@ -31,7 +31,7 @@ EXPLOSION, BROKEN = 8.0, 10
 LOG_EVERY, SNAPSHOT_EVERY, SAVE_EVERY = 50, 200, 120.0
 
 #: Names of the stages, in order.
-STAGES = ("representation", "dynamics", "grounding", "unrolling", "tuning", "codebook", "control")
+STAGES = ("representation", "rendering", "dynamics", "grounding", "unrolling", "tuning", "codebook", "control")
 
 Progress = Callable[[str, int, int, str], None]
 
@@ -125,7 +125,9 @@ class Loop:
         recipe = stage.recipe
         self.model.requires_grad_(False)
         stage.to(self.accelerator.device).requires_grad_(True)
-        optimizer = torch.optim.AdamW(stage.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        optimizer = torch.optim.AdamW(
+            stage.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        )
         wrapped, optimizer = self.accelerator.prepare(stage, optimizer)
         state = {"name": stage.name, "step": 0, "mean": None, "skipped": 0, "rate": 1.0, "seconds": 0.0, "metrics": {}}
         if self._pending and self._pending["name"] == stage.name:

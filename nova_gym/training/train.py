@@ -21,6 +21,7 @@ from nova_gym.training.control import ControlStage
 from nova_gym.training.dynamics import Dynamics, bound_latent_actions, dead_band, infer_all, scale_latent_actions
 from nova_gym.training.grounding import Grounding, Unrolling
 from nova_gym.training.loop import Loop, Progress, keep_freed_memory, step_generator
+from nova_gym.training.rendering import Rendering
 from nova_gym.training.representation import (
     Representation,
     change_coordinates,
@@ -97,6 +98,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
             "model": repr(config),
             "seed": training.seed,
             "representation": repr((training.representation, training.pixels)),
+            "rendering": repr((training.rendering, training.pixels)),
             "dynamics": repr(training.dynamics),
             "grounding": repr(training.grounding),
             "unrolling": repr((training.unrolling, training.horizon, training.burn_in, training.near)),
@@ -138,6 +140,7 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> torch.Tensor:
         change_coordinates(model, states, metric)
         loop.mark("coordinates")
         states = _encode(loop, clips, "encoding again")
+    loop.run(Rendering(model, clips, states, training))
     loop.run(Dynamics(model, clips, states, training))
     if "scaling" not in loop.finished:
         scale_latent_actions(model, infer_all(model, clips, states))

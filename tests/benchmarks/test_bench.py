@@ -3,10 +3,11 @@
 import json
 from dataclasses import replace
 
+import imageio.v3 as iio
 import pytest
 from typer.testing import CliRunner
 
-from nova_gym.benchmarks import learning, loading, playing, rendering, stepping, training
+from nova_gym.benchmarks import growth, learning, loading, playing, rendering, stepping, training
 from nova_gym.benchmarks.figures import figures_beside
 from nova_gym.cli import app
 from nova_gym.config import PRESETS
@@ -38,6 +39,18 @@ def test_rendering_counts_the_operations_of_the_whole_network(tiny, shipped, mon
     assert rendering.operations_a_pixel(shipped.world_model.config.inr) == 2 * (26 * 12 + 4 * 12 * 12 + 12 * 3)
     monkeypatch.setattr(rendering, "SIZES", (8,))
     check(rendering.measure_rendering(tiny, 1, 0.01, silent))
+
+
+def test_growth_is_measured_and_drawn(tiny, monkeypatch, tmp_path):
+    monkeypatch.setattr(growth, "BATCHES", (1, 3))
+    monkeypatch.setattr(growth, "SIZES", (8, 16))
+    monkeypatch.setattr(growth, "WIDTHS", (4, 8))
+    monkeypatch.setattr(growth, "_SIDE", 8)
+    tables = growth.measure_growth(tiny, 1, 0.01, silent)
+    check(tables)
+    assert [figure.name for figure in tables[growth.RESOLUTION]] == ["8 × 8", "16 × 16"]
+    growth.draw_growth(tables, tmp_path / "growth.png")
+    assert iio.imread(tmp_path / "growth.png").ndim == 3
 
 
 def test_playing_and_learning_and_loading(tiny, monkeypatch):
@@ -74,5 +87,7 @@ def test_the_command_writes_json_and_refuses_unknown_parts(tmp_path, monkeypatch
     assert done.exit_code == 0, done.output
     assert "fused" in done.output
     assert json.loads(target.read_text())["rendering 1 × 8²"][2]["name"] == "fused"
+    wrong = CliRunner().invoke(app, ["bench", "loading", "--plot", "x.png"])
+    assert (wrong.exit_code, "not among those" in wrong.output) == (2, True)
     wrong = CliRunner().invoke(app, ["bench", "flying"])
     assert (wrong.exit_code, "there are stepping" in wrong.output) == (2, True)

@@ -107,7 +107,7 @@ def test_it_goes_on_as_its_context_moved(tmp_path):
     context = torch.nn.functional.pad(way.T[:, :, None], (0, 3))
     latent_actions = torch.stack([model.infer(context[t], context[t + 1]) for t in range(4)])
     simulator.reset(states=context[-1])
-    *_, last = simulator.autopilot(3, context[:-1], latent_actions)
+    *_, last = simulator.autopilot(3, simulator.remember(zip(context, latent_actions, strict=False)))
     assert float(last.state[0, 0]) < -0.5
     assert float(last.state[1, 0]) > 0.5
 
