@@ -97,6 +97,18 @@ def test_the_autopilot_in_parts_is_the_autopilot_at_once_and_ends_with_the_episo
         np.testing.assert_array_equal(one[0], other[0])
 
 
+def test_the_autopilot_remembers_steps_by_hand_and_its_own_alike(filmed):
+    mixed, by_hand = (NovaDreamEnv(filmed, action="latent") for _ in range(2))
+    mixed.reset(seed=0)
+    by_hand.reset(seed=0)
+    own = [result[4]["latent_action"] for result in mixed.autopilot(3)]
+    mixed.step(np.full(4, 0.5, np.float32))
+    for action in (*own, np.full(4, 0.5, np.float32)):
+        by_hand.step(action)
+    one, other = mixed.autopilot(2)[-1], by_hand.autopilot(2)[-1]
+    np.testing.assert_allclose(one[0], other[0], atol=1e-5)
+
+
 def test_an_autopilot_that_is_not_there_is_one_clear_error(filmed):
     env = NovaDreamEnv(filmed, action="latent")
     with pytest.raises(gym.error.ResetNeeded):
