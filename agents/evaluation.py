@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -73,7 +75,13 @@ class AgentReport:
         }
 
 
-def play(agent: PolicyPredictor, env: VecEnv, episodes: int, deterministic: bool) -> Episodes:
+def play(
+    agent: PolicyPredictor,
+    env: VecEnv,
+    episodes: int,
+    deterministic: bool,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Episodes:
     """Plays whole episodes.
 
     Args:
@@ -81,10 +89,14 @@ def play(agent: PolicyPredictor, env: VecEnv, episodes: int, deterministic: bool
         env: wrapped in `VecMonitor`; it is reset first.
         episodes: how many, spread evenly over the environments.
         deterministic: whether the agent takes its likeliest action.
+        progress: called with the number of episodes played and their total.
     """
     noted: dict[str, list[bool]] = {"is_success": [], "held_out": []}
+    ended = itertools.count(1)
 
     def note(seen: dict[str, Any], _: dict[str, Any]) -> None:
+        if seen["done"]:
+            progress(next(ended), episodes)
         for key, values in noted.items():
             if seen["done"] and key in seen["info"]:
                 values.append(seen["info"][key])
@@ -130,16 +142,14 @@ def evaluate_agent(
         "reality": VecMonitor(make_reality_vec(dream, count, observation, device=device)),
     }
     report = AgentReport({"env_id": dream.card.env_id, "episodes": episodes, "seed": seed})
-    done = 0
     for mode in modes:
         played = {}
         for place, env in places.items():
             env.seed(FIRST_UNSEEN_SEED + 1000 * seed)
             if hasattr(agent, "set_random_seed"):
                 agent.set_random_seed(seed)
-            played[place] = play(agent, env, episodes, mode == "deterministic")
-            done += 1
-            progress("playing", done, len(modes) * len(places))
+            said = partial(progress, f"playing, {place}, {mode}")
+            played[place] = play(agent, env, episodes, mode == "deterministic", said)
         report.modes[mode] = {place: _measures(episodes) for place, episodes in played.items()}
         report.gap[mode] = difference(played["dream"].returns, played["reality"].returns)
     for env in places.values():

@@ -175,6 +175,7 @@ def improve(
     episodes: Annotated[int, typer.Option(help="Episodes of each evaluation.", min=1)] = 100,
     resume: Annotated[bool, typer.Option("--resume", help="Continue after the last whole round.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    json_file: JsonOption = None,
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
 ) -> None:
@@ -198,6 +199,7 @@ def improve(
         improved = improve_dream(
             loaded, output, rounds, dataset, algorithm, budget, seed, resume, overwrite, device, progress=bars
         )
+    _write_json(json_file, improved.card.scores["rounds"])
     table = Table("round", "dream wrong before", "after", "return in reality", "gap", "exact frames, last step")
     for number, row in enumerate(improved.card.scores["rounds"], 1):
         last = list(row["open loop"].values())[-1]
@@ -270,7 +272,7 @@ def _report_table(report: Any) -> Table:
     return table
 
 
-def _write_json(path: Path | None, numbers: dict[str, Any]) -> None:
+def _write_json(path: Path | None, numbers: Any) -> None:
     from nova_gym.files import write_atomically
 
     if path:

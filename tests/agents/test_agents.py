@@ -90,7 +90,10 @@ def test_an_agent_of_other_latents_is_refused(tiny, shipped, trained, tmp_path):
 
 
 def test_evaluation_reports_both_places_modes_and_the_gap(tiny, trained):
-    report = evaluate_agent(trained[0], tiny, episodes=3)
+    said = []
+    report = evaluate_agent(trained[0], tiny, episodes=3, progress=lambda *news: said.append(news))
+    assert said[:3] == [("playing, dream, stochastic", done, 3) for done in (1, 2, 3)]
+    assert len(said) == 4 * 3
     numbers = json.loads(json.dumps(report.to_dict()))
     for mode in ("stochastic", "deterministic"):
         for place in ("dream", "reality"):
