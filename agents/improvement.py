@@ -75,6 +75,9 @@ def improve(
 ) -> Dream:
     """Alternates: train an agent in the dream, let it act in reality, fine-tune the dream on what happened, evaluate.
 
+    A round in which the dream was right about all that happened leaves it as it is: there is nothing to learn, and more
+    tuning on what the agent visits costs truth elsewhere.
+
     The encoder stays, so the agent goes on from round to round. No held-out layout is played, so `nova-gym eval` stays
     honest. After each round the dream is at `output`, the agent beside it (`.zip`), the real transitions in the Minari
     dataset `improve/<name of output>-round-<k>-v0`, and the scores in `card.scores["rounds"]`.
@@ -121,7 +124,8 @@ def improve(
     for clips in recordings:
         check_recording(clips, dream, dataset, labels=True)
     recordings += [load_clips(_dataset_id(output, k)) for k in range(first)]
-    states = [encode_all(dream.world_model, clips) for clips in recordings]
+    encoding = lambda done, total: progress("encoding", min(done, total), total)  # noqa: E731
+    states = [encode_all(dream.world_model, clips, encoding) for clips in recordings]
     dream = dream.to(device)
     for k in range(first, rounds):
         said = _prefixed(progress, f"round {k + 1}: ")
@@ -144,10 +148,13 @@ def improve(
         states.append(encode_all(dream.world_model, recordings[-1]))
         fresh = _act(agent, dream, spec, max(1, budget.real_steps // FRESH), seed + k + 1000, said)
         write_dataset(_FRESH_ID, fresh, dream)
-        tuned = _tune(dream, recordings, states, bool(dataset), budget, seed + k, output, device, said)
+        tuned = dream
+        if wrong_transitions(dream.world_model, recordings[-1], states[-1]).any():
+            tuned = _tune(dream, recordings, states, bool(dataset), budget, seed + k, output, device, said)
         scores = _scores(dream, tuned, agent, load_clips(_FRESH_ID), budget, seed, said)
         minari.delete_dataset(_FRESH_ID)
-        tuned.card.scores = {"rounds": [*dream.card.scores.get("rounds", []), scores]}
+        rounds_done = [*dream.card.scores.get("rounds", []), scores]
+        tuned = replace(tuned, card=replace(tuned.card, scores={"rounds": rounds_done}))
         tuned.save(output)
         save_agent(agent, agent_file, tuned)
         dream = tuned.to(device)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import LogLocator
 
 from nova_gym import inr
 from nova_gym.benchmarks.figures import Figure, figures_of
@@ -63,6 +64,8 @@ def draw_growth(tables: dict[str, list[Figure]], path: Path) -> None:
         axes.loglog(sizes, times, "o-")
         axes.set(xlabel=label, ylabel="ms, a step of all" if title == BATCH else "ms, a frame")
         axes.set_xticks(sizes, [str(size) for size in sizes], rotation=45)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
         axes.grid(alpha=0.3)
     with write_atomically(path) as temporary:

@@ -41,6 +41,16 @@ def test_rounds_are_scored_resumable_and_leave_the_encoder_alone(tiny, dataset, 
         improve(tiny, output, rounds=1, budget=SMALL, device="cuda:7")
 
 
+def test_a_dream_that_was_right_about_everything_is_left_as_it_is(tiny, tmp_path, monkeypatch):
+    nothing = lambda model, clips, states: torch.zeros(len(clips.source), dtype=torch.bool)  # noqa: E731
+    monkeypatch.setattr("nova_gym.agents.improvement.wrong_transitions", nothing)
+    kept = improve(tiny, tmp_path / "kept.safetensors", rounds=1, budget=SMALL, device="cpu")
+    for name, tensor in tiny.world_model.state_dict().items():
+        assert torch.equal(kept.world_model.state_dict()[name], tensor), name
+    assert kept.card.scores["rounds"][0]["wrong after"] == 0.0
+    assert "rounds" not in tiny.card.scores
+
+
 def test_no_held_out_layout_is_acted_on(tiny, improved):
     ids = [name for name in minari.list_local_datasets() if name.startswith(f"improve/{improved[0].stem}")]
     assert ids
