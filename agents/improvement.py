@@ -35,6 +35,8 @@ from nova_gym.training.tuning import wrong_transitions
 #: Share of the drawing that goes to the original recording, where it is at hand; before `Tuning` shows more often what
 #: is wrong, which in new transitions is more.
 OLD_SHARE = 0.5
+#: Added to the seed of the episodes that a tuned dream is judged on: those of `nova-gym eval` stay unseen.
+_JUDGED = 2000
 #: One step in so many is played once more to score a round on; that dataset is removed after it.
 FRESH, _FRESH_ID = 4, "improve/fresh-v0"
 
@@ -76,7 +78,8 @@ def improve(
     """Alternates: train an agent in the dream, let it act in reality, fine-tune the dream on what happened, evaluate.
 
     A round in which the dream was right about all that happened leaves it as it is: there is nothing to learn, and more
-    tuning on what the agent visits costs truth elsewhere.
+    tuning on what the agent visits costs truth elsewhere. So does a round whose tuning made it worse (`_accepted`); the
+    transitions stay in the drawing of the rounds to come.
 
     The encoder stays, so the agent goes on from round to round. No held-out layout is played, so `nova-gym eval` stays
     honest. After each round the dream is at `output`, the agent beside it (`.zip`), the real transitions in the Minari
@@ -148,16 +151,17 @@ def improve(
         states.append(encode_all(dream.world_model, recordings[-1]))
         fresh = _act(agent, dream, spec, max(1, budget.real_steps // FRESH), seed + k + 1000, said)
         write_dataset(_FRESH_ID, fresh, dream)
-        tuned = dream
+        tuned = None
         if wrong_transitions(dream.world_model, recordings[-1], states[-1]).any():
             tuned = _tune(dream, recordings, states, bool(dataset), budget, seed + k, output, device, said)
         scores = _scores(dream, tuned, agent, load_clips(_FRESH_ID), budget, seed, said)
         minari.delete_dataset(_FRESH_ID)
+        kept = tuned if scores["accepted"] else dream
         rounds_done = [*dream.card.scores.get("rounds", []), scores]
-        tuned = replace(tuned, card=replace(tuned.card, scores={"rounds": rounds_done}))
-        tuned.save(output)
-        save_agent(agent, agent_file, tuned)
-        dream = tuned.to(device)
+        kept = replace(kept, card=replace(kept.card, scores={"rounds": rounds_done}))
+        kept.save(output)
+        save_agent(agent, agent_file, kept)
+        dream = kept.to(device)
     return dream.to("cpu")
 
 
@@ -223,29 +227,44 @@ def _tune(
 
 def _scores(
     before: Dream,
-    after: Dream,
+    after: Dream | None,
     agent: BaseAlgorithm,
     fresh: Clips,
     budget: Budget,
     seed: int,
     progress: Progress,
 ) -> dict[str, Any]:
-    """What the round found and changed, JSON-ready.
+    """What the round found and changed, JSON-ready; `after` is None where nothing was tuned.
 
     Shares of wrong transitions are of fresh episodes of the same agent, which no tuning saw; the gap is between reality
     and the dream that the agent was trained in, the one before the tuning.
     """
     states = encode_all(before.world_model, fresh)
     acting = evaluate_agent(agent, before, budget.episodes, seed, ("stochastic",), progress)
-    fidelity = evaluate(after, budget.episodes, seed=seed, progress=progress)
-    return {
-        "wrong before": float(wrong_transitions(before.world_model, fresh, states).float().mean()),
-        "wrong after": float(wrong_transitions(after.world_model, fresh, states).float().mean()),
+    scores = {
         "fresh transitions": len(fresh.source),
         "agent": acting.to_dict()["modes"]["stochastic"],
         "gap": acting.gap["stochastic"].to_dict(),
-        "open loop": fidelity.to_dict()["open_loop"],
     }
+    for name, dream in (("before", before), ("after", after or before)):
+        if dream is not before or name == "before":
+            fidelity = evaluate(dream, budget.episodes, seed=seed + _JUDGED, progress=progress).to_dict()
+            wrong = float(wrong_transitions(dream.world_model, fresh, states).float().mean())
+        scores |= {f"wrong {name}": wrong, f"open loop {name}": fidelity["open_loop"]}
+    return scores | {"accepted": after is not None and _accepted(scores)}
+
+
+def _accepted(scores: dict[str, Any]) -> bool:
+    """Whether a tuned dream replaces the one before.
+
+    It may not be wrong about more fresh transitions than that one was, and at no reported step of the open-loop
+    roll-outs may the share of exact frames (PSNR, where frames have no tiles) fall below the 95 % interval that it had.
+    """
+    if scores["wrong after"] > scores["wrong before"]:
+        return False
+    before, after = scores["open loop before"], scores["open loop after"]
+    metric = "exact" if all("exact" in step for step in before.values()) else "psnr"
+    return all(after[step][metric]["value"] >= before[step][metric]["low"] for step in before)
 
 
 def _dataset_id(output: Path, k: int) -> str:

@@ -181,6 +181,7 @@ def improve(
 ) -> None:
     """Alternate: train an agent in the dream, let it act in reality, fine-tune the dream on that, evaluate.
 
+    A tuned dream that is less true than the one before is not kept.
     Each round's scores are in the dream's card (`nova-gym info`). The agent is written beside the dream, as .zip.
     """
     from nova_gym.agents.improvement import Budget
@@ -200,17 +201,16 @@ def improve(
             loaded, output, rounds, dataset, algorithm, budget, seed, resume, overwrite, device, progress=bars
         )
     _write_json(json_file, improved.card.scores["rounds"])
-    table = Table("round", "dream wrong before", "after", "return in reality", "gap", "exact frames, last step")
+    table = Table("round", "dream wrong", "exact frames, last step", "tuned dream kept", "return in reality", "gap")
     for number, row in enumerate(improved.card.scores["rounds"], 1):
-        last = list(row["open loop"].values())[-1]
-        exact = f"{last['exact']['value']:.3f}" if "exact" in last else "–"
+        last = [list(row[f"open loop {when}"].values())[-1] for when in ("before", "after")]
         table.add_row(
             str(number),
-            f"{row['wrong before']:.2%}",
-            f"{row['wrong after']:.2%}",
+            f"{row['wrong before']:.2%} → {row['wrong after']:.2%}",
+            " → ".join(f"{step['exact']['value']:.3f}" for step in last if "exact" in step) or "–",
+            "yes" if row["accepted"] else "no",
             f"{row['agent']['reality']['return']['value']:.3f}",
             f"{row['gap']['value']:+.3f}",
-            exact,
         )
     console.print(table)
     console.print(f"{output}, agent in {output.with_suffix('.zip')}")

@@ -1,3 +1,5 @@
+import copy
+
 import minari
 import pytest
 import torch
@@ -32,8 +34,9 @@ def test_rounds_are_scored_resumable_and_leave_the_encoder_alone(tiny, dataset, 
     assert 0 <= rounds[1]["wrong after"] <= 1
     for name, tensor in tiny.world_model.encoder.state_dict().items():
         torch.testing.assert_close(second.world_model.encoder.state_dict()[name], tensor, atol=2e-3, rtol=2e-3)
-    before, after = tiny.world_model.bridge.state_dict(), second.world_model.bridge.state_dict()
-    assert all((after[name] != tensor).any() for name, tensor in before.items() if name.endswith("weight"))
+    if any(done["accepted"] for done in rounds):
+        before, after = tiny.world_model.bridge.state_dict(), second.world_model.bridge.state_dict()
+        assert all((after[name] != tensor).any() for name, tensor in before.items() if name.endswith("weight"))
     assert Dream.load(output).card.scores["rounds"] == rounds
     with pytest.raises(BadInputError, match="already exists"):
         improve(tiny, output, rounds=1, budget=SMALL)
@@ -49,6 +52,24 @@ def test_a_dream_that_was_right_about_everything_is_left_as_it_is(tiny, tmp_path
         assert torch.equal(kept.world_model.state_dict()[name], tensor), name
     assert kept.card.scores["rounds"][0]["wrong after"] == 0.0
     assert "rounds" not in tiny.card.scores
+
+
+def test_only_a_tuned_dream_that_is_no_less_true_is_kept(tmp_path, monkeypatch):
+    true = Dream.load("minigrid")
+    false = copy.deepcopy(true)
+    false.world_model.forward_dynamics.motion_network.last.weight.data.zero_()  # nothing moves any more
+    for name, start, tuned, kept in (("accepted", false, true, True), ("refused", true, false, False)):
+        monkeypatch.setattr("nova_gym.agents.improvement.wrong_transitions", _some_wrong)
+        monkeypatch.setattr("nova_gym.agents.improvement.fine_tune", lambda *_, tuned=tuned: copy.deepcopy(tuned))
+        improved = improve(start, tmp_path / f"{name}.safetensors", rounds=1, budget=SMALL, device="cpu")
+        (row,) = improved.card.scores["rounds"]
+        assert row["accepted"] is kept, name
+        weight = improved.world_model.forward_dynamics.motion_network.last.weight
+        assert torch.equal(weight, true.world_model.forward_dynamics.motion_network.last.weight)
+
+
+def _some_wrong(model, clips, states):
+    return torch.arange(len(clips.source)) == 0
 
 
 def test_no_held_out_layout_is_acted_on(tiny, improved):
