@@ -8,10 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from nova_gym import inr
 from nova_gym.config import TrainingConfig
 from nova_gym.data import Clips, to_unit
+from nova_gym.training.representation import beyond
 from nova_gym.training.stage import Batch, Metrics, Stage
 from nova_gym.world_model import WorldModel
+
+#: Points of a frame at which roll-outs are drawn, and how much their squared error counts beside that of the state.
+POINTS, POINTS_WEIGHT = 64, 50.0
 
 
 class _Labelled(Stage):
@@ -87,6 +92,9 @@ class Unrolling(_Labelled):
     gradients, so that the model learns to correct the errors it really makes; noise on the first state stands for those
     that it has not made yet. A step counts only while the roll-out is still near the truth: from a state that is lost,
     the true next state is a leap that no dynamics should learn.
+
+    What is compared is the state and, at a few points, the frame: a gap in a wall that closes little by little hardly
+    shows in the state.
     """
 
     name = "unrolling"
@@ -98,6 +106,7 @@ class Unrolling(_Labelled):
         self.states, self.horizon, self.near = states, config.horizon, config.near
         longest = int(clips.remaining.max()) - config.horizon
         self.burn_in = max(0, min(config.burn_in, longest))
+        self.grid = inr.coordinate_grid(*model.config.frame_size)
 
     def batch(self, generator: Generator, progress: float) -> Batch:
         horizon = 1 + round((self.horizon - 1) * min(1.0, progress / 0.3))
@@ -114,6 +123,7 @@ class Unrolling(_Labelled):
             "targets": self.states[self.clips.source[transitions] + 1],
             "inside": inside,
             "burn_in": torch.tensor(burn_in),
+            "points": self.grid[torch.randint(len(self.grid), (POINTS,), generator=generator)],
             **(self._labels(transitions) if self.clips.labelled else {}),
         }
 
@@ -124,28 +134,39 @@ class Unrolling(_Labelled):
         with torch.no_grad():
             for t in range(burn_in):
                 state = self.forward_dynamics(state, act(state, t))
-        errors, passed, counted = [], [], []
+        reached, passed, counted = [], [], []
         for t in range(burn_in, truth.shape[1] - 1):
             before = state
             counted.append(batch["inside"][:, t] & ((before - truth[:, t]).square().mean(-1) < self.near))
             latent_action = act(before, t)
             state = self.forward_dynamics(before, latent_action)
-            errors.append((state - truth[:, t + 1]).square().mean(-1))
+            reached.append(state)
             if self.heads is not None:
                 passed.append((before.detach(), latent_action.detach(), state.detach()))
         weight = torch.stack(counted).float()
         total = weight.sum().clamp(min=1)
-        rollout = torch.where(weight > 0, torch.stack(errors), 0).sum() / total
+        states, wanted = torch.stack(reached), truth[:, burn_in + 1 :].transpose(0, 1)
+        rollout = torch.where(weight > 0, (states - wanted).square().mean(-1), 0).sum() / total
+        drawn = torch.where(weight > 0, self._drawn_error(states, wanted, batch["points"]), 0).sum() / total
         lost = 1 - weight.sum() / batch["inside"][:, burn_in:].sum()
         first, second = truth[:, 0], truth[:, 1]
         inverse = F.mse_loss(self.forward_dynamics(first, self.inverse_dynamics(first, second)), second)
+        loss = rollout + POINTS_WEIGHT * drawn + inverse
+        metrics = {"rollout": rollout, "drawn": drawn, "inverse": inverse, "lost": lost}
         if not passed:
-            return rollout + inverse, {"rollout": rollout, "inverse": inverse, "lost": lost}
+            return loss, metrics
         labels = {key: batch[key][:, burn_in:].mT for key in ("rewards", "terminations")}
         heads = self._head_loss(*map(torch.stack, zip(*passed, strict=True)), labels)
         head_loss = torch.where(weight > 0, heads, 0).sum() / total
-        metrics = {"rollout": rollout, "inverse": inverse, "heads": head_loss, "lost": lost}
-        return rollout + inverse + 0.1 * head_loss, metrics
+        return loss + 0.1 * head_loss, {**metrics, "heads": head_loss}
+
+    def _drawn_error(self, states: Tensor, wanted: Tensor, points: Tensor) -> Tensor:
+        """(T, B) float32: mean squared error of the pixels of (T, B, K) states, against those of the true states."""
+        pixels = [
+            inr.render_at(self.model.weights(s.flatten(0, 1)), points, self.model.config.inr) for s in (states, wanted)
+        ]
+        drawn, truth = pixels[0], pixels[1].clamp(0.0, 1.0)
+        return (drawn - beyond(drawn, truth)).square().mean((1, 2)).unflatten(0, states.shape[:2])
 
     def _actor(self, batch: Batch, truth: Tensor) -> Callable[[Tensor, int], Tensor]:
         """What gives the latent action in a state at step t; `truth` is (B, T + 1, K)."""

@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 from nova_gym import inr
 from nova_gym.config import TrainingConfig
 from nova_gym.data import Clips, to_unit
-from nova_gym.training.representation import picture_loss
+from nova_gym.training.representation import beyond, picture_loss
 from nova_gym.training.stage import Batch, Metrics, Stage
 from nova_gym.world_model import WorldModel
 
@@ -17,10 +17,15 @@ ENDINGS = 0.3
 #: How far from its centre a pixel is read at most, in pixels, in either direction: what lies between the centres is
 #: then trained as well, and a finer grid shows fewer bars there.
 JITTER = 0.125
+#: How far beyond their range black and white are to be drawn at least, before clipping: they then are exactly that,
+#: whatever small error the dynamics add.
+MARGIN = 0.1
 
 
 class Rendering(Stage):
-    """Reconstruction as in stage 1 with the encoder frozen, more often of endings, and off the centres of pixels."""
+    """Reconstruction as in stage 1 with the encoder frozen, more often of endings, off the centres of pixels, and with
+    black and white beyond the range of pixels.
+    """
 
     name = "rendering"
 
@@ -53,7 +58,10 @@ class Rendering(Stage):
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
         base, basis = self.offsets
         drawn = inr.render_at(torch.addmm(base, batch["states"], basis), batch["points"], self.model.config.inr)
-        return picture_loss(drawn, to_unit(batch["frames"]).flatten(2)[:, :, batch["pixels"]])
+        truth = to_unit(batch["frames"]).flatten(2)[:, :, batch["pixels"]]
+        loss, metrics = picture_loss(drawn, beyond(drawn, truth, MARGIN))
+        mistake = (drawn.detach().clamp(0.0, 1.0) - truth).square().mean()
+        return loss, {**metrics, "psnr": -10 * mistake.log10()}
 
     def pictures(self) -> Tensor:
         chosen = torch.arange(0, len(self.clips.frames), max(1, len(self.clips.frames) // 8))[:8]

@@ -56,6 +56,15 @@ def picture_loss(drawn: Tensor, truth: Tensor) -> tuple[Tensor, Metrics]:
     return mean + WORST_WEIGHT * worst, {"psnr": -10 * mean.log10(), "worst": worst}
 
 
+def beyond(drawn: Tensor, truth: Tensor, margin: float = 0.0) -> Tensor:
+    """What is to be drawn, before clipping, of any shape: the truth, and where that is 0 or 1, whatever lies at least
+    `margin` beyond.
+    """
+    drawn = drawn.detach()
+    target = torch.where(truth <= 0.0, drawn.clamp(max=-margin), truth)
+    return torch.where(truth >= 1.0, drawn.clamp(min=1.0 + margin), target)
+
+
 @torch.no_grad()
 def encode_all(
     model: WorldModel, clips: Clips, progress: Callable[[int, int], None] = lambda done, total: None

@@ -9,6 +9,7 @@ from nova_gym.config import Recipe, preset
 from nova_gym.data import load_clips
 from nova_gym.errors import BadInputError
 from nova_gym.training import Run, train
+from nova_gym.training.grounding import Unrolling
 from nova_gym.training.loop import Loop, learning_rate
 from nova_gym.training.representation import encode_all
 from nova_gym.training.stage import Stage
@@ -70,6 +71,24 @@ def test_roll_outs_burn_in_before_what_is_drawn(tiny, clips):
         burn_in = int(batch["burn_in"])
         assert (batch["terminations"][:, burn_in] == 1).all()
         assert batch["inside"][:, : burn_in + 1].all()
+
+
+def test_roll_outs_are_compared_as_they_are_drawn_too(tiny, clips):
+    """Of two errors of the state as large as each other, the one that shows in the frame costs more."""
+    model = tiny.world_model
+    states = encode_all(model, clips)
+    unrolling = Unrolling(model, clips, states, preset("tiny").training)
+    true = states[None, :64]
+    costs, changes = [], []
+    with torch.no_grad():
+        for axis in range(4):
+            off = torch.zeros(true.shape[-1])
+            off[axis] = 0.3
+            costs.append(unrolling._drawn_error(true + off, true, unrolling.grid).mean())
+            changes.append((model.render(true[0] + off) - model.render(true[0])).square().mean())
+        assert unrolling._drawn_error(true, true, unrolling.grid).max() < 1e-9
+    torch.testing.assert_close(torch.stack(costs), torch.stack(changes), rtol=0.2, atol=1e-6)
+    assert max(costs) > 1.5 * min(costs)
 
 
 def test_curves_and_pictures_are_written(clips, dataset, tmp_path):
