@@ -13,6 +13,7 @@ from nova_gym import inr
 from nova_gym.config import ModelConfig
 from nova_gym.data import to_unit
 from nova_gym.dynamics import ForwardDynamics, ResidualMLP
+from nova_gym.training.grounding import Unrolling
 from nova_gym.training.representation import Representation, picture_loss
 from nova_gym.training.stage import Batch, Metrics
 from nova_gym.world_model import WorldModel
@@ -72,6 +73,12 @@ class VectorRepresentation(Representation):
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
         frames = to_unit(batch["frames"])
         return picture_loss(self.model.draw(self.encoder(frames)), frames.flatten(2))
+
+
+class StateUnrolling(Unrolling):
+    """The same stage for all sides, by the states alone: a decoder draws whole frames or nothing."""
+
+    points = 0
 
 
 class JointDynamics(nn.Module):

@@ -13,14 +13,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nova_gym.benchmarks.ablations.models import JointModel, VectorModel, VectorRepresentation, parameter_count
+from nova_gym.benchmarks.ablations.models import (
+    JointModel,
+    StateUnrolling,
+    VectorModel,
+    VectorRepresentation,
+    parameter_count,
+)
 from nova_gym.config import ModelConfig, Recipe, TrainingConfig, preset
 from nova_gym.data import Clips, moving_digits
 from nova_gym.data.clips import unlabelled_clips
 from nova_gym.training import Run
 from nova_gym.training.control import ControlStage
 from nova_gym.training.dynamics import Dynamics, bound_latent_actions, infer_all, scale_latent_actions
-from nova_gym.training.grounding import Unrolling
 from nova_gym.training.loop import Loop, keep_freed_memory, step_generator
 from nova_gym.training.representation import Representation, change_coordinates, encode_all, pixel_metric
 from nova_gym.training.stage import Stage
@@ -121,7 +126,7 @@ class Side:
         if name == "representation":
             kind = VectorRepresentation if isinstance(self.model, VectorModel) else Representation
             return kind(self.model, self.clips, self.training)
-        kind = {"dynamics": Dynamics, "unrolling": Unrolling, "control": ControlStage}[name]
+        kind = {"dynamics": Dynamics, "unrolling": StateUnrolling, "control": ControlStage}[name]
         return kind(self.model, self.clips, self.states, self.training)
 
 

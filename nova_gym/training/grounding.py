@@ -95,9 +95,12 @@ class Unrolling(_Labelled):
 
     What is compared is the state and, at a few points, the frame: a gap in a wall that closes little by little hardly
     shows in the state.
+
+    Attributes:
+        points: of a frame at which roll-outs are drawn; 0 compares the states alone.
     """
 
-    name = "unrolling"
+    name, points = "unrolling", POINTS
 
     def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
         super().__init__(model, clips, config.unrolling)
@@ -123,7 +126,7 @@ class Unrolling(_Labelled):
             "targets": self.states[self.clips.source[transitions] + 1],
             "inside": inside,
             "burn_in": torch.tensor(burn_in),
-            "points": self.grid[torch.randint(len(self.grid), (POINTS,), generator=generator)],
+            "points": self.grid[torch.randint(len(self.grid), (self.points,), generator=generator)],
             **(self._labels(transitions) if self.clips.labelled else {}),
         }
 
@@ -147,7 +150,9 @@ class Unrolling(_Labelled):
         total = weight.sum().clamp(min=1)
         states, wanted = torch.stack(reached), truth[:, burn_in + 1 :].transpose(0, 1)
         rollout = torch.where(weight > 0, (states - wanted).square().mean(-1), 0).sum() / total
-        drawn = torch.where(weight > 0, self._drawn_error(states, wanted, batch["points"]), 0).sum() / total
+        drawn = torch.zeros_like(rollout)
+        if self.points:
+            drawn = torch.where(weight > 0, self._drawn_error(states, wanted, batch["points"]), 0).sum() / total
         lost = 1 - weight.sum() / batch["inside"][:, burn_in:].sum()
         first, second = truth[:, 0], truth[:, 1]
         inverse = F.mse_loss(self.forward_dynamics(first, self.inverse_dynamics(first, second)), second)
