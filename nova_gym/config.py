@@ -207,7 +207,7 @@ _CPU = Preset(
         dynamics=Recipe(3_500, 512, 1e-3, noise=0.03),
         grounding=Recipe(3_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
         unrolling=Recipe(2_500, 128, 4e-4, weight_decay=0.1, noise=0.1),
-        tuning=Recipe(1_500, 128, 2.5e-5, weight_decay=0.1, noise=0.05),
+        tuning=Recipe(1_500, 128, 1e-4, weight_decay=0.1, noise=0.05),
         rendering=Recipe(2_000, 32, 2e-4, weight_decay=0.0, noise=0.02),
         codebook=Recipe(1_000, 512, 3e-4),
         control=Recipe(1_500, 64, 1e-3, weight_decay=0.05, noise=0.05),
@@ -227,7 +227,7 @@ _DIGITS = Preset(
         dynamics=Recipe(4_000, 512, 1e-3, noise=0.03),
         grounding=Recipe(4_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
         unrolling=Recipe(1_500, 128, 4e-4, weight_decay=0.1, noise=0.1),
-        tuning=Recipe(1_500, 128, 2.5e-5, weight_decay=0.1, noise=0.05),
+        tuning=Recipe(1_500, 128, 1e-4, weight_decay=0.1, noise=0.05),
         rendering=Recipe(2_000, 32, 2e-4, weight_decay=0.0, noise=0.02),
         codebook=Recipe(500, 512, 3e-4),
         control=Recipe(3_000, 128, 1e-3, weight_decay=0.05, noise=0.05),
@@ -260,7 +260,7 @@ _PAPER = Preset(
     ),
 )
 
-#: `tiny` for tests (seconds), `cpu` for MiniGrid (44 minutes on 2 cores), `digits` for moving digits, `paper`
+#: `tiny` for tests (seconds), `cpu` for MiniGrid (some 50 minutes on 2 cores), `digits` for moving digits, `paper`
 #: for one GPU.
 PRESETS = {preset.name: preset for preset in (_TINY, _CPU, _DIGITS, _PAPER)}
 

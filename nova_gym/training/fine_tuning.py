@@ -16,6 +16,9 @@ from nova_gym.training.loop import Loop, keep_freed_memory
 from nova_gym.training.train import Run, make_accelerator
 from nova_gym.training.tuning import Tuning, wrong_transitions
 
+#: Of the learning rate of `tuning`: at all of it a trained dream at first loses what the end of its training gave it.
+GENTLER = 0.25
+
 
 def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed: int, run: Run) -> Dream:
     """Trains dynamics, bridge and heads on roll-outs over `clips`, drawn by their weights and by what is wrong.
@@ -35,7 +38,8 @@ def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed
     accelerator = make_accelerator(run)
     model = copy.deepcopy(dream.world_model).to(accelerator.device)
     training = PRESETS["cpu"].training
-    training = replace(training, tuning=replace(training.tuning, steps=steps))
+    recipe = replace(training.tuning, steps=steps, learning_rate=GENTLER * training.tuning.learning_rate)
+    training = replace(training, tuning=recipe)
     wrong = wrong_transitions(model, clips, states)
     loop = Loop(model, seed, run.checkpoint, accelerator, {}, run.progress)
     loop.run(Tuning(model, clips, states, training, wrong))

@@ -2,8 +2,10 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
-from nova_gym.data import load_clips, moving_digits, videos
+from nova_gym import Dream
+from nova_gym.data import load_clips, moving_digits, to_unit, videos
 from nova_gym.data.moving_digits import DIGIT, HELD_OUT, STEP, handwritten_digits, paths
 from nova_gym.errors import BadInputError
 
@@ -77,3 +79,17 @@ def test_the_canonical_file_is_used_where_there_is_one(tmp_path, monkeypatch):
 def test_sizes_that_make_no_clip_are_refused(wrong):
     with pytest.raises(BadInputError, match="at least 1 clip of 2 frames of 28×28"):
         moving_digits(**{"clips": 1, "seed": 0, **wrong})
+
+
+@torch.no_grad()
+def test_in_the_dream_of_digits_paper_is_exactly_black():
+    """Of digits that it never saw; frames that go through the dynamics as well keep their paper."""
+    truth = torch.from_numpy(moving_digits(16, 7, test=True)).unsqueeze(2)
+    model = Dream.load("digits").world_model
+    states = model.encode(to_unit(truth[:, 0]))
+    for t in (0, 10):
+        drawn = model.render(states)
+        assert (drawn[truth[:, t] == 0] < 1 / 256).float().mean() > 0.9, t
+        for earlier in range(t, 10):
+            pair = (model.encode(to_unit(truth[:, k])) for k in (earlier, earlier + 1))
+            states = model.step(states, model.infer(*pair))
