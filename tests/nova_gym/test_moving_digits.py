@@ -82,14 +82,14 @@ def test_sizes_that_make_no_clip_are_refused(wrong):
 
 
 @torch.no_grad()
-def test_in_the_dream_of_digits_paper_is_exactly_black():
+def test_in_the_dream_of_digits_almost_all_paper_is_exactly_black():
     """Of digits that it never saw; frames that go through the dynamics as well keep their paper."""
     truth = torch.from_numpy(moving_digits(16, 7, test=True)).unsqueeze(2)
     model = Dream.load("digits").world_model
     states = model.encode(to_unit(truth[:, 0]))
     for t in (0, 10):
         drawn = model.render(states)
-        assert (drawn[truth[:, t] == 0] < 1 / 256).float().mean() > 0.9, t
+        assert (drawn[truth[:, t] == 0] < 1 / 256).float().mean() > 0.97, t
         for earlier in range(t, 10):
             pair = (model.encode(to_unit(truth[:, k])) for k in (earlier, earlier + 1))
             states = model.step(states, model.infer(*pair))
