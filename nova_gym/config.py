@@ -146,6 +146,8 @@ class TrainingConfig:
         near: mean squared distance of states (mean square 1) below which a roll-out counts as near the truth: a third
             of what a step changes, which is 0.3 on MiniGrid and 1.0 where digits move.
         pixels: share of a frame's pixels that stage 1 renders a step.
+        margin: how far beyond their range the stage `rendering` is to draw black and white, before clipping, so that
+            they come out exactly; 0: within it.
         seed: of initial weights, data order and noise.
     """
 
@@ -161,6 +163,7 @@ class TrainingConfig:
     burn_in: int = 32
     near: float = 0.1
     pixels: float = 0.5
+    margin: float = 0.0
     seed: int = 0
 
 
@@ -233,6 +236,7 @@ _DIGITS = Preset(
         control=Recipe(3_000, 128, 1e-3, weight_decay=0.05, noise=0.05),
         burn_in=8,
         near=0.3,
+        margin=0.1,
     ),
 )
 _PAPER = Preset(

@@ -62,7 +62,7 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
         "clips": digest(clips),
         "model": repr(model.config),
         "seed": training.seed,
-        "recipe": repr((recipe, training.near, training.pixels)),
+        "recipe": repr((recipe, training.near, training.pixels, training.margin)),
         "precision": run.precision,
     }
     writer = SummaryWriter(str(run.log_dir)) if run.log_dir and accelerator.is_main_process else None

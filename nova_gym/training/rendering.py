@@ -17,14 +17,11 @@ ENDINGS = 0.3
 #: How far from its centre a pixel is read at most, in pixels, in either direction: what lies between the centres is
 #: then trained as well, and a finer grid shows fewer bars there.
 JITTER = 0.125
-#: How far beyond their range black and white are to be drawn at least, before clipping: they then are exactly that,
-#: whatever small error the dynamics add.
-MARGIN = 0.1
 
 
 class Rendering(Stage):
-    """Reconstruction as in stage 1 with the encoder frozen, more often of endings, off the centres of pixels, and with
-    black and white beyond the range of pixels.
+    """Reconstruction as in stage 1 with the encoder frozen, more often of endings, off the centres of pixels, and,
+    if there is a margin, with black and white beyond the range of pixels.
     """
 
     name = "rendering"
@@ -38,6 +35,7 @@ class Rendering(Stage):
         self.grid = inr.coordinate_grid(height, width)
         self.pixel = 2.0 / torch.tensor([width, height])
         self.pixels = max(1, round(config.pixels * height * width))
+        self.margin = config.margin
 
     def batch(self, generator: Generator, progress: float) -> Batch:
         size = self.recipe.batch
@@ -59,7 +57,7 @@ class Rendering(Stage):
         base, basis = self.offsets
         drawn = inr.render_at(torch.addmm(base, batch["states"], basis), batch["points"], self.model.config.inr)
         truth = to_unit(batch["frames"]).flatten(2)[:, :, batch["pixels"]]
-        loss, metrics = picture_loss(drawn, beyond(drawn, truth, MARGIN))
+        loss, metrics = picture_loss(drawn, beyond(drawn, truth, self.margin) if self.margin else truth)
         mistake = (drawn.detach().clamp(0.0, 1.0) - truth).square().mean()
         return loss, {**metrics, "psnr": -10 * mistake.log10()}
 

@@ -98,7 +98,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
             "model": repr(config),
             "seed": training.seed,
             "representation": repr((training.representation, training.pixels)),
-            "rendering": repr((training.rendering, training.pixels)),
+            "rendering": repr((training.rendering, training.pixels, training.margin)),
             "dynamics": repr(training.dynamics),
             "grounding": repr(training.grounding),
             "unrolling": repr((training.unrolling, training.horizon, training.burn_in, training.near)),
