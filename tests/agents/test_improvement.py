@@ -34,9 +34,6 @@ def test_rounds_are_scored_resumable_and_leave_the_encoder_alone(tiny, dataset, 
     assert 0 <= rounds[1]["wrong after"] <= 1
     for name, tensor in tiny.world_model.encoder.state_dict().items():
         torch.testing.assert_close(second.world_model.encoder.state_dict()[name], tensor, atol=2e-3, rtol=2e-3)
-    if any(done["accepted"] for done in rounds):
-        before, after = tiny.world_model.bridge.state_dict(), second.world_model.bridge.state_dict()
-        assert all((after[name] != tensor).any() for name, tensor in before.items() if name.endswith("weight"))
     assert Dream.load(output).card.scores["rounds"] == rounds
     with pytest.raises(BadInputError, match="already exists"):
         improve(tiny, output, rounds=1, budget=SMALL)
