@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import minari
@@ -73,14 +74,28 @@ class Clips:
         """(T,) int64, transitions that came before in the clip."""
         return torch.repeat_interleave(self.lengths, self.lengths) - self.remaining
 
-    def draw(self, count: int, generator: Generator, after: int = 0) -> Tensor:
-        """(count,) int64 transitions by weight, of those that have at least `after` before them in their clip."""
-        if self.weights is None and not after:
-            return torch.randint(len(self.source), (count,), generator=generator)
-        allowed = (self.position >= after).nonzero().squeeze(1)
-        if self.weights is None:
-            return allowed[torch.randint(len(allowed), (count,), generator=generator)]
-        return allowed[torch.multinomial(self.weights[allowed], count, replacement=True, generator=generator)]
+    def draw(self, after: Tensor, generator: Generator) -> Tensor:
+        """Transitions by weight, each with at least so many before it in its clip.
+
+        Args:
+            after: (N,) int64, at most the longest clip has.
+
+        Returns:
+            (N,) int64.
+        """
+        order, weights, counts = self._by_position
+        below = weights[counts[after] - 1]
+        threshold = torch.rand(len(after), generator=generator, dtype=torch.float64) * below
+        return order[torch.minimum(torch.searchsorted(weights, threshold, right=True), counts[after] - 1)]
+
+    @cached_property
+    def _by_position(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Transitions from the last in a clip to the first, their weights summed up, how many are as late as n."""
+        position = self.position
+        order = position.argsort(descending=True, stable=True)
+        weights = torch.ones(len(order)) if self.weights is None else self.weights[order]
+        counts = torch.bincount(position).flip(0).cumsum(0).flip(0)
+        return order, weights.double().cumsum(0), counts
 
     def reward_values(self) -> tuple[float, ...]:
         """The values that the reward takes, if they are few, else nothing."""

@@ -36,6 +36,33 @@ class _Labelled(Stage):
         scale = torch.rand(shape[0], *[1] * (len(shape) - 1), generator=generator) * self.recipe.noise
         return torch.randn(shape, generator=generator) * scale
 
+    def _single_steps(self, chosen: Tensor, generator: Generator) -> Batch:
+        source = self.clips.source[chosen]
+        before = self.states[source]
+        return {
+            "before": before,
+            "before_noise": self._noise(before.shape, generator),
+            "after": self.states[source + 1],
+            "single_actions": self.clips.actions[chosen],
+        }
+
+    def _single_errors(self, batch: Batch) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """One step from the truth.
+
+        Returns:
+            Mean squared errors with the latent action inferred and with the bridge's; the states before, latent actions
+            and states after of the latter, for the heads. Without labels 0 and nothing instead of these.
+        """
+        model, before, after = self.model, batch["before"], batch["after"]
+        inverse = F.mse_loss(model.step(before, model.inverse_dynamics(before, after)), after)
+        if model.bridge is None:
+            return inverse, torch.zeros_like(inverse), ()
+        before = before + batch["before_noise"]
+        latent_action = model.bridge(before, model.action_features(batch["single_actions"]))
+        predicted = model.step(before, latent_action)
+        passed = (before, latent_action.detach(), predicted.detach())
+        return inverse, F.mse_loss(predicted, after), passed
+
     def _head_loss(self, state: Tensor, latent_action: Tensor, following: Tensor, labels: Batch) -> Tensor:
         """(B,) or (T, B) float32, reward and termination together."""
         reward, termination = self.heads(state, latent_action, following)
@@ -79,7 +106,7 @@ class Grounding(_Labelled):
     @torch.no_grad()
     def pictures(self) -> Tensor:
         chosen = torch.arange(0, len(self.clips.source), max(1, len(self.clips.source) // 8))[:8]
-        return _one_step_pictures(self.model, self.clips, self.states, chosen)
+        return one_step_pictures(self.model, self.clips, self.states, chosen)
 
 
 class Unrolling(_Labelled):
@@ -88,10 +115,11 @@ class Unrolling(_Labelled):
     Without labels there is neither bridge nor heads: roll-outs then follow the latent actions that the inverse dynamics
     infer from the true states.
 
-    The roll-outs grow: from one step to `horizon`, then half of them start up to `burn_in` steps in, run without
+    The roll-outs grow: from one step to `horizon`, then half of a batch starts up to `burn_in` steps in, run without
     gradients, so that the model learns to correct the errors it really makes; noise on the first state stands for those
-    that it has not made yet. A step counts only while the roll-out is still near the truth: from a state that is lost,
-    the true next state is a leap that no dynamics should learn.
+    that it has not made yet. (Batches that are early as a whole or late as a whole differ in their gradients tenfold,
+    so that clipping holds back what the late ones teach.) A step counts only while the roll-out is still near the
+    truth: from a state that is lost, the true next state is a leap that no dynamics should learn.
 
     What is compared is the state and, at a few points, the frame: a gap in a wall that closes little by little hardly
     shows in the state.
@@ -114,9 +142,10 @@ class Unrolling(_Labelled):
     def batch(self, generator: Generator, progress: float) -> Batch:
         horizon = 1 + round((self.horizon - 1) * min(1.0, progress / 0.3))
         longest = round(self.burn_in * min(1.0, max(0.0, (progress - 0.3) / 0.3)))
-        burn_in = max(0, int(torch.randint(-longest, longest + 1, (), generator=generator)))
-        chosen = self.clips.draw(self.recipe.batch, generator, after=burn_in) - burn_in  # drawn is what is learned
-        offsets = torch.arange(burn_in + horizon)
+        burn_in = torch.zeros(self.recipe.batch, dtype=torch.int64)
+        burn_in[: self.recipe.batch // 2] = torch.randint(longest + 1, (), generator=generator)
+        chosen = self.clips.draw(burn_in, generator) - burn_in  # drawn is what is learned
+        offsets = torch.arange(int(burn_in[0]) + horizon)
         inside = offsets < self.clips.remaining[chosen, None]
         transitions = torch.where(inside, chosen[:, None] + offsets, chosen[:, None])
         state = self.states[self.clips.source[chosen]]
@@ -125,42 +154,46 @@ class Unrolling(_Labelled):
             "noise": self._noise(state.shape, generator),
             "targets": self.states[self.clips.source[transitions] + 1],
             "inside": inside,
-            "burn_in": torch.tensor(burn_in),
+            "burn_in": burn_in,
             "points": self.grid[torch.randint(len(self.grid), (self.points,), generator=generator)],
             **(self._labels(transitions) if self.clips.labelled else {}),
+            **self._single_steps(
+                self.clips.draw(torch.zeros(2 * len(chosen), dtype=torch.int64), generator), generator
+            ),
         }
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        state = batch["state"] + batch["noise"]
         truth = torch.cat([batch["state"][:, None], batch["targets"]], dim=1)
-        burn_in, act = int(batch["burn_in"]), self._actor(batch, truth)
-        with torch.no_grad():
-            for t in range(burn_in):
-                state = self.forward_dynamics(state, act(state, t))
-        reached, passed, counted = [], [], []
-        for t in range(burn_in, truth.shape[1] - 1):
+        burn_in, act = batch["burn_in"], self._actor(batch, truth)
+        longest = int(burn_in[0])
+        horizon, rows = truth.shape[1] - 1 - longest, torch.arange(len(truth), device=truth.device)
+        state = self._burnt_in(batch["state"] + batch["noise"], burn_in, act)
+        reached, wanted, passed, counted = [], [], [], []
+        for at in burn_in + torch.arange(horizon, device=truth.device)[:, None]:
             before = state
-            counted.append(batch["inside"][:, t] & ((before - truth[:, t]).square().mean(-1) < self.near))
-            latent_action = act(before, t)
+            near = (before - truth[rows, at]).square().mean(-1) < self.near
+            counted.append(batch["inside"][rows, at] & near)
+            latent_action = act(before, at)
             state = self.forward_dynamics(before, latent_action)
             reached.append(state)
+            wanted.append(truth[rows, at + 1])
             if self.heads is not None:
                 passed.append((before.detach(), latent_action.detach(), state.detach()))
         weight = torch.stack(counted).float()
         total = weight.sum().clamp(min=1)
-        states, wanted = torch.stack(reached), truth[:, burn_in + 1 :].transpose(0, 1)
+        states, wanted = torch.stack(reached), torch.stack(wanted)
         rollout = torch.where(weight > 0, (states - wanted).square().mean(-1), 0).sum() / total
         drawn = torch.zeros_like(rollout)
         if self.points:
             drawn = torch.where(weight > 0, self._drawn_error(states, wanted, batch["points"]), 0).sum() / total
-        lost = 1 - weight.sum() / batch["inside"][:, burn_in:].sum()
-        first, second = truth[:, 0], truth[:, 1]
-        inverse = F.mse_loss(self.forward_dynamics(first, self.inverse_dynamics(first, second)), second)
-        loss = rollout + POINTS_WEIGHT * drawn + inverse
-        metrics = {"rollout": rollout, "drawn": drawn, "inverse": inverse, "lost": lost}
+        steps = burn_in[:, None] + torch.arange(horizon, device=truth.device)
+        lost = 1 - weight.sum() / batch["inside"].gather(1, steps).sum()
+        inverse, single, _ = self._single_errors(batch)
+        loss = rollout + POINTS_WEIGHT * drawn + inverse + single
+        metrics = {"rollout": rollout, "drawn": drawn, "inverse": inverse, "single": single, "lost": lost}
         if not passed:
             return loss, metrics
-        labels = {key: batch[key][:, burn_in:].mT for key in ("rewards", "terminations")}
+        labels = {key: batch[key].gather(1, steps).mT for key in ("rewards", "terminations")}
         heads = self._head_loss(*map(torch.stack, zip(*passed, strict=True)), labels)
         head_loss = torch.where(weight > 0, heads, 0).sum() / total
         return loss + 0.1 * head_loss, {**metrics, "heads": head_loss}
@@ -173,21 +206,32 @@ class Unrolling(_Labelled):
         drawn, truth = pixels[0], pixels[1].clamp(0.0, 1.0)
         return (drawn - beyond(drawn, truth)).square().mean((1, 2)).unflatten(0, states.shape[:2])
 
-    def _actor(self, batch: Batch, truth: Tensor) -> Callable[[Tensor, int], Tensor]:
-        """What gives the latent action in a state at step t; `truth` is (B, T + 1, K)."""
+    @torch.no_grad()
+    def _burnt_in(self, state: Tensor, burn_in: Tensor, act: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """(B, K) states after each row's `burn_in` steps, of which no row has more than the one before it."""
+        for t in range(int(burn_in[0])):
+            going = int((burn_in > t).sum())
+            moved = self.forward_dynamics(state[:going], act(state[:going], torch.full_like(burn_in[:going], t)))
+            state = torch.cat([moved, state[going:]])
+        return state
+
+    def _actor(self, batch: Batch, truth: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+        """What gives the latent actions of the first N rows, at steps (N,) of theirs; `truth` is (B, T + 1, K)."""
+        rows = torch.arange(len(truth), device=truth.device)
         if self.bridge is None:
-            return lambda state, t: self.inverse_dynamics(truth[:, t], truth[:, t + 1])
+            return lambda state, at: self.inverse_dynamics(truth[rows[: len(at)], at], truth[rows[: len(at)], at + 1])
         shape = (len(truth), truth.shape[1] - 1)
         features = self.model.action_features(batch["actions"].flatten(0, 1)).unflatten(0, shape)
-        return lambda state, t: self.bridge(state, features[:, t])
+        return lambda state, at: self.bridge(state, features[rows[: len(at)], at])
 
     @torch.no_grad()
     def pictures(self) -> Tensor:
         chosen = torch.arange(0, len(self.clips.source), max(1, len(self.clips.source) // 8))[:8]
-        return _one_step_pictures(self.model, self.clips, self.states, chosen)
+        return one_step_pictures(self.model, self.clips, self.states, chosen)
 
 
-def _one_step_pictures(model: WorldModel, clips: Clips, states: Tensor, chosen: Tensor) -> Tensor:
+def one_step_pictures(model: WorldModel, clips: Clips, states: Tensor, chosen: Tensor) -> Tensor:
+    """(2 n, C, H, W) float32: the frames after n transitions, then what the model makes of them in one step."""
     source = clips.source[chosen]
     state = states[source].to(model.device)
     if model.bridge is None:

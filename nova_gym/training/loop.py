@@ -31,17 +31,27 @@ EXPLOSION, BROKEN = 8.0, 10
 LOG_EVERY, SNAPSHOT_EVERY, SAVE_EVERY = 50, 200, 120.0
 
 #: Names of the stages, in order.
-STAGES = ("representation", "rendering", "dynamics", "grounding", "unrolling", "tuning", "codebook", "control")
+STAGES = (
+    "representation",
+    "rendering",
+    "dynamics",
+    "grounding",
+    "unrolling",
+    "motion",
+    "tuning",
+    "codebook",
+    "control",
+)
 
 Progress = Callable[[str, int, int, str], None]
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, then a cosine down to 1 % of the peak."""
+    """Linear warm-up to the peak, then a cosine down to `final` of it."""
     if step < recipe.warmup:
         return recipe.learning_rate * (step + 1) / recipe.warmup
     done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+    return recipe.learning_rate * (recipe.final + (1 - recipe.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
 
 def step_generator(seed: int, stage: str, step: int, process: int = 0) -> torch.Generator:

@@ -15,10 +15,10 @@ from nova_gym.training.representation import encode_all
 from nova_gym.training.stage import Stage
 from nova_gym.training.tuning import EMPHASIS, Tuning, wrong_transitions
 
-STAGES = ("representation", "dynamics", "grounding", "unrolling", "tuning")
+STAGES = ("representation", "dynamics", "grounding", "unrolling", "motion", "tuning")
 
 
-@pytest.mark.parametrize("stop", list(zip(STAGES, (7, 11, 3, 5, 4), strict=True)))
+@pytest.mark.parametrize("stop", list(zip(STAGES, (7, 11, 3, 5, 6, 4), strict=True)))
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(stop, tiny, clips, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr("nova_gym.training.loop.LOG_EVERY", 1)
 
@@ -52,7 +52,7 @@ def test_tuning_shows_what_is_wrong_more_often(tiny, clips):
     assert not wrong.all()
     few = wrong & (torch.cumsum(wrong, 0) <= 3)
     tuning = Tuning(tiny.world_model, clips, states, preset("tiny").training, few)
-    drawn = tuning.clips.draw(20_000, torch.Generator().manual_seed(0))
+    drawn = tuning.clips.draw(torch.zeros(20_000, dtype=torch.int64), torch.Generator().manual_seed(0))
     share = float(few[drawn].float().mean())
     expected = 3 * EMPHASIS / (3 * EMPHASIS + len(few) - 3)
     assert share == pytest.approx(min(0.5, expected), rel=0.15)
@@ -66,11 +66,14 @@ def test_roll_outs_burn_in_before_what_is_drawn(tiny, clips):
     tuning = Tuning(tiny.world_model, clips, states, preset("tiny").training, torch.zeros_like(ends))
     only_ends = replace(clips, weights=ends.float())
     tuning.clips = only_ends
+    mixed = 0
     for seed in range(20):
         batch = tuning.batch(torch.Generator().manual_seed(seed), 0.0)
-        burn_in = int(batch["burn_in"])
-        assert (batch["terminations"][:, burn_in] == 1).all()
-        assert batch["inside"][:, : burn_in + 1].all()
+        burn_in = batch["burn_in"][:, None]
+        mixed += len(burn_in.unique()) > 1
+        assert (batch["terminations"].gather(1, burn_in) == 1).all()
+        assert batch["inside"].gather(1, burn_in).all()
+    assert mixed > 5  # short and long ones side by side
 
 
 def test_roll_outs_are_compared_as_they_are_drawn_too(tiny, clips):
@@ -89,6 +92,25 @@ def test_roll_outs_are_compared_as_they_are_drawn_too(tiny, clips):
         assert unrolling._drawn_error(true, true, unrolling.grid).max() < 1e-9
     torch.testing.assert_close(torch.stack(costs), torch.stack(changes), rtol=0.2, atol=1e-6)
     assert max(costs) > 1.5 * min(costs)
+
+
+def test_single_steps_from_the_truth_count_beside_roll_outs(tiny, clips):
+    """Among them are as many of each kind as there are in the recording; few roll-outs come to a step into the goal."""
+    model, states = tiny.world_model, encode_all(tiny.world_model, clips)
+    unrolling = Unrolling(model, clips, states, preset("tiny").training)
+    batch = unrolling.batch(torch.Generator().manual_seed(0), 1.0)
+    assert len(batch["before"]) == len(batch["after"]) == 2 * len(batch["state"])
+    with torch.no_grad():
+        loss, metrics = unrolling(batch)
+        assert metrics["single"] > 1e-6
+        features = model.action_features(batch["single_actions"])
+        batch["before_noise"] = torch.zeros_like(batch["before"])
+        batch["after"] = model.step(batch["before"], model.bridge(batch["before"], features))
+        better, perfect = unrolling(batch)
+    assert perfect["single"] < 1e-9
+    torch.testing.assert_close(
+        loss - better, metrics["single"] + metrics["inverse"] - perfect["inverse"], atol=1e-6, rtol=1e-4
+    )
 
 
 def test_curves_and_pictures_are_written(clips, dataset, tmp_path):
