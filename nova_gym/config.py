@@ -139,8 +139,7 @@ class TrainingConfig:
         dynamics: stage 2, A, B and the inverse dynamics on encoded transitions.
         grounding: stage 4, action bridge and heads on labelled transitions.
         unrolling: all of these together on the model's own roll-outs.
-        motion: B, inverse dynamics, bridge and heads alone, one step from the truth.
-        tuning: stage 5, more of unrolling, with what is still wrong shown more often.
+        tuning: stage 5, more of that, with what is still wrong shown more often.
         rendering: base weights and basis alone, between the centres of pixels as well.
         codebook: the codes of latent actions, if the model has a codebook.
         control: stage 3, the generative control model, if the model has one.
@@ -158,7 +157,6 @@ class TrainingConfig:
     dynamics: Recipe
     grounding: Recipe
     unrolling: Recipe
-    motion: Recipe
     tuning: Recipe
     rendering: Recipe
     codebook: Recipe
@@ -198,7 +196,6 @@ _TINY = Preset(
         dynamics=Recipe(20, 32, 1e-3, warmup=5),
         grounding=Recipe(20, 32, 1e-3, warmup=5, noise=0.03),
         unrolling=Recipe(10, 8, 3e-4, warmup=5, noise=0.1),
-        motion=Recipe(10, 32, 1e-3, warmup=5, noise=0.03),
         tuning=Recipe(10, 8, 1e-4, warmup=5, noise=0.05),
         rendering=Recipe(10, 8, 1e-4, warmup=5, noise=0.02),
         codebook=Recipe(20, 32, 1e-3, warmup=5),
@@ -215,8 +212,7 @@ _CPU = Preset(
         dynamics=Recipe(3_500, 512, 1e-3, noise=0.03),
         grounding=Recipe(3_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
         unrolling=Recipe(2_000, 128, 4e-4, weight_decay=0.1, noise=0.1, final=0.25),
-        motion=Recipe(2_000, 512, 5e-4, noise=0.03),
-        tuning=Recipe(2_000, 128, 1e-4, warmup=20, weight_decay=0.1, noise=0.05),
+        tuning=Recipe(2_600, 128, 1e-4, warmup=20, weight_decay=0.1, noise=0.05),
         rendering=Recipe(2_000, 32, 2e-4, weight_decay=0.0, noise=0.02),
         codebook=Recipe(1_000, 512, 3e-4),
         control=Recipe(1_500, 64, 1e-3, weight_decay=0.05, noise=0.05),
@@ -236,7 +232,6 @@ _DIGITS = Preset(
         dynamics=Recipe(4_000, 512, 1e-3, noise=0.03),
         grounding=Recipe(4_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
         unrolling=Recipe(1_500, 128, 4e-4, weight_decay=0.1, noise=0.1),
-        motion=Recipe(2_000, 512, 5e-4, noise=0.03),
         tuning=Recipe(1_500, 128, 1e-4, weight_decay=0.1, noise=0.05),
         rendering=Recipe(2_000, 32, 2e-4, weight_decay=0.0, noise=0.02),
         codebook=Recipe(500, 512, 3e-4),
@@ -263,7 +258,6 @@ _PAPER = Preset(
         dynamics=Recipe(100_000, 1024, 3e-4, warmup=1000),
         grounding=Recipe(50_000, 1024, 3e-4, warmup=1000, weight_decay=0.1, noise=0.03),
         unrolling=Recipe(50_000, 256, 1e-4, warmup=1000, weight_decay=0.1, noise=0.1),
-        motion=Recipe(20_000, 1024, 1e-4, warmup=1000, noise=0.03),
         tuning=Recipe(20_000, 256, 3e-5, warmup=1000, weight_decay=0.1, noise=0.05),
         rendering=Recipe(20_000, 64, 1e-4, warmup=1000, weight_decay=0.0, noise=0.02),
         codebook=Recipe(20_000, 1024, 1e-4, warmup=1000),

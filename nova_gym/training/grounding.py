@@ -36,33 +36,6 @@ class _Labelled(Stage):
         scale = torch.rand(shape[0], *[1] * (len(shape) - 1), generator=generator) * self.recipe.noise
         return torch.randn(shape, generator=generator) * scale
 
-    def _single_steps(self, chosen: Tensor, generator: Generator) -> Batch:
-        source = self.clips.source[chosen]
-        before = self.states[source]
-        return {
-            "before": before,
-            "before_noise": self._noise(before.shape, generator),
-            "after": self.states[source + 1],
-            "single_actions": self.clips.actions[chosen],
-        }
-
-    def _single_errors(self, batch: Batch) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """One step from the truth.
-
-        Returns:
-            Mean squared errors with the latent action inferred and with the bridge's; the states before, latent actions
-            and states after of the latter, for the heads. Without labels 0 and nothing instead of these.
-        """
-        model, before, after = self.model, batch["before"], batch["after"]
-        inverse = F.mse_loss(model.step(before, model.inverse_dynamics(before, after)), after)
-        if model.bridge is None:
-            return inverse, torch.zeros_like(inverse), ()
-        before = before + batch["before_noise"]
-        latent_action = model.bridge(before, model.action_features(batch["single_actions"]))
-        predicted = model.step(before, latent_action)
-        passed = (before, latent_action.detach(), predicted.detach())
-        return inverse, F.mse_loss(predicted, after), passed
-
     def _head_loss(self, state: Tensor, latent_action: Tensor, following: Tensor, labels: Batch) -> Tensor:
         """(B,) or (T, B) float32, reward and termination together."""
         reward, termination = self.heads(state, latent_action, following)
@@ -106,7 +79,7 @@ class Grounding(_Labelled):
     @torch.no_grad()
     def pictures(self) -> Tensor:
         chosen = torch.arange(0, len(self.clips.source), max(1, len(self.clips.source) // 8))[:8]
-        return one_step_pictures(self.model, self.clips, self.states, chosen)
+        return _one_step_pictures(self.model, self.clips, self.states, chosen)
 
 
 class Unrolling(_Labelled):
@@ -157,9 +130,18 @@ class Unrolling(_Labelled):
             "burn_in": burn_in,
             "points": self.grid[torch.randint(len(self.grid), (self.points,), generator=generator)],
             **(self._labels(transitions) if self.clips.labelled else {}),
-            **self._single_steps(
-                self.clips.draw(torch.zeros(2 * len(chosen), dtype=torch.int64), generator), generator
-            ),
+            **self._single_steps(generator),
+        }
+
+    def _single_steps(self, generator: Generator) -> Batch:
+        """Transitions from true states, twice as many as roll-outs."""
+        chosen = self.clips.draw(torch.zeros(2 * self.recipe.batch, dtype=torch.int64), generator)
+        source = self.clips.source[chosen]
+        return {
+            "before": self.states[source],
+            "after": self.states[source + 1],
+            "before_noise": self._noise((len(chosen), self.states.shape[1]), generator),
+            "single_actions": self.clips.actions[chosen],
         }
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
@@ -188,7 +170,7 @@ class Unrolling(_Labelled):
             drawn = torch.where(weight > 0, self._drawn_error(states, wanted, batch["points"]), 0).sum() / total
         steps = burn_in[:, None] + torch.arange(horizon, device=truth.device)
         lost = 1 - weight.sum() / batch["inside"].gather(1, steps).sum()
-        inverse, single, _ = self._single_errors(batch)
+        inverse, single = self._single_errors(batch)
         loss = rollout + POINTS_WEIGHT * drawn + inverse + single
         metrics = {"rollout": rollout, "drawn": drawn, "inverse": inverse, "single": single, "lost": lost}
         if not passed:
@@ -197,6 +179,16 @@ class Unrolling(_Labelled):
         heads = self._head_loss(*map(torch.stack, zip(*passed, strict=True)), labels)
         head_loss = torch.where(weight > 0, heads, 0).sum() / total
         return loss + 0.1 * head_loss, {**metrics, "heads": head_loss}
+
+    def _single_errors(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Mean squared errors of one step from the truth, with the latent action inferred and with the bridge's."""
+        before, after = batch["before"], batch["after"]
+        inverse = F.mse_loss(self.forward_dynamics(before, self.inverse_dynamics(before, after)), after)
+        if self.bridge is None:
+            return inverse, torch.zeros_like(inverse)
+        before = before + batch["before_noise"]
+        latent_action = self.bridge(before, self.model.action_features(batch["single_actions"]))
+        return inverse, F.mse_loss(self.forward_dynamics(before, latent_action), after)
 
     def _drawn_error(self, states: Tensor, wanted: Tensor, points: Tensor) -> Tensor:
         """(T, B) float32: mean squared error of the pixels of (T, B, K) states, against those of the true states."""
@@ -227,11 +219,10 @@ class Unrolling(_Labelled):
     @torch.no_grad()
     def pictures(self) -> Tensor:
         chosen = torch.arange(0, len(self.clips.source), max(1, len(self.clips.source) // 8))[:8]
-        return one_step_pictures(self.model, self.clips, self.states, chosen)
+        return _one_step_pictures(self.model, self.clips, self.states, chosen)
 
 
-def one_step_pictures(model: WorldModel, clips: Clips, states: Tensor, chosen: Tensor) -> Tensor:
-    """(2 n, C, H, W) float32: the frames after n transitions, then what the model makes of them in one step."""
+def _one_step_pictures(model: WorldModel, clips: Clips, states: Tensor, chosen: Tensor) -> Tensor:
     source = clips.source[chosen]
     state = states[source].to(model.device)
     if model.bridge is None:

@@ -31,17 +31,7 @@ EXPLOSION, BROKEN = 8.0, 10
 LOG_EVERY, SNAPSHOT_EVERY, SAVE_EVERY = 50, 200, 120.0
 
 #: Names of the stages, in order.
-STAGES = (
-    "representation",
-    "rendering",
-    "dynamics",
-    "grounding",
-    "unrolling",
-    "motion",
-    "tuning",
-    "codebook",
-    "control",
-)
+STAGES = ("representation", "rendering", "dynamics", "grounding", "unrolling", "tuning", "codebook", "control")
 
 Progress = Callable[[str, int, int, str], None]
 

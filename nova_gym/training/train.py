@@ -21,7 +21,6 @@ from nova_gym.training.control import ControlStage
 from nova_gym.training.dynamics import Dynamics, bound_latent_actions, dead_band, infer_all, scale_latent_actions
 from nova_gym.training.grounding import Grounding, Unrolling
 from nova_gym.training.loop import Loop, Progress, keep_freed_memory, step_generator
-from nova_gym.training.motion import Motion
 from nova_gym.training.rendering import Rendering
 from nova_gym.training.representation import (
     Representation,
@@ -103,7 +102,6 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
             "dynamics": repr(training.dynamics),
             "grounding": repr(training.grounding),
             "unrolling": repr((training.unrolling, training.horizon, training.burn_in, training.near)),
-            "motion": repr(training.motion),
             "tuning": repr(training.tuning),
             "codebook": repr(training.codebook),
             "control": repr(training.control),
@@ -152,7 +150,6 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> torch.Tensor:
         loop.run(Grounding(model, clips, states, latent_actions, training))
     loop.run(Unrolling(model, clips, states, training))
     if clips.labelled:
-        loop.run(Motion(model, clips, states, training))
         if "wrong" not in loop.kept:
             loop.kept["wrong"] = wrong_transitions(model, clips, states)
             loop.mark("looking for what is wrong")
