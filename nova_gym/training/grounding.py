@@ -90,8 +90,8 @@ class Unrolling(_Labelled):
 
     The roll-outs grow: from one step to `horizon`, then half of a batch starts up to `burn_in` steps in, run without
     gradients, so that the model learns to correct the errors it really makes; noise on the first state stands for those
-    that it has not made yet. (Batches that are early as a whole or late as a whole differ in their gradients tenfold,
-    so that clipping holds back what the late ones teach.) A step counts only while the roll-out is still near the
+    that it has not made yet. (Of batches that start late as a whole the gradients are by far the largest, and clipping
+    would hold back what they teach.) A step counts only while the roll-out is still near the
     truth: from a state that is lost, the true next state is a leap that no dynamics should learn.
 
     What is compared is the state and, at a few points, the frame: a gap in a wall that closes little by little hardly
@@ -200,12 +200,12 @@ class Unrolling(_Labelled):
 
     @torch.no_grad()
     def _burnt_in(self, state: Tensor, burn_in: Tensor, act: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """(B, K) states after each row's `burn_in` steps, of which no row has more than the one before it."""
+        """(B, K) states; those of the first rows, which alone have a `burn_in`, that many steps on."""
+        late = burn_in[burn_in > 0]
+        moved = state[: len(late)]
         for t in range(int(burn_in[0])):
-            going = int((burn_in > t).sum())
-            moved = self.forward_dynamics(state[:going], act(state[:going], torch.full_like(burn_in[:going], t)))
-            state = torch.cat([moved, state[going:]])
-        return state
+            moved = self.forward_dynamics(moved, act(moved, torch.full_like(late, t)))
+        return torch.cat([moved, state[len(late) :]])
 
     def _actor(self, batch: Batch, truth: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         """What gives the latent actions of the first N rows, at steps (N,) of theirs; `truth` is (B, T + 1, K)."""
