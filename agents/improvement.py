@@ -57,7 +57,7 @@ class Budget:
 
     agent_steps: int = 300_000
     real_steps: int = 4_000
-    tuning_steps: int = 300
+    tuning_steps: int = 1000
     episodes: int = 100
     num_dreams: int = 128
 

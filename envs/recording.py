@@ -56,12 +56,12 @@ class Coverage:
 #: MiniGrid: every layout and pose, rare events often, random and goal-directed mixed, some long clips.
 MINIGRID_COVERAGE = (
     Coverage("official starts, to the goal", 0.10, 40, official=True, to_goal=0.6),
-    Coverage("anywhere, at random", 0.15, 8, forward=0.4),
-    Coverage("anywhere, to the goal", 0.15, 8, to_goal=0.6),
-    Coverage("facing an inner wall", 0.25, 8, facing="bump into inner wall", forward=0.5),
+    Coverage("anywhere, at random", 0.10, 8, forward=0.4),
+    Coverage("anywhere, to the goal", 0.12, 8, to_goal=0.6),
+    Coverage("facing an inner wall", 0.20, 8, facing="bump into inner wall", forward=0.5),
     Coverage("facing the outer wall", 0.03, 8, facing="bump into outer wall", forward=0.4),
-    Coverage("next to the goal", 0.15, 8, facing="into goal", to_goal=0.7),
-    Coverage("anywhere, long", 0.17, 80, forward=0.3),
+    Coverage("next to the goal", 0.13, 8, facing="into goal", to_goal=0.7),
+    Coverage("anywhere, long", 0.32, 80, forward=0.3),
 )
 
 #: MiniGrid: straight to the goal, what a control model should imitate.

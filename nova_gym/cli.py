@@ -55,7 +55,7 @@ def _root(
 def record(
     env_id: Annotated[str, typer.Argument(help="Gymnasium id, such as MiniGrid-SimpleCrossingS9N1-v0.")],
     name: Annotated[str, typer.Option(help="Minari id of the dataset, such as minigrid/crossing-v0.")],
-    transitions: Annotated[int, typer.Option(help="How many transitions to record.", min=1)] = 200_000,
+    transitions: Annotated[int, typer.Option(help="How many transitions to record.", min=1)] = 250_000,
     size: Annotated[int, typer.Option(help="Width of a frame in pixels.", min=8)] = 72,
     expert: Annotated[bool, typer.Option("--expert", help="MiniGrid: only walks straight to the goal.")] = False,
     seed: SeedOption = 0,

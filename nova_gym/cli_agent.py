@@ -171,7 +171,7 @@ def improve(
     algorithm: AlgorithmOption = "ppo",
     agent_steps: Annotated[int, typer.Option(help="Steps of the agent in the dream, a round.", min=1)] = 300_000,
     real_steps: Annotated[int, typer.Option(help="Steps of the agent in reality, a round.", min=1)] = 4_000,
-    tuning_steps: Annotated[int, typer.Option(help="Optimiser steps on the dream, a round.", min=1)] = 300,
+    tuning_steps: Annotated[int, typer.Option(help="Optimiser steps on the dream, a round.", min=1)] = 1000,
     episodes: Annotated[int, typer.Option(help="Episodes of each evaluation.", min=1)] = 100,
     resume: Annotated[bool, typer.Option("--resume", help="Continue after the last whole round.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,

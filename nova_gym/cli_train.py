@@ -119,7 +119,7 @@ def tune(
     dream: Annotated[str, typer.Argument(help="Name of a shipped dream or path of a file; it is left as it is.")],
     dataset: Annotated[str, typer.Argument(help="Minari id of a recording of the same environment.")],
     output: OutputOption,
-    steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 1000,
+    steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 3000,
     device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     seed: SeedOption = 0,

@@ -111,7 +111,7 @@ class Recipe:
 
     Attributes:
         steps: optimiser steps.
-        batch: frames, transitions or clips a step.
+        batch: frames, transitions or clips a step; in `unrolling` and `tuning` as many roll-outs and single steps each.
         learning_rate: peak of the cosine schedule.
         warmup: steps of linear warm-up.
         weight_decay: of AdamW.
@@ -143,8 +143,7 @@ class TrainingConfig:
         rendering: base weights and basis alone, between the centres of pixels as well.
         codebook: the codes of latent actions, if the model has a codebook.
         control: stage 3, the generative control model, if the model has one.
-        horizon: steps that are unrolled with gradients.
-        burn_in: largest number of steps that are unrolled without gradients before those.
+        horizon: steps of a roll-out at most.
         near: mean squared distance of states (mean square 1) below which a roll-out counts as near the truth: a third
             of what a step changes, which is 0.3 on MiniGrid and 1.0 where digits move.
         pixels: share of a frame's pixels that stage 1 renders a step.
@@ -161,8 +160,7 @@ class TrainingConfig:
     rendering: Recipe
     codebook: Recipe
     control: Recipe
-    horizon: int = 8
-    burn_in: int = 32
+    horizon: int = 80
     near: float = 0.1
     pixels: float = 0.5
     margin: float = 0.0
@@ -200,19 +198,18 @@ _TINY = Preset(
         rendering=Recipe(10, 8, 1e-4, warmup=5, noise=0.02),
         codebook=Recipe(20, 32, 1e-3, warmup=5),
         control=Recipe(10, 8, 1e-3, warmup=5, noise=0.03),
-        horizon=3,
-        burn_in=2,
+        horizon=8,
     ),
 )
 _CPU = Preset(
     "cpu",
     ModelConfig(latent_action=16, codes=256),
     TrainingConfig(
-        representation=Recipe(18_000, 32, 1.5e-3),
+        representation=Recipe(16_500, 32, 1.5e-3),
         dynamics=Recipe(3_500, 512, 1e-3, noise=0.03),
         grounding=Recipe(3_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
-        unrolling=Recipe(2_000, 128, 4e-4, weight_decay=0.1, noise=0.1, final=0.25),
-        tuning=Recipe(2_600, 128, 1e-4, warmup=20, weight_decay=0.1, noise=0.05),
+        unrolling=Recipe(9_500, 256, 4e-4, weight_decay=0.1, noise=0.1, final=0.4),
+        tuning=Recipe(7_500, 256, 1.6e-4, warmup=20, weight_decay=0.1, noise=0.05),
         rendering=Recipe(2_000, 32, 2e-4, weight_decay=0.0, noise=0.02),
         codebook=Recipe(1_000, 512, 3e-4),
         control=Recipe(1_500, 64, 1e-3, weight_decay=0.05, noise=0.05),
@@ -231,12 +228,11 @@ _DIGITS = Preset(
         representation=Recipe(15_000, 32, 1.5e-3),
         dynamics=Recipe(4_000, 512, 1e-3, noise=0.03),
         grounding=Recipe(4_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
-        unrolling=Recipe(1_500, 128, 4e-4, weight_decay=0.1, noise=0.1),
-        tuning=Recipe(1_500, 128, 1e-4, weight_decay=0.1, noise=0.05),
+        unrolling=Recipe(6_000, 256, 4e-4, weight_decay=0.1, noise=0.1),
+        tuning=Recipe(6_000, 256, 1.6e-4, weight_decay=0.1, noise=0.05),
         rendering=Recipe(2_000, 32, 2e-4, weight_decay=0.0, noise=0.02),
         codebook=Recipe(500, 512, 3e-4),
         control=Recipe(3_000, 128, 1e-3, weight_decay=0.05, noise=0.05),
-        burn_in=8,
         near=0.3,
         margin=0.1,
     ),

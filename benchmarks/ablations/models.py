@@ -13,9 +13,9 @@ from nova_gym import inr
 from nova_gym.config import ModelConfig
 from nova_gym.data import to_unit
 from nova_gym.dynamics import ForwardDynamics, ResidualMLP
-from nova_gym.training.grounding import Unrolling
 from nova_gym.training.representation import Representation, picture_loss
 from nova_gym.training.stage import Batch, Metrics
+from nova_gym.training.unrolling import Unrolling
 from nova_gym.world_model import WorldModel
 
 #: Channels of the decoder's features and of its hidden layers; each layer doubles the size. With a state of 256

@@ -69,33 +69,22 @@ class Clips:
         """(E,) int64, the first frame of each clip."""
         return torch.cumsum(self.lengths + 1, 0) - (self.lengths + 1)
 
-    @property
+    @cached_property
     def position(self) -> Tensor:
         """(T,) int64, transitions that came before in the clip."""
         return torch.repeat_interleave(self.lengths, self.lengths) - self.remaining
 
-    def draw(self, after: Tensor, generator: Generator) -> Tensor:
-        """Transitions by weight, each with at least so many before it in its clip.
-
-        Args:
-            after: (N,) int64, at most the longest clip has.
-
-        Returns:
-            (N,) int64.
-        """
-        order, weights, counts = self._by_position
-        below = weights[counts[after] - 1]
-        threshold = torch.rand(len(after), generator=generator, dtype=torch.float64) * below
-        return order[torch.minimum(torch.searchsorted(weights, threshold, right=True), counts[after] - 1)]
+    def draw(self, count: int, generator: Generator) -> Tensor:
+        """(count,) int64 transitions, by weight."""
+        if self.weights is None:
+            return torch.randint(len(self.source), (count,), generator=generator)
+        threshold = torch.rand(count, generator=generator, dtype=torch.float64) * self._summed[-1]
+        return torch.searchsorted(self._summed, threshold, right=True).clamp(max=len(self.source) - 1)
 
     @cached_property
-    def _by_position(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Transitions from the last in a clip to the first, their weights summed up, how many are as late as n."""
-        position = self.position
-        order = position.argsort(descending=True, stable=True)
-        weights = torch.ones(len(order)) if self.weights is None else self.weights[order]
-        counts = torch.bincount(position).flip(0).cumsum(0).flip(0)
-        return order, weights.double().cumsum(0), counts
+    def _summed(self) -> Tensor:
+        """(T,) float64, the weights summed up."""
+        return self.weights.double().cumsum(0)
 
     def reward_values(self) -> tuple[float, ...]:
         """The values that the reward takes, if they are few, else nothing."""

@@ -1,4 +1,4 @@
-"""Stage 2: forward and inverse dynamics on encoded transitions, without labels."""
+"""Stage 2: forward and inverse dynamics on encoded transitions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ from nova_gym.world_model import WorldModel
 
 #: Share of transitions that are shown backwards, and of those in which time stands still.
 REVERSED, FROZEN = 0.5, 0.05
+#: How much it counts that latent actions tell endings, and the logit of an ending per unit of their first value.
+ENDING_WEIGHT, ENDING_LOGIT = 0.1, 10.0
 
 
 class Dynamics(Stage):
-    """Next-state prediction through an inferred latent action (`nova.md`, stage 2)."""
+    """Next-state prediction through an inferred latent action (`nova.md`, stage 2).
+
+    Actions are not used. Where endings were recorded, the first value of a latent action is trained to tell them: a
+    step into the goal changes a picture much as one onto an empty tile does, and B otherwise comes to draw both alike.
+    """
 
     name = "dynamics"
 
@@ -25,23 +31,31 @@ class Dynamics(Stage):
         self.forward_dynamics = model.forward_dynamics
         self.inverse_dynamics = model.inverse_dynamics
         self.states = states
+        self.tells_endings = bool(clips.terminations.any())
 
     def batch(self, generator: Generator, progress: float) -> Batch:
         size = self.recipe.batch
-        source = self.clips.source[torch.randint(len(self.clips.source), (size,), generator=generator)]
+        chosen = torch.randint(len(self.clips.source), (size,), generator=generator)
+        source = self.clips.source[chosen]
         draw = torch.rand(size, generator=generator)
         backwards = draw < REVERSED
         target = torch.where(backwards, source, source + 1)
         source = torch.where(backwards, source + 1, source)
-        target = torch.where(draw > 1 - FROZEN, source, target)
+        frozen = draw > 1 - FROZEN
+        target = torch.where(frozen, source, target)
+        endings = self.clips.terminations[chosen] & ~backwards & ~frozen
         state = self.states[source]
         noise = torch.randn(state.shape, generator=generator) * self.recipe.noise
-        return {"state": state, "noise": noise, "next": self.states[target]}
+        return {"state": state, "noise": noise, "next": self.states[target], "endings": endings.float()}
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
         latent_action = self.inverse_dynamics(batch["state"], batch["next"])
         loss = F.mse_loss(self.forward_dynamics(batch["state"] + batch["noise"], latent_action), batch["next"])
-        return loss, {"still": F.mse_loss(batch["state"], batch["next"])}
+        metrics = {"next": loss, "still": F.mse_loss(batch["state"], batch["next"])}
+        if not self.tells_endings:
+            return loss, metrics
+        endings = F.binary_cross_entropy_with_logits(ENDING_LOGIT * latent_action[:, 0], batch["endings"])
+        return loss + ENDING_WEIGHT * endings, {**metrics, "endings": endings}
 
     @torch.no_grad()
     def pictures(self) -> Tensor:

@@ -132,6 +132,7 @@ class Loop:
         state = {"name": stage.name, "step": 0, "mean": None, "skipped": 0, "rate": 1.0, "seconds": 0.0, "metrics": {}}
         if self._pending and self._pending["name"] == stage.name:
             optimizer.load_state_dict(self._pending.pop("optimizer"))
+            stage.memory = self._pending.pop("memory", {})
             state = self._pending
         self._pending = None
         try:
@@ -162,7 +163,8 @@ class Loop:
         while state["step"] < (recipe := self._recipe(stage, state)).steps:
             step = state["step"]
             if step % SNAPSHOT_EVERY == 0 and in_a_row == 0:
-                self._snapshot = self._take({**state, "optimizer": copy.deepcopy(optimizer.state_dict())})
+                kept = {"optimizer": copy.deepcopy(optimizer.state_dict()), "memory": dict(stage.memory)}
+                self._snapshot = self._take({**state, **kept})
                 if step and time.monotonic() - saved > SAVE_EVERY:
                     try:
                         self._save()
@@ -194,7 +196,7 @@ class Loop:
             state["seconds"] = round(time.monotonic() - began, 3)
             if in_a_row == BROKEN:
                 in_a_row = 0
-                self._go_back(optimizer, state, value)
+                self._go_back(stage, optimizer, state, value)
             elif state["step"] % LOG_EVERY == 0 or state["step"] == recipe.steps:
                 state["metrics"] = {key: float(metric.detach()) for key, metric in metrics.items()}
                 self._log(stage, state, norm)
@@ -213,7 +215,7 @@ class Loop:
             "current": current,
         }
 
-    def _go_back(self, optimizer, state: dict[str, Any], loss: float) -> None:
+    def _go_back(self, stage: Stage, optimizer, state: dict[str, Any], loss: float) -> None:
         """Restores the last snapshot, from which training goes on at half the learning rate."""
         kept = self._snapshot["current"]
         kept["rate"] = state["rate"] / 2
@@ -224,7 +226,8 @@ class Loop:
             )
         self.model.load_state_dict(self._snapshot["model"])
         optimizer.load_state_dict(copy.deepcopy(kept["optimizer"]))
-        state.update({key: value for key, value in kept.items() if key != "optimizer"})
+        stage.memory = dict(kept["memory"])
+        state.update({key: value for key, value in kept.items() if key not in ("optimizer", "memory")})
 
     def _log(self, stage: Stage, state: dict[str, Any], norm: float) -> None:
         text = f"loss {state['mean']:.5f}"

@@ -15,7 +15,11 @@ Metrics = dict[str, Tensor]
 class Stage(nn.Module):
     """One stage: the modules it trains are its submodules, everything else stays frozen.
 
-    A batch is a function of a generator and of how far the stage is, so a resumed run sees the data it would have seen.
+    A batch is a function of a generator, of how far the stage is and of its memory, so a resumed run sees the data it
+    would have seen.
+
+    Attributes:
+        memory: tensors on the CPU that one step leaves to the next, kept in checkpoints; replaced, never changed.
     """
 
     name: str
@@ -25,6 +29,7 @@ class Stage(nn.Module):
         self.recipe = recipe
         self._frozen = (model,)  # a tuple hides it from PyTorch's registry of submodules
         self.clips = clips
+        self.memory: dict[str, Tensor] = {}
 
     @property
     def model(self) -> WorldModel:

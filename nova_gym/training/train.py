@@ -19,7 +19,7 @@ from nova_gym.errors import BadInputError
 from nova_gym.training.codebook import CodebookStage, first_codes
 from nova_gym.training.control import ControlStage
 from nova_gym.training.dynamics import Dynamics, bound_latent_actions, dead_band, infer_all, scale_latent_actions
-from nova_gym.training.grounding import Grounding, Unrolling
+from nova_gym.training.grounding import Grounding
 from nova_gym.training.loop import Loop, Progress, keep_freed_memory, step_generator
 from nova_gym.training.rendering import Rendering
 from nova_gym.training.representation import (
@@ -29,6 +29,7 @@ from nova_gym.training.representation import (
     pixel_metric,
 )
 from nova_gym.training.tuning import Tuning, wrong_transitions
+from nova_gym.training.unrolling import Unrolling
 from nova_gym.world_model import WorldModel
 
 #: Starts of each kind that a dream ships with, at most.
@@ -101,7 +102,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
             "rendering": repr((training.rendering, training.pixels, training.margin)),
             "dynamics": repr(training.dynamics),
             "grounding": repr(training.grounding),
-            "unrolling": repr((training.unrolling, training.horizon, training.burn_in, training.near)),
+            "unrolling": repr((training.unrolling, training.horizon, training.near)),
             "tuning": repr(training.tuning),
             "codebook": repr(training.codebook),
             "control": repr(training.control),

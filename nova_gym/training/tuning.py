@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from nova_gym.config import TrainingConfig
 from nova_gym.data import Clips
-from nova_gym.training.grounding import Unrolling
-from nova_gym.training.stage import Batch
+from nova_gym.training.unrolling import Unrolling
 from nova_gym.world_model import WorldModel
 
 #: Mean squared distance of states (mean square 1) from which a predicted state is wrong; a step of the agent is 0.3.
@@ -20,7 +19,7 @@ EMPHASIS, SHARE = 50.0, 0.5
 
 
 class Tuning(Unrolling):
-    """Unrolling at full length from the first step on, for a model that was unrolled before.
+    """More unrolling, at a lower rate, for a model that was unrolled before.
 
     One transition in a thousand that is wrong in the same way hardly counts in a mean loss, but is the hole in a wall
     that an agent goes through.
@@ -33,9 +32,6 @@ class Tuning(Unrolling):
 
     def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig, wrong: Tensor) -> None:
         super().__init__(model, _emphasize(clips, wrong), states, replace(config, unrolling=config.tuning))
-
-    def batch(self, generator: Generator, progress: float) -> Batch:
-        return super().batch(generator, 1.0)
 
 
 @torch.no_grad()

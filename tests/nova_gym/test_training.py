@@ -9,11 +9,12 @@ from nova_gym.config import Recipe, preset
 from nova_gym.data import load_clips
 from nova_gym.errors import BadInputError
 from nova_gym.training import Run, train
-from nova_gym.training.grounding import Unrolling
+from nova_gym.training.dynamics import Dynamics
 from nova_gym.training.loop import Loop, learning_rate
 from nova_gym.training.representation import encode_all
 from nova_gym.training.stage import Stage
 from nova_gym.training.tuning import EMPHASIS, Tuning, wrong_transitions
+from nova_gym.training.unrolling import Unrolling
 
 STAGES = ("representation", "dynamics", "grounding", "unrolling", "tuning")
 
@@ -52,28 +53,87 @@ def test_tuning_shows_what_is_wrong_more_often(tiny, clips):
     assert not wrong.all()
     few = wrong & (torch.cumsum(wrong, 0) <= 3)
     tuning = Tuning(tiny.world_model, clips, states, preset("tiny").training, few)
-    drawn = tuning.clips.draw(torch.zeros(20_000, dtype=torch.int64), torch.Generator().manual_seed(0))
+    drawn = tuning.clips.draw(20_000, torch.Generator().manual_seed(0))
     share = float(few[drawn].float().mean())
     expected = 3 * EMPHASIS / (3 * EMPHASIS + len(few) - 3)
     assert share == pytest.approx(min(0.5, expected), rel=0.15)
     assert share > 5 * float(few.float().mean())
 
 
-def test_roll_outs_burn_in_before_what_is_drawn(tiny, clips):
-    """Also where that is the last transition of its clip; and nothing is drawn that has no room for it."""
+def test_latent_actions_are_trained_to_tell_endings(tiny, clips):
+    """Their first value does; time turned back or standing still ends nothing."""
+    model, states = tiny.world_model, encode_all(tiny.world_model, clips)
+    stage = Dynamics(model, clips, states, preset("tiny").training)
+    batch = stage.batch(torch.Generator().manual_seed(0), 0.5)
+    ends = clips.terminations.nonzero()[:, 0]
+    true_ends = torch.cat([states[clips.source[ends]], states[clips.source[ends] + 1]], dim=1)
+    shown = torch.cat([batch["state"], batch["next"]], dim=1)
+    assert torch.equal(batch["endings"] == 1, (torch.cdist(shown, true_ends) < 1e-4).any(1))
+    assert 0 < batch["endings"].sum() < len(shown) / 2
+
+    losses = []
+    for first in (2 * batch["endings"] - 1, 1 - 2 * batch["endings"]):
+        latent_action = torch.zeros(len(shown), model.config.latent_action)
+        latent_action[:, 0] = first
+        stage.inverse_dynamics = _Saying(latent_action)
+        with torch.no_grad():
+            losses.append(stage(batch)[1]["endings"])
+    assert losses[0] < 1e-3 < 5 < losses[1]
+
+
+class _Saying(nn.Module):
+    """Inverse dynamics that say what they are told."""
+
+    def __init__(self, latent_action):
+        super().__init__()
+        self.latent_action = latent_action
+
+    def forward(self, state, next_state):
+        return self.latent_action
+
+
+def rolling(tiny, clips, **training):
+    """The stage on true states without noise, and these."""
     states = encode_all(tiny.world_model, clips)
-    ends = clips.terminations
-    tuning = Tuning(tiny.world_model, clips, states, preset("tiny").training, torch.zeros_like(ends))
-    only_ends = replace(clips, weights=ends.float())
-    tuning.clips = only_ends
-    mixed = 0
-    for seed in range(20):
-        batch = tuning.batch(torch.Generator().manual_seed(seed), 0.0)
-        burn_in = batch["burn_in"][:, None]
-        mixed += len(burn_in.unique()) > 1
-        assert (batch["terminations"].gather(1, burn_in) == 1).all()
-        assert batch["inside"].gather(1, burn_in).all()
-    assert mixed > 5  # short and long ones side by side
+    config = preset("tiny").training
+    config = replace(config, unrolling=replace(config.unrolling, noise=0.0), **training)
+    return Unrolling(tiny.world_model, clips, states, config), states
+
+
+def test_roll_outs_go_on_from_one_step_to_the_next(tiny, clips):
+    """A roll-out is what the model makes of a true state and of the actions since, till its clip or `horizon` ends."""
+    model = tiny.world_model
+    stage, states = rolling(tiny, clips, near=float("inf"), horizon=6)
+    longest = 0
+    for step in range(12):
+        batch = stage.batch(torch.Generator().manual_seed(step), 0.0)
+        with torch.no_grad():
+            stage(batch)
+        memory = stage.memory
+        for state, after, steps, over in zip(*(memory[key] for key in ("state", "at", "steps", "over")), strict=True):
+            begun = after - steps
+            made = states[clips.source[begun]][None]
+            for transition in range(int(begun), int(after)):
+                features = model.action_features(clips.actions[transition][None])
+                made = model.step(made, model.bridge(made, features))
+            torch.testing.assert_close(state, made[0], atol=1e-5, rtol=1e-4)
+            last = clips.remaining[after - 1] == 1
+            assert over == (last or steps == 6)
+            assert clips.position[begun] % 6 == 0
+            longest = max(longest, int(steps))
+    assert longest == 6
+
+
+def test_a_roll_out_that_is_lost_makes_room_for_another(tiny, clips):
+    stage, states = rolling(tiny, clips, near=0.0)
+    for step in range(3):
+        batch = stage.batch(torch.Generator().manual_seed(step), 0.0)
+        begun = clips.source[stage.memory["at"]]
+        assert torch.equal(batch["state"][: len(begun)], states[begun])
+        with torch.no_grad():
+            _, metrics = stage(batch)
+        assert metrics["lost"] == 1
+        assert metrics["length"] == 1
 
 
 def test_roll_outs_are_compared_as_they_are_drawn_too(tiny, clips):
@@ -81,32 +141,33 @@ def test_roll_outs_are_compared_as_they_are_drawn_too(tiny, clips):
     model = tiny.world_model
     states = encode_all(model, clips)
     unrolling = Unrolling(model, clips, states, preset("tiny").training)
-    true = states[None, :64]
+    true = states[:64]
     costs, changes = [], []
     with torch.no_grad():
         for axis in range(4):
             off = torch.zeros(true.shape[-1])
             off[axis] = 0.3
             costs.append(unrolling._drawn_error(true + off, true, unrolling.grid).mean())
-            changes.append((model.render(true[0] + off) - model.render(true[0])).square().mean())
+            changes.append((model.render(true + off) - model.render(true)).square().mean())
         assert unrolling._drawn_error(true, true, unrolling.grid).max() < 1e-9
     torch.testing.assert_close(torch.stack(costs), torch.stack(changes), rtol=0.2, atol=1e-6)
     assert max(costs) > 1.5 * min(costs)
 
 
 def test_single_steps_from_the_truth_count_beside_roll_outs(tiny, clips):
-    """Among them are as many of each kind as there are in the recording; few roll-outs come to a step into the goal."""
-    model, states = tiny.world_model, encode_all(tiny.world_model, clips)
-    unrolling = Unrolling(model, clips, states, preset("tiny").training)
-    batch = unrolling.batch(torch.Generator().manual_seed(0), 1.0)
-    assert len(batch["before"]) == len(batch["after"]) == 2 * len(batch["state"])
+    """As many as roll-outs; few of these come to a step into the goal."""
+    model = tiny.world_model
+    stage, _ = rolling(tiny, clips)
+    batch = stage.batch(torch.Generator().manual_seed(0), 1.0)
+    count = stage.recipe.batch
+    assert len(batch["state"]) == len(batch["before"]) == len(batch["after"]) == 2 * count
+    assert torch.equal(batch["state"][count:], batch["before"][count:])
     with torch.no_grad():
-        loss, metrics = unrolling(batch)
+        loss, metrics = stage(batch)
         assert metrics["single"] > 1e-6
-        features = model.action_features(batch["single_actions"])
-        batch["before_noise"] = torch.zeros_like(batch["before"])
-        batch["after"] = model.step(batch["before"], model.bridge(batch["before"], features))
-        better, perfect = unrolling(batch)
+        made = model.step(batch["state"], model.bridge(batch["state"], model.action_features(batch["actions"])))
+        batch["after"] = torch.cat([batch["after"][:count], made[count:]])
+        better, perfect = stage(batch)
     assert perfect["single"] < 1e-9
     torch.testing.assert_close(
         loss - better, metrics["single"] + metrics["inverse"] - perfect["inverse"], atol=1e-6, rtol=1e-4
