@@ -78,13 +78,7 @@ class Clips:
         """(count,) int64 transitions, by weight."""
         if self.weights is None:
             return torch.randint(len(self.source), (count,), generator=generator)
-        threshold = torch.rand(count, generator=generator, dtype=torch.float64) * self._summed[-1]
-        return torch.searchsorted(self._summed, threshold, right=True).clamp(max=len(self.source) - 1)
-
-    @cached_property
-    def _summed(self) -> Tensor:
-        """(T,) float64, the weights summed up."""
-        return self.weights.double().cumsum(0)
+        return torch.multinomial(self.weights, count, replacement=True, generator=generator)
 
     def reward_values(self) -> tuple[float, ...]:
         """The values that the reward takes, if they are few, else nothing."""

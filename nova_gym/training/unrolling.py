@@ -53,7 +53,7 @@ class Unrolling(Labelled):
         transitions = torch.cat([rolled, single])
         source = self.clips.source[transitions]
         before = self.states[source]
-        noise = self._noise(self.states[source[len(rolled) :]].shape, generator)
+        noise = self._noise(before[len(rolled) :].shape, generator)
         return {
             "state": torch.cat([self.memory["state"], before[len(rolled) :] + noise]),
             "before": before,

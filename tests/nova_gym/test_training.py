@@ -22,6 +22,7 @@ STAGES = ("representation", "dynamics", "grounding", "unrolling", "tuning")
 @pytest.mark.parametrize("stop", list(zip(STAGES, (7, 11, 3, 5, 4), strict=True)))
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(stop, tiny, clips, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr("nova_gym.training.loop.LOG_EVERY", 1)
+    monkeypatch.setattr("nova_gym.training.loop.SNAPSHOT_EVERY", 2)  # so that it goes on within the stage
 
     def press_ctrl_c(stage, step, steps, text):
         if (stage, step) == stop:
