@@ -114,10 +114,11 @@ class Recipe:
         batch: frames, transitions or clips a step; in `unrolling` and `tuning` as many roll-outs and single steps each.
         learning_rate: peak of the cosine schedule.
         warmup: steps of linear warm-up.
-        weight_decay: of AdamW.
+        weight_decay: decoupled, as in AdamW.
         clip: largest gradient norm.
         noise: largest standard deviation of the noise on states, whose mean square is 1.
         final: what the schedule ends at, as a share of its peak.
+        optimizer: `adamw`, or `soap` (arXiv 2409.11321), for networks of dense layers.
     """
 
     steps: int
@@ -128,6 +129,7 @@ class Recipe:
     clip: float = 0.5
     noise: float = 0.0
     final: float = 0.01
+    optimizer: str = "adamw"
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,8 @@ class TrainingConfig:
         codebook: the codes of latent actions, if the model has a codebook.
         control: stage 3, the generative control model, if the model has one.
         horizon: steps of a roll-out at most.
-        near: mean squared distance of states (mean square 1) below which a roll-out counts as near the truth: a third
-            of what a step changes, which is 0.3 on MiniGrid and 1.0 where digits move.
+        near: mean squared distance of states (mean square 1) below which a roll-out counts as near the truth: a
+            thirtieth of what a step changes, which is 0.3 on MiniGrid and 1.0 where digits move.
         pixels: share of a frame's pixels that stage 1 renders a step.
         margin: how far beyond their range the stage `rendering` is to draw black and white, before clipping, so that
             they come out exactly; 0: within it.
@@ -161,7 +163,7 @@ class TrainingConfig:
     codebook: Recipe
     control: Recipe
     horizon: int = 80
-    near: float = 0.1
+    near: float = 0.01
     pixels: float = 0.5
     margin: float = 0.0
     seed: int = 0
@@ -191,10 +193,10 @@ _TINY = Preset(
     ),
     TrainingConfig(
         representation=Recipe(20, 8, 1e-3, warmup=5),
-        dynamics=Recipe(20, 32, 1e-3, warmup=5),
-        grounding=Recipe(20, 32, 1e-3, warmup=5, noise=0.03),
-        unrolling=Recipe(10, 8, 3e-4, warmup=5, noise=0.1),
-        tuning=Recipe(10, 8, 1e-4, warmup=5, noise=0.05),
+        dynamics=Recipe(20, 32, 3e-3, warmup=5, optimizer="soap"),
+        grounding=Recipe(20, 32, 3e-3, warmup=5, noise=0.03, optimizer="soap"),
+        unrolling=Recipe(10, 8, 1e-3, warmup=5, noise=0.1, optimizer="soap"),
+        tuning=Recipe(10, 8, 3e-4, warmup=5, noise=0.05, optimizer="soap"),
         rendering=Recipe(10, 8, 1e-4, warmup=5, noise=0.02),
         codebook=Recipe(20, 32, 1e-3, warmup=5),
         control=Recipe(10, 8, 1e-3, warmup=5, noise=0.03),
@@ -205,11 +207,11 @@ _CPU = Preset(
     "cpu",
     ModelConfig(latent_action=16, codes=256),
     TrainingConfig(
-        representation=Recipe(16_500, 32, 1.5e-3),
-        dynamics=Recipe(3_500, 512, 1e-3, noise=0.03),
-        grounding=Recipe(3_000, 512, 1e-3, weight_decay=0.1, noise=0.03),
-        unrolling=Recipe(9_500, 256, 4e-4, weight_decay=0.1, noise=0.1, final=0.4),
-        tuning=Recipe(7_500, 256, 1.6e-4, warmup=20, weight_decay=0.1, noise=0.05),
+        representation=Recipe(18_000, 32, 1.2e-3),
+        dynamics=Recipe(1_500, 512, 3e-3, noise=0.03, optimizer="soap"),
+        grounding=Recipe(800, 512, 3e-3, weight_decay=0.1, noise=0.03, optimizer="soap"),
+        unrolling=Recipe(4_500, 256, 8e-4, weight_decay=0.1, noise=0.1, final=0.4, optimizer="soap"),
+        tuning=Recipe(3_500, 256, 3.2e-4, warmup=20, weight_decay=0.1, noise=0.05, optimizer="soap"),
         rendering=Recipe(2_000, 32, 2e-4, weight_decay=0.0, noise=0.02),
         codebook=Recipe(1_000, 512, 3e-4),
         control=Recipe(1_500, 64, 1e-3, weight_decay=0.05, noise=0.05),
@@ -233,7 +235,7 @@ _DIGITS = Preset(
         rendering=Recipe(2_000, 32, 2e-4, weight_decay=0.0, noise=0.02),
         codebook=Recipe(500, 512, 3e-4),
         control=Recipe(3_000, 128, 1e-3, weight_decay=0.05, noise=0.05),
-        near=0.3,
+        near=0.03,
         margin=0.1,
     ),
 )

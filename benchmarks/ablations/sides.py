@@ -27,15 +27,13 @@ from nova_gym.training import Run
 from nova_gym.training.control import ControlStage
 from nova_gym.training.dynamics import Dynamics, bound_latent_actions, infer_all, scale_latent_actions
 from nova_gym.training.loop import Loop, keep_freed_memory, step_generator
-from nova_gym.training.representation import Representation, change_coordinates, encode_all, pixel_metric
+from nova_gym.training.representation import Representation, encode_all, settle_coordinates
 from nova_gym.training.stage import Stage
 from nova_gym.training.train import make_accelerator
 from nova_gym.world_model import WorldModel
 
 #: Clips of moving digits that are trained on.
 CLIPS = 4_000
-#: Every so many-th frame has a say in the coordinates of states.
-SAMPLE = 8
 #: What each stage gets of a side's minutes, about as in preset `digits`: of a side that is trained from the start, and
 #: of one of dynamics alone.
 SHARES = {"representation": 0.6, "dynamics": 0.05, "unrolling": 0.1, "control": 0.25}
@@ -94,9 +92,7 @@ class Side:
         self.loop.run(self._stage(stage))
         began = time.monotonic()
         if stage == "representation":
-            states = encode_all(model, replace(clips, frames=clips.frames[::SAMPLE]))
-            metric = pixel_metric(model, states, step_generator(self.training.seed, "coordinates", 0))
-            change_coordinates(model, states, metric)
+            settle_coordinates(model, clips, step_generator(self.training.seed, "coordinates", 0))
             self.states = encode_all(model, clips)
         elif model.control is not None:  # nothing else minds the scale of latent actions
             if stage == "dynamics":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Generator, Tensor, nn
@@ -15,6 +16,8 @@ from nova_gym.world_model import WorldModel
 
 #: Weight and share of a frame's worst pixels in the loss; without them small things are never drawn.
 WORST_WEIGHT, WORST_SHARE = 0.1, 0.02
+#: Frames that coordinates of states are found by, where a recording has so many.
+SAMPLE = 20_000
 
 
 class Representation(Stage):
@@ -75,6 +78,19 @@ def encode_all(
         states.append(model.encode(to_unit(chunk.to(model.device))).cpu())
         progress(len(states) * 256, len(clips.frames))
     return torch.cat(states)
+
+
+def settle_coordinates(model: WorldModel, clips: Clips, generator: Generator) -> None:
+    """Changes the coordinates of states by what a sample of the frames shows; `change_coordinates` says to which.
+
+    Args:
+        model: changed in place; every frame is drawn as before.
+        clips: the recording.
+        generator: of everything random.
+    """
+    sample = replace(clips, frames=clips.frames[:: max(1, len(clips.frames) // SAMPLE)])
+    states = encode_all(model, sample)
+    change_coordinates(model, states, pixel_metric(model, states, generator))
 
 
 @torch.enable_grad()

@@ -22,12 +22,7 @@ from nova_gym.training.dynamics import Dynamics, bound_latent_actions, dead_band
 from nova_gym.training.grounding import Grounding
 from nova_gym.training.loop import Loop, Progress, keep_freed_memory, step_generator
 from nova_gym.training.rendering import Rendering
-from nova_gym.training.representation import (
-    Representation,
-    change_coordinates,
-    encode_all,
-    pixel_metric,
-)
+from nova_gym.training.representation import Representation, encode_all, settle_coordinates
 from nova_gym.training.tuning import Tuning, wrong_transitions
 from nova_gym.training.unrolling import Unrolling
 from nova_gym.world_model import WorldModel
@@ -135,12 +130,10 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> torch.Tensor:
     """All stages; returns the states of all frames."""
     model = loop.model
     loop.run(Representation(model, clips, training))
-    states = _encode(loop, clips, "encoding")
     if "coordinates" not in loop.finished:
-        metric = pixel_metric(model, states, step_generator(loop.seed, "coordinates", 0))
-        change_coordinates(model, states, metric)
+        settle_coordinates(model, clips, step_generator(loop.seed, "coordinates", 0))
         loop.mark("coordinates")
-        states = _encode(loop, clips, "encoding again")
+    states = encode_all(model, clips, lambda done, total: loop.progress("encoding", min(done, total), total, ""))
     loop.run(Rendering(model, clips, states, training))
     loop.run(Dynamics(model, clips, states, training))
     if "scaling" not in loop.finished:
@@ -177,10 +170,6 @@ def digest(clips: Clips) -> str:
     """SHA-256 of what tells recordings apart: their actions, without labels the first frames."""
     telling = clips.actions if clips.labelled else clips.frames[clips.first_frames]
     return hashlib.sha256(telling.numpy().tobytes()).hexdigest()
-
-
-def _encode(loop: Loop, clips: Clips, name: str) -> torch.Tensor:
-    return encode_all(loop.model, clips, lambda done, total: loop.progress(name, min(done, total), total, ""))
 
 
 def _starts(clips: Clips, states: torch.Tensor) -> dict[str, torch.Tensor]:
