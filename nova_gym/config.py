@@ -205,7 +205,7 @@ _TINY = Preset(
 )
 _CPU = Preset(
     "cpu",
-    ModelConfig(latent_action=16, codes=256),
+    ModelConfig(latent_action=16, codes=512),
     TrainingConfig(
         representation=Recipe(18_000, 32, 1.2e-3),
         dynamics=Recipe(1_500, 512, 3e-3, noise=0.03, optimizer="soap"),
@@ -248,7 +248,7 @@ _PAPER = Preset(
         hidden=768,
         depth=2,
         head_hidden=512,
-        codes=256,
+        codes=512,
         control=ControlConfig(kind="transformer", hidden=384, layers=3, heads=8, window=64),
     ),
     TrainingConfig(
