@@ -146,8 +146,8 @@ class TrainingConfig:
         codebook: the codes of latent actions, if the model has a codebook.
         control: stage 3, the generative control model, if the model has one.
         horizon: steps of a roll-out at most.
-        near: mean squared distance of states (mean square 1) below which a roll-out counts as near the truth: a
-            thirtieth of what a step changes, which is 0.3 on MiniGrid and 1.0 where digits move.
+        near: mean squared distance of states (mean square 1) below which a roll-out counts as near the truth; on
+            MiniGrid, where a step changes 0.3, a thirtieth of that.
         pixels: share of a frame's pixels that stage 1 renders a step.
         margin: how far beyond their range the stage `rendering` is to draw black and white, before clipping, so that
             they come out exactly; 0: within it.
@@ -235,7 +235,7 @@ _DIGITS = Preset(
         rendering=Recipe(2_000, 32, 2e-4, weight_decay=0.0, noise=0.02),
         codebook=Recipe(500, 512, 3e-4),
         control=Recipe(3_000, 128, 1e-3, weight_decay=0.05, noise=0.05),
-        near=0.03,
+        near=0.3,
         margin=0.1,
     ),
 )
