@@ -29,7 +29,7 @@ def small(monkeypatch):
     tiny = preset("tiny", codes=0, frame_size=(64, 64), actions=0, inr=INRConfig(1, 4, 8, 2))
     monkeypatch.setitem(PRESETS, "digits", tiny)
     monkeypatch.setattr(sides, "CLIPS", 40)
-    monkeypatch.setattr(sides, "pixel_metric", partial(pixel_metric, probes=64))
+    monkeypatch.setattr("nova_gym.training.representation.pixel_metric", partial(pixel_metric, probes=64))
     for module, name, value in (
         (generation, "CLIPS", 4),
         (generation, "LONG_CLIPS", 4),
