@@ -264,7 +264,7 @@ _PAPER = Preset(
     ),
 )
 
-#: `tiny` for tests (seconds), `cpu` for MiniGrid (an hour on 2 cores), `digits` for moving digits,
+#: `tiny` for tests (seconds), `cpu` for MiniGrid (45 minutes on 2 cores), `digits` for moving digits,
 #: `paper` for one GPU.
 PRESETS = {preset.name: preset for preset in (_TINY, _CPU, _DIGITS, _PAPER)}
 
