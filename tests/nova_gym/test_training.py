@@ -70,6 +70,33 @@ def test_soap_learns_what_adam_hardly_moves_towards():
         make_optimizer(nn.Linear(2, 2).parameters(), Recipe(1, 1, 0.1, optimizer="adam"))
 
 
+def test_soap_goes_on_from_what_was_saved(tmp_path, monkeypatch):
+    """To the last bit, across new axes before and after."""
+    monkeypatch.setattr("nova_gym.training.loop.NEW_AXES_EVERY", 5)
+    inputs, wanted = torch.randn(2, 64, 8, generator=torch.Generator().manual_seed(0))
+    recipe = Recipe(30, 64, 0.01, optimizer="soap")
+
+    def learn(layer, optimizer, steps):
+        for _ in range(steps):
+            (layer(inputs) - wanted).square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    once = nn.Linear(8, 8)
+    optimizer = make_optimizer(once.parameters(), recipe)
+    learn(once, optimizer, 13)
+    torch.save([once.state_dict(), optimizer.state_dict()], tmp_path / "saved.pt")
+    learn(once, optimizer, 17)
+
+    again = nn.Linear(8, 8)
+    weights, state = torch.load(tmp_path / "saved.pt", weights_only=True)
+    again.load_state_dict(weights)
+    optimizer = make_optimizer(again.parameters(), recipe)
+    optimizer.load_state_dict(state)
+    learn(again, optimizer, 17)
+    assert torch.equal(once.weight, again.weight)
+
+
 def test_tuning_shows_what_is_wrong_more_often(tiny, clips):
     states = encode_all(tiny.world_model, clips)
     wrong = wrong_transitions(tiny.world_model, clips, states)
