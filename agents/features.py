@@ -1,4 +1,4 @@
-"""What policies look through: standardised latents, or a small convolutional network over pixels."""
+"""What policies are made of: standardised latents, layers with LayerNorm, a small convolutional network over pixels."""
 
 from __future__ import annotations
 
@@ -33,6 +33,17 @@ class StandardizedLatents(BaseFeaturesExtractor):
     def forward(self, observations: Tensor) -> Tensor:
         """(B, K) float32 → (B, K)."""
         return ((observations - self.mean) * self.factor).clamp(-10.0, 10.0)
+
+
+class NormalizedReLU(nn.Sequential):
+    """LayerNorm, then ReLU: what stands after each linear layer of a policy, as SB3's `activation_fn`.
+
+    Args:
+        width: units of the layer.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(nn.LayerNorm(width), nn.ReLU())
 
 
 class PatchCNN(BaseFeaturesExtractor):

@@ -1,19 +1,20 @@
 """Hyperparameters of each algorithm, in one place, as in RL Baselines3 Zoo.
 
 `HYPERPARAMETERS[algorithm]` are SB3's own keyword arguments; `PIXELS` are the changes for observations in pixels.
-PPO's were tried on the dream of MiniGrid-SimpleCrossingS9N1 with 128 dreams; the others are untried there.
+PPO's were tried on the dream of MiniGrid-SimpleCrossingS9N1 with 256 dreams; the others are untried there.
 """
 
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import nn
 
-from nova_gym.agents.features import PatchCNN
+from nova_gym.agents.features import NormalizedReLU, PatchCNN
 from nova_gym.errors import BadInputError
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "a2c": A2C, "dqn": DQN}
@@ -21,13 +22,13 @@ ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "a2c": A2C, "dqn": DQN
 HYPERPARAMETERS: dict[str, dict[str, Any]] = {
     "ppo": {
         "n_steps": 32,
-        "batch_size": 512,
+        "batch_size": 1024,
         "n_epochs": 6,
         "learning_rate": 1e-3,
         "gamma": 0.99,
         "gae_lambda": 0.95,
         "ent_coef": 0.02,
-        "policy_kwargs": {"net_arch": [256, 256], "activation_fn": nn.ReLU},
+        "policy_kwargs": {"net_arch": [256, 256], "activation_fn": partial(NormalizedReLU, 256)},
     },
     "a2c": {
         "n_steps": 16,
@@ -42,7 +43,7 @@ HYPERPARAMETERS: dict[str, dict[str, Any]] = {
         "learning_starts": 20_000,
         "batch_size": 512,
         "train_freq": 4,
-        "gradient_steps": 4,
+        "gradient_steps": 8,
         "target_update_interval": 2_000,
         "learning_rate": 5e-4,
         "gamma": 0.98,

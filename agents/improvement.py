@@ -59,7 +59,7 @@ class Budget:
     real_steps: int = 4_000
     tuning_steps: int = 1000
     episodes: int = 100
-    num_dreams: int = 128
+    num_dreams: int = 256
 
 
 def improve(

@@ -22,6 +22,7 @@ from nova_gym.agents.features import StandardizedLatents
 from nova_gym.agents.hyperparameters import ALGORITHMS, hyperparameters
 from nova_gym.agents.reality import FIRST_CHOOSING_SEED, make_reality_vec
 from nova_gym.agents.saving import save_agent
+from nova_gym.agents.starts import PrioritizedStarts
 from nova_gym.agents.vec_env import DreamVecEnv
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
@@ -29,10 +30,6 @@ from nova_gym.files import write_atomically
 from nova_gym.metrics import difference
 
 Progress = Callable[..., None]
-
-#: Share of the episodes in training that start anywhere; the others start where the real environment does, on layouts
-#: so few that an agent could know them by heart.
-RANDOM_STARTS = 0.3
 
 
 @dataclass(frozen=True)
@@ -110,15 +107,6 @@ def make_agent(
     return ALGORITHMS[algorithm](env=env, seed=seed, device=device, tensorboard_log=logs, **settings)
 
 
-def _training_starts(dream: Dream) -> torch.Tensor:
-    """(n, K) states: `official` and `random` starts, repeated so that a draw is random with odds `RANDOM_STARTS`."""
-    official, random = dream.starts[dream.default_starts], dream.starts.get("random")
-    if random is None or "official" not in dream.starts:
-        return official
-    repeats = max(1, round(len(random) * (1.0 - RANDOM_STARTS) / RANDOM_STARTS / len(official)))
-    return torch.cat([official.repeat(repeats, 1), random])
-
-
 def latent_features(dream: Dream) -> dict[str, Any]:
     """`policy_kwargs` for SB3 that standardise the dream's latents, by the spread of its `random` starts (or any)."""
     states = dream.starts.get("random", next(iter(dream.starts.values()))).cpu()
@@ -133,7 +121,7 @@ def train_agent(
     dream: Dream | str = "minigrid",
     algorithm: str = "ppo",
     steps: int = 1_000_000,
-    num_dreams: int = 128,
+    num_dreams: int = 256,
     observation: str = "latent",
     seed: int = 0,
     device: str = "auto",
@@ -177,9 +165,10 @@ def train_agent(
     began = time.monotonic()
     dream = (dream if isinstance(dream, Dream) else Dream.load(dream)).to(device)
     longest = math.ceil(patience * dream.card.horizon)
+    starts = PrioritizedStarts(dream, seed)
     env = VecMonitor(
         DreamVecEnv(
-            replace(dream, starts=dream.starts | {"training": _training_starts(dream)}),
+            replace(dream, starts=dream.starts | {"training": starts.bank}),
             num_dreams,
             observation,
             starts="training",
@@ -203,7 +192,7 @@ def train_agent(
         agent.set_random_seed(seed)
     callback = _RealityCheck(dream, places, steps, evaluations, episodes, seed, output, began, progress)
     try:
-        agent.learn(steps, callback=callback)
+        agent.learn(steps, callback=[starts, callback])
     finally:
         for each in (env, *places.values()):
             each.close()

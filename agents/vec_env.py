@@ -37,7 +37,7 @@ class DreamVecEnv(VecEnv):
     def __init__(
         self,
         dream: Dream | str = "minigrid",
-        num_dreams: int = 128,
+        num_dreams: int = 256,
         observation: str = "latent",
         action: str = "discrete",
         starts: str | None = None,

@@ -14,7 +14,7 @@ from nova_gym.benchmarks.figures import Figure, figures_beside
 from nova_gym.dream import Dream
 
 #: Dreams stepped as one batch, as `nova-gym agent train` has it; roll-outs of a round.
-DREAMS, ROLLOUTS = 128, 4
+DREAMS, ROLLOUTS = 256, 2
 
 Progress = Callable[[int, int], None]
 

@@ -38,7 +38,7 @@ def train(
     dream: DreamOption = "minigrid",
     algorithm: AlgorithmOption = "ppo",
     steps: Annotated[int, typer.Option(help="Steps in the dream, all dreams together.", min=1)] = 1_000_000,
-    dreams: Annotated[int, typer.Option(help="Dreams stepped as one batch.", min=1)] = 128,
+    dreams: Annotated[int, typer.Option(help="Dreams stepped as one batch.", min=1)] = 256,
     observation: Annotated[str, typer.Option(help="latent (the state) or pixels (the INR, rendered).")] = "latent",
     evaluations: Annotated[int, typer.Option(help="Looks at reality, the last at the end.", min=1)] = 4,
     episodes: Annotated[int, typer.Option(help="Real episodes at each.", min=1)] = 64,

@@ -28,7 +28,7 @@ from nova_gym.training.unrolling import Unrolling
 from nova_gym.world_model import WorldModel
 
 #: Starts of each kind that a dream ships with, at most.
-STARTS = 1024
+STARTS = 4096
 
 
 @dataclass(frozen=True)

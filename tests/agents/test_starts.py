@@ -1,0 +1,55 @@
+"""Where episodes in training start."""
+
+import numpy as np
+import pytest
+import torch
+
+from nova_gym.agents import DreamVecEnv, make_agent
+from nova_gym.agents.starts import RANDOM, PrioritizedStarts
+
+
+@pytest.fixture(scope="module")
+def starts(shipped):
+    return PrioritizedStarts(shipped)
+
+
+def _count(starts: PrioritizedStarts, start: torch.Tensor) -> int:
+    return int((starts.bank == start).all(1).sum())
+
+
+def test_starts_are_anywhere_official_or_on_the_way(shipped, starts):
+    anywhere = shipped.starts["random"]
+    assert torch.equal(starts.bank[starts.drawn :], anywhere)
+    assert len(anywhere) / len(starts.bank) == pytest.approx(RANDOM, abs=0.01)
+    official = sum(_count(starts, start) for start in shipped.starts["official"])
+    assert 0.35 < official / starts.drawn < 0.75  # walks that led nowhere are official starts as well
+
+
+def test_a_start_that_the_agent_fails_from_is_drawn_more_often(shipped, starts):
+    starts.success[1:] = 1.0
+    starts._draw()
+    failing, others = (_count(starts, shipped.starts["official"][i]) for i in (0, 1))
+    assert failing > 4 * max(1, others)
+
+
+def test_training_draws_from_the_bank_and_counts_successes(tiny):
+    """Episodes of one step at most: each is counted for the start that it began from."""
+    starts = PrioritizedStarts(tiny)
+    bank = starts.bank.clone()
+    from dataclasses import replace
+
+    env = DreamVecEnv(
+        replace(tiny, starts=tiny.starts | {"training": starts.bank}), 8, starts="training", max_episode_steps=1
+    )
+    starts.success[:] = 0.5
+    make_agent("a2c", env, device="cpu").learn(8 * 16, callback=starts)
+    assert not torch.equal(starts.bank, bank)
+    counted = starts.success != 0.5
+    assert counted.any()
+    latents = torch.from_numpy(np.stack([info["latent"] for info in env.reset_infos]))
+    assert (latents[:, None] == starts.states).all(2).any(1).any() or (latents[:, None] == bank).all(2).any()
+
+
+def test_the_same_seed_draws_the_same_starts(tiny):
+    assert torch.equal(PrioritizedStarts(tiny, 3).bank, PrioritizedStarts(tiny, 3).bank)
+    assert not torch.equal(PrioritizedStarts(tiny, 3).bank, PrioritizedStarts(tiny, 4).bank)
