@@ -8,8 +8,8 @@ from gymnasium.vector.utils import batch_space
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
-from nova_gym.agents.vec_env import DreamVecEnv
 from nova_gym.dream import Dream
+from nova_gym.envs.interface import DreamInterface
 from nova_gym.simulator import DreamSimulator
 
 #: Share of the episodes that start anywhere; the others start where the real environment does, or on the way from
@@ -95,9 +95,8 @@ class PrioritizedStarts(BaseCallback):
 
 def _walk(dream: Dream, starts: Tensor, seed: int) -> Tensor:
     """Where random actions lead: (n, K) states → (KEPT · n, K), from as many times before the end of each walk."""
-    env = DreamVecEnv(dream, 1, device=dream.world_model.device)
-    space = batch_space(env.action_space, len(starts))
-    env.close()
+    door = DreamInterface(dream, "latent", "discrete", dream.default_starts, dream.world_model.device)
+    space = batch_space(door.action_space, len(starts))
     space.seed(seed)
     simulator = DreamSimulator(dream, len(starts), horizon=0)
     simulator.reset(states=starts)
