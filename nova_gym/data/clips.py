@@ -80,6 +80,13 @@ class Clips:
             return torch.randint(len(self.source), (count,), generator=generator)
         return torch.multinomial(self.weights, count, replacement=True, generator=generator)
 
+    def elsewhere(self, transitions: Tensor, generator: Generator) -> Tensor:
+        """(n,) int64 transitions → (n,) int64, for each a frame of its clip, any of them alike."""
+        position = self.position[transitions]
+        frames = position + self.remaining[transitions] + 1
+        chosen = (torch.rand(len(transitions), generator=generator, dtype=torch.float64) * frames).long()
+        return self.source[transitions] - position + chosen
+
     def reward_values(self) -> tuple[float, ...]:
         """The values that the reward takes, if they are few, else nothing."""
         values = torch.unique((self.rewards * 1e4).round() / 1e4)

@@ -22,6 +22,8 @@ class Dynamics(Stage):
 
     Actions are not used. Where endings were recorded, the first value of a latent action is trained to tell them: a
     step into the goal changes a picture much as one onto an empty tile does, and B otherwise comes to draw both alike.
+    In a share of the steps A sees another state of the clip than the one stepped from: what differs between the two is
+    motion, and left to B.
     """
 
     name = "dynamics"
@@ -30,7 +32,7 @@ class Dynamics(Stage):
         super().__init__(model, clips, config.dynamics)
         self.forward_dynamics = model.forward_dynamics
         self.inverse_dynamics = model.inverse_dynamics
-        self.states = states
+        self.states, self.elsewhere = states, config.elsewhere
         self.tells_endings = bool(clips.terminations.any())
 
     def batch(self, generator: Generator, progress: float) -> Batch:
@@ -44,13 +46,18 @@ class Dynamics(Stage):
         frozen = draw > 1 - FROZEN
         target = torch.where(frozen, source, target)
         endings = self.clips.terminations[chosen] & ~backwards & ~frozen
-        state = self.states[source]
-        noise = torch.randn(state.shape, generator=generator) * self.recipe.noise
-        return {"state": state, "noise": noise, "next": self.states[target], "endings": endings.float()}
+        away = torch.rand(size, generator=generator) < self.elsewhere
+        content = self.states[torch.where(away, self.clips.elsewhere(chosen, generator), source)]
+        return {
+            "state": self.states[source],
+            "content": content + torch.randn(content.shape, generator=generator) * self.recipe.noise,
+            "next": self.states[target],
+            "endings": endings.float(),
+        }
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
         latent_action = self.inverse_dynamics(batch["state"], batch["next"])
-        loss = F.mse_loss(self.forward_dynamics(batch["state"] + batch["noise"], latent_action), batch["next"])
+        loss = F.mse_loss(self.forward_dynamics(batch["content"], latent_action), batch["next"])
         metrics = {"next": loss, "still": F.mse_loss(batch["state"], batch["next"])}
         if not self.tells_endings:
             return loss, metrics

@@ -29,8 +29,9 @@ class Unrolling(Labelled):
     true next state is a leap that no dynamics should learn. Another one then takes its place, from a true state
     with noise.
 
-    Beside them, as many single steps from true states count: few roll-outs come to a step into the goal. Without labels
-    there is neither bridge nor heads: roll-outs follow the latent actions that the inverse dynamics infer.
+    Beside them, as many single steps from true states count: few roll-outs come to a step into the goal. Those by
+    inferred latent actions are taken from elsewhere in the clip now and then, as in `Dynamics`. Without labels there is
+    neither bridge nor heads: roll-outs follow the latent actions that the inverse dynamics infer.
 
     What is compared is the state and, for roll-outs, at a few points, the frame: a gap in a wall that closes little by
     little hardly shows in the state.
@@ -45,7 +46,8 @@ class Unrolling(Labelled):
         super().__init__(model, clips, config.unrolling)
         self.forward_dynamics, self.inverse_dynamics = model.forward_dynamics, model.inverse_dynamics
         self.bridge, self.heads = model.bridge, model.heads
-        self.states, self.horizon, self.near = states, config.horizon, config.near
+        self.states, self.elsewhere = states, config.elsewhere
+        self.horizon, self.near = config.horizon, config.near
         self.grid = inr.coordinate_grid(*model.config.frame_size)
 
     def batch(self, generator: Generator, progress: float) -> Batch:
@@ -54,10 +56,13 @@ class Unrolling(Labelled):
         source = self.clips.source[transitions]
         before = self.states[source]
         noise = self._noise(before[len(rolled) :].shape, generator)
+        away = torch.rand(len(single), generator=generator) < self.elsewhere
+        content = torch.where(away, self.clips.elsewhere(single, generator), source[len(rolled) :])
         return {
             "state": torch.cat([self.memory["state"], before[len(rolled) :] + noise]),
             "before": before,
             "after": self.states[source + 1],
+            "content": self.states[content],
             "points": self.grid[torch.randint(len(self.grid), (self.points,), generator=generator)],
             **(self._labels(transitions) if self.clips.labelled else {}),
         }
@@ -84,7 +89,7 @@ class Unrolling(Labelled):
         state, before, after, count = batch["state"], batch["before"], batch["after"], self.recipe.batch
         first = 0 if self.bridge is None else count
         inferred = self.inverse_dynamics(before[first:], after[first:])
-        inverse = F.mse_loss(self.forward_dynamics(before[count:], inferred[-count:]), after[count:])
+        inverse = F.mse_loss(self.forward_dynamics(batch["content"], inferred[-count:]), after[count:])
         if self.bridge is None:
             latent_action, state, after = inferred[:count], state[:count], after[:count]
         else:
