@@ -149,7 +149,7 @@ def test_wrong_actions_are_refused():
             env.step(action)
     latent = nova_gym.envs.NovaDreamEnv(action="latent")
     latent.reset()
-    for action in (np.zeros(3), np.full(8, np.nan), 1):
+    for action in (np.zeros(3), np.full(latent.action_space.shape, np.nan), 1):
         with pytest.raises(BadInputError, match="invalid action"):
             latent.step(action)
 

@@ -42,7 +42,8 @@ def test_rewinding_gives_back_dream_and_reality_exactly(shipped):
 
 def test_a_recorded_session_replays_exactly(shipped, tmp_path):
     session = PlaySession(shipped, seed=1)
-    for event in (["act", FORWARD], ["act", LEFT], ["rewind"], ["latent", [0.1] * 8], ["reset"], ["act", FORWARD]):
+    latent = ["latent", [0.1] * shipped.world_model.config.latent_action]
+    for event in (["act", FORWARD], ["act", LEFT], ["rewind"], latent, ["reset"], ["act", FORWARD]):
         session.do(event)
     session.do(["teleport", 0.5, 0.5])
     session.save(tmp_path / "session.npz")
@@ -93,7 +94,8 @@ def test_a_picture_is_a_start_that_reality_does_not_know(shipped):
 def test_only_what_reality_did_is_exported(shipped):
     """… and of that, no held-out layout."""
     session = PlaySession(shipped)
-    for event in (["act", FORWARD], ["act", LEFT], ["latent", [0.0] * 8], ["reset"], ["act", LEFT]):
+    latent = ["latent", [0.0] * shipped.world_model.config.latent_action]
+    for event in (["act", FORWARD], ["act", LEFT], latent, ["reset"], ["act", LEFT]):
         session.do(event)
     assert not any(episode.held_out for episode in (*session.played, session.episode))
     episodes = session.real_episodes()

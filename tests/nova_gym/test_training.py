@@ -157,8 +157,7 @@ def test_content_is_the_same_wherever_in_a_clip_it_is_taken_from(kind, tiny, cli
         frames = torch.cat(frames)
         chance = float((1 - 1 / (clips.lengths + 1)[clip[frames]]).mean())
         assert moved / len(frames) == pytest.approx(share * chance, abs=0.08)
-    # the last frames of clips, which nothing starts from, are content too
-    last = torch.cumsum(clips.lengths + 1, 0) - 1
+    last = torch.cumsum(clips.lengths + 1, 0) - 1  # nothing starts there
     assert torch.isin(frames, last).any()
 
 
