@@ -80,12 +80,13 @@ class Clips:
             return torch.randint(len(self.source), (count,), generator=generator)
         return torch.multinomial(self.weights, count, replacement=True, generator=generator)
 
-    def elsewhere(self, transitions: Tensor, generator: Generator) -> Tensor:
-        """(n,) int64 transitions → (n,) int64, for each a frame of its clip, any of them alike."""
+    def elsewhere(self, transitions: Tensor, frames: Tensor, share: float, generator: Generator) -> Tensor:
+        """(n,) int64 transitions and a frame for each → those frames, but a share of them (0 to 1) any of its clip."""
+        away = torch.rand(len(transitions), generator=generator) < share
         position = self.position[transitions]
-        frames = position + self.remaining[transitions] + 1
-        chosen = (torch.rand(len(transitions), generator=generator, dtype=torch.float64) * frames).long()
-        return self.source[transitions] - position + chosen
+        count = position + self.remaining[transitions] + 1
+        chosen = (torch.rand(len(transitions), generator=generator, dtype=torch.float64) * count).long()
+        return torch.where(away, self.source[transitions] - position + chosen, frames)
 
     def reward_values(self) -> tuple[float, ...]:
         """The values that the reward takes, if they are few, else nothing."""

@@ -46,8 +46,7 @@ class Dynamics(Stage):
         frozen = draw > 1 - FROZEN
         target = torch.where(frozen, source, target)
         endings = self.clips.terminations[chosen] & ~backwards & ~frozen
-        away = torch.rand(size, generator=generator) < self.elsewhere
-        content = self.states[torch.where(away, self.clips.elsewhere(chosen, generator), source)]
+        content = self.states[self.clips.elsewhere(chosen, source, self.elsewhere, generator)]
         return {
             "state": self.states[source],
             "content": content + torch.randn(content.shape, generator=generator) * self.recipe.noise,

@@ -56,8 +56,7 @@ class Unrolling(Labelled):
         source = self.clips.source[transitions]
         before = self.states[source]
         noise = self._noise(before[len(rolled) :].shape, generator)
-        away = torch.rand(len(single), generator=generator) < self.elsewhere
-        content = torch.where(away, self.clips.elsewhere(single, generator), source[len(rolled) :])
+        content = self.clips.elsewhere(single, source[len(rolled) :], self.elsewhere, generator)
         return {
             "state": torch.cat([self.memory["state"], before[len(rolled) :] + noise]),
             "before": before,

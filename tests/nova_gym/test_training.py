@@ -133,34 +133,6 @@ def test_latent_actions_are_trained_to_tell_endings(tiny, clips):
     assert losses[0] < 1e-3 < 5 < losses[1]
 
 
-@pytest.mark.parametrize("kind", [Dynamics, Unrolling])
-def test_content_is_the_same_wherever_in_a_clip_it_is_taken_from(kind, tiny, clips):
-    """A sees any state of the clip, and is still to lead to the next: so B has to tell all that changes."""
-    model = tiny.world_model
-    states = torch.arange(len(clips.frames)).float()[:, None].repeat(1, model.config.rank)  # each tells its frame
-    training = preset("tiny").training
-    training = replace(training, dynamics=replace(training.dynamics, noise=0.0))
-    clip = torch.repeat_interleave(torch.arange(len(clips.lengths)), clips.lengths + 1)
-    for share in (0.0, 0.5, 1.0):
-        stage = kind(model, clips, states, replace(training, elsewhere=share))
-        moved, frames = 0, []
-        for step in range(20):
-            batch = stage.batch(torch.Generator().manual_seed(step), 0.0)
-            stage.memory = {}
-            content = batch["content"][:, 0].long()
-            before, after = (batch["state"], batch["next"]) if kind is Dynamics else (batch["before"], batch["after"])
-            before, after = (part[-len(content) :, 0].long() for part in (before, after))
-            assert torch.equal(clip[content], clip[before])
-            assert ((before - after).abs() <= 1).all()
-            moved += int((content != before).sum())
-            frames.append(content)
-        frames = torch.cat(frames)
-        chance = float((1 - 1 / (clips.lengths + 1)[clip[frames]]).mean())
-        assert moved / len(frames) == pytest.approx(share * chance, abs=0.08)
-    last = torch.cumsum(clips.lengths + 1, 0) - 1  # nothing starts there
-    assert torch.isin(frames, last).any()
-
-
 class _Saying(nn.Module):
     """Inverse dynamics that say what they are told."""
 
