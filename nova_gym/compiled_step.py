@@ -1,6 +1,6 @@
 """A step of a world model as a short program with all its weights in one array, which `nova_gym.fused_step` runs.
 
-`nova_gym.simulator` picks it for small batches on the CPU, and its tests check it against PyTorch.
+`nova_gym.simulator` picks it on the CPU, and its tests check it against PyTorch.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nova_gym.dynamics import ResidualMLP
-from nova_gym.fused_step import ADD, CHOOSE, COPY, GELU, HALVES, HOLD, NORMALISE, SET, advance
+from nova_gym.dynamics import ForwardDynamics, ResidualMLP
+from nova_gym.fused_step import ADD, CHOOSE, COPY, DREAMS, GELU, HALVES, HOLD, NORMALISE, SET, advance
+from nova_gym.threads import in_parts
 from nova_gym.world_model import WorldModel
 
 #: What of a world model a step consists of.
 _PARTS = ("bridge", "forward_dynamics", "heads")
+#: Dreams that a thread steps at once: fewer are not worth another thread, more do not fit its cache.
+PART = (DREAMS, 16 * DREAMS)
 _VERSION = operator.attrgetter("_version")
 _NO_ACTIONS = np.zeros(0, np.int64)
 
@@ -140,7 +143,7 @@ class CompiledStep:
         steps: Tensor,
         numbers: tuple[float, ...],
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """One step of N dreams.
+        """One step of N dreams, in parts on several threads.
 
         Args:
             state: (N, K) float32.
@@ -158,14 +161,19 @@ class CompiledStep:
             program, chosen, moved = self.by_action, actions.numpy(), np.zeros((count, self.latent_action), np.float32)
         else:
             moved = latents.detach().numpy()
-        arrays = map(np.ascontiguousarray, (state.detach().numpy(), moved, chosen, steps.numpy()))
+        given = map(np.ascontiguousarray, (state.detach().numpy(), moved, chosen, steps.numpy()))
         following, reward = np.empty(state.shape, np.float32), np.empty(count, np.float32)
-        ends, counted = np.empty((2, count), np.bool_), np.empty(count, np.int64)
-        advance(program, self.weights, self.values, self.layout, numbers, *arrays, following, reward, ends, counted)
+        terminated, truncated = np.empty(count, np.bool_), np.empty(count, np.bool_)
+        results = following, reward, terminated, truncated, np.empty(count, np.int64)
+        arrays = [*given, *results]
+
+        def work(start: int, stop: int) -> None:
+            rows = (array[start:stop] for array in arrays)  # no actions have no rows
+            advance(program, self.weights, self.values, self.layout, numbers, *rows)
+
+        in_parts(work, count, *PART)
         latents = torch.from_numpy(moved) if latents is None else latents
-        following, reward, terminated, truncated, counted = map(
-            torch.from_numpy, (following, reward, ends[0], ends[1], counted)
-        )
+        following, reward, terminated, truncated, counted = map(torch.from_numpy, results)
         return following, latents, reward, terminated, truncated, counted
 
 
@@ -173,4 +181,6 @@ def compiled_step(model: WorldModel, before: CompiledStep | None) -> CompiledSte
     """The step of this model: `before`, if that is still it; None where it cannot be compiled, see `CompiledStep`."""
     if model.base.device.type != "cpu" or model.base.dtype != torch.float32 or model.base.is_inference():
         return None
+    if type(model).step is not WorldModel.step or type(model.forward_dynamics) is not ForwardDynamics:
+        return None  # other dynamics, as an ablation has them
     return before if before is not None and before.current(model) else CompiledStep(model)

@@ -78,13 +78,13 @@ class Dream:
         starts: start states by kind, (n, K) float32 each: `official`, where the real environment starts, and
             `random`, anywhere; of video without labels `clips`, where clips begin.
         card: what it is.
-        step_of_few: the compiled step, which simulators of this dream share; None until one needs it.
+        step_kept: the compiled step, which simulators of this dream share; None until one needs it.
     """
 
     world_model: WorldModel
     starts: dict[str, Tensor]
     card: Card
-    step_of_few: CompiledStep | None = field(default=None, init=False, repr=False, compare=False)
+    step_kept: CompiledStep | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def default_starts(self) -> str:
@@ -93,7 +93,7 @@ class Dream:
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and other processes get: the compiled step is of these very weights, and soon made anew."""
-        return {**self.__dict__, "step_of_few": None}
+        return {**self.__dict__, "step_kept": None}
 
     def save(self, path: str | Path) -> None:
         """Writes the dream to one file, in half precision, atomically.

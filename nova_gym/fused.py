@@ -10,9 +10,7 @@ alone, which costs H + W instead of H · W; and GELU is a polynomial within a cl
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 
@@ -23,6 +21,7 @@ from torch import Tensor
 
 from nova_gym.config import INRConfig
 from nova_gym.fused_tile import BYTES, FLOATS, HIDDEN, STRIP, gelu_strip, layer_strip
+from nova_gym.threads import in_parts
 
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 
@@ -113,22 +112,44 @@ def render(weights: Tensor, x_features: Tensor, y_features: Tensor, config: INRC
         out = torch.empty((count, config.channels, height, width))
     kernel = _kernel(config.width, config.layers, len(x_features), config.channels, as_bytes)
     arrays = [t.detach().contiguous().numpy() for t in (weights, x_features, y_features)]
-    total, threads = count * height, torch.get_num_threads()
-    share = -(-total // threads)
-    parts = [(start, min(start + share, total)) for start in range(0, total, share)] if share else []
-    # threads of our own: two threads, such as a player and its painter, may not enter a parallel loop of Numba at once
-    waiting = [_pool(threads).submit(kernel, *arrays, out.numpy(), *part) for part in parts[1:]]
-    for part in parts[:1]:
-        kernel(*arrays, out.numpy(), *part)
-    for future in waiting:
-        future.result()
+    in_parts(lambda start, stop: kernel(*arrays, out.numpy(), start, stop), count * height)
     return out
 
 
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="nova-gym-render")
+@njit(nogil=True, fastmath=True)
+def _combine_rows(base, basis, states, out, start, stop):
+    """Rows `start` to `stop` of base + states @ basis."""
+    whole = states.shape[1] // 4 * 4
+    for n in range(start, stop):
+        out[n] = base
+    for k in range(0, whole, 4):  # four rows of the basis serve all states while they are in cache
+        b0, b1, b2, b3 = basis[k], basis[k + 1], basis[k + 2], basis[k + 3]
+        for n in range(start, stop):
+            s0, s1, s2, s3, y = states[n, k], states[n, k + 1], states[n, k + 2], states[n, k + 3], out[n]
+            for j in range(len(base)):
+                y[j] += (s0 * b0[j] + s1 * b1[j]) + (s2 * b2[j] + s3 * b3[j])
+    for k in range(whole, states.shape[1]):
+        for n in range(start, stop):
+            for j in range(len(base)):
+                out[n, j] += states[n, k] * basis[k, j]
 
 
-if hasattr(os, "register_at_fork"):  # a forked process has the pool, but none of its threads
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+with suppress(RuntimeError):
+    _combine_rows.enable_caching()
+
+
+def combine(base: Tensor, basis: Tensor, states: Tensor) -> Tensor:
+    """`base + states @ basis`, without waking PyTorch's threads, which would hold back the renderer's.
+
+    Args:
+        base: (D,) float32 on the CPU.
+        basis: (K, D) float32.
+        states: (B, K) float32.
+
+    Returns:
+        (B, D) float32.
+    """
+    out = torch.empty(len(states), len(base))
+    arrays = [t.detach().contiguous().numpy() for t in (base, basis, states)]
+    in_parts(lambda start, stop: _combine_rows(*arrays, out.numpy(), start, stop), len(states))
+    return out

@@ -180,6 +180,29 @@ def render(
     return render_by_layers(weights, height, width, config, feature_mask, as_bytes)
 
 
+@torch.no_grad()
+def combine(base: Tensor, basis: Tensor, states: Tensor) -> Tensor:
+    """Weights of coordinate networks, `base + states @ basis`, for `render`: without gradients.
+
+    Args:
+        base: (D,) float32.
+        basis: (K, D) float32.
+        states: (B, K) float32.
+
+    Returns:
+        (B, D) float32.
+
+    Raises:
+        ValueError: the states have not K columns.
+    """
+    if states.ndim != 2 or states.shape[1] != len(basis):
+        raise ValueError(f"states are {tuple(states.shape)}; expected are (B, {len(basis)})")
+    alike = {(tensor.dtype, tensor.device.type) for tensor in (base, basis, states)}
+    if alike == {(torch.float32, "cpu")} and (fused := _fused("cpu")):
+        return fused.combine(base, basis, states)
+    return torch.addmm(base, states, basis)
+
+
 @cache
 def _fused(device: str) -> ModuleType | None:
     """The fused renderer of a type of device, None where it has none or what compiles it is missing.

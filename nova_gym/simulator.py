@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 #: States have mean square 1; one that leaves these bounds is lost, and is kept at them.
 STATE_LIMIT = 1000.0
 
-#: Up to so many dreams on the CPU are stepped in one compiled call, more by PyTorch.
-FEW = 32
-
 
 class Transition(NamedTuple):
     """What one step of N dreams gave.
@@ -287,11 +284,11 @@ class DreamSimulator:
         return result
 
     def _compiled(self) -> CompiledStep | None:
-        """The compiled step, None where PyTorch steps: many dreams, another device, or no Numba."""
-        if self.num_dreams > FEW or not (module := _compiler()):
+        """The compiled step, None where PyTorch steps: on another device, or without Numba."""
+        if not (module := _compiler()):
             return None
-        self.dream.step_of_few = module.compiled_step(self.dream.world_model, self.dream.step_of_few)
-        return self.dream.step_of_few
+        self.dream.step_kept = module.compiled_step(self.dream.world_model, self.dream.step_kept)
+        return self.dream.step_kept
 
     @torch.no_grad()
     def render(self, resolution: Resolution | None = None, nyquist: bool = False) -> Tensor:

@@ -76,7 +76,8 @@ class WorldModel(nn.Module):
         """
         height, width = inr.parse_resolution(self.config.frame_size if resolution is None else resolution)
         mask = inr.nyquist_mask(self.config.inr.frequencies, *self.config.frame_size) if nyquist else None
-        return inr.render(self.weights(state), height, width, self.config.inr, mask, as_bytes)
+        weights = inr.combine(self.base, self.basis, state)
+        return inr.render(weights, height, width, self.config.inr, mask, as_bytes)
 
     def draw(self, state: Tensor) -> Tensor:
         """States (B, K) → pixels of their frames (B, C, H·W) float32, row by row, not clipped, with gradients."""

@@ -100,7 +100,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
             "unrolling": repr((training.unrolling, training.horizon, training.near, training.elsewhere)),
             "tuning": repr((training.tuning, training.horizon, training.near, training.elsewhere)),
             "codebook": repr(training.codebook),
-            "control": repr(training.control),
+            "control": repr((training.control, training.near)),
         },
         progress=run.progress,
         writer=writer,

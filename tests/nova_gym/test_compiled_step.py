@@ -1,4 +1,4 @@
-"""The compiled step of few dreams is the step of PyTorch, whatever the model, and never that of weights that were."""
+"""The compiled step is the step of PyTorch, whatever the model, and never that of weights that were."""
 
 from dataclasses import replace
 
@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 
 from nova_gym import Card, Dream, DreamSimulator, WorldModel, simulator
 from nova_gym.config import preset
+from nova_gym.dynamics import ForwardDynamics
 
 #: Odd lengths, so that no loop comes out even.
 SMALL = preset("tiny", rank=13, latent_action=3, hidden=22, head_hidden=9).model
+#: Lengths that several dreams are computed by at once.
+EVEN = preset("tiny", rank=64, latent_action=32, hidden=96, head_hidden=32).model
 
 
 def dream(seed=0, halves=False, config=SMALL, **card):
@@ -40,7 +43,8 @@ def assert_same(given, expected):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.integers(1, simulator.FEW),
+    st.sampled_from([SMALL, EVEN]),
+    st.one_of(st.integers(1, 10), st.integers(1, 150)),
     st.integers(0, 99),
     st.booleans(),
     st.sampled_from([(), (0.0, 1.0), (-1.0, 0.5, 2.0)]),
@@ -48,8 +52,8 @@ def assert_same(given, expected):
     st.sampled_from([0, 3]),
     st.integers(0, 2),
 )
-def test_it_agrees_with_pytorch(count, seed, halves, values, band, horizon, depth):
-    config = replace(SMALL, reward_values=values, depth=depth)
+def test_it_agrees_with_pytorch(sizes, count, seed, halves, values, band, horizon, depth):
+    config = replace(sizes, reward_values=values, depth=depth)
     made = dream(seed, halves, config, dead_band=band, reward_discount=0.9, horizon=7)
     compiled = DreamSimulator(made, count, horizon)
     compiled.reset(generator=torch.Generator().manual_seed(seed), starts="random")
@@ -132,6 +136,19 @@ def test_weights_that_change_are_never_stepped_with_as_they_were(change):
     assert compiled._compiled() is not first
 
 
+def test_other_dynamics_are_pytorch_s_matter():
+    class Halved(ForwardDynamics):
+        def forward(self, state, latent_action):
+            return 0.5 * super().forward(state, latent_action)
+
+    made = dream()
+    made.world_model.forward_dynamics = Halved(SMALL).requires_grad_(False)
+    halved = DreamSimulator(made, 5)
+    before = halved.reset(generator=torch.Generator(), starts="random")
+    motion = torch.ones(5, 3)
+    assert torch.equal(halved.step_latent(motion).state, made.world_model.step(before, motion))
+
+
 def test_what_a_step_gave_stays_as_it_was_when_the_next_is_made():
     compiled = DreamSimulator(dream(), 2)
     compiled.reset(generator=torch.Generator(), starts="random")
@@ -153,13 +170,13 @@ def test_an_action_that_is_none_is_none_for_both_and_other_types_are_pytorch_s_m
 
 
 def test_the_shipped_dream_is_stepped_alike_and_without_numba_by_pytorch(shipped, monkeypatch):
-    compiled = DreamSimulator(shipped, 4)
+    compiled = DreamSimulator(shipped, 100)
     compiled.reset(generator=torch.Generator())
     layers = plain(compiled)
     for action in (2, 1, 2, 2, 0, 2, 5, 2):
-        assert_same(compiled.step(torch.full((4,), action)), layers.step(torch.full((4,), action)))
+        assert_same(compiled.step(torch.full((100,), action)), layers.step(torch.full((100,), action)))
     assert compiled._compiled().weights.dtype == "uint16"
     monkeypatch.setattr(simulator, "_compiler", lambda: None)
     assert compiled._compiled() is None
     layers.state = compiled.state
-    assert torch.equal(compiled.step(torch.full((4,), 2)).state, layers.step(torch.full((4,), 2)).state)
+    assert torch.equal(compiled.step(torch.full((100,), 2)).state, layers.step(torch.full((100,), 2)).state)

@@ -148,6 +148,19 @@ def test_without_numba_pytorch_renders(monkeypatch):
     torch.testing.assert_close(drawn, plain, atol=1 / 255, rtol=0)
 
 
+@pytest.mark.parametrize("rank", [1, 6, 13, 256])
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_weights_of_states_are_those_of_pytorch(count, rank):
+    generator = torch.Generator().manual_seed(rank)
+    base, basis = weights(1)[0], torch.randn(rank, len(weights(1)[0]), generator=generator)
+    states = torch.randn(rank, count, generator=generator).T  # not in one piece
+    combined = inr.combine(base, basis, states)
+    torch.testing.assert_close(combined, torch.addmm(base, states, basis), atol=1e-4, rtol=1e-4)
+    assert inr.combine(base.double(), basis.double(), states.double()).dtype == torch.float64
+    with pytest.raises(ValueError, match=f"expected are .B, {rank}."):
+        inr.combine(base, basis, torch.zeros(2, rank + 1))
+
+
 def test_threads_may_render_at_the_same_time(shipped):
     """As the player does: a picture in the window, and another in its painter."""
     states = shipped.starts["random"][:8]

@@ -79,7 +79,7 @@ def test_truncation_comes_at_the_horizon_and_never_without_one(shipped):
 
 
 def test_reward_is_discounted_in_time_as_reality_does(tiny, monkeypatch):
-    monkeypatch.setattr("nova_gym.simulator.FEW", 0)  # the compiled step asks no method
+    monkeypatch.setattr("nova_gym.simulator._compiler", lambda: None)  # the compiled step asks no method
     heads = tiny.world_model.heads
     monkeypatch.setattr(heads, "outcome", lambda z, u, following: (torch.ones(len(z)), torch.zeros(len(z))))
     simulator = DreamSimulator(tiny, 1)

@@ -1,0 +1,52 @@
+"""Work in parts on threads of our own, for compiled functions that let go of the interpreter's lock.
+
+Numba's own parallel loops may not be entered from two threads at once, as the player and its painter would. PyTorch's
+threads go on spinning for some milliseconds after each of its operations, and hold back whatever else wants their core:
+what steps and draws few dreams keeps away from both.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import torch
+
+
+def in_parts(work: Callable[[int, int], None], total: int, least: int = 1, most: int | None = None) -> None:
+    """Calls `work(start, stop)` for parts that make up 0 to `total`, on as many threads as PyTorch has.
+
+    Args:
+        work: thread-safe; what it raises is raised here.
+        total: 0 or more.
+        least: size of a part at least, but for the last one.
+        most: size of a part at most; None for no limit.
+    """
+    if not total:
+        return
+    threads = torch.get_num_threads()
+    size = max(-(-total // threads), least)
+    size = size if most is None else min(size, most)
+    parts = [(start, min(start + size, total)) for start in range(0, total, size)]
+
+    def run(first: int) -> None:
+        for part in parts[first::threads]:
+            work(*part)
+
+    waiting = [_pool(threads).submit(run, first) for first in range(1, min(threads, len(parts)))]
+    try:
+        run(0)
+    finally:  # what was begun writes into the caller's arrays until it is done
+        for future in waiting:
+            future.result()
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="nova-gym")
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has the pool, but none of its threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)

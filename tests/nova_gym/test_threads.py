@@ -1,0 +1,43 @@
+"""Work in parts is all done, once, and nothing goes on behind the caller's back."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nova_gym.threads import in_parts
+
+
+@given(st.integers(0, 60), st.integers(1, 20), st.one_of(st.none(), st.integers(1, 20)))
+def test_parts_make_up_the_whole_and_keep_their_bounds(total, least, most):
+    done, parts = np.zeros(total, int), []
+
+    def work(start, stop):
+        done[start:stop] += 1
+        parts.append((start, stop))
+
+    in_parts(work, total, least, most)
+    assert (done == 1).all()
+    sizes = [stop - start for start, stop in sorted(parts)]
+    assert all(size <= (most or total) for size in sizes)
+    assert all(size >= min(least, most or least) for size in sizes[:-1])
+
+
+@pytest.mark.parametrize("broken", [0, 3])
+def test_what_fails_is_raised_when_all_threads_are_done(broken, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    running = []
+
+    def work(start, stop):
+        running.append(start)
+        time.sleep(0.02)
+        running.remove(start)
+        if start == broken:
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        in_parts(work, 4, 1, 1)
+    assert not running
