@@ -18,8 +18,8 @@ from nova_gym.world_model import WorldModel
 
 #: What of a world model a step consists of.
 _PARTS = ("bridge", "forward_dynamics", "heads")
-#: Dreams that a thread steps at once: fewer are not worth another thread, more do not fit its cache.
-PART = (DREAMS, 16 * DREAMS)
+#: Dreams that a thread steps at once are a multiple of the first number; more than the second do not fit its cache.
+PART = (DREAMS, 22 * DREAMS)
 _VERSION = operator.attrgetter("_version")
 _NO_ACTIONS = np.zeros(0, np.int64)
 

@@ -15,20 +15,20 @@ from functools import cache
 import torch
 
 
-def in_parts(work: Callable[[int, int], None], total: int, least: int = 1, most: int | None = None) -> None:
-    """Calls `work(start, stop)` for parts that make up 0 to `total`, on as many threads as PyTorch has.
+def in_parts(work: Callable[[int, int], None], total: int, multiple: int = 1, most: int | None = None) -> None:
+    """Calls `work(start, stop)` for parts that make up 0 to `total`, on as many threads as PyTorch has, alike for each.
 
     Args:
         work: thread-safe; what it raises is raised here.
         total: 0 or more.
-        least: size of a part at least, but for the last one.
-        most: size of a part at most; None for no limit.
+        multiple: what the size of a part, but for the last, is a multiple of.
+        most: size of a part at most, a multiple of that; None for no limit.
     """
     if not total:
         return
     threads = torch.get_num_threads()
-    size = max(-(-total // threads), least)
-    size = size if most is None else min(size, most)
+    count = threads if most is None else threads * -(-total // (threads * most))
+    size = -(-total // (count * multiple)) * multiple
     parts = [(start, min(start + size, total)) for start in range(0, total, size)]
 
     def run(first: int) -> None:

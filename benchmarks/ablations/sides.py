@@ -34,7 +34,7 @@ from nova_gym.world_model import WorldModel
 
 #: Clips of moving digits that are trained on.
 CLIPS = 4_000
-#: What each stage gets of a side's minutes, about as in preset `digits`: of a side that is trained from the start, and
+#: What each stage gets of a side's minutes: of a side that is trained from the start, most of them for pictures, and
 #: of one of dynamics alone.
 SHARES = {"representation": 0.6, "dynamics": 0.05, "unrolling": 0.1, "control": 0.25}
 DYNAMICS_SHARES = {"dynamics": 0.5, "unrolling": 0.5}

@@ -27,8 +27,8 @@ from nova_gym.training.tuning import Tuning, wrong_transitions
 from nova_gym.training.unrolling import Unrolling
 from nova_gym.world_model import WorldModel
 
-#: Starts of each kind that a dream ships with, at most.
-STARTS = 4096
+#: Starts of each kind that a dream ships with, at most: agents learn from many of them, video without actions has none.
+STARTS, STARTS_OF_VIDEO = 4096, 1024
 
 
 @dataclass(frozen=True)
@@ -174,12 +174,12 @@ def digest(clips: Clips) -> str:
 
 def _starts(clips: Clips, states: torch.Tensor) -> dict[str, torch.Tensor]:
     """States to start dreams from: different first frames of each kind of start that has a name."""
-    first = clips.first_frames.tolist()
+    first, limit = clips.first_frames.tolist(), STARTS if clips.labelled else STARTS_OF_VIDEO
     starts = {}
     for name in sorted(set(clips.starts) - {""}):
         chosen = (index for index, kind in zip(first, clips.starts, strict=True) if kind == name)
         different = {clips.frames[index].numpy().tobytes(): index for index in chosen}
-        starts[name] = states[list(different.values())[:STARTS]].clone()
+        starts[name] = states[list(different.values())[:limit]].clone()
     return starts
 
 

@@ -11,19 +11,22 @@ from hypothesis import strategies as st
 from nova_gym.threads import in_parts
 
 
-@given(st.integers(0, 60), st.integers(1, 20), st.one_of(st.none(), st.integers(1, 20)))
-def test_parts_make_up_the_whole_and_keep_their_bounds(total, least, most):
+@given(st.integers(0, 60), st.integers(1, 7), st.one_of(st.none(), st.integers(1, 5)), st.integers(1, 4))
+def test_parts_make_up_the_whole_and_keep_their_bounds(total, multiple, times, threads):
     done, parts = np.zeros(total, int), []
+    most = times and multiple * times
 
     def work(start, stop):
         done[start:stop] += 1
         parts.append((start, stop))
 
-    in_parts(work, total, least, most)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "get_num_threads", lambda: threads)
+        in_parts(work, total, multiple, most)
     assert (done == 1).all()
     sizes = [stop - start for start, stop in sorted(parts)]
     assert all(size <= (most or total) for size in sizes)
-    assert all(size >= min(least, most or least) for size in sizes[:-1])
+    assert all(size % multiple == 0 for size in sizes[:-1])
 
 
 @pytest.mark.parametrize("broken", [0, 3])
