@@ -18,6 +18,10 @@ from nova_gym.errors import BadInputError
 from nova_gym.inr import Resolution
 
 
+#: Beside a policy of PyTorch's, whose threads go on spinning, more dreams than these are faster stepped by PyTorch, too.
+BESIDE_PYTORCH = 128
+
+
 class DreamVecEnv(VecEnv):
     """`NovaDreamVectorEnv` as SB3 expects it: an episode that ends starts anew in the same step.
 
@@ -57,6 +61,7 @@ class DreamVecEnv(VecEnv):
             max_episode_steps=max_episode_steps,
             autoreset_mode=AutoresetMode.SAME_STEP,
         )
+        self.envs.simulator.compiled_to = BESIDE_PYTORCH
         self._ends_in_success = bool(self.envs.dream.card.reward_discount)
         self._actions = np.zeros(0)
         self._returns, self._began = np.zeros(num_dreams), time.monotonic()
