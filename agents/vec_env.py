@@ -17,8 +17,7 @@ from nova_gym.envs import NovaDreamVectorEnv
 from nova_gym.errors import BadInputError
 from nova_gym.inr import Resolution
 
-
-#: Beside a policy of PyTorch's, whose threads go on spinning, more dreams than these are faster stepped by PyTorch, too.
+#: Beside a policy of PyTorch's, whose threads go on spinning, more than these are stepped faster by PyTorch, too.
 BESIDE_PYTORCH = 128
 
 
