@@ -7,7 +7,6 @@ content, motion, dead band, heads, bounds and ends. `nova_gym.compiled_step` wri
 from __future__ import annotations
 
 from contextlib import suppress
-from itertools import product
 
 import numpy as np
 from llvmlite import binding, ir
@@ -16,6 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from torch import nn
 
+from nova_gym.fused_tile import LANES, VECTOR, data_of, spread
 from nova_gym.gelu import bump
 
 #: All of `fastmath` but the promise that no value is NaN or infinite: a lost dream has to be noticed.
@@ -30,8 +30,8 @@ _LARGEST = np.finfo(np.float32).max
 
 #: Dreams and outputs of a layer that are computed at once: with 12 of AVX2's 16 registers for sums, the others for what
 #: is multiplied.
-_LANES, VECTORS, DREAMS = 8, 4, 3
-OUTPUTS = _LANES * VECTORS
+VECTORS, DREAMS = 4, 3
+OUTPUTS = LANES * VECTORS
 _FLAGS = tuple(_FAST)
 
 #: What a row of the program does; beside it stand two columns of the work table, a weight and two lengths.
@@ -62,44 +62,35 @@ def _add_products(typing_context, packed, at, row, work, source, target, width, 
         work: float32, flat; from `source` on stand the inputs, from `target` on the outputs, those of the next dream
             `width` further.
         inputs: how many.
-        dreams, vectors: constants, how many dreams, and how many times `_LANES` outputs.
+        dreams, vectors: constants, how many dreams, and how many times `LANES` outputs.
     """
     rows, columns = range(dreams.literal_value), range(vectors.literal_value)
-    vector = ir.VectorType(ir.FloatType(), _LANES)
-    stored = vector if packed.dtype == types.float32 else ir.VectorType(ir.IntType(16), _LANES)
+    halves = packed.dtype != types.float32
+    stored = ir.VectorType(ir.IntType(16), LANES) if halves else VECTOR
 
     def code(context, builder, signature, arguments):
-        def vector_at(array, place, kind):
-            return builder.bitcast(builder.gep(array, [place]), kind.as_pointer())
+        def vector_at(array, place, v, kind=VECTOR):
+            return builder.bitcast(builder.gep(array, [builder.add(place, place.type(v * LANES))]), kind.as_pointer())
 
-        def moved(place, more, times=1):
-            return builder.add(place, builder.mul(more, place.type(times)) if times != 1 else more)
-
-        w, x = (context.make_array(signature.args[k])(context, builder, arguments[k]).data for k in (0, 3))
+        w, x = (data_of(context, builder, signature, arguments, k) for k in (0, 3))
         at, row, source, target, width, inputs = (arguments[k] for k in (1, 2, 4, 5, 6, 7))
-        length = at.type(_LANES)
-        places = [[moved(moved(target, width, n), length, v) for v in columns] for n in rows]
-        totals = [[cgutils.alloca_once(builder, vector) for _ in columns] for _ in rows]
-        for n, v in product(rows, columns):
-            builder.store(builder.load(vector_at(x, places[n][v], vector), align=4), totals[n][v])
+        further = [builder.mul(width, width.type(n)) for n in rows]
+        outputs = [vector_at(x, builder.add(target, further[n]), v) for n in rows for v in columns]
+        totals = [cgutils.alloca_once_value(builder, builder.load(place, align=4)) for place in outputs]
         with cgutils.for_range(builder, inputs) as loop:
             first = builder.add(at, builder.mul(loop.index, row))
-            weights = []
-            for v in columns:
-                weight = builder.load(vector_at(w, moved(first, length, v), stored), align=2)
-                if stored != vector:
-                    weight = builder.fpext(builder.bitcast(weight, ir.VectorType(ir.HalfType(), _LANES)), vector)
-                weights.append(weight)
+            weights = [builder.load(vector_at(w, first, v, stored), align=2) for v in columns]
+            if halves:
+                kind = ir.VectorType(ir.HalfType(), LANES)
+                weights = [builder.fpext(builder.bitcast(weight, kind), VECTOR) for weight in weights]
             for n in rows:
-                number = builder.load(builder.gep(x, [builder.add(moved(source, width, n), loop.index)]))
-                number = builder.insert_element(ir.Constant(vector, ir.Undefined), number, ir.IntType(32)(0))
-                order = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), [0] * _LANES)
-                number = builder.shuffle_vector(number, ir.Constant(vector, ir.Undefined), order)
-                for v in columns:
-                    term = builder.fmul(number, weights[v], flags=_FLAGS)
-                    builder.store(builder.fadd(builder.load(totals[n][v]), term, flags=_FLAGS), totals[n][v])
-        for n, v in product(rows, columns):
-            builder.store(builder.load(totals[n][v]), vector_at(x, places[n][v], vector), align=4)
+                place = builder.add(builder.add(source, further[n]), loop.index)
+                number = spread(builder, builder.load(builder.gep(x, [place])))
+                for weight, total in zip(weights, totals[n * len(columns) :], strict=False):
+                    term = builder.fmul(number, weight, flags=_FLAGS)
+                    builder.store(builder.fadd(builder.load(total), term, flags=_FLAGS), total)
+        for place, total in zip(outputs, totals, strict=True):
+            builder.store(builder.load(total), place, align=4)
         return context.get_dummy_value()
 
     places = types.intp, types.intp, types.intp

@@ -17,29 +17,29 @@ from numba.extending import intrinsic
 from nova_gym.gelu import CLAMP, COEFFICIENTS
 
 #: Numbers of a vector, and vectors of a strip: with four outputs they keep 12 of AVX2's 16 registers.
-_LANES, _VECTORS = 8, 3
+LANES, _VECTORS = 8, 3
 #: Pixels of a strip.
-STRIP = _LANES * _VECTORS
+STRIP = LANES * _VECTORS
 
 #: What becomes of the outputs.
 HIDDEN, FLOATS, BYTES = range(3)
 
-_VECTOR = ir.VectorType(ir.FloatType(), _LANES)
-_INTEGERS = ir.VectorType(ir.IntType(32), _LANES)
+VECTOR = ir.VectorType(ir.FloatType(), LANES)
+_INTEGERS = ir.VectorType(ir.IntType(32), LANES)
 _FAST = ("fast",)
 
 
 def _constant(value: float) -> ir.Constant:
-    return ir.Constant(_VECTOR, [float(np.float32(value))] * _LANES)
+    return ir.Constant(VECTOR, [float(np.float32(value))] * LANES)
 
 
-def _spread(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+def spread(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
     """A vector that is one number everywhere."""
-    one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.IntType(32)(0))
-    return builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), ir.Constant(_INTEGERS, [0] * _LANES))
+    one = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), value, ir.IntType(32)(0))
+    return builder.shuffle_vector(one, ir.Constant(VECTOR, ir.Undefined), ir.Constant(_INTEGERS, [0] * LANES))
 
 
-def _at(builder: ir.IRBuilder, array: ir.Value, place: ir.Value, offset: int, vector: ir.Type = _VECTOR) -> ir.Value:
+def _at(builder: ir.IRBuilder, array: ir.Value, place: ir.Value, offset: int, vector: ir.Type = VECTOR) -> ir.Value:
     """Where a vector stands in an array."""
     return builder.bitcast(builder.gep(array, [builder.add(place, place.type(offset))]), vector.as_pointer())
 
@@ -58,8 +58,8 @@ def _bounded(builder: ir.IRBuilder, x: ir.Value, low: float | None, high: float 
 
 def _gelu(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
     """`nova_gym.gelu`, which says how."""
-    without_sign = ir.Constant(_INTEGERS, [0x7FFFFFFF] * _LANES)
-    size = builder.bitcast(builder.and_(builder.bitcast(x, _INTEGERS), without_sign), _VECTOR)
+    without_sign = ir.Constant(_INTEGERS, [0x7FFFFFFF] * LANES)
+    size = builder.bitcast(builder.and_(builder.bitcast(x, _INTEGERS), without_sign), VECTOR)
     u = builder.fsub(_bounded(builder, size, None, CLAMP), _constant(CLAMP / 2), flags=_FAST)
     total = _constant(COEFFICIENTS[0])
     for coefficient in COEFFICIENTS[1:]:
@@ -72,13 +72,13 @@ def _bytes(builder: ir.IRBuilder, channels: list[ir.Value]) -> ir.Value:
     picked = []
     for x in channels:
         scaled = _bounded(builder, _product(builder, x, _constant(255.0), _constant(128.0)), 0.5, 255.5)
-        picked.append(builder.trunc(builder.fptosi(scaled, _INTEGERS), ir.VectorType(ir.IntType(8), _LANES)))
+        picked.append(builder.trunc(builder.fptosi(scaled, _INTEGERS), ir.VectorType(ir.IntType(8), LANES)))
     joined = picked[0]
     for more in picked[1:]:  # both sides of a shuffle have the same length
         length = joined.type.count
-        more = _shuffled(builder, more, more, [*range(_LANES), *[0] * (length - _LANES)])
-        joined = _shuffled(builder, joined, more, range(length + _LANES))
-    order = [channel * _LANES + i for i in range(_LANES) for channel in range(len(channels))]
+        more = _shuffled(builder, more, more, [*range(LANES), *[0] * (length - LANES)])
+        joined = _shuffled(builder, joined, more, range(length + LANES))
+    order = [channel * LANES + i for i in range(LANES) for channel in range(len(channels))]
     return _shuffled(builder, joined, joined, order)
 
 
@@ -102,28 +102,28 @@ def layer_strip(typing_context, weights, first, bias, source, target, place, inp
     lengths = inputs.literal_value, outputs.literal_value
 
     def code(context, builder, signature, arguments):
-        w, x, y = (_data(context, builder, signature, arguments, k) for k in (0, 3, 4))
+        w, x, y = (data_of(context, builder, signature, arguments, k) for k in (0, 3, 4))
         first, bias, place = arguments[1], arguments[2], arguments[5]
         totals = []
         for j in range(lengths[1]):
             start = builder.load(builder.gep(w, [builder.add(bias, bias.type(j))]))
-            totals.append([_spread(builder, start)] * _VECTORS)
+            totals.append([spread(builder, start)] * _VECTORS)
         for i in range(lengths[0]):
-            strip = [builder.load(_at(builder, x, place.type(i * STRIP), v * _LANES), align=4) for v in range(_VECTORS)]
+            strip = [builder.load(_at(builder, x, place.type(i * STRIP), v * LANES), align=4) for v in range(_VECTORS)]
             for j, total in enumerate(totals):
                 weight = builder.load(builder.gep(w, [builder.add(first, first.type(j * lengths[0] + i))]))
-                weight = _spread(builder, weight)
+                weight = spread(builder, weight)
                 totals[j] = [_product(builder, weight, strip[v], total[v]) for v in range(_VECTORS)]
         if kind.literal_value == BYTES:
             for v in range(_VECTORS):
                 pixels = _bytes(builder, [total[v] for total in totals])
-                where = _at(builder, y, place, v * _LANES * lengths[1], pixels.type)
+                where = _at(builder, y, place, v * LANES * lengths[1], pixels.type)
                 builder.store(pixels, where, align=1)
             return context.get_dummy_value()
         for j, total in enumerate(totals):
             for v, value in enumerate(total):
                 value = _gelu(builder, value) if kind.literal_value == HIDDEN else value
-                builder.store(value, _at(builder, y, place, j * STRIP + v * _LANES), align=4)
+                builder.store(value, _at(builder, y, place, j * STRIP + v * LANES), align=4)
         return context.get_dummy_value()
 
     places = types.intp, types.intp
@@ -135,17 +135,17 @@ def gelu_strip(typing_context, values, start, shift, target, place):
     """`target` from `place` on = GELU(`values` from `start` on + `shift`), for one strip of float32 numbers."""
 
     def code(context, builder, signature, arguments):
-        x, y = (_data(context, builder, signature, arguments, k) for k in (0, 3))
-        shift = _spread(builder, arguments[2])
+        x, y = (data_of(context, builder, signature, arguments, k) for k in (0, 3))
+        shift = spread(builder, arguments[2])
         for v in range(_VECTORS):
-            value = builder.load(_at(builder, x, arguments[1], v * _LANES), align=4)
+            value = builder.load(_at(builder, x, arguments[1], v * LANES), align=4)
             value = _gelu(builder, builder.fadd(value, shift, flags=_FAST))
-            builder.store(value, _at(builder, y, arguments[4], v * _LANES), align=4)
+            builder.store(value, _at(builder, y, arguments[4], v * LANES), align=4)
         return context.get_dummy_value()
 
     return types.void(values, types.intp, types.float32, target, types.intp), code
 
 
-def _data(context, builder, signature, arguments, k) -> ir.Value:
+def data_of(context, builder, signature, arguments, k) -> ir.Value:
     """Where the numbers of an array argument stand."""
     return context.make_array(signature.args[k])(context, builder, arguments[k]).data
