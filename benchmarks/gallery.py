@@ -18,9 +18,10 @@ from torch import Tensor
 from nova_gym import Dream
 from nova_gym.benchmarks.disentanglement import AT, Pairs, find_pairs
 from nova_gym.benchmarks.gallery_generation import digits_go_on, goes_on_by_itself, learned_actions
-from nova_gym.benchmarks.super_resolution import FILTERS, scenes, upsample
+from nova_gym.benchmarks.super_resolution import DETAIL, FILTERS, WEIGHTS, render, upsample
 from nova_gym.editing import LAYERS, Intervention, edit, infer_actions, layer
 from nova_gym.envs.interface import encode_frames
+from nova_gym.envs.scenes import grid_scenes
 from nova_gym.files import write_atomically
 from nova_gym.pictures import film, save_gif, save_png, strip
 
@@ -48,17 +49,17 @@ class Exhibit:
 def super_resolution(folder: Path) -> list[str]:
     """The same corner of two scenes: enlarged by filters, rendered, and drawn by MiniGrid itself."""
     dream = Dream.load("minigrid")
-    drawn = scenes(dream, "random", 2, (1, _FACTOR), _SEED)
-    size = drawn[_FACTOR].shape[1:3]
-    rendered = dream.world_model.render(encode_frames(dream, drawn[1]), size, as_bytes=True).numpy()
+    drawn = grid_scenes(dream, "held out", 2, (1, _FACTOR), _SEED)
+    size, states = drawn[_FACTOR].shape[1:3], encode_frames(dream, drawn[1])
     pictures = [upsample(drawn[1], _FACTOR, FILTERS[name]) for name in ("nearest", "bicubic")]
-    pictures += [rendered, drawn[_FACTOR]]
+    pictures += [render(dream, states, size, name) for name in (WEIGHTS, DETAIL)]
+    pictures += [drawn[_FACTOR]]
     corners = [_around_agent(frame) for frame in drawn[1]]
     rows = {
         f"scene {i + 1}": np.stack([p[i, y : y + _CROP, x : x + _CROP] for p in pictures])
         for i, (y, x) in enumerate(corners)
     }
-    columns = ("nearest ×8", "bicubic ×8", "weights ×8", "drawn by MiniGrid ×8")
+    columns = ("nearest ×8", "bicubic ×8", WEIGHTS, DETAIL, "MiniGrid ×8")
     save_png(folder / "super-resolution.png", strip(rows, columns))
     return ["super-resolution.png"]
 
@@ -97,10 +98,12 @@ def interpolation(folder: Path) -> list[str]:
 EXHIBITS = (
     Exhibit(
         "Super-resolution",
-        "A frame of 72×72 pixels is encoded, and the weights that this gives are rendered at 576×576; beside it the "
-        "real frame enlarged by filters, and the same scene as MiniGrid draws it at that size, around "
-        "the agent. Grid lines are a quarter of a pixel wide at 72×72: where in the pixel they lie, no frame of that "
-        "size tells. Figures: [super-resolution.json](../benchmarks/results/super-resolution.json), by "
+        "A frame of 72×72 pixels is encoded and drawn at 576×576, around the agent: enlarged by filters; by the "
+        "weights that learned from such frames alone; by those for detail, which `nova-gym sharpen` gave the dream and "
+        "which draw its large frames by default; and the same scene as MiniGrid itself draws it at that size. No "
+        "recording, and none of the scenes that detail was learned from, holds these layouts. At 72×72 a grid line is "
+        "a quarter of a pixel wide: where in the pixel it lies, no frame of that size tells. Figures: "
+        "[super-resolution.json](../benchmarks/results/super-resolution.json), by "
         "`python -m nova_gym.benchmarks.super_resolution`.",
         super_resolution,
     ),

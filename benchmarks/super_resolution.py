@@ -1,4 +1,4 @@
-"""One encoded frame, rendered finer than anything the model ever saw, against upsampling filters.
+"""One encoded frame, rendered finer than it is, against upsampling filters.
 
 `python -m nova_gym.benchmarks.super_resolution [--json FILE]` encodes real MiniGrid frames, renders the same weights at
 ×0.5 to ×32, and at ×2, ×4 and ×8 compares them with the same scene that MiniGrid draws at that size by itself; so do
@@ -19,15 +19,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nova_gym import BadInputError, Dream
-from nova_gym.envs import minigrid as grids
-from nova_gym.envs.interface import encode_frames, reality_of
-from nova_gym.envs.reality import RealitySpec
+from nova_gym import BadInputError, Dream, inr
+from nova_gym.envs.interface import encode_frames
+from nova_gym.envs.scenes import grid_scenes
 from nova_gym.files import write_atomically
 from nova_gym.inr import nyquist_mask
 from nova_gym.metrics import mean, psnr, ssim
 from nova_gym.perceptual import lpips, why_no_lpips
 
+#: Kinds of scenes: official resets, and layouts that no recording holds.
+KINDS = ("official", "held out")
 #: Sizes that are rendered, and those of them that are compared with reality drawn at that size.
 FACTORS, COMPARED = (0.5, 1, 2, 4, 8, 16, 32), (2, 4, 8)
 FILTERS = {
@@ -36,59 +37,35 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-RENDERERS = {"weights": False, "weights, Nyquist mask": True}
+#: The coordinate network that learned from the dream's own frames, without and with a mask; and what the dream draws
+#: by default, where `nova-gym sharpen` has shown it larger frames.
+WEIGHTS, MASKED, DETAIL = "weights", "weights, Nyquist mask", "weights for detail"
 
 
-def scenes(dream: Dream, starts: str, count: int, factors: tuple[int, ...], seed: int) -> dict[int, np.ndarray]:
-    """The same scenes of the real environment at several sizes.
+def renderers(dream: Dream) -> tuple[str, ...]:
+    """Names of the ways in which a dream draws."""
+    return (WEIGHTS, MASKED, DETAIL) if dream.world_model.detail else (WEIGHTS, MASKED)
+
+
+@torch.no_grad()
+def render(dream: Dream, states: Tensor, size: tuple[int, int], name: str) -> np.ndarray:
+    """Draws states in one of the ways that `renderers` names.
 
     Args:
-        dream: of a MiniGrid environment.
-        starts: `official`, as the environment resets itself: all different, and as many as there are up to `count`;
-            `random`, held-out layouts with agent and goal anywhere.
-        count: n.
-        factors: sizes, 1 for that of the dream's frames.
-        seed: of the scenes.
+        dream: whose.
+        states: (n, K) float32.
+        size: (H, W).
+        name: `WEIGHTS`, `MASKED` or `DETAIL`.
 
     Returns:
-        By factor, (n, H, W, C) uint8.
-
-    Raises:
-        BadInputError: the dream is of something else.
+        (n, H, W, C) uint8, as the filters give.
     """
-    spec = reality_of(dream)
-    first = spec.make()
-    if not grids.is_minigrid(first):
-        raise BadInputError(f"{spec.env_id} is not a MiniGrid: only that can be drawn at any size")
-    tile = spec.frame_size[1] // first.unwrapped.width
-    specs = {factor: enlarged(spec, tile, factor) for factor in factors}
-    envs = {factor: bigger.make() for factor, bigger in specs.items()}
-    hold_out = starts == "random" and grids.can_hold_out(first)
-    rng, seen = np.random.default_rng([seed, 0x5CA1E]), set()
-    drawn: dict[int, list[np.ndarray]] = {factor: [] for factor in factors}
-    for _ in range(grids.ATTEMPTS * count):
-        chosen, placing = int(rng.integers(2**31)), int(rng.integers(2**31))
-        for env in (first, *envs.values()):
-            env.reset(seed=chosen)
-            if starts == "random":
-                grids.scatter(env, np.random.default_rng(placing))
-        scene = first.unwrapped.grid.encode().tobytes(), tuple(first.unwrapped.agent_pos), first.unwrapped.agent_dir
-        if scene in seen or (hold_out and not grids.is_held_out(first)):
-            continue
-        seen.add(scene)
-        for factor, env in envs.items():
-            drawn[factor].append(specs[factor].frame(env))
-        if len(seen) == count:
-            break
-    for env in (first, *envs.values()):
-        env.close()
-    return {factor: np.stack(frames) for factor, frames in drawn.items()}
-
-
-def enlarged(spec: RealitySpec, tile: int, factor: int) -> RealitySpec:
-    """The same MiniGrid drawn natively at another size; `tile` is its pixels a side of a tile now."""
-    height, width = (factor * side for side in spec.frame_size)
-    return RealitySpec(spec.env_id, {**spec.env_kwargs, "tile_size": factor * tile}, (height, width))
+    model = dream.world_model
+    if name == WEIGHTS:
+        drawn = inr.render(model.weights(states), *size, model.config.inr, as_bytes=True)
+    else:
+        drawn = model.render(states, size, nyquist=name == MASKED, as_bytes=True)
+    return drawn.cpu().numpy()
 
 
 def upsample(frames: np.ndarray, factor: int, resampling: Image.Resampling) -> np.ndarray:
@@ -110,15 +87,15 @@ def compare(dream: Dream, drawn: dict[int, np.ndarray]) -> dict[str, Any]:
     for factor in (factor for factor in drawn if factor > 1):
         truth = drawn[factor]
         pictures = {name: upsample(drawn[1], factor, resampling) for name, resampling in FILTERS.items()}
-        pictures |= {name: _render(dream, states, truth.shape[1:3], mask) for name, mask in RENDERERS.items()}
+        pictures |= {name: render(dream, states, truth.shape[1:3], name) for name in renderers(dream)}
         scores = {name: _scores(truth, frames) for name, frames in pictures.items()}
         best = max(FILTERS, key=lambda name: scores[name]["psnr"].mean())
         figures[f"×{factor}"] = {
             **{name: {m: mean(v).to_dict() for m, v in measures.items()} for name, measures in scores.items()},
             "best filter": best,
             "lead over the best filter": {
-                measure: mean(scores["weights"][measure] - scores[best][measure]).to_dict()
-                for measure in ("psnr", "ssim")
+                name: {m: mean(scores[name][m] - scores[best][m]).to_dict() for m in ("psnr", "ssim")}
+                for name in renderers(dream)
             },
         }
     return figures
@@ -132,13 +109,14 @@ def render_all_sizes(dream: Dream, state: Tensor) -> dict[str, Any]:
         state: (1, K).
     """
     height, width = dream.world_model.config.frame_size
-    base = _render(dream, state, (height, width), False)[0]
+    name = renderers(dream)[-1]
+    base = render(dream, state, (height, width), name)[0]
     figures = {}
     for factor in FACTORS:
         size = round(factor * height), round(factor * width)
-        _render(dream, state, size, False)  # the first of a size is slower
+        render(dream, state, size, name)  # the first of a size is slower
         began = time.perf_counter()
-        frame = _render(dream, state, size, False)[0]
+        frame = render(dream, state, size, name)[0]
         seconds = time.perf_counter() - began
         common = min(size, (height, width))
         averaged = [np.asarray(Image.fromarray(f).resize(common[::-1], Image.Resampling.BOX)) for f in (frame, base)]
@@ -159,17 +137,11 @@ def run(dream: Dream, count: int, seed: int) -> dict[str, Any]:
         "features the Nyquist mask switches off": f"{int((mask == 0).sum())} of {len(mask)}",
         "LPIPS": why_no_lpips() or "on AlexNet",
     }
-    for starts in ("official", "random"):
-        drawn = scenes(dream, starts, count, (1, *COMPARED), seed)
-        figures[starts] = {"scenes": len(drawn[1]), **compare(dream, drawn)}
+    for kind in KINDS:
+        drawn = grid_scenes(dream, kind, count, (1, *COMPARED), seed)
+        figures[kind] = {"scenes": len(drawn[1]), **compare(dream, drawn)}
     figures["all sizes"] = render_all_sizes(dream, encode_frames(dream, drawn[1][:1]))
     return figures
-
-
-@torch.no_grad()
-def _render(dream: Dream, states: Tensor, size: tuple[int, int], nyquist: bool) -> np.ndarray:
-    """(n, H, W, C) uint8: what the filters give as well."""
-    return dream.world_model.render(states, size, nyquist, as_bytes=True).cpu().numpy()
 
 
 def _scores(truth: np.ndarray, frames: np.ndarray) -> dict[str, np.ndarray]:
@@ -200,16 +172,19 @@ def main() -> None:
 
 
 def _show(figures: dict[str, Any]) -> None:
-    for starts in ("official", "random"):
+    for kind in KINDS:
         for factor in COMPARED:
-            part = figures[starts][f"×{factor}"]
-            print(f"{starts} starts, {figures[starts]['scenes']} scenes, ×{factor}; best filter: {part['best filter']}")
-            for name in (*FILTERS, *RENDERERS, "lead over the best filter"):
-                ratio, likeness = part[name]["psnr"], part[name]["ssim"]
+            part = figures[kind][f"×{factor}"]
+            leads = {f"lead of {name}": lead for name, lead in part["lead over the best filter"].items()}
+            print(f"{kind}, {figures[kind]['scenes']} scenes, ×{factor}; best filter: {part['best filter']}")
+            for name, scores in {**part, **leads}.items():
+                if "psnr" not in scores:
+                    continue
+                ratio, likeness = scores["psnr"], scores["ssim"]
                 print(
-                    f"  {name:26} {ratio['value']:6.2f} dB [{ratio['low']:.2f}, {ratio['high']:.2f}]"
+                    f"  {name:30} {ratio['value']:6.2f} dB [{ratio['low']:.2f}, {ratio['high']:.2f}]"
                     f"   SSIM {likeness['value']:.4f} [{likeness['low']:.4f}, {likeness['high']:.4f}]"
-                    + (f"   LPIPS {part[name]['lpips']['value']:.4f}" if "lpips" in part[name] else "")
+                    + (f"   LPIPS {scores['lpips']['value']:.4f}" if "lpips" in scores else "")
                 )
     for name in ("features the Nyquist mask switches off", "LPIPS"):
         print(f"{name}: {figures[name]}")

@@ -1,10 +1,10 @@
-"""The command line: `nova-gym record | train | eval | info | demo | tune | agent … | improve | play | edit | bench`."""
+"""The command line: `nova-gym record | train | eval | agent …`; `nova-gym --help` names all commands."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -22,8 +22,11 @@ from nova_gym.cli_tools import (
     one_line_errors,
     progress_bars,
 )
-from nova_gym.cli_train import train, tune
+from nova_gym.cli_train import sharpen, train, tune
 from nova_gym.version import __version__
+
+if TYPE_CHECKING:
+    from nova_gym.dream import Dream
 
 app = typer.Typer(
     help="Learned simulators as Gymnasium environments: record reality, train a dream of it, test how true it is.",
@@ -34,6 +37,7 @@ app = typer.Typer(
 app.add_typer(agent_app, name="agent")
 app.command()(train)
 app.command()(tune)
+app.command()(sharpen)
 app.command()(improve)
 app.command()(play)
 app.command()(edit)
@@ -127,7 +131,7 @@ def info(dream: DreamArgument = "minigrid") -> None:
     table = Table(title=f"{find_dream(dream)}", show_header=False)
     rows = {
         "dreams of": f"{loaded.card.env_id} {loaded.card.env_kwargs}" if loaded.card.env_id else "video",
-        "frames": f"{config.frame_size[0]}×{config.frame_size[1]}×{config.inr.channels}",
+        "frames": f"{config.frame_size[0]}×{config.frame_size[1]}×{config.inr.channels}" + _largest(loaded),
         "actions": ", ".join(loaded.card.action_names) or str(config.actions or "none but latent ones"),
         "codes, control": f"{config.codes or 'none'}, {config.control.kind if config.control else 'none'}",
         "parameters": f"{sum(p.numel() for p in loaded.world_model.parameters()):,}",
@@ -141,6 +145,14 @@ def info(dream: DreamArgument = "minigrid") -> None:
     console.print(table)
     console.print_json(json.dumps({"data": loaded.card.data, "training": loaded.card.training}))
     console.print_json(json.dumps({"scores": loaded.card.scores}))
+
+
+def _largest(dream: Dream) -> str:
+    detail = dream.card.training.get("parts", {}).get("detail")
+    if not detail:
+        return ""
+    height, width = (detail["factor"] * side for side in dream.world_model.config.frame_size)
+    return f", learned up to {height}×{width}"
 
 
 @app.command()

@@ -1,8 +1,10 @@
-"""`nova-gym train` and `tune`."""
+"""`nova-gym train`, `tune` and `sharpen`."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -65,23 +67,17 @@ def train(
         raise BadInputError(f"--control says which control model to train: --stage {stage} trains none")
     loaded = Dream.load(dream) if dream is not None else None
     chosen = _preset(preset, loaded, control, seed)
-    checkpoint = output.with_suffix(".ckpt")
     _check_output(output, overwrite)
-    if checkpoint.exists() and not (overwrite or resume):
-        raise BadInputError(f"{checkpoint} exists; --overwrite replaces it, --resume continues")
+    checkpoint = _checkpoint(output, resume, overwrite)
     began = time.monotonic()
     with progress_bars() as bars:
         clips = load_clips(source, lambda done, total: bars("reading", done, total), not no_actions, size)
         run = Run(checkpoint, log_dir or Path("runs") / output.stem, device, precision, resume, bars)
-        try:
+        with _says_how_to_go_on(checkpoint):
             if loaded is None:
                 made = train_dream(clips, source, chosen, run)
             else:
                 made = train_part(loaded, stage, clips, source, chosen, run)
-        except KeyboardInterrupt:
-            if checkpoint.exists():
-                print(f"stopped; {checkpoint} holds what was trained, the same command with --resume goes on")
-            raise
     made.save(output)
     checkpoint.unlink(missing_ok=True)
     hint = f" How true is it? nova-gym eval {output}" if made.card.env_id else ""
@@ -112,6 +108,24 @@ def _check_output(output: Path, overwrite: bool) -> None:
         raise BadInputError(f"a dream's file ends in .safetensors, unlike {output}")
     if output.exists() and not overwrite:
         raise BadInputError(f"{output} exists; --overwrite replaces it")
+
+
+def _checkpoint(output: Path, resume: bool, overwrite: bool) -> Path:
+    """Beside the output."""
+    checkpoint = output.with_suffix(".ckpt")
+    if checkpoint.exists() and not (overwrite or resume):
+        raise BadInputError(f"{checkpoint} exists; --overwrite replaces it, --resume continues")
+    return checkpoint
+
+
+@contextmanager
+def _says_how_to_go_on(checkpoint: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        if checkpoint.exists():
+            print(f"stopped; {checkpoint} holds what was trained, the same command with --resume goes on")
+        raise
 
 
 @one_line_errors
@@ -147,3 +161,49 @@ def tune(
     wrong = tuned.card.training["tuned"][-1]["wrong before"]
     console.print(f"{wrong} of {len(clips.source)} recorded transitions were wrong before")
     console.print(f"{output}. How true is it? nova-gym eval {output}")
+
+
+@one_line_errors
+def sharpen(
+    dream: Annotated[str, typer.Argument(help="Name of a shipped dream or path of a file; it is left as it is.")],
+    output: OutputOption,
+    factor: Annotated[int, typer.Option(help="How many times larger than the dream's frames, at most.", min=2)] = 8,
+    scenes: Annotated[
+        int, typer.Option(help="Real scenes to learn from; of the default, and ×8, 1.9 GB are kept.", min=1)
+    ] = 4096,
+    steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 12_000,
+    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint beside the output.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output or a checkpoint.")] = False,
+    seed: SeedOption = 0,
+) -> None:
+    """Teach a dream what reality looks like drawn larger, so that large frames are sharp.
+
+    The dream gets a second renderer for these. Its own frames, dynamics and latents stay as they are, and agents that
+    were trained in it stay valid. It learns from real scenes, each drawn at one of the sizes: MiniGrid draws itself at
+    any, other environments only as large as they do anyway.
+    """
+    import torch
+
+    from nova_gym.dream import Dream
+    from nova_gym.envs.scenes import scenes as draw_scenes
+    from nova_gym.training import Run
+    from nova_gym.training import sharpen as sharpen_dream
+
+    loaded = Dream.load(dream)
+    _check_output(output, overwrite)
+    checkpoint = _checkpoint(output, resume, overwrite)
+    began = time.monotonic()
+    with progress_bars() as bars:
+        drawn = draw_scenes(loaded, scenes, factor, seed, lambda done, total: bars("drawing", done, total))
+        pictures = {
+            size: tuple(torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous() for frames in drawn.pop(size))
+            for size in list(drawn)
+        }
+        run = Run(checkpoint, device=device, resume=resume, progress=bars)
+        with _says_how_to_go_on(checkpoint):
+            made = sharpen_dream(loaded, pictures, run, steps, seed)
+    made.save(output)
+    checkpoint.unlink(missing_ok=True)
+    height, width = (factor * side for side in made.world_model.config.frame_size)
+    console.print(f"{output}: sharp up to {height}×{width}, {(time.monotonic() - began) / 60:.1f} minutes")

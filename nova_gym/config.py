@@ -67,6 +67,8 @@ class ModelConfig:
         head_hidden: units of the two hidden layers of the reward and termination heads.
         codes: size of the codebook of latent actions, 0 for none.
         control: the generative control model, None for none.
+        detail: the coordinate network that draws frames much larger than `frame_size`, with more octaves than `inr`;
+            None where that one draws them all.
     """
 
     frame_size: tuple[int, int] = (72, 72)
@@ -82,6 +84,7 @@ class ModelConfig:
     head_hidden: int = 128
     codes: int = 0
     control: ControlConfig | None = None
+    detail: INRConfig | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready copy."""
@@ -101,6 +104,7 @@ class ModelConfig:
                 **{key: tuple(values[key]) for key in tuples},
                 "inr": INRConfig(**values["inr"]),
                 "control": ControlConfig(**values["control"]) if values.get("control") else None,
+                "detail": INRConfig(**values["detail"]) if values.get("detail") else None,
             }
         )
 

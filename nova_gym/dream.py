@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nova_gym.compiled_step import CompiledStep
 
 #: Version of the file's layout. A reader takes this one and older ones.
-FORMAT = 2
+FORMAT = 3
 _KEY = "nova_gym"
 _START_PREFIX = "starts."
 

@@ -14,6 +14,7 @@ from nova_gym import inr
 from nova_gym.bridge import ActionBridge, action_features
 from nova_gym.config import ModelConfig
 from nova_gym.control import Memory, make_control
+from nova_gym.detail import Detail
 from nova_gym.dynamics import Codebook, ForwardDynamics, InverseDynamics
 from nova_gym.encoder import Encoder
 from nova_gym.heads import Heads
@@ -25,8 +26,8 @@ class WorldModel(nn.Module):
     Shapes: B batch, C channels, H×W pixels, K = `config.rank`, U = `config.latent_action`,
     N = `config.actions`, D weights of the coordinate network.
 
-    Without labels (`config.actions` = 0) there is neither `bridge` nor `heads`; `codebook` and `control` are there
-    where the configuration gives them a size. What is not there is None.
+    Without labels (`config.actions` = 0) there is neither `bridge` nor `heads`; `codebook`, `control` and
+    `detail` are there where the configuration gives them a size. What is not there is None.
 
     Args:
         config: sizes.
@@ -49,6 +50,7 @@ class WorldModel(nn.Module):
             self.heads = Heads(config) if config.actions else None
             self.codebook = Codebook(config) if config.codes else None
             self.control = make_control(config) if config.control else None
+        self.detail = Detail(config) if config.detail else None
 
     @property
     def device(self) -> torch.device:
@@ -70,11 +72,14 @@ class WorldModel(nn.Module):
 
         Args:
             state: (B, K) float32.
-            resolution: pixels a side, or (H, W); default the size of the training frames.
-            nyquist: switch off the Fourier features that the training frames could not sample.
+            resolution: pixels a side, or (H, W); default the size of the training frames. Where there is `detail`, it
+                draws what is large enough to show it.
+            nyquist: switch off the Fourier features that the training frames could not sample, and `detail` with them.
             as_bytes: which of the two.
         """
         height, width = inr.parse_resolution(self.config.frame_size if resolution is None else resolution)
+        if self.detail is not None and not nyquist and self.detail.suits(height, width):
+            return self.detail.render(state, height, width, as_bytes)
         mask = inr.nyquist_mask(self.config.inr.frequencies, *self.config.frame_size) if nyquist else None
         weights = inr.combine(self.base, self.basis, state)
         return inr.render(weights, height, width, self.config.inr, mask, as_bytes)

@@ -57,7 +57,7 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
     recipe = getattr(training, part)
     fingerprint = {
         "part": part,
-        "dream": _weights_digest(dream),
+        "dream": weights_digest(dream),
         "dataset": dataset_id,
         "clips": digest(clips),
         "model": repr(model.config),
@@ -99,7 +99,7 @@ def _train(loop: Loop, part: str, clips: Clips, states: torch.Tensor, training: 
             model.codebook.codes.clamp_(-1.0, 1.0)
 
 
-def _weights_digest(dream: Dream) -> str:
+def weights_digest(dream: Dream) -> str:
     """SHA-256 of all weights: a checkpoint goes on from those of one dream."""
     summed = hashlib.sha256()
     for name, value in dream.world_model.state_dict().items():

@@ -24,7 +24,7 @@ class Stage(nn.Module):
 
     name: str
 
-    def __init__(self, model: WorldModel, clips: Clips, recipe: Recipe) -> None:
+    def __init__(self, model: WorldModel, clips: Clips | None, recipe: Recipe) -> None:
         super().__init__()
         self.recipe = recipe
         self._frozen = (model,)  # a tuple hides it from PyTorch's registry of submodules

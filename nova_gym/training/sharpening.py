@@ -1,0 +1,140 @@
+"""Detail: a second renderer that learns, with everything else frozen, from scenes that were drawn larger as well."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from dataclasses import asdict, replace
+
+import torch
+from torch import Generator, Tensor
+
+from nova_gym import inr
+from nova_gym.config import Recipe
+from nova_gym.data import to_unit
+from nova_gym.detail import add_octaves
+from nova_gym.dream import Dream
+from nova_gym.errors import BadInputError
+from nova_gym.training.loop import Loop, keep_freed_memory
+from nova_gym.training.parts import weights_digest
+from nova_gym.training.representation import picture_loss
+from nova_gym.training.stage import Batch, Metrics, Stage
+from nova_gym.training.train import Run, make_accelerator
+from nova_gym.world_model import WorldModel
+
+#: How detail is trained, but for the number of steps.
+RECIPE = Recipe(12_000, 32, 1e-3, weight_decay=0.0, noise=0.02)
+#: Points of a frame that are drawn a step.
+POINTS = 2592
+
+
+#: By how many times larger: the dream's frames (n, C, H, W) uint8, and those so much larger of the same scenes.
+Pictures = dict[int, tuple[Tensor, Tensor]]
+
+
+class Sharpening(Stage):
+    """Reconstruction as in stage 1, of frames of one size a step; the largest twice as often as others.
+
+    Args:
+        model: with `detail`.
+        states: by size, (n, K) of its scenes.
+        larger: by size, (n, C, size · H, size · W) uint8.
+        recipe: how to train.
+    """
+
+    name = "detail"
+
+    def __init__(self, model: WorldModel, states: dict[int, Tensor], larger: dict[int, Tensor], recipe: Recipe) -> None:
+        super().__init__(model, None, recipe)
+        self.detail = model.detail
+        self.states, self.larger = states, larger
+        self.sizes = [*sorted(larger), max(larger)]
+        self.grids = {size: inr.coordinate_grid(*frames.shape[2:]) for size, frames in larger.items()}
+
+    def batch(self, generator: Generator, progress: float) -> Batch:
+        size = self.sizes[int(torch.randint(len(self.sizes), (1,), generator=generator))]
+        states, frames, grid = self.states[size], self.larger[size], self.grids[size]
+        chosen = torch.randint(len(states), (self.recipe.batch,), generator=generator)
+        points = torch.randint(len(grid), (min(POINTS, len(grid)),), generator=generator).sort().values
+        noise = torch.randn(self.recipe.batch, states.shape[1], generator=generator) * self.recipe.noise
+        return {
+            "states": states[chosen] + noise,
+            "points": grid[points],
+            "mask": self.detail.mask(*frames.shape[2:]),
+            "truth": frames.flatten(2)[chosen[:, None, None], torch.arange(frames.shape[1])[:, None], points],
+        }
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
+        weights = torch.addmm(self.detail.base, batch["states"], self.detail.basis)
+        drawn = inr.render_at(weights, batch["points"], self.detail.config, batch["mask"])
+        return picture_loss(drawn, to_unit(batch["truth"]))
+
+    def pictures(self) -> Tensor:
+        states, frames = (part[max(self.larger)][:8] for part in (self.states, self.larger))
+        drawn = self.model.render(states.to(self.model.device), frames.shape[2:]).cpu()
+        return torch.cat([to_unit(frames), drawn])
+
+
+def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.steps, seed: int = 0) -> Dream:
+    """Gives a dream detail, or new detail; all that it draws at its own size stays the same to the last bit.
+
+    Args:
+        dream: left as it is.
+        pictures: to learn from, of at least one size.
+        run: where and how; its checkpoint is kept.
+        steps: of the optimiser.
+        seed: of everything random.
+
+    Returns:
+        The dream with detail, on the CPU.
+
+    Raises:
+        BadInputError: there is nothing to learn from, or the checkpoint to resume from is missing or belongs to another
+            run.
+        KeyboardInterrupt: as it came in, after a checkpoint was written.
+    """
+    largest = max(pictures, default=1)
+    if largest < 2:
+        raise BadInputError("detail is learned from frames at least twice as large as the dream's: there are none")
+    keep_freed_memory()
+    recipe = replace(RECIPE, steps=steps, warmup=min(RECIPE.warmup, steps // 4))
+    accelerator = make_accelerator(run)
+    model = with_detail(dream.world_model, largest).to(accelerator.device)
+    seen = hashlib.sha256()
+    for size in sorted(pictures):
+        seen.update(bytes([size]) + pictures[size][0].numpy().tobytes())
+    fingerprint = {
+        "dream": weights_digest(dream),
+        "pictures": seen.hexdigest(),
+        "detail": repr((model.config.detail, recipe, seed, run.precision)),
+    }
+    loop = Loop(model, seed, run.checkpoint, accelerator, fingerprint, run.progress)
+    if run.resume:
+        loop.resume()
+    states = {size: _encode(model, small) for size, (small, _) in pictures.items()}
+    loop.run(Sharpening(model, states, {size: large for size, (_, large) in pictures.items()}, recipe))
+    card = copy.deepcopy(dream.card)
+    count = sum(map(len, states.values()))
+    made = {"factor": largest, "scenes": count, "seed": seed, "recipe": asdict(recipe), **loop.finished["detail"]}
+    card.training["parts"] = {**card.training.get("parts", {}), "detail": made}
+    starts = {name: start.cpu() for name, start in dream.starts.items()}
+    return Dream(model.cpu().eval().requires_grad_(False), starts, card)
+
+
+@torch.no_grad()
+def _encode(model: WorldModel, frames: Tensor) -> Tensor:
+    """(n, C, H, W) uint8 → (n, K) float32, on the CPU."""
+    return torch.cat([model.encode(to_unit(part.to(model.device))).cpu() for part in frames.split(256)])
+
+
+@torch.no_grad()
+def with_detail(model: WorldModel, factor: int) -> WorldModel:
+    """A copy with detail for frames so many times larger, which at first draws what the usual renderer does."""
+    octaves = factor.bit_length() - 1
+    config = replace(model.config, detail=replace(model.config.inr, frequencies=model.config.inr.frequencies + octaves))
+    fresh = WorldModel(config)
+    kept = {name: value for name, value in model.state_dict().items() if not name.startswith("detail.")}
+    fresh.load_state_dict(kept, strict=False)
+    fresh.detail.base.copy_(add_octaves(model.base[None], model.config.inr, octaves)[0])
+    fresh.detail.basis.copy_(add_octaves(model.basis, model.config.inr, octaves))
+    return fresh

@@ -1,0 +1,148 @@
+"""Larger frames have weights of their own, from the same states."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from nova_gym import BadInputError, Dream, inr
+from nova_gym.cli import app
+from nova_gym.config import INRConfig, ModelConfig
+from nova_gym.detail import Detail, add_octaves
+from nova_gym.dream import Card
+from nova_gym.envs.scenes import grid_scenes, scenes
+from nova_gym.training import Run, sharpen
+from nova_gym.training.sharpening import with_detail
+
+LARGE = (288, 288)
+
+
+@pytest.fixture(scope="module")
+def pictures(tiny):
+    drawn = scenes(tiny, 24, 4, seed=0)
+    assert [frames.shape[1] for pair in drawn.values() for frames in pair] == [72, 144, 72, 216, 72, 288]
+    return {size: tuple(torch.from_numpy(f).permute(0, 3, 1, 2).contiguous() for f in drawn[size]) for size in drawn}
+
+
+@pytest.fixture(scope="module")
+def sharp(tiny, pictures, tmp_path_factory):
+    checkpoint = tmp_path_factory.mktemp("sharp") / "sharp.ckpt"
+    return sharpen(tiny, pictures, Run(checkpoint, device="cpu"), steps=150)
+
+
+def test_more_octaves_change_nothing_until_they_are_trained():
+    config = INRConfig(frequencies=2, width=8, layers=2)
+    wider = INRConfig(frequencies=4, width=8, layers=2)
+    weights = torch.randn(3, inr.weight_count(config), generator=torch.Generator().manual_seed(0))
+    before = inr.render(weights, 40, 30, config)
+    assert torch.allclose(inr.render(add_octaves(weights, config, 2), 40, 30, wider), before, atol=1e-5)
+
+
+def test_large_frames_come_nearer_to_reality(tiny, sharp, pictures):
+    small, truth = (frames / 255.0 for frames in pictures[4])
+    states = tiny.world_model.encode(small)
+    before, after = ((dream.world_model.render(states, LARGE) - truth).square().mean() for dream in (tiny, sharp))
+    assert after < 0.8 * before
+
+
+def test_everything_else_stays_as_it_was(tiny, sharp):
+    """Latents, and with them agents, stay valid; so do the dream's own frames and its scores."""
+    old = tiny.world_model.state_dict()
+    for name, value in sharp.world_model.state_dict().items():
+        assert name.startswith("detail.") or torch.equal(value, old[name])
+    state = tiny.starts["random"][:2]
+    for size in (None, 36, 72):
+        assert torch.equal(tiny.world_model.render(state, size), sharp.world_model.render(state, size))
+    assert torch.equal(
+        tiny.world_model.render(state, LARGE, nyquist=True), sharp.world_model.render(state, LARGE, nyquist=True)
+    )
+    assert tiny.world_model.detail is None
+    assert tiny.card.scores == sharp.card.scores
+
+
+def test_detail_draws_from_the_size_on_that_can_show_it(tiny, sharp):
+    """In the dream that ships the first new octave has 64 periods a frame, and needs more than 128 pixels."""
+    shipped = Detail(replace(ModelConfig(), detail=INRConfig(frequencies=9)))
+    assert [shipped.suits(*size) for size in ((72, 72), (128, 128), (129, 129), (36, 288))] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert int(shipped.mask(288, 288).sum()) == 2 + 4 * 8
+    detail = sharp.world_model.detail
+    assert [detail.suits(n, n) for n in (36, 72, 73)] == [False, False, True]
+    assert int(detail.mask(*LARGE).sum()) == 2 + 4 * 6 == len(detail.mask(*LARGE))
+    as_bytes = sharp.world_model.render(tiny.starts["random"][:1], LARGE, as_bytes=True)
+    assert as_bytes.shape == (1, *LARGE, 3)
+
+
+def test_the_file_keeps_detail(sharp, tmp_path):
+    sharp.save(tmp_path / "sharp.safetensors")
+    loaded = Dream.load(tmp_path / "sharp.safetensors")
+    assert loaded.world_model.config == sharp.world_model.config
+    assert torch.allclose(loaded.world_model.detail.basis, sharp.world_model.detail.basis, atol=1e-2)
+    printed = CliRunner().invoke(app, ["info", str(tmp_path / "sharp.safetensors")]).output
+    assert "learned up to 288×288" in " ".join(printed.split())
+
+
+def test_a_sharp_dream_can_be_sharpened_anew(sharp):
+    again = with_detail(sharp.world_model, 3)
+    assert again.config.detail.frequencies == again.config.inr.frequencies + 1
+
+
+def test_training_goes_on_where_it_was_stopped(tiny, pictures, tmp_path):
+    def stop(stage, step, steps, text=""):
+        if step >= 210:
+            raise KeyboardInterrupt
+
+    whole = sharpen(tiny, pictures, Run(tmp_path / "whole.ckpt", device="cpu"), steps=220)
+    with pytest.raises(KeyboardInterrupt):
+        sharpen(tiny, pictures, Run(tmp_path / "half.ckpt", device="cpu", progress=stop), steps=220)
+    resumed = sharpen(tiny, pictures, Run(tmp_path / "half.ckpt", device="cpu", resume=True), steps=220)
+    assert torch.equal(whole.world_model.detail.basis, resumed.world_model.detail.basis)
+    with pytest.raises(BadInputError, match="belongs to another run"):
+        sharpen(tiny, pictures, Run(tmp_path / "half.ckpt", device="cpu", resume=True), steps=221)
+
+
+def test_the_command_makes_a_sharp_dream(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tiny.save("tiny.safetensors")
+    run = CliRunner().invoke
+    command = ["sharpen", "tiny.safetensors", "-o", "sharp.safetensors", "--factor", "2", "--scenes", "4"]
+    result = run(app, [*command, "--steps", "5", "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert "144×144" in result.output
+    assert Dream.load("sharp.safetensors").world_model.detail is not None
+    assert run(app, command).exit_code == 2  # it is there already
+    refused = run(app, [*command, "--overwrite", "--factor", "8"])
+    assert refused.exit_code == 2
+    assert "7 sizes need at least as many scenes" in " ".join(refused.output.split())
+
+
+def test_scenes_of_a_recording_are_none_that_are_held_out(tiny):
+    """What detail learns from and what it is measured on do not overlap."""
+    known, unseen = (grid_scenes(tiny, kind, 12, (1,), seed=3)[1] for kind in ("recorded", "held out"))
+    layouts = [{_without_agent(frame) for frame in frames} for frames in (known, unseen)]
+    assert not layouts[0] & layouts[1]
+
+
+def _without_agent(frame: np.ndarray) -> bytes:
+    """Where walls and goal are: a tile's mean is grey or green, and its agent is red."""
+    tiles = frame.reshape(9, 8, 9, 8, 3).mean((1, 3))
+    walls, goal = (tiles.min(2) > 90), (tiles[..., 1] > 200) & (tiles[..., 0] < 90)
+    return np.stack([walls, goal]).tobytes()
+
+
+def test_other_environments_are_drawn_as_large_as_they_are(tiny):
+    pole = Dream(tiny.world_model, tiny.starts, Card(env_id="CartPole-v1"))
+    drawn = scenes(pole, 6, 4, seed=0)
+    assert [large.shape for _, large in drawn.values()] == [(2, 144, 144, 3), (2, 216, 216, 3), (2, 288, 288, 3)]
+    small, large = drawn[4]
+    assert np.abs(large.reshape(2, 72, 4, 72, 4, 3).mean((2, 4)) - small).mean() < 1.0
+    with pytest.raises(BadInputError, match=r"400×600 pixels.*5 at most"):
+        scenes(pole, 20, 8, seed=0)
+    with pytest.raises(BadInputError, match="at least twice as large"):
+        sharpen(tiny, {}, Run("x.ckpt", device="cpu"))
