@@ -171,7 +171,7 @@ def sharpen(
     scenes: Annotated[
         int, typer.Option(help="Real scenes to learn from; of the default, and ×8, 1.9 GB are kept.", min=1)
     ] = 4096,
-    steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 12_000,
+    steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 18_000,
     device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint beside the output.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output or a checkpoint.")] = False,

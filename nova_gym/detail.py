@@ -7,9 +7,8 @@ features, and each is switched on only where the grid asked for can sample it (`
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nova_gym import inr
@@ -45,19 +44,43 @@ class Detail(nn.Module):
         return inr.render(weights, height, width, self.config, self.mask(height, width), as_bytes)
 
 
-def add_octaves(weights: Tensor, config: INRConfig, octaves: int) -> Tensor:
-    """Weights of networks that draw what they drew, with so many octaves more that change nothing yet.
+def widen(weights: Tensor, config: INRConfig, wider: INRConfig) -> Tensor:
+    """Weights of networks that draw what they drew, in which octaves and units more have no effect yet.
 
     Args:
         weights: (B, D) float32 of networks of `config`.
         config: their sizes.
-        octaves: 0 or more.
+        wider: the sizes wanted, with as many layers and channels.
 
     Returns:
-        (B, D') float32, of networks with `config.frequencies + octaves` octaves.
+        (B, D') float32, 0 where there was nothing.
     """
-    (first, bias), *others = inr.unflatten(weights, config)
-    wider = replace(config, frequencies=config.frequencies + octaves)
-    extra = first.new_zeros(*first.shape[:2], inr.layer_sizes(wider)[0][0] - first.shape[2])
-    layers = [(torch.cat([first, extra], dim=2), bias), *others]
-    return torch.cat([part.flatten(1) for layer in layers for part in layer], dim=1)
+    layers = []
+    for (matrix, bias), (inputs, outputs) in zip(inr.unflatten(weights, config), inr.layer_sizes(wider), strict=True):
+        rows = outputs - matrix.shape[1]
+        layers += [F.pad(matrix, (0, inputs - matrix.shape[2], 0, rows)).flatten(1), F.pad(bias, (0, rows))]
+    return torch.cat(layers, dim=1)
+
+
+def start_new_units(base: Tensor, config: INRConfig, wider: INRConfig, generator: torch.Generator) -> Tensor:
+    """Base weights that `widen` made, with random weights into each new unit: without, these would learn nothing.
+
+    What is drawn stays the same, since no weight leads out of them.
+
+    Args:
+        base: (D',) float32.
+        config, wider: as in `widen`.
+        generator: of the weights, drawn as those that training starts from.
+
+    Returns:
+        (D',) float32.
+    """
+    fresh = inr.initial_weights(wider, generator).to(base)
+    into_new = torch.cat(
+        [
+            part.flatten()
+            for old, (inputs, outputs) in zip(inr.layer_sizes(config), inr.layer_sizes(wider), strict=True)
+            for part in ((torch.arange(outputs) >= old[1])[:, None].expand(-1, inputs), torch.zeros(outputs) > 0)
+        ]
+    )
+    return torch.where(into_new.to(base.device), fresh, base)

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from nova_gym import inr
 from nova_gym.config import Recipe
 from nova_gym.data import to_unit
-from nova_gym.detail import add_octaves
+from nova_gym.detail import start_new_units, widen
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
 from nova_gym.training.loop import Loop, keep_freed_memory
@@ -23,9 +23,9 @@ from nova_gym.training.train import Run, make_accelerator
 from nova_gym.world_model import WorldModel
 
 #: How detail is trained, but for the number of steps.
-RECIPE = Recipe(12_000, 32, 1e-3, weight_decay=0.0, noise=0.02)
-#: Points of a frame that are drawn a step.
-POINTS = 2592
+RECIPE = Recipe(18_000, 32, 1e-3, weight_decay=0.0, noise=0.02)
+#: Points of a frame that are drawn a step, and units of a layer that detail has more than the usual renderer.
+POINTS, MORE_UNITS = 2592, 4
 
 
 #: By how many times larger: the dream's frames (n, C, H, W) uint8, and those so much larger of the same scenes.
@@ -99,7 +99,7 @@ def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.step
     keep_freed_memory()
     recipe = replace(RECIPE, steps=steps, warmup=min(RECIPE.warmup, steps // 4))
     accelerator = make_accelerator(run)
-    model = with_detail(dream.world_model, largest).to(accelerator.device)
+    model = with_detail(dream.world_model, largest, seed).to(accelerator.device)
     seen = hashlib.sha256()
     for size in sorted(pictures):
         seen.update(bytes([size]) + pictures[size][0].numpy().tobytes())
@@ -128,13 +128,15 @@ def _encode(model: WorldModel, frames: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def with_detail(model: WorldModel, factor: int) -> WorldModel:
+def with_detail(model: WorldModel, factor: int, seed: int = 0) -> WorldModel:
     """A copy with detail for frames so many times larger, which at first draws what the usual renderer does."""
-    octaves = factor.bit_length() - 1
-    config = replace(model.config, detail=replace(model.config.inr, frequencies=model.config.inr.frequencies + octaves))
-    fresh = WorldModel(config)
+    usual = model.config.inr
+    octaves = usual.frequencies + factor.bit_length() - 1
+    wider = replace(usual, frequencies=octaves, width=usual.width + MORE_UNITS)
+    fresh = WorldModel(replace(model.config, detail=wider))
     kept = {name: value for name, value in model.state_dict().items() if not name.startswith("detail.")}
     fresh.load_state_dict(kept, strict=False)
-    fresh.detail.base.copy_(add_octaves(model.base[None], model.config.inr, octaves)[0])
-    fresh.detail.basis.copy_(add_octaves(model.basis, model.config.inr, octaves))
+    base = widen(model.base[None], usual, wider)[0]
+    fresh.detail.base.copy_(start_new_units(base, usual, wider, torch.Generator().manual_seed(seed)))
+    fresh.detail.basis.copy_(widen(model.basis, usual, wider))
     return fresh

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from nova_gym import BadInputError, Dream, inr
 from nova_gym.cli import app
 from nova_gym.config import INRConfig, ModelConfig
-from nova_gym.detail import Detail, add_octaves
+from nova_gym.detail import Detail
 from nova_gym.dream import Card
 from nova_gym.envs.scenes import grid_scenes, scenes
 from nova_gym.training import Run, sharpen
@@ -32,12 +32,12 @@ def sharp(tiny, pictures, tmp_path_factory):
     return sharpen(tiny, pictures, Run(checkpoint, device="cpu"), steps=150)
 
 
-def test_more_octaves_change_nothing_until_they_are_trained():
-    config = INRConfig(frequencies=2, width=8, layers=2)
-    wider = INRConfig(frequencies=4, width=8, layers=2)
-    weights = torch.randn(3, inr.weight_count(config), generator=torch.Generator().manual_seed(0))
-    before = inr.render(weights, 40, 30, config)
-    assert torch.allclose(inr.render(add_octaves(weights, config, 2), 40, 30, wider), before, atol=1e-5)
+def test_detail_starts_with_what_the_usual_renderer_draws(tiny):
+    sharp, state = with_detail(tiny.world_model, 4), tiny.starts["random"][:3]
+    assert sharp.config.detail.frequencies == tiny.world_model.config.inr.frequencies + 2
+    assert torch.allclose(sharp.render(state, LARGE), tiny.world_model.render(state, LARGE), atol=1e-3)
+    matrix, _ = inr.unflatten(sharp.detail.base[None], sharp.config.detail)[0]
+    assert (matrix[0, -4:].abs().sum(1) > 0).all()  # new units read something, or no gradient would reach them
 
 
 def test_large_frames_come_nearer_to_reality(tiny, sharp, pictures):
