@@ -42,7 +42,7 @@ def measure_growth(dream: Dream, rounds: int, seconds: float, progress: Progress
     }
     for width in WIDTHS:
         network = replace(config.inr, width=width)
-        other = WorldModel(replace(config, inr=network))  # untrained: the cost of a frame is the same
+        other = WorldModel(replace(config, inr=network, detail=None))  # untrained: the cost of a frame is the same
         name = f"D = {inr.weight_count(network)}"
         tables[WEIGHTS][name] = repeat(lambda other=other: other.render(state, _SIDE))
     figures = {}

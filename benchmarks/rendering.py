@@ -12,7 +12,7 @@ from nova_gym.benchmarks.figures import Figure, figures_of
 from nova_gym.config import INRConfig
 from nova_gym.dream import Dream
 from nova_gym.envs.speed import in_turns, repeat
-from nova_gym.world_model import WorldModel
+from nova_gym.world_model import Renderer, WorldModel
 
 SIZES, BATCHES = (72, 256, 512, 1024), (1, 64)
 #: A matrix product large enough to run at the machine's rate.
@@ -30,23 +30,25 @@ def operations_a_pixel(config: INRConfig) -> int:
 
 
 def measure_rendering(dream: Dream, rounds: int, seconds: float, progress: Progress) -> dict[str, list[Figure]]:
-    """For each size and batch, FLOP per second: of a matrix product, of plain PyTorch and of the fused renderer.
+    """For each size and batch, FLOP per second: of a matrix product, of plain PyTorch and of the fused renderer, of the
+    network that draws frames of that size.
 
     Then frames per second of the sizes that the dream learned from, beside the transposed-CNN decoder of the ablations,
     which as a part of the model has about as many parameters, and is no worse where both are trained for equal time.
     """
     model = dream.world_model
-    config, bank = model.config.inr, next(iter(dream.starts.values()))
+    bank = next(iter(dream.starts.values()))
     matrix = torch.rand(_MATRIX, _MATRIX)
     figures = {}
     cases = [(size, batch) for size in SIZES for batch in BATCHES if size * size * batch <= 64 * 512**2]
     for done, (size, batch) in enumerate(cases):
-        weights = model.weights(bank[torch.arange(batch) % len(bank)])
-        cost = batch * size**2 * operations_a_pixel(config)
+        renderer = model.renderer(size, size)
+        weights = inr.combine(renderer.base, renderer.basis, bank[torch.arange(batch) % len(bank)])
+        cost = batch * size**2 * operations_a_pixel(renderer.config)
         contestants = {
             "matrix product": repeat(lambda: matrix @ matrix, 2 * _MATRIX**3),
-            "plain PyTorch": repeat(_renderer(inr.render_by_layers, weights, size, config), cost),
-            "fused": repeat(_renderer(inr.render, weights, size, config), cost),
+            "plain PyTorch": repeat(_drawing(inr.render_by_layers, weights, size, renderer), cost),
+            "fused": repeat(_drawing(inr.render, weights, size, renderer), cost),
         }
         speeds = in_turns(contestants, rounds, seconds)
         figures[f"rendering {batch} × {size}²"] = figures_of(speeds, "FLOP/s")
@@ -64,5 +66,5 @@ def _frames(model: WorldModel, state: torch.Tensor) -> Callable[[float], float]:
     return repeat(lambda: model.render(state, as_bytes=True), len(state))
 
 
-def _renderer(render: Callable, weights: torch.Tensor, size: int, config: INRConfig) -> Callable[[], object]:
-    return lambda: render(weights, size, size, config, as_bytes=True)
+def _drawing(render: Callable, weights: torch.Tensor, size: int, renderer: Renderer) -> Callable[[], object]:
+    return lambda: render(weights, size, size, renderer.config, renderer.mask, as_bytes=True)

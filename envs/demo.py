@@ -17,7 +17,7 @@ from nova_gym.envs.real_env import RealityEnv, make_reality
 from nova_gym.envs.speed import Speed, measure_speed
 from nova_gym.files import write_atomically
 
-#: Enlargement of the frames in the GIF, and of the single picture.
+#: How many times larger than the dream's own frames those in the GIF are, and the single picture.
 GIF_SCALE, PICTURE_SCALE = 4, 8
 #: Episodes in the GIF, and steps of each at most.
 WALKS, WALK_STEPS = 4, 40
@@ -67,13 +67,14 @@ def run_demo(
     """
     env = gym.make("nova_gym:NovaDream-v0", dream=dream, render_mode="rgb_array", device=device)
     dreaming = env.unwrapped
-    native = np.asarray(dreaming.resolution)
+    height, width = dreaming.resolution
     reality = make_reality(dreaming.dream, observation="pixels", starts="random")
+    dreaming.resolution = GIF_SCALE * height, GIF_SCALE * width
     frames = _walk(env, reality, seed, progress)
     gif, picture = folder / "dream.gif", folder / "frame-8x.png"
     with write_atomically(gif) as temporary:
         iio.imwrite(temporary, frames, extension=".gif", duration=150, loop=0)
-    dreaming.resolution = tuple(int(n) for n in native * PICTURE_SCALE)
+    dreaming.resolution = PICTURE_SCALE * height, PICTURE_SCALE * width
     env.reset(seed=seed)
     with write_atomically(picture) as temporary:
         iio.imwrite(temporary, env.render(), extension=".png")
@@ -88,6 +89,7 @@ def run_demo(
 def _walk(env: gym.Env, reality: RealityEnv, seed: int, progress: Progress) -> list[np.ndarray]:
     """Frames of both, side by side: mostly on the way to the goal, sometimes astray, on held-out layouts."""
     rng = np.random.default_rng(seed)
+    tile = env.unwrapped.resolution[1] // reality.unwrapped.width
     frames: list[np.ndarray] = []
     for walk in range(WALKS):
         for _ in range(grids.ATTEMPTS):
@@ -96,13 +98,13 @@ def _walk(env: gym.Env, reality: RealityEnv, seed: int, progress: Progress) -> l
                 break
         env.reset(seed=seed, options={"frame": frame})
         way = grids.distances_to_goal(reality)
-        frames.append(beside(frame, env.render()))
+        frames.append(beside(grids.draw(reality, tile), env.render()))
         for _ in range(WALK_STEPS):
             astray = rng.random() < 0.3
             action = int(rng.integers(3)) if astray else grids.action_to_goal(reality, way)
-            frame, _, terminated, truncated, _ = reality.step(action)
+            _, _, terminated, truncated, _ = reality.step(action)
             env.step(action)
-            frames.append(beside(frame, env.render()))
+            frames.append(beside(grids.draw(reality, tile), env.render()))
             if terminated or truncated:
                 break
         frames += [frames[-1]] * 5
@@ -110,10 +112,10 @@ def _walk(env: gym.Env, reality: RealityEnv, seed: int, progress: Progress) -> l
     return frames
 
 
-def beside(real: np.ndarray, dreamt: np.ndarray, scale: int = GIF_SCALE) -> np.ndarray:
-    """Two frames (H, W, C) uint8 with a white line between them, enlarged: (scale H, scale (2 W + 2), C)."""
-    pair = np.concatenate([real, np.full((len(real), 2, real.shape[2]), 255, dtype=np.uint8), dreamt], axis=1)
-    return pair.repeat(scale, axis=0).repeat(scale, axis=1)
+def beside(real: np.ndarray, dreamt: np.ndarray) -> np.ndarray:
+    """Two frames (H, W, C) uint8 with a white line between them."""
+    line = np.full((len(real), GIF_SCALE, real.shape[2]), 255, dtype=np.uint8)
+    return np.concatenate([real, line, dreamt], axis=1)
 
 
 def _batch(dream: Dream, count: int, seed: int, progress: Progress) -> tuple[int, int]:

@@ -35,6 +35,12 @@ def is_minigrid(env: gym.Env) -> bool:
     return isinstance(env.unwrapped, MiniGridEnv)
 
 
+def draw(env: gym.Env, tile: int) -> np.ndarray:
+    """What `env` looks like now with tiles of so many pixels a side, (H, W, 3) uint8."""
+    grid = env.unwrapped
+    return grid.get_frame(grid.highlight, tile, grid.agent_pov)
+
+
 def is_held_out(env: gym.Env) -> bool:
     """Whether the present layout (walls, objects and goal; not the agent) is kept from all recordings.
 

@@ -149,7 +149,7 @@ class Player:
         shown = Shown(
             lines=self._lines(wrong),
             latent_action=tuple(latent_action),
-            real=self.session.real_frame if self.beside else None,
+            real=self.session.real_picture(self._size()[1]) if self.beside else None,
             wrong=wrong,
             strip=strip,
             message=self.message,

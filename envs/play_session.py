@@ -109,6 +109,15 @@ class PlaySession:
         """(H, W, C) uint8, what reality looks like now; None where it has no part in this."""
         return self.episode.frames[-1] if self.episode else None
 
+    def real_picture(self, width: int) -> np.ndarray | None:
+        """(H, W, C) uint8, the same drawn by MiniGrid in whole tiles that make up to `width` pixels; elsewhere, and
+        where that would be smaller, the frame as it is.
+        """
+        tile = width // self._reality.unwrapped.width if self.tile else 0
+        if self.episode is None or tile <= self.tile:
+            return self.real_frame
+        return grids.draw(self._reality, tile)
+
     @property
     def discrete(self) -> bool:
         """Whether the dream takes the environment's own discrete actions."""

@@ -49,32 +49,28 @@ def grid_scenes(
         BadInputError: the dream is of something else.
     """
     spec = reality_of(dream)
-    first = spec.make()
-    if not grids.is_minigrid(first):
+    env = spec.make()
+    if not grids.is_minigrid(env):
         raise BadInputError(f"{spec.env_id} is not a MiniGrid: only that can be drawn at any size")
-    tile = spec.frame_size[1] // first.unwrapped.width
-    specs = {factor: _enlarged(spec, factor, tile) for factor in factors}
-    envs = {factor: bigger.make() for factor, bigger in specs.items()}
-    hold_out = grids.can_hold_out(first) and kind != "official"
+    tile = spec.frame_size[1] // env.unwrapped.width
+    hold_out = grids.can_hold_out(env) and kind != "official"
     rng, seen = np.random.default_rng([seed, 0x5CA1E]), set()
-    drawn: dict[int, list[np.ndarray]] = {factor: [] for factor in factors}
+    drawn = {f: np.empty((count, *(f * side for side in spec.frame_size), 3), np.uint8) for f in factors}
     for _ in range(grids.ATTEMPTS * count):
         chosen, placing = int(rng.integers(2**31)), int(rng.integers(2**31))
-        for env in (first, *envs.values()):
-            env.reset(seed=chosen)
-            _place(env, kind, np.random.default_rng(placing))
-        scene = first.unwrapped.grid.encode().tobytes(), tuple(first.unwrapped.agent_pos), first.unwrapped.agent_dir
-        if scene in seen or (hold_out and grids.is_held_out(first) != (kind == "held out")):
+        env.reset(seed=chosen)
+        _place(env, kind, np.random.default_rng(placing))
+        scene = env.unwrapped.grid.encode().tobytes(), tuple(env.unwrapped.agent_pos), env.unwrapped.agent_dir
+        if scene in seen or (hold_out and grids.is_held_out(env) != (kind == "held out")):
             continue
+        for factor in factors:
+            drawn[factor][len(seen)] = grids.draw(env, factor * tile)
         seen.add(scene)
-        for factor, env in envs.items():
-            drawn[factor].append(specs[factor].frame(env))
         progress(len(seen), count)
         if len(seen) == count:
             break
-    for env in (first, *envs.values()):
-        env.close()
-    return {factor: np.stack(drawn.pop(factor)) for factor in factors}  # one after the other: they are large
+    env.close()
+    return {factor: frames[: len(seen)] for factor, frames in drawn.items()}
 
 
 def scenes(
@@ -124,16 +120,15 @@ def _walk_pairs(dream: Dream, count: int, factor: int, seed: int, progress: Prog
     spec = reality_of(dream)
     larger, env, rng = _enlarged(spec, factor), spec.make(), np.random.default_rng([seed, 0x5CA1E])
     env.reset(seed=int(rng.integers(2**31)))
-    drawn = []
+    small, large = (np.empty((count, *each.frame_size, 3), np.uint8) for each in (spec, larger))
     for done in range(count):
-        drawn.append((spec.frame(env), larger.frame(env)))
+        small[done], large[done] = spec.frame(env), larger.frame(env)
         _, _, terminated, truncated, _ = env.step(random_action(env, rng))
         if terminated or truncated:
             env.reset(seed=int(rng.integers(2**31)))
         progress(done + 1, count)
     env.close()
-    small, large = zip(*drawn, strict=True)
-    return np.stack(small), np.stack(large)
+    return small, large
 
 
 def _check_size(dream: Dream, factor: int) -> None:
@@ -158,7 +153,5 @@ def _place(env: gym.Env, kind: str, rng: np.random.Generator) -> None:
         grids.scatter(env, rng)
 
 
-def _enlarged(spec: RealitySpec, factor: int, tile: int | None = None) -> RealitySpec:
-    """The same environment with larger frames; `tile` is MiniGrid's pixels a side of a tile now."""
-    kwargs = spec.env_kwargs if tile is None else {**spec.env_kwargs, "tile_size": factor * tile}
-    return replace(spec, env_kwargs=kwargs, frame_size=(factor * spec.frame_size[0], factor * spec.frame_size[1]))
+def _enlarged(spec: RealitySpec, factor: int) -> RealitySpec:
+    return replace(spec, frame_size=(factor * spec.frame_size[0], factor * spec.frame_size[1]))

@@ -38,11 +38,6 @@ class Detail(nn.Module):
         """(2 + 4F,) float32 of 0 and 1: the features that are on where frames have this size."""
         return inr.nyquist_mask(self.config.frequencies, height, width)
 
-    def render(self, state: Tensor, height: int, width: int, as_bytes: bool = False) -> Tensor:
-        """States (B, K) → frames (B, C, H, W) float32 in [0, 1], or (B, H, W, C) uint8."""
-        weights = inr.combine(self.base, self.basis, state)
-        return inr.render(weights, height, width, self.config, self.mask(height, width), as_bytes)
-
 
 def widen(weights: Tensor, config: INRConfig, wider: INRConfig) -> Tensor:
     """Weights of networks that draw what they drew, in which octaves and units more have no effect yet.

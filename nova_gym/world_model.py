@@ -7,17 +7,35 @@ kept in K principal coordinates: `θ = base + state @ basis` are the weights, so
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from nova_gym import inr
 from nova_gym.bridge import ActionBridge, action_features
-from nova_gym.config import ModelConfig
+from nova_gym.config import INRConfig, ModelConfig
 from nova_gym.control import Memory, make_control
 from nova_gym.detail import Detail
 from nova_gym.dynamics import Codebook, ForwardDynamics, InverseDynamics
 from nova_gym.encoder import Encoder
 from nova_gym.heads import Heads
+
+
+class Renderer(NamedTuple):
+    """How states become frames: `base + state @ basis` are the weights of a coordinate network.
+
+    Attributes:
+        base: (D,) float32.
+        basis: (K, D) float32.
+        config: sizes of the network.
+        mask: (2 + 4F,) float32 that multiplies its features, or None.
+    """
+
+    base: Tensor
+    basis: Tensor
+    config: INRConfig
+    mask: Tensor | None
 
 
 class WorldModel(nn.Module):
@@ -78,11 +96,16 @@ class WorldModel(nn.Module):
             as_bytes: which of the two.
         """
         height, width = inr.parse_resolution(self.config.frame_size if resolution is None else resolution)
+        base, basis, config, mask = self.renderer(height, width, nyquist)
+        return inr.render(inr.combine(base, basis, state), height, width, config, mask, as_bytes)
+
+    def renderer(self, height: int, width: int, nyquist: bool = False) -> Renderer:
+        """What draws frames of a size in pixels; `nyquist` as in `render`."""
         if self.detail is not None and not nyquist and self.detail.suits(height, width):
-            return self.detail.render(state, height, width, as_bytes)
+            detail = self.detail
+            return Renderer(detail.base, detail.basis, detail.config, detail.mask(height, width))
         mask = inr.nyquist_mask(self.config.inr.frequencies, *self.config.frame_size) if nyquist else None
-        weights = inr.combine(self.base, self.basis, state)
-        return inr.render(weights, height, width, self.config.inr, mask, as_bytes)
+        return Renderer(self.base, self.basis, self.config.inr, mask)
 
     def draw(self, state: Tensor) -> Tensor:
         """States (B, K) → pixels of their frames (B, C, H·W) float32, row by row, not clipped, with gradients."""

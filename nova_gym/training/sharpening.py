@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import asdict, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from nova_gym import inr
@@ -15,7 +16,8 @@ from nova_gym.data import to_unit
 from nova_gym.detail import start_new_units, widen
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
-from nova_gym.training.loop import Loop, keep_freed_memory
+from nova_gym.simulator import DreamSimulator
+from nova_gym.training.loop import Loop, keep_freed_memory, step_generator
 from nova_gym.training.parts import weights_digest
 from nova_gym.training.representation import picture_loss
 from nova_gym.training.stage import Batch, Metrics, Stage
@@ -23,10 +25,15 @@ from nova_gym.training.train import Run, make_accelerator
 from nova_gym.world_model import WorldModel
 
 #: How detail is trained, but for the number of steps.
-RECIPE = Recipe(18_000, 32, 1e-3, weight_decay=0.0, noise=0.02)
-#: Points of a frame that are drawn a step, and units of a layer that detail has more than the usual renderer.
-POINTS, MORE_UNITS = 2592, 4
-
+RECIPE = Recipe(18_000, 32, 8e-4, weight_decay=0.0, noise=0.02)
+#: Units of a layer that detail has more than the usual renderer.
+MORE_UNITS = 4
+#: Points of a real frame that are drawn a step; of dreamt ones, and how many of these.
+POINTS, DREAMT_POINTS, DREAMT_BATCH = 2592, 1024, 16
+#: A frame is even where it varies by less than this among neighbouring pixels.
+EVEN = 0.05
+#: Dreams that are walked at random, and steps of each, for states that no real scene needs to be drawn for.
+WALKS, WALK_STEPS = 1024, 24
 
 #: By how many times larger: the dream's frames (n, C, H, W) uint8, and those so much larger of the same scenes.
 Pictures = dict[int, tuple[Tensor, Tensor]]
@@ -35,21 +42,34 @@ Pictures = dict[int, tuple[Tensor, Tensor]]
 class Sharpening(Stage):
     """Reconstruction as in stage 1, of frames of one size a step; the largest twice as often as others.
 
+    Real scenes that were drawn larger are few. So beside them, dreamt states count: where the dream's own frame of one
+    is even, a larger one is to have the same colour anywhere between the centres of its pixels.
+
     Args:
         model: with `detail`.
         states: by size, (n, K) of its scenes.
         larger: by size, (n, C, size · H, size · W) uint8.
+        dreamt: (m, K) states that were dreamt.
         recipe: how to train.
     """
 
     name = "detail"
 
-    def __init__(self, model: WorldModel, states: dict[int, Tensor], larger: dict[int, Tensor], recipe: Recipe) -> None:
+    def __init__(
+        self,
+        model: WorldModel,
+        states: dict[int, Tensor],
+        larger: dict[int, Tensor],
+        dreamt: Tensor,
+        recipe: Recipe,
+    ) -> None:
         super().__init__(model, None, recipe)
         self.detail = model.detail
-        self.states, self.larger = states, larger
+        self.states, self.larger, self.dreamt = states, larger, dreamt
         self.sizes = [*sorted(larger), max(larger)]
         self.grids = {size: inr.coordinate_grid(*frames.shape[2:]) for size, frames in larger.items()}
+        parts = [self._small(states.to(model.device)) for states in dreamt.split(256)]
+        self.small, self.even = (torch.cat(each).cpu() for each in zip(*parts, strict=True))
 
     def batch(self, generator: Generator, progress: float) -> Batch:
         size = self.sizes[int(torch.randint(len(self.sizes), (1,), generator=generator))]
@@ -62,12 +82,38 @@ class Sharpening(Stage):
             "points": grid[points],
             "mask": self.detail.mask(*frames.shape[2:]),
             "truth": frames.flatten(2)[chosen[:, None, None], torch.arange(frames.shape[1])[:, None], points],
+            **self._dreamt_batch(generator),
+        }
+
+    def _dreamt_batch(self, generator: Generator) -> Batch:
+        chosen = torch.randint(len(self.dreamt), (DREAMT_BATCH, 1), generator=generator)
+        anywhere = torch.rand(DREAMT_POINTS, 2, generator=generator)
+        y, x = (anywhere.flip(1) * torch.tensor(self.small.shape[1:3])).long().unbind(1)
+        return {
+            "dreamt": self.dreamt[chosen[:, 0]],
+            "anywhere": anywhere * 2.0 - 1.0,
+            "wanted": self.small[chosen, y, x].mT,
+            "even": self.even[chosen, y, x][:, None],
         }
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        weights = torch.addmm(self.detail.base, batch["states"], self.detail.basis)
-        drawn = inr.render_at(weights, batch["points"], self.detail.config, batch["mask"])
-        return picture_loss(drawn, to_unit(batch["truth"]))
+        loss, metrics = picture_loss(
+            self._draw(batch["states"], batch["points"], batch["mask"]), to_unit(batch["truth"])
+        )
+        wanted, drawn = to_unit(batch["wanted"]), self._draw(batch["dreamt"], batch["anywhere"], batch["mask"])
+        uneven, _ = picture_loss(torch.where(batch["even"], drawn, wanted), wanted)
+        return loss + uneven, {**metrics, "uneven": uneven}
+
+    def _draw(self, states: Tensor, points: Tensor, mask: Tensor) -> Tensor:
+        weights = torch.addmm(self.detail.base, states, self.detail.basis)
+        return inr.render_at(weights, points, self.detail.config, mask)
+
+    @torch.no_grad()
+    def _small(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """The dream's own frames (n, H, W, C) uint8, and where they are even, (n, H, W) bool."""
+        frames = self.model.render(states)
+        spread = F.max_pool2d(frames, 3, 1, 1) + F.max_pool2d(-frames, 3, 1, 1)
+        return frames.mul(255.0).round().byte().permute(0, 2, 3, 1), spread.amax(1) < EVEN
 
     def pictures(self) -> Tensor:
         states, frames = (part[max(self.larger)][:8] for part in (self.states, self.larger))
@@ -112,7 +158,8 @@ def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.step
     if run.resume:
         loop.resume()
     states = {size: _encode(model, small) for size, (small, _) in pictures.items()}
-    loop.run(Sharpening(model, states, {size: large for size, (_, large) in pictures.items()}, recipe))
+    larger = {size: large for size, (_, large) in pictures.items()}
+    loop.run(Sharpening(model, states, larger, _walk(dream, step_generator(seed, "walks", 0)), recipe))
     card = copy.deepcopy(dream.card)
     count = sum(map(len, states.values()))
     made = {"factor": largest, "scenes": count, "seed": seed, "recipe": asdict(recipe), **loop.finished["detail"]}
@@ -125,6 +172,28 @@ def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.step
 def _encode(model: WorldModel, frames: Tensor) -> Tensor:
     """(n, C, H, W) uint8 → (n, K) float32, on the CPU."""
     return torch.cat([model.encode(to_unit(part.to(model.device))).cpu() for part in frames.split(256)])
+
+
+def _walk(dream: Dream, generator: Generator) -> Tensor:
+    """(m, K) float32 states of random walks from all starts, on the CPU, until they end."""
+    starts = torch.cat(list(dream.starts.values()))
+    simulator = DreamSimulator(dream, WALKS, horizon=0)
+    state = simulator.reset(states=starts[torch.randint(len(starts), (WALKS,), generator=generator).to(starts.device)])
+    walking, states = torch.ones(WALKS, dtype=torch.bool, device=state.device), [state]
+    for _ in range(WALK_STEPS):
+        result = simulator.step(_random_actions(dream, generator).to(state.device))
+        walking = walking & ~(result.terminated | result.truncated)
+        states.append(result.state[walking])
+    return torch.cat(states).cpu()
+
+
+def _random_actions(dream: Dream, generator: Generator) -> Tensor:
+    """`WALKS` of the environment's own actions."""
+    config = dream.world_model.config
+    if config.discrete:
+        return torch.randint(config.actions, (WALKS,), generator=generator)
+    low, high = torch.tensor(dream.card.action_bounds)
+    return low + (high - low) * torch.rand(WALKS, config.actions, generator=generator)
 
 
 @torch.no_grad()

@@ -40,6 +40,20 @@ def test_rewinding_gives_back_dream_and_reality_exactly(shipped):
     torch.testing.assert_close(session.now.state, before.state, rtol=0, atol=0)
 
 
+def test_large_pictures_of_reality_are_drawn_large_also_after_rewinding(shipped):
+    """Beside a dream that is drawn at 288 pixels, reality is no enlarged frame of 72."""
+    session = PlaySession(shipped, seed=3)
+    for action in (FORWARD, LEFT):
+        before = session.real_picture(290)
+        assert before.shape == (288, 288, 3)
+        session.do(["act", action])
+    assert (session.real_picture(288) != before).any()
+    session.do(["rewind"])
+    np.testing.assert_array_equal(session.real_picture(288), before)
+    np.testing.assert_array_equal(session.real_picture(72), session.real_frame)
+    np.testing.assert_array_equal(session.real_picture(20), session.real_frame)
+
+
 def test_a_recorded_session_replays_exactly(shipped, tmp_path):
     session = PlaySession(shipped, seed=1)
     latent = ["latent", [0.1] * shipped.world_model.config.latent_action]

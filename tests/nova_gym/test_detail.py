@@ -29,7 +29,7 @@ def pictures(tiny):
 @pytest.fixture(scope="module")
 def sharp(tiny, pictures, tmp_path_factory):
     checkpoint = tmp_path_factory.mktemp("sharp") / "sharp.ckpt"
-    return sharpen(tiny, pictures, Run(checkpoint, device="cpu"), steps=150)
+    return sharpen(tiny, pictures, Run(checkpoint, device="cpu"), steps=300)
 
 
 def test_detail_starts_with_what_the_usual_renderer_draws(tiny):
