@@ -1,8 +1,9 @@
 """One encoded frame, rendered finer than it is, against upsampling filters.
 
-`python -m nova_gym.benchmarks.super_resolution [--json FILE]` encodes real MiniGrid frames, renders the same weights at
+`python -m nova_gym.benchmarks.super_resolution [--json FILE]` encodes real MiniGrid frames, renders their states at
 ×0.5 to ×32, and at ×2, ×4 and ×8 compares them with the same scene that MiniGrid draws at that size by itself; so do
-the filters, which enlarge the real frame. Differences are taken frame by frame. The Nyquist mask is off and on. LPIPS
+the filters, which enlarge the real frame. Differences are taken frame by frame. The dream draws by the weights that
+know frames of its own size alone, Nyquist mask off and on, and, where it has them, by those for detail. LPIPS
 stands beside PSNR and SSIM on machines that have it (`nova_gym.perceptual`).
 """
 
@@ -44,7 +45,7 @@ WEIGHTS, MASKED, DETAIL = "weights", "weights, Nyquist mask", "weights for detai
 
 def renderers(dream: Dream) -> tuple[str, ...]:
     """Names of the ways in which a dream draws."""
-    return (WEIGHTS, MASKED, DETAIL) if dream.world_model.detail else (WEIGHTS, MASKED)
+    return (WEIGHTS, MASKED, DETAIL) if dream.world_model.detail is not None else (WEIGHTS, MASKED)
 
 
 @torch.no_grad()
@@ -80,7 +81,7 @@ def compare(dream: Dream, drawn: dict[int, np.ndarray]) -> dict[str, Any]:
 
     Args:
         dream: that encodes and renders.
-        drawn: what `scenes` gave, factor 1 among them.
+        drawn: what `grid_scenes` gave, factor 1 among them.
     """
     states = encode_frames(dream, drawn[1])
     figures = {}
@@ -109,7 +110,7 @@ def render_all_sizes(dream: Dream, state: Tensor) -> dict[str, Any]:
         state: (1, K).
     """
     height, width = dream.world_model.config.frame_size
-    name = renderers(dream)[-1]
+    name = renderers(dream)[-1]  # with detail it is another renderer that draws ×1
     base = render(dream, state, (height, width), name)[0]
     figures = {}
     for factor in FACTORS:

@@ -33,7 +33,7 @@ class Demo:
 
     Attributes:
         gif: file of the walk, reality left and dream right.
-        picture: file of one dreamt frame at 8× the size that the model was trained on.
+        picture: file of one dreamt frame at 8× the size of the dream's own.
         report: agreement with reality.
         speeds: steps per second of both.
         dreams: number of dreams that were stepped as one batch, and how many of their episodes reached the goal.
@@ -113,7 +113,7 @@ def _walk(env: gym.Env, reality: RealityEnv, seed: int, progress: Progress) -> l
 
 
 def beside(real: np.ndarray, dreamt: np.ndarray) -> np.ndarray:
-    """Two frames (H, W, C) uint8 with a white line between them."""
+    """Two frames (H, W, C) uint8 with a white line between them: (H, 2 W + GIF_SCALE, C)."""
     line = np.full((len(real), GIF_SCALE, real.shape[2]), 255, dtype=np.uint8)
     return np.concatenate([real, line, dreamt], axis=1)
 

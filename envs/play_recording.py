@@ -50,6 +50,7 @@ def picture_event(frame: np.ndarray) -> list[Any]:
 
 
 def _identity(dream: Dream) -> str:
-    """Tells dreams apart: what they are of, and a sum over their weights."""
-    weights = sum(float(p.double().abs().sum()) for p in dream.world_model.parameters())
+    """Tells dreams apart: what they are of, and a sum over their weights; those for large frames change no session."""
+    parameters = dream.world_model.named_parameters()
+    weights = sum(float(p.double().abs().sum()) for name, p in parameters if not name.startswith("detail."))
     return f"{dream.card.env_id} {weights:.6e}"

@@ -22,6 +22,9 @@ from nova_gym.envs.real_env import RealityEnv, make_reality
 from nova_gym.errors import BadInputError
 from nova_gym.simulator import DreamSimulator
 
+#: Pixels a side of a tile that MiniGrid draws beside the dream, at most: it draws each kind of tile pixel by pixel.
+LARGEST_TILE = 56
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -110,10 +113,10 @@ class PlaySession:
         return self.episode.frames[-1] if self.episode else None
 
     def real_picture(self, width: int) -> np.ndarray | None:
-        """(H, W, C) uint8, the same drawn by MiniGrid in whole tiles that make up to `width` pixels; elsewhere, and
-        where that would be smaller, the frame as it is.
+        """(H, W, C) uint8, the same drawn by MiniGrid, `width` pixels wide but for what is left of whole tiles of up to
+        `LARGEST_TILE`; elsewhere, and where that would be smaller, the frame as it is.
         """
-        tile = width // self._reality.unwrapped.width if self.tile else 0
+        tile = min(width // self._reality.unwrapped.width, LARGEST_TILE) if self.tile else 0
         if self.episode is None or tile <= self.tile:
             return self.real_frame
         return grids.draw(self._reality, tile)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 
 import gymnasium as gym
@@ -14,12 +15,14 @@ from nova_gym.envs.interface import reality_of
 from nova_gym.envs.reality import RealitySpec
 from nova_gym.envs.recording import random_action
 from nova_gym.errors import BadInputError
+from nova_gym.inr import LARGEST
 
 #: What scenes of MiniGrid may be: as the environment resets itself; goal and agent anywhere, on layouts that no
-#: recording holds; on all other layouts, the goal sometimes where the environment puts it, the agent anywhere.
+#: recording holds; what recordings may hold, a few steps into an episode. Where nothing is held out, that is anything.
 KINDS = ("official", "held out", "recorded")
-#: Of `recorded` scenes, the share with the goal where the environment puts it.
-OFFICIAL_GOAL = 0.25
+#: Of `recorded` scenes, the share with the goal where the environment puts it, the share with the agent on the goal,
+#: and random steps before a scene is drawn, at most.
+OFFICIAL_GOAL, ENDINGS, STEPS = 0.25, 0.1, 8
 
 Progress = Callable[[int, int], None]
 
@@ -37,7 +40,7 @@ def grid_scenes(
     Args:
         dream: of a MiniGrid environment.
         kind: one of `KINDS`.
-        count: n, or as many as are found in many attempts.
+        count: n, or as many as are found.
         factors: sizes, 1 for that of the dream's frames.
         seed: of the scenes.
         progress: called with the number of scenes drawn and their total.
@@ -46,31 +49,61 @@ def grid_scenes(
         By factor, (n, H, W, C) uint8.
 
     Raises:
-        BadInputError: the dream is of something else.
+        BadInputError: the dream is of something else, there is no such kind, or no scene of it was found.
     """
+    if kind not in KINDS:
+        raise BadInputError(f"unknown kind of scenes {kind!r}; there are {', '.join(KINDS)}")
     spec = reality_of(dream)
-    env = spec.make()
-    if not grids.is_minigrid(env):
-        raise BadInputError(f"{spec.env_id} is not a MiniGrid: only that can be drawn at any size")
-    tile = spec.frame_size[1] // env.unwrapped.width
-    hold_out = grids.can_hold_out(env) and kind != "official"
-    rng, seen = np.random.default_rng([seed, 0x5CA1E]), set()
+    with closing(spec.make()) as env:
+        if not grids.is_minigrid(env):
+            raise BadInputError(f"{spec.env_id} is not a MiniGrid: only that can be drawn at any size")
+        return _grid_scenes(env, spec, kind, count, factors, np.random.default_rng([seed, 0x5CA1E]), progress)
+
+
+def _grid_scenes(
+    env: gym.Env,
+    spec: RealitySpec,
+    kind: str,
+    count: int,
+    factors: tuple[int, ...],
+    rng: np.random.Generator,
+    progress: Progress,
+) -> dict[int, np.ndarray]:
+    tile, hold_out = spec.frame_size[1] // env.unwrapped.width, grids.can_hold_out(env) and kind != "official"
     drawn = {f: np.empty((count, *(f * side for side in spec.frame_size), 3), np.uint8) for f in factors}
-    for _ in range(grids.ATTEMPTS * count):
-        chosen, placing = int(rng.integers(2**31)), int(rng.integers(2**31))
-        env.reset(seed=chosen)
-        _place(env, kind, np.random.default_rng(placing))
+    seen, misses = set(), 0
+    while len(seen) < count and misses < grids.ATTEMPTS:
+        misses += 1
+        env.reset(seed=int(rng.integers(2**31)))
+        placing = np.random.default_rng(int(rng.integers(2**31)))
+        if kind == "held out" or (kind == "recorded" and placing.random() >= OFFICIAL_GOAL):
+            grids.scatter(env, placing)
+        if hold_out and grids.is_held_out(env) != (kind == "held out"):
+            continue
+        if kind == "recorded":
+            _go_on(env, placing)
         scene = env.unwrapped.grid.encode().tobytes(), tuple(env.unwrapped.agent_pos), env.unwrapped.agent_dir
-        if scene in seen or (hold_out and grids.is_held_out(env) != (kind == "held out")):
+        if scene in seen:
             continue
         for factor in factors:
             drawn[factor][len(seen)] = grids.draw(env, factor * tile)
         seen.add(scene)
+        misses = 0
         progress(len(seen), count)
-        if len(seen) == count:
-            break
-    env.close()
+    if not seen:
+        raise BadInputError(f"{spec.env_id} has no scenes of the kind {kind!r}: {grids.ATTEMPTS} resets gave none")
     return {factor: frames[: len(seen)] for factor, frames in drawn.items()}
+
+
+def _go_on(env: gym.Env, rng: np.random.Generator) -> None:
+    """A few steps into an episode from anywhere, or to its end."""
+    goal, cells = grids.goal_position(env), grids.free_cells(env)
+    on_goal = goal is not None and rng.random() < ENDINGS
+    grids.place_agent(env, goal if on_goal else cells[int(rng.integers(len(cells)))], int(rng.integers(4)))
+    for _ in range(0 if on_goal else int(rng.integers(STEPS + 1))):
+        _, _, terminated, truncated, _ = env.step(random_action(env, rng))
+        if terminated or truncated:
+            break
 
 
 def scenes(
@@ -95,30 +128,32 @@ def scenes(
         BadInputError: the dream is of nothing real, its environment does not draw as large as that, or there are fewer
             scenes than sizes.
     """
-    factors = range(2, factor + 1)
-    if count < len(factors):
-        raise BadInputError(f"{len(factors)} sizes need at least as many scenes, not {count}")
-    env = reality_of(dream).make()
-    draw = _grid_pairs if grids.is_minigrid(env) else _walk_pairs
-    env.close()
-    if draw is _walk_pairs:
-        _check_size(dream, factor)
+    sizes, spec = range(2, factor + 1), reality_of(dream)
+    if count < len(sizes):
+        raise BadInputError(f"{len(sizes)} sizes need at least as many scenes, not {count}")
+    if factor * max(spec.frame_size) > LARGEST:
+        raise BadInputError(f"frames have up to {LARGEST} pixels a side, {factor} × {max(spec.frame_size)} is more")
     drawn, done = {}, 0
-    for i, size in enumerate(factors):
-        number = (i + 1) * count // len(factors) - done
-        drawn[size] = draw(dream, number, size, seed + i, lambda n, _, done=done: progress(done + n, count))
-        done += number
+    with closing(spec.make()) as env:
+        on_grid = grids.is_minigrid(env)
+        if not on_grid:
+            _check_size(env, spec, factor)
+        for i, size in enumerate(sizes):
+            number, rng = (i + 1) * count // len(sizes) - done, np.random.default_rng([seed, size, 0x5CA1E])
+            said = lambda n, _, done=done: progress(done + n, count)  # noqa: E731
+            if on_grid:
+                both = _grid_scenes(env, spec, "recorded", number, (1, size), rng, said)
+                drawn[size] = both[1], both[size]
+            else:
+                drawn[size] = _walk(env, spec, number, size, rng, said)
+            done += number
     return drawn
 
 
-def _grid_pairs(dream: Dream, count: int, factor: int, seed: int, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
-    drawn = grid_scenes(dream, "recorded", count, (1, factor), seed, progress)
-    return drawn[1], drawn[factor]
-
-
-def _walk_pairs(dream: Dream, count: int, factor: int, seed: int, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
-    spec = reality_of(dream)
-    larger, env, rng = _enlarged(spec, factor), spec.make(), np.random.default_rng([seed, 0x5CA1E])
+def _walk(
+    env: gym.Env, spec: RealitySpec, count: int, factor: int, rng: np.random.Generator, progress: Progress
+) -> tuple[np.ndarray, np.ndarray]:
+    larger = _enlarged(spec, factor)
     env.reset(seed=int(rng.integers(2**31)))
     small, large = (np.empty((count, *each.frame_size, 3), np.uint8) for each in (spec, larger))
     for done in range(count):
@@ -127,30 +162,18 @@ def _walk_pairs(dream: Dream, count: int, factor: int, seed: int, progress: Prog
         if terminated or truncated:
             env.reset(seed=int(rng.integers(2**31)))
         progress(done + 1, count)
-    env.close()
     return small, large
 
 
-def _check_size(dream: Dream, factor: int) -> None:
-    spec = reality_of(dream)
-    env = spec.make()
+def _check_size(env: gym.Env, spec: RealitySpec, factor: int) -> None:
     env.reset(seed=0)
     height, width = np.shape(env.render())[:2]
-    env.close()
     largest = min(height // spec.frame_size[0], width // spec.frame_size[1])
     if factor > largest:
         raise BadInputError(
             f"{spec.env_id} draws {height}×{width} pixels, too few for frames {factor} times the dream's "
             f"{spec.frame_size[0]}×{spec.frame_size[1]}; {largest} at most"
         )
-
-
-def _place(env: gym.Env, kind: str, rng: np.random.Generator) -> None:
-    if kind == "recorded" and rng.random() < OFFICIAL_GOAL:
-        cells = grids.free_cells(env)
-        grids.place_agent(env, cells[int(rng.integers(len(cells)))], int(rng.integers(4)))
-    elif kind != "official":
-        grids.scatter(env, rng)
 
 
 def _enlarged(spec: RealitySpec, factor: int) -> RealitySpec:

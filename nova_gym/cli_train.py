@@ -113,6 +113,8 @@ def _check_output(output: Path, overwrite: bool) -> None:
 def _checkpoint(output: Path, resume: bool, overwrite: bool) -> Path:
     """Beside the output."""
     checkpoint = output.with_suffix(".ckpt")
+    if resume and not checkpoint.exists():
+        raise BadInputError(f"nothing to resume: {checkpoint} does not exist")
     if checkpoint.exists() and not (overwrite or resume):
         raise BadInputError(f"{checkpoint} exists; --overwrite replaces it, --resume continues")
     return checkpoint
@@ -169,7 +171,7 @@ def sharpen(
     output: OutputOption,
     factor: Annotated[int, typer.Option(help="How many times larger than the dream's frames, at most.", min=2)] = 8,
     scenes: Annotated[
-        int, typer.Option(help="Real scenes to learn from; of the default, and ×8, 1.9 GB are kept.", min=1)
+        int, typer.Option(help="Real scenes to learn from; the default, at ×8, takes some 2.5 GB.", min=1)
     ] = 4096,
     steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 18_000,
     device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",

@@ -67,7 +67,7 @@ class ModelConfig:
         head_hidden: units of the two hidden layers of the reward and termination heads.
         codes: size of the codebook of latent actions, 0 for none.
         control: the generative control model, None for none.
-        detail: the coordinate network that draws frames much larger than `frame_size`, with more octaves than `inr`;
+        detail: the coordinate network that draws frames larger than `frame_size`, with more octaves than `inr`;
             None where that one draws them all.
     """
 

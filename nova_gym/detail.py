@@ -16,7 +16,7 @@ from nova_gym.config import INRConfig, ModelConfig
 
 
 class Detail(nn.Module):
-    """Draws frames that are larger than those that the dream was trained on.
+    """Base weights and basis for frames that are larger than the dream's own; `WorldModel.renderer` chooses.
 
     Args:
         config: sizes of the world model; `config.detail` is not None.
@@ -30,13 +30,16 @@ class Detail(nn.Module):
         self.basis = nn.Parameter(torch.zeros(config.rank, count))
 
     def suits(self, height: int, width: int) -> bool:
-        """Whether such a frame is larger than the dream's own, and samples an octave that these are drawn without."""
+        """Whether such a frame is larger than the dream's own, and samples an octave that the usual renderer lacks."""
         larger = height > self.frame_size[0] or width > self.frame_size[1]
         return larger and 2**self.usual < max(height, width) / 2
 
     def mask(self, height: int, width: int) -> Tensor:
-        """(2 + 4F,) float32 of 0 and 1: the features that are on where frames have this size."""
-        return inr.nyquist_mask(self.config.frequencies, height, width)
+        """(2 + 4F,) float32 of 0 and 1: the features that are on where frames have this size, never fewer than for the
+        dream's own.
+        """
+        usual_height, usual_width = self.frame_size
+        return inr.nyquist_mask(self.config.frequencies, max(height, usual_height), max(width, usual_width))
 
 
 def widen(weights: Tensor, config: INRConfig, wider: INRConfig) -> Tensor:
@@ -60,7 +63,7 @@ def widen(weights: Tensor, config: INRConfig, wider: INRConfig) -> Tensor:
 def start_new_units(base: Tensor, config: INRConfig, wider: INRConfig, generator: torch.Generator) -> Tensor:
     """Base weights that `widen` made, with random weights into each new unit: without, these would learn nothing.
 
-    What is drawn stays the same, since no weight leads out of them.
+    What is drawn stays the same, since none leads from them to a unit or colour that was there.
 
     Args:
         base: (D',) float32.
@@ -70,12 +73,10 @@ def start_new_units(base: Tensor, config: INRConfig, wider: INRConfig, generator
     Returns:
         (D',) float32.
     """
-    fresh = inr.initial_weights(wider, generator).to(base)
-    into_new = torch.cat(
-        [
-            part.flatten()
-            for old, (inputs, outputs) in zip(inr.layer_sizes(config), inr.layer_sizes(wider), strict=True)
-            for part in ((torch.arange(outputs) >= old[1])[:, None].expand(-1, inputs), torch.zeros(outputs) > 0)
-        ]
+    fresh, layers = inr.initial_weights(wider, generator).to(base), []
+    parts = zip(
+        inr.layer_sizes(config), inr.unflatten(base[None], wider), inr.unflatten(fresh[None], wider), strict=True
     )
-    return torch.where(into_new.to(base.device), fresh, base)
+    for (_, units), (matrix, bias), (random, _) in parts:
+        layers += [torch.cat([matrix[0, :units], random[0, units:]]).flatten(), bias[0]]
+    return torch.cat(layers)

@@ -22,6 +22,9 @@ from nova_gym.config import INRConfig
 
 Resolution = int | tuple[int, int]
 
+#: Pixels a side of a frame, at most.
+LARGEST = 8192
+
 
 def layer_sizes(config: INRConfig) -> list[tuple[int, int]]:
     """(inputs, outputs) of each layer, first to last."""
@@ -272,8 +275,8 @@ def parse_resolution(resolution: Resolution) -> tuple[int, int]:
         )
     except TypeError:
         pair = ()
-    if len(pair) != 2 or not all(1 <= n <= 8192 for n in pair):
+    if len(pair) != 2 or not all(1 <= n <= LARGEST for n in pair):
         raise ValueError(
-            f"resolution must be an int or a pair (height, width), each from 1 to 8192, not {resolution!r}"
+            f"resolution must be an int or a pair (height, width), each from 1 to {LARGEST}, not {resolution!r}"
         )
     return pair

@@ -80,7 +80,7 @@ class WorldModel(nn.Module):
         return self.encoder(frames)
 
     def weights(self, state: Tensor) -> Tensor:
-        """States (B, K) → weights of the coordinate networks (B, D): `θ = z̄ + z`."""
+        """States (B, K) → weights (B, D) of the usual coordinate networks: `θ = z̄ + z`."""
         return torch.addmm(self.base, state, self.basis)
 
     def render(
@@ -108,7 +108,7 @@ class WorldModel(nn.Module):
         return Renderer(self.base, self.basis, self.config.inr, mask)
 
     def draw(self, state: Tensor) -> Tensor:
-        """States (B, K) → pixels of their frames (B, C, H·W) float32, row by row, not clipped, with gradients."""
+        """States (B, K) → pixels of their own frames (B, C, H·W) float32, row by row, not clipped, with gradients."""
         grid = inr.coordinate_grid(*self.config.frame_size, state.device)
         return inr.render_at(self.weights(state), grid, self.config.inr)
 

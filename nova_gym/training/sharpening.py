@@ -32,8 +32,10 @@ MORE_UNITS = 4
 POINTS, DREAMT_POINTS, DREAMT_BATCH = 2592, 1024, 16
 #: A frame is even where it varies by less than this among neighbouring pixels.
 EVEN = 0.05
-#: Dreams that are walked at random, and steps of each, for states that no real scene needs to be drawn for.
-WALKS, WALK_STEPS = 1024, 24
+#: Dreams that are walked at random, and steps of each, for states that need no real scene to be drawn.
+WALKS, WALK_STEPS = 512, 24
+#: Steps of these walks between two whose layers, content and motion, are such states as well.
+LAYERS_EVERY = 4
 
 #: By how many times larger: the dream's frames (n, C, H, W) uint8, and those so much larger of the same scenes.
 Pictures = dict[int, tuple[Tensor, Tensor]]
@@ -43,7 +45,7 @@ class Sharpening(Stage):
     """Reconstruction as in stage 1, of frames of one size a step; the largest twice as often as others.
 
     Real scenes that were drawn larger are few. So beside them, dreamt states count: where the dream's own frame of one
-    is even, a larger one is to have the same colour anywhere between the centres of its pixels.
+    is even, a larger one is to have the same colour anywhere in the pixel.
 
     Args:
         model: with `detail`.
@@ -69,7 +71,7 @@ class Sharpening(Stage):
         self.sizes = [*sorted(larger), max(larger)]
         self.grids = {size: inr.coordinate_grid(*frames.shape[2:]) for size, frames in larger.items()}
         parts = [self._small(states.to(model.device)) for states in dreamt.split(256)]
-        self.small, self.even = (torch.cat(each).cpu() for each in zip(*parts, strict=True))
+        self.small, self.even = (torch.cat(each) for each in zip(*parts, strict=True))
 
     def batch(self, generator: Generator, progress: float) -> Batch:
         size = self.sizes[int(torch.randint(len(self.sizes), (1,), generator=generator))]
@@ -110,15 +112,11 @@ class Sharpening(Stage):
 
     @torch.no_grad()
     def _small(self, states: Tensor) -> tuple[Tensor, Tensor]:
-        """The dream's own frames (n, H, W, C) uint8, and where they are even, (n, H, W) bool."""
-        frames = self.model.render(states)
+        """The dream's own frames (n, H, W, C) uint8, and where they are even, (n, H, W) bool, on the CPU."""
+        drawn = self.model.render(states, as_bytes=True).cpu()
+        frames = to_unit(drawn).permute(0, 3, 1, 2)
         spread = F.max_pool2d(frames, 3, 1, 1) + F.max_pool2d(-frames, 3, 1, 1)
-        return frames.mul(255.0).round().byte().permute(0, 2, 3, 1), spread.amax(1) < EVEN
-
-    def pictures(self) -> Tensor:
-        states, frames = (part[max(self.larger)][:8] for part in (self.states, self.larger))
-        drawn = self.model.render(states.to(self.model.device), frames.shape[2:]).cpu()
-        return torch.cat([to_unit(frames), drawn])
+        return drawn, spread.amax(1) < EVEN
 
 
 def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.steps, seed: int = 0) -> Dream:
@@ -135,20 +133,25 @@ def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.step
         The dream with detail, on the CPU.
 
     Raises:
-        BadInputError: there is nothing to learn from, or the checkpoint to resume from is missing or belongs to another
-            run.
+        BadInputError: there is nothing to learn from, the dream has no actions to be walked by, detail would not be
+            drawn at any of these sizes, or the checkpoint to resume from is missing or belongs to another run.
         KeyboardInterrupt: as it came in, after a checkpoint was written.
     """
     largest = max(pictures, default=1)
     if largest < 2:
         raise BadInputError("detail is learned from frames at least twice as large as the dream's: there are none")
+    if not dream.world_model.config.actions:
+        raise BadInputError("this dream was made from video without actions: there is no reality to be drawn larger")
     keep_freed_memory()
     recipe = replace(RECIPE, steps=steps, warmup=min(RECIPE.warmup, steps // 4))
     accelerator = make_accelerator(run)
     model = with_detail(dream.world_model, largest, seed).to(accelerator.device)
+    height, width = (largest * side for side in model.config.frame_size)
+    if not model.detail.suits(height, width):
+        raise BadInputError(f"frames of {height}×{width} show no more than the dream's own: take a larger factor")
     seen = hashlib.sha256()
     for size in sorted(pictures):
-        seen.update(bytes([size]) + pictures[size][0].numpy().tobytes())
+        seen.update(str(size).encode() + pictures[size][0].numpy().tobytes())
     fingerprint = {
         "dream": weights_digest(dream),
         "pictures": seen.hexdigest(),
@@ -174,16 +177,19 @@ def _encode(model: WorldModel, frames: Tensor) -> Tensor:
     return torch.cat([model.encode(to_unit(part.to(model.device))).cpu() for part in frames.split(256)])
 
 
+@torch.no_grad()
 def _walk(dream: Dream, generator: Generator) -> Tensor:
-    """(m, K) float32 states of random walks from all starts, on the CPU, until they end."""
-    starts = torch.cat(list(dream.starts.values()))
+    """(m, K) float32 states of random walks from all starts to their ends, and layers of some of them, on the CPU."""
+    starts, dynamics = torch.cat(list(dream.starts.values())), dream.world_model.forward_dynamics
     simulator = DreamSimulator(dream, WALKS, horizon=0)
     state = simulator.reset(states=starts[torch.randint(len(starts), (WALKS,), generator=generator).to(starts.device)])
-    walking, states = torch.ones(WALKS, dtype=torch.bool, device=state.device), [state]
-    for _ in range(WALK_STEPS):
-        result = simulator.step(_random_actions(dream, generator).to(state.device))
-        walking = walking & ~(result.terminated | result.truncated)
+    walking, states = torch.ones(WALKS, dtype=torch.bool, device=state.device), [torch.zeros_like(state[:1]), state]
+    for step in range(WALK_STEPS):
+        before, result = simulator.state, simulator.step(_random_actions(dream, generator).to(state.device))
         states.append(result.state[walking])
+        if step % LAYERS_EVERY == 0:
+            states += [dynamics.content(before[walking]), dynamics.motion(result.latent_action[walking])]
+        walking = walking & ~(result.terminated | result.truncated)
     return torch.cat(states).cpu()
 
 

@@ -1,8 +1,8 @@
 """Larger frames have weights of their own, from the same states."""
 
+from contextlib import closing
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -11,8 +11,10 @@ from nova_gym import BadInputError, Dream, inr
 from nova_gym.cli import app
 from nova_gym.config import INRConfig, ModelConfig
 from nova_gym.detail import Detail
-from nova_gym.dream import Card
+from nova_gym.envs import minigrid as grids
+from nova_gym.envs.interface import encode_frames, reality_of
 from nova_gym.envs.scenes import grid_scenes, scenes
+from nova_gym.metrics import psnr
 from nova_gym.training import Run, sharpen
 from nova_gym.training.sharpening import with_detail
 
@@ -40,11 +42,31 @@ def test_detail_starts_with_what_the_usual_renderer_draws(tiny):
     assert (matrix[0, -4:].abs().sum(1) > 0).all()  # new units read something, or no gradient would reach them
 
 
-def test_large_frames_come_nearer_to_reality(tiny, sharp, pictures):
-    small, truth = (frames / 255.0 for frames in pictures[4])
-    states = tiny.world_model.encode(small)
+def test_large_frames_come_nearer_to_reality(tiny, sharp):
+    """On layouts that were not learned from."""
+    drawn = grid_scenes(tiny, "held out", 6, (1, 4), seed=5)
+    states, truth = encode_frames(tiny, drawn[1]), torch.from_numpy(drawn[4]).permute(0, 3, 1, 2) / 255.0
     before, after = ((dream.world_model.render(states, LARGE) - truth).square().mean() for dream in (tiny, sharp))
-    assert after < 0.8 * before
+    assert after < 0.93 * before  # this dream can hardly draw at all, and is taught for seconds
+
+
+def test_large_frames_of_the_shipped_dream_are_sharp_at_the_end_of_an_episode_too(shipped):
+    """MiniGrid's own frame, eight times enlarged, is 24 dB from MiniGrid drawn that large."""
+    with closing(reality_of(shipped).make()) as env:
+        env.reset(seed=4)
+        grids.place_agent(env, grids.goal_position(env), 1)
+        small, truth = grids.draw(env, 8), grids.draw(env, 64)
+    state = encode_frames(shipped, small[None])
+    drawn = shipped.world_model.render(state, 576, as_bytes=True)[0].numpy()
+    assert psnr(truth[None] / 255.0, drawn[None] / 255.0) > 27.0
+
+
+def test_compiled_and_plain_detail_draw_alike(shipped):
+    base, basis, config, mask = shipped.world_model.renderer(300, 520)
+    assert config == shipped.world_model.config.detail
+    weights = inr.combine(base, basis, shipped.starts["random"][:2])
+    plain = inr.render_by_layers(weights, 300, 520, config, mask)
+    assert (inr.render(weights, 300, 520, config, mask) - plain).abs().max() <= 1 / 255
 
 
 def test_everything_else_stays_as_it_was(tiny, sharp):
@@ -59,7 +81,11 @@ def test_everything_else_stays_as_it_was(tiny, sharp):
         tiny.world_model.render(state, LARGE, nyquist=True), sharp.world_model.render(state, LARGE, nyquist=True)
     )
     assert tiny.world_model.detail is None
-    assert tiny.card.scores == sharp.card.scores
+
+
+def test_what_was_measured_before_still_holds(tiny, pictures, tmp_path):
+    scored = replace(tiny, card=replace(tiny.card, scores={"random": {"exact": 1.0}}))
+    assert sharpen(scored, pictures, Run(tmp_path / "s.ckpt", device="cpu"), steps=2).card.scores == scored.card.scores
 
 
 def test_detail_draws_from_the_size_on_that_can_show_it(tiny, sharp):
@@ -72,6 +98,7 @@ def test_detail_draws_from_the_size_on_that_can_show_it(tiny, sharp):
         True,
     ]
     assert int(shipped.mask(288, 288).sum()) == 2 + 4 * 8
+    assert int(shipped.mask(36, 288).sum()) == 2 + 2 * 8 + 2 * 6  # y has the usual octaves, which were always on
     detail = sharp.world_model.detail
     assert [detail.suits(n, n) for n in (36, 72, 73)] == [False, False, True]
     assert int(detail.mask(*LARGE).sum()) == 2 + 4 * 6 == len(detail.mask(*LARGE))
@@ -122,27 +149,9 @@ def test_the_command_makes_a_sharp_dream(tiny, tmp_path, monkeypatch):
     assert "7 sizes need at least as many scenes" in " ".join(refused.output.split())
 
 
-def test_scenes_of_a_recording_are_none_that_are_held_out(tiny):
-    """What detail learns from and what it is measured on do not overlap."""
-    known, unseen = (grid_scenes(tiny, kind, 12, (1,), seed=3)[1] for kind in ("recorded", "held out"))
-    layouts = [{_without_agent(frame) for frame in frames} for frames in (known, unseen)]
-    assert not layouts[0] & layouts[1]
-
-
-def _without_agent(frame: np.ndarray) -> bytes:
-    """Where walls and goal are: a tile's mean is grey or green, and its agent is red."""
-    tiles = frame.reshape(9, 8, 9, 8, 3).mean((1, 3))
-    walls, goal = (tiles.min(2) > 90), (tiles[..., 1] > 200) & (tiles[..., 0] < 90)
-    return np.stack([walls, goal]).tobytes()
-
-
-def test_other_environments_are_drawn_as_large_as_they_are(tiny):
-    pole = Dream(tiny.world_model, tiny.starts, Card(env_id="CartPole-v1"))
-    drawn = scenes(pole, 6, 4, seed=0)
-    assert [large.shape for _, large in drawn.values()] == [(2, 144, 144, 3), (2, 216, 216, 3), (2, 288, 288, 3)]
-    small, large = drawn[4]
-    assert np.abs(large.reshape(2, 72, 4, 72, 4, 3).mean((2, 4)) - small).mean() < 1.0
-    with pytest.raises(BadInputError, match=r"400×600 pixels.*5 at most"):
-        scenes(pole, 20, 8, seed=0)
+def test_what_cannot_be_sharpened_is_refused(tiny, filmed, pictures, tmp_path):
+    run = Run(tmp_path / "x.ckpt", device="cpu")
     with pytest.raises(BadInputError, match="at least twice as large"):
-        sharpen(tiny, {}, Run("x.ckpt", device="cpu"))
+        sharpen(tiny, {}, run)
+    with pytest.raises(BadInputError, match="video without actions"):
+        sharpen(filmed, pictures, run)
