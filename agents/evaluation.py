@@ -163,10 +163,12 @@ def film(agent: PolicyPredictor, dream: Dream, seed: int = 0, walks: int = 4, sc
     Actions are sampled, so the two may go different ways.
 
     Returns:
-        Frames (H, 2 W + 2, C) uint8 times `scale`; whichever ends first stands still.
+        Frames (H, 2 W + 4, C) uint8, H and W `scale` times the dream's own; whichever ends first stands still.
     """
     observation = agent_observation(agent, dream)
     reality = make_reality(dream, "pixels", device=dream.world_model.device)
+    height, width = dream.world_model.config.frame_size
+    size = scale * height, scale * width
     frames: list[np.ndarray] = []
     if hasattr(agent, "set_random_seed"):
         agent.set_random_seed(seed)
@@ -176,7 +178,8 @@ def film(agent: PolicyPredictor, dream: Dream, seed: int = 0, walks: int = 4, sc
         simulator.reset(states=encode_frames(dream, real[None]))
         ended, memory, first = [False, False], [None, None], np.ones(1, dtype=bool)
         while True:
-            frames.append(beside(real, observe(dream, simulator.state, "pixels")[0], scale))
+            drawn = dream.world_model.render(simulator.state, size, as_bytes=True)[0].cpu().numpy()
+            frames.append(beside(reality.draw(scale), drawn))
             if all(ended):
                 break
             if not ended[0]:

@@ -89,7 +89,6 @@ def run_demo(
 def _walk(env: gym.Env, reality: RealityEnv, seed: int, progress: Progress) -> list[np.ndarray]:
     """Frames of both, side by side: mostly on the way to the goal, sometimes astray, on held-out layouts."""
     rng = np.random.default_rng(seed)
-    tile = env.unwrapped.resolution[1] // reality.unwrapped.width
     frames: list[np.ndarray] = []
     for walk in range(WALKS):
         for _ in range(grids.ATTEMPTS):
@@ -98,13 +97,13 @@ def _walk(env: gym.Env, reality: RealityEnv, seed: int, progress: Progress) -> l
                 break
         env.reset(seed=seed, options={"frame": frame})
         way = grids.distances_to_goal(reality)
-        frames.append(beside(grids.draw(reality, tile), env.render()))
+        frames.append(beside(reality.draw(GIF_SCALE), env.render()))
         for _ in range(WALK_STEPS):
             astray = rng.random() < 0.3
             action = int(rng.integers(3)) if astray else grids.action_to_goal(reality, way)
             _, _, terminated, truncated, _ = reality.step(action)
             env.step(action)
-            frames.append(beside(grids.draw(reality, tile), env.render()))
+            frames.append(beside(reality.draw(GIF_SCALE), env.render()))
             if terminated or truncated:
                 break
         frames += [frames[-1]] * 5
@@ -113,8 +112,8 @@ def _walk(env: gym.Env, reality: RealityEnv, seed: int, progress: Progress) -> l
 
 
 def beside(real: np.ndarray, dreamt: np.ndarray) -> np.ndarray:
-    """Two frames (H, W, C) uint8 with a white line between them: (H, 2 W + GIF_SCALE, C)."""
-    line = np.full((len(real), GIF_SCALE, real.shape[2]), 255, dtype=np.uint8)
+    """Two frames (H, W, C) uint8 with a white line between them: (H, 2 W + 4, C)."""
+    line = np.full((len(real), 4, real.shape[2]), 255, dtype=np.uint8)
     return np.concatenate([real, line, dreamt], axis=1)
 
 

@@ -62,6 +62,14 @@ class RealityEnv(gym.Wrapper):
         """(H, W, C) uint8, what it looks like now, at the dream's frame size."""
         return self._spec.frame(self.env)
 
+    def draw(self, scale: int) -> np.ndarray:
+        """What it looks like now, (scale · H, scale · W, C) uint8: MiniGrid draws itself that large, other frames are
+        enlarged.
+        """
+        if self._on_grid:
+            return grids.draw(self.env, scale * self._spec.frame_size[1] // self.env.unwrapped.width)
+        return self._spec.frame(self.env).repeat(scale, axis=0).repeat(scale, axis=1)
+
     def _observe(self) -> np.ndarray:
         frame = self.frame()
         if self._observation == "pixels":

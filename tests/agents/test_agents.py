@@ -115,8 +115,8 @@ def test_diagnosis_explains_the_whole_gap(tiny, trained):
 
 def test_the_film_shows_both_worlds_of_the_same_start(shipped):
     frames = film(CrossEntropyPlanner(shipped, population=64, iterations=1), shipped, walks=1, scale=1)
-    assert all(frame.shape == (72, 146, 3) for frame in frames)
-    apart = np.abs(frames[0][:, :72].astype(float) - frames[0][:, 74:]).mean()
+    assert all(frame.shape == (72, 148, 3) for frame in frames)
+    apart = np.abs(frames[0][:, :72].astype(float) - frames[0][:, 76:]).mean()
     assert apart < 3  # grey levels
 
 
