@@ -6,11 +6,12 @@ import copy
 import hashlib
 from contextlib import closing, nullcontext
 from dataclasses import asdict, replace
+from typing import Any
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from nova_gym.config import ControlConfig, Preset, TrainingConfig
+from nova_gym.config import ControlConfig, ModelConfig, Preset, TrainingConfig
 from nova_gym.data import Clips
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
@@ -72,9 +73,6 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
     states = encode_all(model, clips, lambda done, total: run.progress("encoding", min(done, total), total, ""))
     with closing(writer) if writer else nullcontext():
         _train(loop, part, clips, states, training)
-    card = copy.deepcopy(dream.card)
-    if part == "rendering":
-        card.scores = {}
     made = {
         "dataset": dataset_id,
         "frames": len(clips.frames),
@@ -82,6 +80,15 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
         "recipe": asdict(recipe),
         **loop.finished[part],
     }
+    packed = with_part(dream, model, part, made)
+    if part == "rendering":
+        packed.card.scores = {}
+    return packed
+
+
+def with_part(dream: Dream, model: WorldModel, part: str, made: dict[str, Any]) -> Dream:
+    """The dream with another model, whose new part was made as `made` says, which its card keeps; on the CPU."""
+    card = copy.deepcopy(dream.card)
     card.training["parts"] = {**card.training.get("parts", {}), part: made}
     starts = {name: start.cpu() for name, start in dream.starts.items()}
     return Dream(model.cpu().eval().requires_grad_(False), starts, card)
@@ -115,7 +122,12 @@ def _with_new_part(model: WorldModel, part: str, preset: Preset) -> WorldModel:
         config = replace(model.config, control=preset.model.control or ControlConfig())
     else:
         config = replace(model.config, codes=preset.model.codes or model.config.codes or CODES)
-    fresh = WorldModel(config, torch.Generator().manual_seed(preset.training.seed))
+    return refitted(model, config, part, preset.training.seed)
+
+
+def refitted(model: WorldModel, config: ModelConfig, part: str, seed: int) -> WorldModel:
+    """A copy in which one part has the sizes of `config` and new weights."""
+    fresh = WorldModel(config, torch.Generator().manual_seed(seed))
     kept = {name: value for name, value in model.state_dict().items() if not name.startswith(f"{part}.")}
     fresh.load_state_dict(kept, strict=False)
     return fresh

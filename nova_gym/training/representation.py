@@ -68,15 +68,22 @@ def beyond(drawn: Tensor, truth: Tensor, margin: float = 0.0) -> Tensor:
     return torch.where(truth >= 1.0, drawn.clamp(min=1.0 + margin), target)
 
 
-@torch.no_grad()
 def encode_all(
     model: WorldModel, clips: Clips, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Tensor:
     """(F, K) float32 states of all frames, on the CPU."""
+    return encode_in_parts(model, clips.frames, progress)
+
+
+@torch.no_grad()
+def encode_in_parts(
+    model: WorldModel, frames: Tensor, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Tensor:
+    """(F, C, H, W) uint8 frames → (F, K) float32 states, on the CPU."""
     states = []
-    for chunk in clips.frames.split(256):
-        states.append(model.encode(to_unit(chunk.to(model.device))).cpu())
-        progress(len(states) * 256, len(clips.frames))
+    for part in frames.split(256):
+        states.append(model.encode(to_unit(part.to(model.device))).cpu())
+        progress(len(states) * 256, len(frames))
     return torch.cat(states)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from dataclasses import asdict, replace
 
@@ -18,8 +17,8 @@ from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
 from nova_gym.simulator import DreamSimulator
 from nova_gym.training.loop import Loop, keep_freed_memory, step_generator
-from nova_gym.training.parts import weights_digest
-from nova_gym.training.representation import picture_loss
+from nova_gym.training.parts import refitted, weights_digest, with_part
+from nova_gym.training.representation import encode_in_parts, picture_loss
 from nova_gym.training.stage import Batch, Metrics, Stage
 from nova_gym.training.train import Run, make_accelerator
 from nova_gym.world_model import WorldModel
@@ -160,21 +159,12 @@ def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.step
     loop = Loop(model, seed, run.checkpoint, accelerator, fingerprint, run.progress)
     if run.resume:
         loop.resume()
-    states = {size: _encode(model, small) for size, (small, _) in pictures.items()}
+    states = {size: encode_in_parts(model, small) for size, (small, _) in pictures.items()}
     larger = {size: large for size, (_, large) in pictures.items()}
     loop.run(Sharpening(model, states, larger, _walk(dream, step_generator(seed, "walks", 0)), recipe))
-    card = copy.deepcopy(dream.card)
     count = sum(map(len, states.values()))
     made = {"factor": largest, "scenes": count, "seed": seed, "recipe": asdict(recipe), **loop.finished["detail"]}
-    card.training["parts"] = {**card.training.get("parts", {}), "detail": made}
-    starts = {name: start.cpu() for name, start in dream.starts.items()}
-    return Dream(model.cpu().eval().requires_grad_(False), starts, card)
-
-
-@torch.no_grad()
-def _encode(model: WorldModel, frames: Tensor) -> Tensor:
-    """(n, C, H, W) uint8 → (n, K) float32, on the CPU."""
-    return torch.cat([model.encode(to_unit(part.to(model.device))).cpu() for part in frames.split(256)])
+    return with_part(dream, model, "detail", made)
 
 
 @torch.no_grad()
@@ -208,9 +198,7 @@ def with_detail(model: WorldModel, factor: int, seed: int = 0) -> WorldModel:
     usual = model.config.inr
     octaves = usual.frequencies + factor.bit_length() - 1
     wider = replace(usual, frequencies=octaves, width=usual.width + MORE_UNITS)
-    fresh = WorldModel(replace(model.config, detail=wider))
-    kept = {name: value for name, value in model.state_dict().items() if not name.startswith("detail.")}
-    fresh.load_state_dict(kept, strict=False)
+    fresh = refitted(model, replace(model.config, detail=wider), "detail", seed)
     base = widen(model.base[None], usual, wider)[0]
     fresh.detail.base.copy_(start_new_units(base, usual, wider, torch.Generator().manual_seed(seed)))
     fresh.detail.basis.copy_(widen(model.basis, usual, wider))
