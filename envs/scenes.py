@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 import gymnasium as gym
 import numpy as np
@@ -140,14 +141,19 @@ def scenes(
             _check_size(env, spec, factor)
         for i, size in enumerate(sizes):
             number, rng = (i + 1) * count // len(sizes) - done, np.random.default_rng([seed, size, 0x5CA1E])
-            said = lambda n, _, done=done: progress(done + n, count)  # noqa: E731
+            said = partial(_said, progress, done, count)
             if on_grid:
                 both = _grid_scenes(env, spec, "recorded", number, (1, size), rng, said)
                 drawn[size] = both[1], both[size]
             else:
                 drawn[size] = _walk(env, spec, number, size, rng, said)
             done += number
+            progress(done, count)  # also where a small environment has fewer scenes
     return drawn
+
+
+def _said(progress: Progress, before: int, count: int, done: int, _: int) -> None:
+    progress(before + done, count)
 
 
 def _walk(
