@@ -23,12 +23,12 @@ HYPERPARAMETERS: dict[str, dict[str, Any]] = {
     "ppo": {
         "n_steps": 32,
         "batch_size": 1024,
-        "n_epochs": 6,
+        "n_epochs": 4,
         "learning_rate": 1e-3,
-        "gamma": 0.99,
-        "gae_lambda": 0.95,
+        "gamma": 0.95,
+        "gae_lambda": 0.9,
         "ent_coef": 0.02,
-        "policy_kwargs": {"net_arch": [256, 256], "activation_fn": partial(NormalizedReLU, 256)},
+        "policy_kwargs": {"net_arch": [128, 128], "activation_fn": partial(NormalizedReLU, 128)},
     },
     "a2c": {
         "n_steps": 16,
@@ -54,7 +54,7 @@ HYPERPARAMETERS: dict[str, dict[str, Any]] = {
 }
 
 PIXELS: dict[str, dict[str, Any]] = {
-    "ppo": {"policy_kwargs": {"features_extractor_class": PatchCNN, "net_arch": []}, "n_epochs": 4},
+    "ppo": {"policy_kwargs": {"features_extractor_class": PatchCNN, "net_arch": []}},
     "a2c": {"policy_kwargs": {"features_extractor_class": PatchCNN, "net_arch": []}},
     "dqn": {"policy_kwargs": {"features_extractor_class": PatchCNN, "net_arch": []}, "buffer_size": 50_000},
 }

@@ -25,8 +25,9 @@ WALKS, LONGEST_WALK, KEPT = 160, 324, 4
 #: Weight of a start from which the agent always succeeds, beside 1 of one from which it never does.
 LEAST = 0.1
 
-#: How much the last episode from a start counts in its rate of success.
-RECENT = 0.2
+#: How much the last episode from a start counts in its rate of success: one of few starts has many episodes, one of
+#: thousands a dozen.
+RECENT = 0.3
 
 
 class PrioritizedStarts(BaseCallback):
@@ -43,36 +44,39 @@ class PrioritizedStarts(BaseCallback):
         seed: of walks and draws.
 
     Attributes:
-        bank: (n, K) float32 that `DreamVecEnv` draws from, rewritten in place after each roll-out.
-        success: (m,) float64, recent share of successes from each of the dream's own starts.
+        bank: (n, K) float32 that `DreamVecEnv` draws from, rewritten in place after each roll-out: its first `drawn`
+            are the dream's own starts and places on the way, the others `random` ones.
+        success: (m,) float64, recent share of successes from each of the dream's own starts, then its `random` ones.
     """
 
     def __init__(self, dream: Dream, seed: int = 0) -> None:
         super().__init__()
         self.rng = np.random.default_rng(seed)
-        starts = dream.starts[dream.default_starts]
-        random = dream.starts.get("random") if dream.default_starts == "official" else None
-        self.success = np.zeros(len(starts))
-        self.of = {start.tobytes(): i for i, start in enumerate(starts.cpu().numpy())}
-        origins = np.arange(WALKS) % len(starts)
-        walked = _walk(dream, starts[torch.from_numpy(origins).to(starts.device)], seed)
-        origins = np.tile(origins, KEPT)
-        self.states = torch.cat([starts, walked])
-        self.origins = np.concatenate([np.arange(len(starts)), origins])
-        walks = np.bincount(origins, minlength=len(starts))
-        at_start = np.where(walks > 0, 1.0 - ON_THE_WAY, 1.0)
-        self.shares = np.concatenate([at_start, ON_THE_WAY / walks[origins]])
-        if random is None:
-            self.drawn, self.bank = len(self.states), self.states.clone()
-        else:
-            self.drawn = round(len(random) * (1.0 - RANDOM) / RANDOM)
-            self.bank = torch.cat([starts.new_zeros(self.drawn, starts.shape[1]), random])
+        own = dream.starts[dream.default_starts]
+        self.random = dream.starts["random"] if dream.default_starts == "official" else own[:0]
+        self.success = np.zeros(len(own) + len(self.random))
+        self.of = {start.tobytes(): i for i, start in enumerate(torch.cat([own, self.random]).cpu().numpy())}
+        walked_from = np.arange(WALKS) % len(own)
+        walked = _walk(dream, own[torch.from_numpy(walked_from).to(own.device)], seed)
+        self.states = torch.cat([own, walked])
+        self.origins = np.concatenate([np.arange(len(own)), np.tile(walked_from, KEPT)])
+        walks = np.bincount(self.origins, minlength=len(own)) - 1
+        self.shares = np.concatenate(
+            [np.where(walks > 0, 1.0 - ON_THE_WAY, 1.0), ON_THE_WAY / walks[self.origins[len(own) :]]]
+        )
+        self.drawn = round(len(self.random) * (1.0 - RANDOM) / RANDOM) or len(self.states)
+        self.bank = own.new_zeros(self.drawn + len(self.random), own.shape[1])
         self._draw()
 
     def _draw(self) -> None:
-        weights = (LEAST + 1.0 - self.success)[self.origins] * self.shares
-        chosen = self.rng.choice(len(weights), self.drawn, p=weights / weights.sum())
-        self.bank[: self.drawn] = self.states[torch.from_numpy(chosen).to(self.states.device)]
+        weights = LEAST + 1.0 - self.success
+        for pool, part, weight in (
+            (self.states, self.bank[: self.drawn], weights[self.origins] * self.shares),
+            (self.random, self.bank[self.drawn :], weights[len(self.success) - len(self.random) :]),
+        ):
+            if len(part):
+                chosen = self.rng.choice(len(pool), len(part), p=weight / weight.sum())
+                part[:] = pool[torch.from_numpy(chosen).to(pool.device)]
 
     def _on_training_start(self) -> None:
         self.running = [self._start(i) for i in range(self.training_env.num_envs)]
@@ -80,8 +84,9 @@ class PrioritizedStarts(BaseCallback):
     def _on_step(self) -> bool:
         for i in np.flatnonzero(self.locals["dones"]):
             succeeded = self.locals["infos"][i].get("is_success")
-            if self.running[i] is not None and succeeded is not None:
-                self.success[self.running[i]] += RECENT * (succeeded - self.success[self.running[i]])
+            start = self.running[i]
+            if start is not None and succeeded is not None:
+                self.success[start] += RECENT * (succeeded - self.success[start])
             self.running[i] = self._start(i)
         return True
 
@@ -89,7 +94,7 @@ class PrioritizedStarts(BaseCallback):
         self._draw()
 
     def _start(self, i: int) -> int | None:
-        """Which of the dream's own starts dream i has begun from, None for any other."""
+        """Which start dream i has begun from, None for a place on the way."""
         return self.of.get(np.asarray(self.training_env.unwrapped.reset_infos[i]["latent"]).tobytes())
 
 

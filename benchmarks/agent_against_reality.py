@@ -38,7 +38,7 @@ class _Deadline(BaseCallback):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dream", default="minigrid", help="name or path of a dream (default: minigrid)")
-    parser.add_argument("--steps", type=int, default=1_000_000, help="in the dream (default: 1,000,000)")
+    parser.add_argument("--steps", type=int, default=2_000_000, help="in the dream (default: 2,000,000)")
     parser.add_argument("--episodes", type=int, default=200, help="real episodes of each test (default: 200)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the figures there")

@@ -37,14 +37,14 @@ def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="SB3 zip of the version that was best in reality.")],
     dream: DreamOption = "minigrid",
     algorithm: AlgorithmOption = "ppo",
-    steps: Annotated[int, typer.Option(help="Steps in the dream, all dreams together.", min=1)] = 1_000_000,
+    steps: Annotated[int, typer.Option(help="Steps in the dream, all dreams together.", min=1)] = 2_000_000,
     dreams: Annotated[int, typer.Option(help="Dreams stepped as one batch.", min=1)] = 256,
     observation: Annotated[str, typer.Option(help="latent (the state) or pixels (the INR, rendered).")] = "latent",
-    evaluations: Annotated[int, typer.Option(help="Looks at reality, the last at the end.", min=1)] = 4,
+    evaluations: Annotated[int, typer.Option(help="Looks at reality, the last at the end.", min=1)] = 2,
     episodes: Annotated[int, typer.Option(help="Real episodes at each.", min=1)] = 64,
     patience: Annotated[
         float, typer.Option(help="Training episodes are cut at this share of the horizon; 1 where successes take long.")
-    ] = 0.3,
+    ] = 0.15,
     log_dir: Annotated[Path | None, typer.Option(help="TensorBoard folder; runs/<name of output> by default.")] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw return in dream and reality over training there (PNG).")
