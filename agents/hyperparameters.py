@@ -54,7 +54,11 @@ HYPERPARAMETERS: dict[str, dict[str, Any]] = {
 }
 
 PIXELS: dict[str, dict[str, Any]] = {
-    "ppo": {"policy_kwargs": {"features_extractor_class": PatchCNN, "net_arch": []}},
+    "ppo": {
+        "gamma": 0.99,
+        "gae_lambda": 0.95,
+        "policy_kwargs": {"features_extractor_class": PatchCNN, "net_arch": []},
+    },
     "a2c": {"policy_kwargs": {"features_extractor_class": PatchCNN, "net_arch": []}},
     "dqn": {"policy_kwargs": {"features_extractor_class": PatchCNN, "net_arch": []}, "buffer_size": 50_000},
 }

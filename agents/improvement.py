@@ -55,7 +55,7 @@ class Budget:
         num_dreams: stepped as one batch.
     """
 
-    agent_steps: int = 300_000
+    agent_steps: int = 1_000_000
     real_steps: int = 4_000
     tuning_steps: int = 1000
     episodes: int = 100

@@ -148,7 +148,8 @@ def train_agent(
         evaluations: looks at reality, evenly spread, the last one at the end.
         episodes: real episodes at each.
         patience: episodes in training are cut (truncated, not ended) at this share of the horizon, for an agent that
-            cannot end them yet would spend its time on few starts; 1 for none of it, where successes take long.
+            cannot end them yet would spend its time on few starts, or come free where the dream has drifted; 1 for none
+            of it, where successes take long.
         agent: one to go on with instead of a new one.
         progress: called as `progress(part, done, total, text)`.
 

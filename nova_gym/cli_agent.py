@@ -169,7 +169,7 @@ def improve(
         str | None, typer.Option(help="Minari id of the original recording, so that nothing is forgotten.")
     ] = None,
     algorithm: AlgorithmOption = "ppo",
-    agent_steps: Annotated[int, typer.Option(help="Steps of the agent in the dream, a round.", min=1)] = 300_000,
+    agent_steps: Annotated[int, typer.Option(help="Steps of the agent in the dream, a round.", min=1)] = 1_000_000,
     real_steps: Annotated[int, typer.Option(help="Steps of the agent in reality, a round.", min=1)] = 4_000,
     tuning_steps: Annotated[int, typer.Option(help="Optimiser steps on the dream, a round.", min=1)] = 1000,
     episodes: Annotated[int, typer.Option(help="Episodes of each evaluation.", min=1)] = 100,
