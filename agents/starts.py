@@ -53,7 +53,7 @@ class PrioritizedStarts(BaseCallback):
         super().__init__()
         self.rng = np.random.default_rng(seed)
         own = dream.starts[dream.default_starts]
-        self.random = dream.starts["random"] if dream.default_starts == "official" else own[:0]
+        self.random = dream.starts.get("random", own[:0]) if dream.default_starts == "official" else own[:0]
         self.success = np.zeros(len(own) + len(self.random))
         self.of = {start.tobytes(): i for i, start in enumerate(torch.cat([own, self.random]).cpu().numpy())}
         walked_from = np.arange(WALKS) % len(own)

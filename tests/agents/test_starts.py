@@ -30,17 +30,14 @@ def test_starts_are_anywhere_official_or_on_the_way(shipped, starts):
 @pytest.mark.parametrize("kind", ["official", "random"])
 def test_a_start_that_the_agent_fails_from_is_drawn_more_often(shipped, starts, kind):
     """One start in ten fails: without priorities these are a tenth of what is drawn, with them about half."""
-    failing, first = (
-        slice(0, len(shipped.starts[kind]) // 10),
-        0 if kind == "official" else len(shipped.starts["official"]),
-    )
+    failing, first = len(shipped.starts[kind]) // 10, 0 if kind == "official" else len(shipped.starts["official"])
     starts.success[:] = 1.0
-    starts.success[first : first + failing.stop] = 0.0
+    starts.success[first : first + failing] = 0.0
     starts._draw()
     drawn = starts.bank[: starts.drawn] if kind == "official" else starts.bank[starts.drawn :]
     of = {start.numpy().tobytes(): i for i, start in enumerate(shipped.starts[kind])}
     places = [of[start.numpy().tobytes()] for start in drawn if start.numpy().tobytes() in of]
-    assert sum(place < failing.stop for place in places) / len(places) > 0.4
+    assert sum(place < failing for place in places) / len(places) > 0.4
 
 
 def test_training_draws_from_the_bank_and_counts_successes(tiny):
@@ -57,6 +54,13 @@ def test_training_draws_from_the_bank_and_counts_successes(tiny):
     starts.bank[:] = starts.states[0]  # what is written there is where the next episodes start
     env.reset()
     assert all((info["latent"] == starts.states[0].numpy()).all() for info in env.reset_infos)
+
+
+@pytest.mark.parametrize("kind", ["official", "recorded"])
+def test_a_dream_without_random_starts_gives_what_it_has(tiny, kind):
+    starts = PrioritizedStarts(replace(tiny, starts={kind: tiny.starts["official"]}))
+    assert len(starts.bank) == starts.drawn == len(starts.states)
+    assert len(starts.success) == len(tiny.starts["official"])
 
 
 def test_the_same_seed_draws_the_same_starts(tiny):
