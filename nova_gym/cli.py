@@ -162,7 +162,7 @@ def demo(
         "demo"
     ),
     dream: Annotated[str, typer.Option(help="Name or path of a dream of MiniGrid.")] = "minigrid",
-    steps: Annotated[int, typer.Option(help="Steps of the agent in the dream, 0 for no agent.", min=0)] = 1_000_000,
+    steps: Annotated[int, typer.Option(help="Steps of the agent in the dream, 0 for no agent.", min=0)] = 1_500_000,
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
 ) -> None:

@@ -227,7 +227,7 @@ def train_and_test(folder: Path, dream: str, steps: int, device: str, seed: int)
     loaded, zipped, gif = Dream.load(dream).to(device), folder / "agent.zip", folder / "agent.gif"
     with progress_bars() as bars:
         agent, curve = train_agent(
-            loaded, steps=steps, seed=seed, device=device, output=zipped, evaluations=2, progress=bars
+            loaded, steps=steps, seed=seed, device=device, output=zipped, evaluations=1, progress=bars
         )
         report = evaluate_agent(agent, loaded, 100, seed, ("stochastic",), bars)
         with write_atomically(gif) as temporary:
@@ -238,9 +238,9 @@ def train_and_test(folder: Path, dream: str, steps: int, device: str, seed: int)
     table.add_row("return in reality", cell(real["return"]))
     table.add_row("gap: dream minus reality", cell(report.gap["stochastic"]))
     table.add_row("success in reality", cell(real.get("success")))
-    table.add_row("seconds of training, tests on the way included", f"{curve.points[-1].seconds:.0f}")
+    table.add_row("seconds of training, a test at its end included", f"{curve.points[-1].seconds:.0f}")
     table.add_row("steps in the dream", f"{curve.points[-1].steps:,}")
-    table.add_row("real frames that it learned from", "0 (128 real episodes chose between two versions)")
+    table.add_row("real frames that it learned from", "0")
     console.print(table)
     console.print(f"the agent: {zipped}\nin reality (left) and in the dream (right): {gif}")
 
