@@ -25,8 +25,7 @@ WALKS, LONGEST_WALK, KEPT = 160, 324, 4
 #: Weight of a start from which the agent always succeeds, beside 1 of one from which it never does.
 LEAST = 0.1
 
-#: How much the last episode from a start counts in its rate of success: one of few starts has many episodes, one of
-#: thousands a dozen.
+#: How much the last episode from a start counts in its rate of success; a random one has some dozen in all.
 RECENT = 0.3
 
 
