@@ -214,7 +214,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("on_cuda needs a CUDA device; there is none")
-    fused = inr._fused("cuda")
+    fused = inr._fused("cuda", "frames")
     if fused is None:
         sys.exit("on_cuda needs Triton, which comes with the CUDA builds of PyTorch; it cannot be imported")
     dream = Dream.load(arguments.dream).to("cuda")

@@ -4,6 +4,13 @@ Importing it registers `NovaDream-MiniGrid-v0` and `NovaDream-MovingDigits-v0`, 
 and `NovaDream-v0`, which takes `dream=PATH`.
 """
 
+import os as _os
+
+# PyTorch's idle threads keep their cores busy, by default for milliseconds, and hold back ours (`nova_gym.threads`). So
+# many turns of waiting are some 0.1 ms, in which its next operation finds them awake. Read when PyTorch is loaded.
+if "OMP_WAIT_POLICY" not in _os.environ:
+    _os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
 from gymnasium.envs.registration import register as _register
 
 from nova_gym.dream import Card, Dream, shipped_dreams

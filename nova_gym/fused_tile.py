@@ -17,19 +17,19 @@ from numba.extending import intrinsic
 from nova_gym.gelu import CLAMP, COEFFICIENTS
 
 #: Numbers of a vector, and vectors of a strip: with four outputs they keep 12 of AVX2's 16 registers.
-LANES, _VECTORS = 8, 3
+LANES, VECTORS = 8, 3
 #: Pixels of a strip.
-STRIP = LANES * _VECTORS
+STRIP = LANES * VECTORS
 
 #: What becomes of the outputs.
 HIDDEN, FLOATS, BYTES = range(3)
 
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _INTEGERS = ir.VectorType(ir.IntType(32), LANES)
-_FAST = ("fast",)
+FAST = ("fast",)
 
 
-def _constant(value: float) -> ir.Constant:
+def constant(value: float) -> ir.Constant:
     return ir.Constant(VECTOR, [float(np.float32(value))] * LANES)
 
 
@@ -39,39 +39,43 @@ def spread(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
     return builder.shuffle_vector(one, ir.Constant(VECTOR, ir.Undefined), ir.Constant(_INTEGERS, [0] * LANES))
 
 
-def _at(builder: ir.IRBuilder, array: ir.Value, place: ir.Value, offset: int, vector: ir.Type = VECTOR) -> ir.Value:
+def address(builder: ir.IRBuilder, array: ir.Value, place: ir.Value, offset: int, vector: ir.Type = VECTOR) -> ir.Value:
     """Where a vector stands in an array."""
     return builder.bitcast(builder.gep(array, [builder.add(place, place.type(offset))]), vector.as_pointer())
 
 
-def _product(builder: ir.IRBuilder, one: ir.Value, other: ir.Value, more: ir.Value) -> ir.Value:
-    return builder.fadd(builder.fmul(one, other, flags=_FAST), more, flags=_FAST)
+def product(builder: ir.IRBuilder, one: ir.Value, other: ir.Value, more: ir.Value) -> ir.Value:
+    return builder.fadd(builder.fmul(one, other, flags=FAST), more, flags=FAST)
 
 
-def _bounded(builder: ir.IRBuilder, x: ir.Value, low: float | None, high: float | None) -> ir.Value:
+def bounded(builder: ir.IRBuilder, x: ir.Value, low: float | None, high: float | None) -> ir.Value:
     for sign, bound in ((">", low), ("<", high)):
         if bound is not None:
-            limit = _constant(bound)
-            x = builder.select(builder.fcmp_ordered(sign, x, limit, flags=_FAST), x, limit)
+            limit = constant(bound)
+            x = builder.select(builder.fcmp_ordered(sign, x, limit, flags=FAST), x, limit)
     return x
+
+
+def size_of(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+    """|x|."""
+    without_sign = ir.Constant(_INTEGERS, [0x7FFFFFFF] * LANES)
+    return builder.bitcast(builder.and_(builder.bitcast(x, _INTEGERS), without_sign), VECTOR)
 
 
 def _gelu(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
     """`nova_gym.gelu`, which says how."""
-    without_sign = ir.Constant(_INTEGERS, [0x7FFFFFFF] * LANES)
-    size = builder.bitcast(builder.and_(builder.bitcast(x, _INTEGERS), without_sign), VECTOR)
-    u = builder.fsub(_bounded(builder, size, None, CLAMP), _constant(CLAMP / 2), flags=_FAST)
-    total = _constant(COEFFICIENTS[0])
+    u = builder.fsub(bounded(builder, size_of(builder, x), None, CLAMP), constant(CLAMP / 2), flags=FAST)
+    total = constant(COEFFICIENTS[0])
     for coefficient in COEFFICIENTS[1:]:
-        total = _product(builder, total, u, _constant(coefficient))
-    return builder.fsub(_bounded(builder, x, 0.0, None), total, flags=_FAST)
+        total = product(builder, total, u, constant(coefficient))
+    return builder.fsub(bounded(builder, x, 0.0, None), total, flags=FAST)
 
 
 def _bytes(builder: ir.IRBuilder, channels: list[ir.Value]) -> ir.Value:
     """Values of pixels by channel, 0 being mid-grey, as bytes, all channels of a pixel beside each other."""
     picked = []
     for x in channels:
-        scaled = _bounded(builder, _product(builder, x, _constant(255.0), _constant(128.0)), 0.5, 255.5)
+        scaled = bounded(builder, product(builder, x, constant(255.0), constant(128.0)), 0.5, 255.5)
         picked.append(builder.trunc(builder.fptosi(scaled, _INTEGERS), ir.VectorType(ir.IntType(8), LANES)))
     joined = picked[0]
     for more in picked[1:]:  # both sides of a shuffle have the same length
@@ -107,23 +111,24 @@ def layer_strip(typing_context, weights, first, bias, source, target, place, inp
         totals = []
         for j in range(lengths[1]):
             start = builder.load(builder.gep(w, [builder.add(bias, bias.type(j))]))
-            totals.append([spread(builder, start)] * _VECTORS)
+            totals.append([spread(builder, start)] * VECTORS)
         for i in range(lengths[0]):
-            strip = [builder.load(_at(builder, x, place.type(i * STRIP), v * LANES), align=4) for v in range(_VECTORS)]
+            source = place.type(i * STRIP)
+            strip = [builder.load(address(builder, x, source, v * LANES), align=4) for v in range(VECTORS)]
             for j, total in enumerate(totals):
                 weight = builder.load(builder.gep(w, [builder.add(first, first.type(j * lengths[0] + i))]))
                 weight = spread(builder, weight)
-                totals[j] = [_product(builder, weight, strip[v], total[v]) for v in range(_VECTORS)]
+                totals[j] = [product(builder, weight, strip[v], total[v]) for v in range(VECTORS)]
         if kind.literal_value == BYTES:
-            for v in range(_VECTORS):
+            for v in range(VECTORS):
                 pixels = _bytes(builder, [total[v] for total in totals])
-                where = _at(builder, y, place, v * LANES * lengths[1], pixels.type)
+                where = address(builder, y, place, v * LANES * lengths[1], pixels.type)
                 builder.store(pixels, where, align=1)
             return context.get_dummy_value()
         for j, total in enumerate(totals):
             for v, value in enumerate(total):
                 value = _gelu(builder, value) if kind.literal_value == HIDDEN else value
-                builder.store(value, _at(builder, y, place, j * STRIP + v * LANES), align=4)
+                builder.store(value, address(builder, y, place, j * STRIP + v * LANES), align=4)
         return context.get_dummy_value()
 
     places = types.intp, types.intp
@@ -137,10 +142,10 @@ def gelu_strip(typing_context, values, start, shift, target, place):
     def code(context, builder, signature, arguments):
         x, y = (data_of(context, builder, signature, arguments, k) for k in (0, 3))
         shift = spread(builder, arguments[2])
-        for v in range(_VECTORS):
-            value = builder.load(_at(builder, x, arguments[1], v * LANES), align=4)
-            value = _gelu(builder, builder.fadd(value, shift, flags=_FAST))
-            builder.store(value, _at(builder, y, arguments[4], v * LANES), align=4)
+        for v in range(VECTORS):
+            value = builder.load(address(builder, x, arguments[1], v * LANES), align=4)
+            value = _gelu(builder, builder.fadd(value, shift, flags=FAST))
+            builder.store(value, address(builder, y, arguments[4], v * LANES), align=4)
         return context.get_dummy_value()
 
     return types.void(values, types.intp, types.float32, target, types.intp), code

@@ -112,7 +112,10 @@ def nyquist_mask(frequencies: int, height: int, width: int) -> Tensor:
 
 
 def render_at(weights: Tensor, coordinates: Tensor, config: INRConfig, feature_mask: Tensor | None = None) -> Tensor:
-    """Evaluates coordinate networks at any points.
+    """Evaluates coordinate networks at any points, for training: the gradient reaches the weights.
+
+    On the CPU `nova_gym.fused_points` does so in one pass and another one back, where Numba is installed, elsewhere
+    PyTorch.
 
     Args:
         weights: (B, D) float32.
@@ -127,15 +130,27 @@ def render_at(weights: Tensor, coordinates: Tensor, config: INRConfig, feature_m
         ValueError: `weights` has not D columns.
     """
     _check_columns(weights, config)
-    features = fourier_features(coordinates, config.frequencies)
-    if feature_mask is not None:
-        features = features * feature_mask[:, None].to(features.device)
+    if weights.dtype == torch.float32 and config.layers and (fused := _fused(weights.device.type, "points")):
+        return fused.render_at(weights, _features(coordinates, config, feature_mask), config) + 0.5
+    return render_at_by_layers(weights, coordinates, config, feature_mask)
+
+
+def render_at_by_layers(
+    weights: Tensor, coordinates: Tensor, config: INRConfig, feature_mask: Tensor | None = None
+) -> Tensor:
+    """`render_at` in plain PyTorch, on any device: the reference."""
+    features = _features(coordinates, config, feature_mask)
     hidden = features.expand(len(weights), -1, -1)
     layers = unflatten(weights, config)
     for matrix, bias in layers[:-1]:
         hidden = F.gelu(torch.baddbmm(bias[:, :, None], matrix, hidden))
     matrix, bias = layers[-1]
     return torch.baddbmm(bias[:, :, None], matrix, hidden) + 0.5
+
+
+def _features(coordinates: Tensor, config: INRConfig, feature_mask: Tensor | None) -> Tensor:
+    features = fourier_features(coordinates, config.frequencies)
+    return features if feature_mask is None else features * feature_mask[:, None].to(features.device)
 
 
 def _check_columns(weights: Tensor, config: INRConfig) -> None:
@@ -175,7 +190,7 @@ def render(
     Raises:
         ValueError: `weights` has not D columns.
     """
-    if weights.dtype == torch.float32 and config.layers and (fused := _fused(weights.device.type)):
+    if weights.dtype == torch.float32 and config.layers and (fused := _fused(weights.device.type, "frames")):
         _check_columns(weights, config)
         sizes = enumerate((width, height))
         axes = [axis_features(count, axis, config, feature_mask, weights.device) for axis, count in sizes]
@@ -201,18 +216,25 @@ def combine(base: Tensor, basis: Tensor, states: Tensor) -> Tensor:
     if states.ndim != 2 or states.shape[1] != len(basis):
         raise ValueError(f"states are {tuple(states.shape)}; expected are (B, {len(basis)})")
     alike = {(tensor.dtype, tensor.device.type) for tensor in (base, basis, states)}
-    if alike == {(torch.float32, "cpu")} and (fused := _fused("cpu")):
+    if alike == {(torch.float32, "cpu")} and (fused := _fused("cpu", "frames")):
         return fused.combine(base, basis, states)
     return torch.addmm(base, states, basis)
 
 
+_FUSED = {
+    ("cpu", "frames"): "nova_gym.fused",
+    ("cpu", "points"): "nova_gym.fused_points",
+    ("cuda", "frames"): "nova_gym.fused_cuda",
+}
+
+
 @cache
-def _fused(device: str) -> ModuleType | None:
-    """The fused renderer of a type of device, None where it has none or what compiles it is missing.
+def _fused(device: str, kind: str) -> ModuleType | None:
+    """The fused renderer of `frames` or `points` on a type of device, None where there is none or no compiler for it.
 
     Imported late, since a compiler takes a while.
     """
-    module = {"cpu": "nova_gym.fused", "cuda": "nova_gym.fused_cuda"}.get(device)
+    module = _FUSED.get((device, kind))
     try:
         return module and importlib.import_module(module)
     except ImportError:
@@ -253,7 +275,7 @@ def render_by_layers(
         rows = slice(first, first + frames_a_block)
         for start in range(0, len(coordinates), _BLOCK):
             points = slice(start, start + _BLOCK)
-            block = render_at(weights[rows], coordinates[points], config, feature_mask)
+            block = render_at_by_layers(weights[rows], coordinates[points], config, feature_mask)
             frames[rows, :, points] = block.clamp_(0.0, 1.0)
     frames = frames.unflatten(2, (height, width))
     if as_bytes:

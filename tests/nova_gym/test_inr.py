@@ -52,7 +52,7 @@ def test_any_batch_renders_at_any_resolution_as_its_frames_do_alone(count, heigh
 def test_a_grid_is_its_points_and_blocks_leave_no_seam(monkeypatch):
     theta = weights(2)
     whole = inr.render_by_layers(theta, 30, 20, RGB)
-    points = inr.render_at(theta, inr.coordinate_grid(30, 20), RGB).clamp(0, 1).unflatten(2, (30, 20))
+    points = inr.render_at_by_layers(theta, inr.coordinate_grid(30, 20), RGB).clamp(0, 1).unflatten(2, (30, 20))
     torch.testing.assert_close(whole, points)
     monkeypatch.setattr(inr, "_BLOCK", 70)
     torch.testing.assert_close(inr.render_by_layers(theta, 30, 20, RGB), whole, atol=1e-5, rtol=0)
@@ -71,13 +71,35 @@ def test_a_grid_is_its_points_and_blocks_leave_no_seam(monkeypatch):
 def test_the_fused_renderer_agrees_with_pytorch_to_one_grey_level(count, height, width, config, masked, scale, seed):
     theta = weights(count, config, seed) * scale / 0.3
     mask = inr.nyquist_mask(config.frequencies, height, width) if masked else None
-    assert inr._fused("cpu") is not None
+    assert inr._fused("cpu", "frames") is not None
     drawn = inr.render(theta, height, width, config, mask)
     torch.testing.assert_close(drawn, inr.render_by_layers(theta, height, width, config, mask), atol=1 / 255, rtol=0)
     pictures = inr.render(theta, height, width, config, mask, as_bytes=True)
     reference = inr.render_by_layers(theta, height, width, config, mask, as_bytes=True)
     assert pictures.shape == (count, height, width, config.channels)
     assert (pictures.int() - reference.int()).abs().max() <= 1 if count else True
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(0, 5),
+    st.integers(1, 300),
+    st.sampled_from([RGB, INRConfig(channels=1, width=6), INRConfig(frequencies=4, width=8, layers=2)]),
+    st.booleans(),
+    st.integers(0, 99),
+)
+def test_points_and_their_gradients_agree_with_pytorch(count, points, config, masked, seed):
+    """What training renders is compiled; it learns as it would from PyTorch's own gradients."""
+    theta = weights(count, config, seed).requires_grad_()
+    generator = torch.Generator().manual_seed(seed)
+    places = torch.rand(points, 2, generator=generator) * 2 - 1
+    mask = inr.nyquist_mask(config.frequencies, 9, 13) if masked else None
+    assert inr._fused("cpu", "points") is not None
+    drawn, reference = (draw(theta, places, config, mask) for draw in (inr.render_at, inr.render_at_by_layers))
+    torch.testing.assert_close(drawn, reference, atol=1 / 255, rtol=0)
+    slope = torch.randn(drawn.shape, generator=generator)
+    (gradient,), (expected,) = (torch.autograd.grad(y, theta, slope) for y in (drawn, reference))
+    assert (gradient - expected).norm() <= 2e-3 * expected.norm()
 
 
 def test_the_fused_renderer_draws_what_is_dreamt_to_one_grey_level(shipped):
@@ -142,10 +164,12 @@ def test_where_nothing_can_be_kept_compiled_code_is_made_anew(monkeypatch):
 def test_without_numba_pytorch_renders(monkeypatch):
     theta = weights(2)
     drawn = inr.render(theta, 20, 30, RGB)
-    monkeypatch.setattr(inr, "_fused", lambda device: None)
+    monkeypatch.setattr(inr, "_fused", lambda device, kind: None)
     plain = inr.render(theta, 20, 30, RGB)
     assert torch.equal(plain, inr.render_by_layers(theta, 20, 30, RGB))
     torch.testing.assert_close(drawn, plain, atol=1 / 255, rtol=0)
+    points = torch.rand(5, 2)
+    assert torch.equal(inr.render_at(theta, points, RGB), inr.render_at_by_layers(theta, points, RGB))
 
 
 @pytest.mark.parametrize("rank", [1, 6, 13, 256])
