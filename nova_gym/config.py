@@ -229,12 +229,12 @@ _DIGITS = Preset(
     ModelConfig(
         frame_size=(64, 64),
         actions=0,
-        inr=INRConfig(channels=1, width=16),
+        inr=INRConfig(channels=1, width=32, layers=2),
         latent_action=64,
         control=ControlConfig(),
     ),
     TrainingConfig(
-        representation=Recipe(15_000, 32, 1.5e-3),
+        representation=Recipe(15_000, 32, 3e-3),
         dynamics=Recipe(3_000, 512, 3e-3, noise=0.03, optimizer="soap"),
         grounding=Recipe(800, 512, 3e-3, weight_decay=0.1, noise=0.03, optimizer="soap"),
         unrolling=Recipe(1_500, 256, 8e-4, weight_decay=0.1, noise=0.1, optimizer="soap"),

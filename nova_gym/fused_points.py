@@ -118,6 +118,23 @@ def _add_outer(typing_context, sums, place, width, one, i, further, other, j, be
     return types.void(sums, n, n, one, n, n, other, n, n, n, rows, columns), code
 
 
+@njit(nogil=True, fastmath=True)
+def _add_gradient(sums, at, slopes, further, outputs, source, beyond, inputs, strips):
+    """Adds to `sums`, from `at` on, the gradient of a layer's weights; biases are those of a last input."""
+    whole_rows, whole_columns = outputs - outputs % _ROWS, inputs - inputs % _COLUMNS
+    for i in range(0, whole_rows, _ROWS):
+        for j in range(0, whole_columns, _COLUMNS):
+            place = at + i * inputs + j
+            _add_outer(sums, place, inputs, slopes, i, further, source, j, beyond, strips, _ROWS, _COLUMNS)
+        for j in range(whole_columns, inputs):
+            place = at + i * inputs + j
+            _add_outer(sums, place, inputs, slopes, i, further, source, j, beyond, strips, _ROWS, 1)
+    for i in range(whole_rows, outputs):
+        for j in range(inputs):
+            place = at + i * inputs + j
+            _add_outer(sums, place, inputs, slopes, i, further, source, j, beyond, strips, 1, 1)
+
+
 @cache
 def _kernels(width: int, layers: int, features: int, channels: int) -> tuple[Callable[..., None], Callable[..., None]]:
     """Compiles both ways for one size of network: all loops over units have constant lengths.
@@ -160,31 +177,6 @@ def _kernels(width: int, layers: int, features: int, channels: int) -> tuple[Cal
                         out[frame, j, left + p] = drawn[j * STRIP + p]
 
     @njit(nogil=True, fastmath=True)
-    def add_gradient(sums, at, slopes, further, outputs, source, beyond, inputs, strips):
-        """Adds to `sums`, from `at` on, the gradient of a layer's weights; biases are those of a last input."""
-        whole_rows, whole_columns = outputs - outputs % _ROWS, inputs - inputs % _COLUMNS
-        for i in range(0, whole_rows, _ROWS):
-            for j in range(0, whole_columns, _COLUMNS):
-                place = at + i * inputs + j
-                _add_outer(sums, place, inputs, slopes, i, further, source, j, beyond, strips, _ROWS, _COLUMNS)
-            for j in range(whole_columns, inputs):
-                place = at + i * inputs + j
-                _add_outer(sums, place, inputs, slopes, i, further, source, j, beyond, strips, _ROWS, 1)
-        for i in range(whole_rows, outputs):
-            for j in range(inputs):
-                place = at + i * inputs + j
-                _add_outer(sums, place, inputs, slopes, i, further, source, j, beyond, strips, 1, 1)
-
-    @njit(nogil=True, fastmath=True)
-    def step_back(turned, gradient, following, outputs):
-        """The gradient of a layer's inputs from that of its `outputs`, for one strip."""
-        for i in range(0, width, tile):
-            if outputs == width:
-                layer_strip(turned, i * width, no_bias, gradient, following, i * STRIP, width, tile, FLOATS)
-            else:
-                layer_strip(turned, i * channels, no_bias, gradient, following, i * STRIP, channels, tile, FLOATS)
-
-    @njit(nogil=True, fastmath=True)
     def backwards(weights, inputs, drawn, gradient, start, stop):
         """The gradient of the weights of frames `start` to `stop` from that of what is drawn."""
         units = np.ones((layers, _STRIPS, units_size), np.float32)  # a last one stays 1: what it is weighed by is bias
@@ -217,17 +209,23 @@ def _kernels(width: int, layers: int, features: int, channels: int) -> tuple[Cal
                             one[s, j * STRIP + p] = drawn[frame, j, left + p] if left + p < points else 0.0
                 outputs, at = channels, last_layer
                 for layer in range(layers - 1, -1, -1):
-                    add_gradient(sums, at, one, room, outputs, units[layer], units_size, width + 1, strips)
+                    _add_gradient(sums, at, one, room, outputs, units[layer], units_size, width + 1, strips)
                     for i in range(width):
                         for j in range(outputs):
                             turned[i * outputs + j] = w[at + j * width + i]
                     for s in range(strips):
-                        step_back(turned, one[s], other[s], outputs)
+                        for i in range(0, width, tile):
+                            place = i * STRIP
+                            if layer < layers - 1:
+                                layer_strip(turned, i * width, no_bias, one[s], other[s], place, width, tile, FLOATS)
+                            else:
+                                row = i * channels
+                                layer_strip(turned, row, no_bias, one[s], other[s], place, channels, tile, FLOATS)
                         for k in range(width * STRIP):
                             other[s, k] *= slopes[layer, s, k]
                     one, other = other, one
                     outputs, at = width, at - hidden_size
-                add_gradient(sums, 0, one, room, width, inputs[begin:], inputs_size, features + 1, strips)
+                _add_gradient(sums, 0, one, room, width, inputs[begin:], inputs_size, features + 1, strips)
             place = 0
             for layer in range(layers + 1):  # biases from among the weights to behind them
                 columns, rows = features if layer == 0 else width, channels if layer == layers else width

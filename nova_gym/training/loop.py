@@ -62,8 +62,28 @@ def make_optimizer(parameters: Iterable[Parameter], recipe: Recipe) -> Optimizer
     if recipe.optimizer == "adamw":
         return AdamW(parameters, **options, fused=True)
     if recipe.optimizer == "soap":
-        return SOAP(parameters, **options, max_precondition_dim=LARGEST_SIDE, precondition_frequency=NEW_AXES_EVERY)
+        return _SOAP(parameters, **options, max_precondition_dim=LARGEST_SIDE, precondition_frequency=NEW_AXES_EVERY)
     raise ValueError(f"optimizer is adamw or soap, not {recipe.optimizer!r}")
+
+
+class _SOAP(SOAP):
+    """SOAP that keeps the mean gradient along the axes too, instead of turning it anew at every step: the same steps, a
+    quarter fewer matrix products.
+    """
+
+    def project(self, grad: torch.Tensor, state: dict[str, Any], project_type: str = "forward", **options):
+        if project_type != "forward" or not any(map(len, state["Q"])):
+            return super().project(grad, state, project_type=project_type, **options)
+        if grad is state["exp_avg"] and "turned" in state:  # the gradient itself was turned right before
+            return state["turned"].lerp_(self._turned, 1.0 - self.param_groups[0]["betas"][0])
+        self._turned = super().project(grad, state, **options)
+        if grad is state["exp_avg"]:
+            state["turned"] = self._turned
+        return self._turned
+
+    def get_orthogonal_matrix_qr(self, state: dict[str, Any], *rest):
+        state.pop("turned", None)
+        return super().get_orthogonal_matrix_qr(state, *rest)
 
 
 def step_generator(seed: int, stage: str, step: int, process: int = 0) -> torch.Generator:

@@ -1,8 +1,10 @@
+import copy
 from dataclasses import replace
 
 import pytest
 import torch
 from accelerate import Accelerator
+from pytorch_optimizer import SOAP
 from torch import nn
 
 from nova_gym.config import Recipe, preset
@@ -68,6 +70,25 @@ def test_soap_learns_what_adam_hardly_moves_towards():
     assert errors["soap"] < 0.1 * errors["adamw"]
     with pytest.raises(ValueError, match="adamw or soap"):
         make_optimizer(nn.Linear(2, 2).parameters(), Recipe(1, 1, 0.1, optimizer="adam"))
+
+
+def test_soap_takes_the_steps_of_the_library_that_it_speeds_up(monkeypatch):
+    monkeypatch.setattr("nova_gym.training.loop.NEW_AXES_EVERY", 5)
+    inputs, wanted = torch.randn(2, 64, 8, generator=torch.Generator().manual_seed(0))
+    ours = nn.Linear(8, 8)
+    theirs = copy.deepcopy(ours)
+    options = {"lr": 0.01, "weight_decay": 0.01, "max_precondition_dim": 8, "precondition_frequency": 5}
+    optimizers = (
+        make_optimizer(ours.parameters(), Recipe(30, 64, 0.01, optimizer="soap")),
+        SOAP(theirs.parameters(), **options),
+    )
+    for _ in range(30):
+        for layer, optimizer in zip((ours, theirs), optimizers, strict=True):
+            (layer(inputs) - wanted).square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    torch.testing.assert_close(ours.weight, theirs.weight, atol=1e-5, rtol=0)
+    torch.testing.assert_close(ours.bias, theirs.bias, atol=1e-5, rtol=0)
 
 
 def test_soap_goes_on_from_what_was_saved(tmp_path, monkeypatch):
