@@ -272,11 +272,11 @@ class _Points(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, wanted: Tensor):
+    def backward(ctx, slope: Tensor):
         weights, strips = ctx.saved_tensors
         _, backwards = _kernels_of(ctx.config)
         gradient = torch.empty_like(weights)
-        arrays = weights.detach().numpy(), strips.numpy(), wanted.contiguous().numpy(), gradient.numpy()
+        arrays = weights.detach().numpy(), strips.numpy(), slope.contiguous().numpy(), gradient.numpy()
         in_parts(lambda start, stop: backwards(*arrays, start, stop), len(weights))
         return gradient, None, None, None
 

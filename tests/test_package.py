@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,16 @@ def imported_with(module):
 def test_importing_the_core_imports_no_environment_agent_or_window():
     modules = imported_with("nova_gym")
     assert not modules & {"nova_gym.envs", "nova_gym.agents", "stable_baselines3", "pygame", "minigrid", "minari"}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "spins"), [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")]
+)
+def test_how_pytorchs_idle_threads_wait_is_the_users_to_choose(chosen, spins):
+    others = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    code = "import os, nova_gym; print(os.environ.get('GOMP_SPINCOUNT'))"
+    run = subprocess.run([sys.executable, "-c", code], env=others | chosen, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == spins
 
 
 def test_dreams_and_type_hints_are_part_of_the_package():

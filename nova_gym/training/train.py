@@ -28,7 +28,7 @@ from nova_gym.training.unrolling import Unrolling
 from nova_gym.world_model import WorldModel
 
 #: Starts of each kind that a dream ships with, at most: agents learn from many of them, video without actions has none.
-STARTS, STARTS_OF_VIDEO = 4096, 1024
+STARTS, STARTS_OF_VIDEO = 4096, 512
 
 
 @dataclass(frozen=True)
