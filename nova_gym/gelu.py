@@ -5,7 +5,7 @@ held at its last value from `CLAMP` on, is exact to 2e-5 for every x, however la
 were up to 1.8 grey levels off: a trained network makes 40 times as much of what its activations are off.
 
 Numba keeps compiled code for as long as its own file stays as it is: who changes this one, or `nova_gym.fused_tile`,
-touches `fused.py` and `fused_step.py` too.
+touches `fused.py`, `fused_points.py` and `fused_step.py` too.
 """
 
 from __future__ import annotations

@@ -130,8 +130,10 @@ def render_at(weights: Tensor, coordinates: Tensor, config: INRConfig, feature_m
         ValueError: `weights` has not D columns.
     """
     _check_columns(weights, config)
-    if weights.dtype == torch.float32 and config.layers and (fused := _fused(weights.device.type, "points")):
-        return fused.render_at(weights, _features(coordinates, config, feature_mask), config) + 0.5
+    if config.layers and (fused := _fused(weights.device.type, "points")):
+        features = _features(coordinates, config, feature_mask)
+        if weights.dtype == features.dtype == torch.float32 and not features.requires_grad:
+            return fused.render_at(weights, features, config) + 0.5
     return render_at_by_layers(weights, coordinates, config, feature_mask)
 
 

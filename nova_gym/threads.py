@@ -1,8 +1,8 @@
 """Work in parts on threads of our own, for compiled functions that let go of the interpreter's lock.
 
 Numba's own parallel loops may not be entered from two threads at once, as the player and its painter would. PyTorch's
-threads go on spinning for some milliseconds after each of its operations, and hold back whatever else wants their core:
-what steps and draws few dreams keeps away from both.
+threads go on spinning after each operation, for milliseconds, or 0.1 where `nova_gym` was imported before it, and
+hold back whatever else wants their core: what steps and draws few dreams keeps away from both.
 """
 
 from __future__ import annotations

@@ -84,7 +84,15 @@ def test_the_fused_renderer_agrees_with_pytorch_to_one_grey_level(count, height,
 @given(
     st.integers(0, 5),
     st.integers(1, 300),
-    st.sampled_from([RGB, INRConfig(channels=1, width=6), INRConfig(frequencies=4, width=8, layers=2)]),
+    st.sampled_from(
+        [
+            RGB,
+            INRConfig(channels=1, width=6),
+            INRConfig(frequencies=4, width=8, layers=2),
+            INRConfig(width=5, layers=1),
+            INRConfig(channels=4, width=3, layers=2),
+        ]
+    ),
     st.booleans(),
     st.integers(0, 99),
 )
