@@ -152,8 +152,8 @@ EXHIBITS = (
     Exhibit(
         "Moving digits",
         "Handwritten digits that no training clip shows. After ten frames of context the dream goes on by itself, near "
-        "and far: the motion goes on, but digits lose their identity within ten frames, and after hundreds one blurred "
-        "oval bounces on. Figures: [generation.json](../benchmarks/results/generation.json), by "
+        "and far: the motion goes on, but digits lose their identity within ten frames, and after hundreds one shape "
+        "like a digit bounces on. Figures: [generation.json](../benchmarks/results/generation.json), by "
         "`python -m nova_gym.benchmarks.generation`.",
         digits_go_on,
     ),
