@@ -20,7 +20,7 @@ from nova_gym.world_model import WorldModel
 
 #: Channels of the decoder's features and of its hidden layers; each layer doubles the size. With a state of 256
 #: numbers and frames of 64×64 it has about as many parameters as the base weights and the basis of preset `digits`.
-CHANNELS = (64, 64, 32, 32)
+CHANNELS = (88, 64, 32, 32)
 
 
 class VectorModel(WorldModel):
