@@ -34,7 +34,7 @@ def measure_rendering(dream: Dream, rounds: int, seconds: float, progress: Progr
     network that draws frames of that size.
 
     Then frames per second of the sizes that the dream learned from, beside the transposed-CNN decoder of the ablations,
-    which as a part of the model has about as many parameters, and is no worse where both are trained for equal time.
+    which has about as many parameters, and on digits is no worse where both are trained for equal time.
     """
     model = dream.world_model
     bank = next(iter(dream.starts.values()))

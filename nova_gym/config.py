@@ -212,9 +212,9 @@ _TINY = Preset(
 )
 _CPU = Preset(
     "cpu",
-    ModelConfig(latent_action=16, codes=512),
+    ModelConfig(inr=INRConfig(width=16, layers=2), latent_action=16, codes=512),
     TrainingConfig(
-        representation=Recipe(18_000, 32, 1.2e-3),
+        representation=Recipe(18_000, 32, 2.4e-3),
         dynamics=Recipe(1_500, 512, 3e-3, noise=0.03, optimizer="soap"),
         grounding=Recipe(800, 512, 3e-3, weight_decay=0.1, noise=0.03, optimizer="soap"),
         unrolling=Recipe(4_500, 256, 8e-4, weight_decay=0.1, noise=0.1, final=0.4, optimizer="soap"),

@@ -18,30 +18,32 @@ from nova_gym.training.stage import Batch, Metrics
 from nova_gym.training.unrolling import Unrolling
 from nova_gym.world_model import WorldModel
 
-#: Channels of the decoder's features and of its hidden layers; each layer doubles the size. With a state of 256
-#: numbers and frames of 64×64 it has about as many parameters as the base weights and the basis of preset `digits`.
-CHANNELS = (88, 64, 32, 32)
+#: Channels of the decoder's hidden layers. Each layer doubles the size, by a kernel of 4×4.
+CHANNELS = (64, 32, 32)
 
 
 class VectorModel(WorldModel):
     """A plain vector latent of equal size with a transposed-CNN decoder (`nova.md`, "Baselines").
 
-    Base and basis give the decoder's features instead of a coordinate network's weights; all else is the same, down to
-    the initial weights of encoder and dynamics.
+    Base and basis give the decoder's features instead of a coordinate network's weights: as many as make the decoder as
+    large as base and basis are in NOVA. All else is the same, down to the initial weights of encoder and dynamics.
     """
 
     def __init__(self, config: ModelConfig, generator: Generator | None = None) -> None:
         generator = generator or torch.Generator().manual_seed(0)
         super().__init__(config, generator)
-        self.grid = tuple(math.ceil(side / 2 ** len(CHANNELS)) for side in config.frame_size)
-        features = CHANNELS[0] * math.prod(self.grid)
-        self.base = nn.Parameter(torch.zeros(features))
-        self.basis = nn.Parameter(torch.randn(config.rank, features, generator=generator) / config.rank**0.5)
+        self.grid = tuple(math.ceil(side / 2 ** (len(CHANNELS) + 1)) for side in config.frame_size)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator.initial_seed())
             widths = (*CHANNELS, config.inr.channels)
-            layers = ((nn.GELU(), nn.ConvTranspose2d(*pair, 4, stride=2, padding=1)) for pair in pairwise(widths))
-            self.decoder = nn.Sequential(*(module for layer in layers for module in layer))
+            layers = [layer for pair in pairwise(widths) for layer in (nn.GELU(), _doubling(*pair))]
+            channel = math.prod(self.grid) * (1 + config.rank) + CHANNELS[0] * 4**2  # parameters of one of features
+            wanted = parameter_count(self.base, self.basis) - sum(map(parameter_count, layers)) - CHANNELS[0]
+            channels = max(round(wanted / channel), 1)
+            self.decoder = nn.Sequential(nn.GELU(), _doubling(channels, CHANNELS[0]), *layers)
+        features = channels * math.prod(self.grid)
+        self.base = nn.Parameter(torch.zeros(features))
+        self.basis = nn.Parameter(torch.randn(config.rank, features, generator=generator) / config.rank**0.5)
 
     def draw(self, state: Tensor) -> Tensor:
         height, width = self.config.frame_size
@@ -57,6 +59,10 @@ class VectorModel(WorldModel):
             raise ValueError("a decoder draws frames of one size, and has no Fourier features")
         frames = self.draw(state).clamp_(0.0, 1.0).unflatten(2, self.config.frame_size)
         return frames.mul_(255.0).add_(0.5).to(torch.uint8).permute(0, 2, 3, 1) if as_bytes else frames
+
+
+def _doubling(inputs: int, outputs: int) -> nn.Module:
+    return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)
 
 
 class VectorRepresentation(Representation):

@@ -26,7 +26,7 @@ from nova_gym.world_model import WorldModel
 #: How detail is trained, but for the number of steps.
 RECIPE = Recipe(18_000, 32, 8e-4, weight_decay=0.0, noise=0.02)
 #: Units of a layer that detail has more than the usual renderer.
-MORE_UNITS = 4
+MORE_UNITS = 8
 #: Points of a real frame that are drawn a step; of dreamt ones, and how many of these.
 POINTS, DREAMT_POINTS, DREAMT_BATCH = 2592, 1024, 16
 #: A frame is even where it varies by less than this among neighbouring pixels.
