@@ -155,8 +155,8 @@ class TrainingConfig:
         elsewhere: share of steps by inferred latent actions in which A sees another state of the same clip: so B(u)
             tells all that changes within a clip, and A the rest, which is what retargeting goes by.
         pixels: share of a frame's pixels that stage 1 renders a step.
-        margin: how far beyond their range the stage `rendering` is to draw black and white, before clipping, so that
-            they come out exactly; 0: within it.
+        margin: how far beyond their range the stages `representation` and `rendering` are to draw black and white,
+            before clipping, so that they come out exactly; 0: within it.
         seed: of initial weights, data order and noise.
     """
 

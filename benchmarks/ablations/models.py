@@ -78,7 +78,7 @@ class VectorRepresentation(Representation):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
         frames = to_unit(batch["frames"])
-        return picture_loss(self.model.draw(self.encoder(frames)), frames.flatten(2))
+        return picture_loss(self.model.draw(self.encoder(frames)), frames.flatten(2), self.margin)
 
 
 class StateUnrolling(Unrolling):

@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 from nova_gym import inr
 from nova_gym.config import TrainingConfig
 from nova_gym.data import Clips, to_unit
-from nova_gym.training.representation import beyond, picture_loss
+from nova_gym.training.representation import picture_loss
 from nova_gym.training.stage import Batch, Metrics, Stage
 from nova_gym.world_model import WorldModel
 
@@ -57,9 +57,7 @@ class Rendering(Stage):
         base, basis = self.offsets
         drawn = inr.render_at(torch.addmm(base, batch["states"], basis), batch["points"], self.model.config.inr)
         truth = to_unit(batch["frames"]).flatten(2)[:, :, batch["pixels"]]
-        loss, metrics = picture_loss(drawn, beyond(drawn, truth, self.margin) if self.margin else truth)
-        mistake = (drawn.detach().clamp(0.0, 1.0) - truth).square().mean()
-        return loss, {**metrics, "psnr": -10 * mistake.log10()}
+        return picture_loss(drawn, truth, self.margin)
 
     def pictures(self) -> Tensor:
         chosen = torch.arange(0, len(self.clips.frames), max(1, len(self.clips.frames) // 8))[:8]

@@ -32,6 +32,7 @@ class Representation(Stage):
         height, width = model.config.frame_size
         self.grid = inr.coordinate_grid(height, width)
         self.pixels = max(1, round(config.pixels * height * width))
+        self.margin = config.margin
 
     def batch(self, generator: Generator, progress: float) -> Batch:
         chosen = torch.randint(len(self.clips.frames), (self.recipe.batch,), generator=generator)
@@ -43,7 +44,7 @@ class Representation(Stage):
         base, basis = self.offsets
         weights = torch.addmm(base, self.encoder(frames), basis)
         drawn = inr.render_at(weights, batch["points"], self.model.config.inr)
-        return picture_loss(drawn, frames.flatten(2)[:, :, batch["pixels"]])
+        return picture_loss(drawn, frames.flatten(2)[:, :, batch["pixels"]], self.margin)
 
     def pictures(self) -> Tensor:
         frames = to_unit(self.clips.frames[:: max(1, len(self.clips.frames) // 8)][:8])
@@ -51,12 +52,17 @@ class Representation(Stage):
         return torch.cat([frames, drawn])
 
 
-def picture_loss(drawn: Tensor, truth: Tensor) -> tuple[Tensor, Metrics]:
-    """Mean squared error and that of each frame's worst pixels, of (B, C, P) pixels drawn and true."""
-    error = (drawn - truth).square().mean(1)
+def picture_loss(drawn: Tensor, truth: Tensor, margin: float = 0.0) -> tuple[Tensor, Metrics]:
+    """Mean squared error and that of each frame's worst pixels, of (B, C, P) pixels drawn and true.
+
+    If there is a margin, black and white are to lie at least so far beyond the range of pixels, before clipping, and
+    what lies further beyond is as good. Otherwise a network hardly ever draws black, but dark grey.
+    """
+    error = (drawn - (beyond(drawn, truth, margin) if margin else truth)).square().mean(1)
     worst = error.topk(max(1, round(WORST_SHARE * error.shape[1])), dim=1).values.mean()
     mean = error.mean()
-    return mean + WORST_WEIGHT * worst, {"psnr": -10 * mean.log10(), "worst": worst}
+    mistake = (drawn.detach().clamp(0.0, 1.0) - truth).square().mean() if margin else mean
+    return mean + WORST_WEIGHT * worst, {"psnr": -10 * mistake.log10(), "worst": worst}
 
 
 def beyond(drawn: Tensor, truth: Tensor, margin: float = 0.0) -> Tensor:

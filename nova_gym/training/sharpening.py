@@ -18,7 +18,7 @@ from nova_gym.errors import BadInputError
 from nova_gym.simulator import DreamSimulator
 from nova_gym.training.loop import Loop, keep_freed_memory, step_generator
 from nova_gym.training.parts import refitted, weights_digest, with_part
-from nova_gym.training.representation import encode_in_parts, picture_loss
+from nova_gym.training.representation import beyond, encode_in_parts, picture_loss
 from nova_gym.training.stage import Batch, Metrics, Stage
 from nova_gym.training.train import Run, make_accelerator
 from nova_gym.world_model import WorldModel
@@ -27,6 +27,8 @@ from nova_gym.world_model import WorldModel
 RECIPE = Recipe(18_000, 32, 8e-4, weight_decay=0.0, noise=0.02)
 #: Units of a layer that detail has more than the usual renderer.
 MORE_UNITS = 8
+#: How far beyond their range black and white are to be drawn, before clipping.
+MARGIN = 0.1
 #: Points of a real frame that are drawn a step; of dreamt ones, and how many of these.
 POINTS, DREAMT_POINTS, DREAMT_BATCH = 2592, 1024, 16
 #: A frame is even where it varies by less than this among neighbouring pixels.
@@ -98,10 +100,10 @@ class Sharpening(Stage):
         }
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        loss, metrics = picture_loss(
-            self._draw(batch["states"], batch["points"], batch["mask"]), to_unit(batch["truth"])
-        )
-        wanted, drawn = to_unit(batch["wanted"]), self._draw(batch["dreamt"], batch["anywhere"], batch["mask"])
+        drawn = self._draw(batch["states"], batch["points"], batch["mask"])
+        loss, metrics = picture_loss(drawn, to_unit(batch["truth"]), MARGIN)
+        drawn = self._draw(batch["dreamt"], batch["anywhere"], batch["mask"])
+        wanted = beyond(drawn, to_unit(batch["wanted"]), MARGIN)
         uneven, _ = picture_loss(torch.where(batch["even"], drawn, wanted), wanted)
         return loss + uneven, {**metrics, "uneven": uneven}
 

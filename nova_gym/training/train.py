@@ -93,7 +93,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
             "precision": run.precision,
             "model": repr(config),
             "seed": training.seed,
-            "representation": repr((training.representation, training.pixels)),
+            "representation": repr((training.representation, training.pixels, training.margin)),
             "rendering": repr((training.rendering, training.pixels, training.margin)),
             "dynamics": repr((training.dynamics, training.elsewhere)),
             "grounding": repr(training.grounding),
