@@ -1,6 +1,6 @@
 """The renderer on the CPU in one pass: all layers of a strip of pixels while it is in cache, compiled by Numba.
 
-PyTorch computes layer by layer over all pixels, and the activations of layers 12 wide go through memory in between;
+PyTorch computes layer by layer over all pixels, and the activations of narrow layers go through memory in between;
 here a strip of pixels goes through all layers at once, `nova_gym.fused_tile`. Two more things save time: coordinates
 lie on a grid, so the first layer is a sum of a part that depends on the column alone and one that depends on the row
 alone, which costs H + W instead of H · W; and GELU is a polynomial within a clamp, `nova_gym.gelu`.

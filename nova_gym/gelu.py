@@ -1,4 +1,4 @@
-"""GELU as a short polynomial, for the renderers that evaluate it 60 times a pixel.
+"""GELU as a short polynomial, for the renderers that evaluate it dozens of times a pixel.
 
 GELU(x) = max(x, 0) - h(|x|) with h(a) = a Φ(-a), a bump that is 0.17 at its highest and gone by 4.5: a polynomial of a,
 held at its last value from `CLAMP` on, is exact to 2e-5 for every x, however large. With 2e-4 (degree 7) frames of 512²
