@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from nova_gym.benchmarks import growth, learning, loading, playing, rendering, stepping, training
 from nova_gym.benchmarks.figures import figures_beside
 from nova_gym.cli import app
-from nova_gym.config import PRESETS
+from nova_gym.config import PRESETS, INRConfig
 from nova_gym.errors import BadInputError
 
 
@@ -35,8 +35,8 @@ def test_stepping_compares_each_batch_with_reality(tiny, monkeypatch):
     assert "dream, latents, batch 3" in [figure.name for figure in tables["steps per second, latents"]]
 
 
-def test_rendering_counts_the_operations_of_the_whole_network(tiny, shipped, monkeypatch):
-    assert rendering.operations_a_pixel(shipped.world_model.config.inr) == 2 * (26 * 12 + 4 * 12 * 12 + 12 * 3)
+def test_rendering_counts_the_operations_of_the_whole_network(tiny, monkeypatch):
+    assert rendering.operations_a_pixel(INRConfig(width=12, layers=5)) == 2 * (26 * 12 + 4 * 12 * 12 + 12 * 3)
     monkeypatch.setattr(rendering, "SIZES", (8,))
     check(rendering.measure_rendering(tiny, 1, 0.01, silent))
 

@@ -116,9 +116,9 @@ def test_the_fused_renderer_draws_what_is_dreamt_to_one_grey_level(shipped):
     simulator.reset(starts="random", generator=generator)
     for _ in range(30):
         simulator.step(torch.randint(0, 3, (16,), generator=generator))
-    theta = shipped.world_model.weights(simulator.state)
-    drawn = inr.render(theta, 100, 100, RGB, as_bytes=True).int()
-    assert (drawn - inr.render_by_layers(theta, 100, 100, RGB, as_bytes=True).int()).abs().max() <= 1
+    theta, config = shipped.world_model.weights(simulator.state), shipped.world_model.config.inr
+    drawn = inr.render(theta, 100, 100, config, as_bytes=True).int()
+    assert (drawn - inr.render_by_layers(theta, 100, 100, config, as_bytes=True).int()).abs().max() <= 1
 
 
 @pytest.mark.parametrize("config", [RGB, INRConfig(channels=1, frequencies=4, width=8, layers=2)])
@@ -147,8 +147,9 @@ def test_a_forked_process_renders(shipped, monkeypatch):
     context = multiprocessing.get_context("fork")
     same = context.Queue()
     theta = shipped.world_model.weights(states)  # PyTorch's own threads do not survive a fork either
-    axes = [inr.axis_features(64, axis, RGB) for axis in (0, 1)]
-    child = context.Process(target=lambda: same.put(bool((fused.render(theta, *axes, RGB, True) == expected).all())))
+    config = shipped.world_model.config.inr
+    axes = [inr.axis_features(64, axis, config) for axis in (0, 1)]
+    child = context.Process(target=lambda: same.put(bool((fused.render(theta, *axes, config, True) == expected).all())))
     child.start()
     try:
         assert same.get(timeout=30)
