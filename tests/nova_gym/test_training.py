@@ -13,7 +13,7 @@ from nova_gym.errors import BadInputError
 from nova_gym.training import Run, train
 from nova_gym.training.dynamics import Dynamics
 from nova_gym.training.loop import Loop, learning_rate, make_optimizer
-from nova_gym.training.representation import encode_all, picture_loss
+from nova_gym.training.representation import encode_all
 from nova_gym.training.stage import Stage
 from nova_gym.training.tuning import EMPHASIS, Tuning, wrong_transitions
 from nova_gym.training.unrolling import Unrolling
@@ -47,20 +47,6 @@ def test_the_same_seed_trains_the_same_dream_and_another_does_not(tiny, clips, d
     chosen = replace(chosen, training=replace(chosen.training, seed=1))
     other = train(clips, dataset, chosen, Run(tmp_path / "b.ckpt", device="cpu"))
     assert not torch.equal(other.world_model.base, tiny.world_model.base)
-
-
-def test_with_a_margin_black_lies_beyond_the_range_where_further_is_as_good_and_the_psnr_is_of_what_is_seen():
-    truth = torch.tensor([[[0.0, 1.0, 0.5]]])
-
-    def of(black, white, grey):
-        loss, metrics = picture_loss(torch.tensor([[[black, white, grey]]]), truth, margin=0.1)
-        return float(loss), float(metrics["psnr"])
-
-    assert of(-0.1, 1.1, 0.5) == of(-3.0, 2.0, 0.5) == (0.0, float("inf"))
-    just_black, dark_grey = of(0.0, 1.0, 0.5), of(0.01, 1.0, 0.5)
-    assert 0.0 < just_black[0] < dark_grey[0]
-    assert just_black[1] == float("inf") > dark_grey[1]
-    assert of(-0.1, 1.1, 0.6)[1] == pytest.approx(of(-0.1, 1.1, 0.4)[1], rel=1e-3)
 
 
 def test_soap_learns_what_adam_hardly_moves_towards():
