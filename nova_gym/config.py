@@ -272,7 +272,7 @@ _PAPER = Preset(
     ),
 )
 
-#: `tiny` for tests (seconds), `cpu` for MiniGrid (35 minutes on 2 cores), `digits` for moving digits,
+#: `tiny` for tests (seconds), `cpu` for MiniGrid (half an hour on 2 cores), `digits` for moving digits,
 #: `paper` for one GPU.
 PRESETS = {preset.name: preset for preset in (_TINY, _CPU, _DIGITS, _PAPER)}
 

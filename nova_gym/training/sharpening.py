@@ -156,7 +156,7 @@ def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.step
     fingerprint = {
         "dream": weights_digest(dream),
         "pictures": seen.hexdigest(),
-        "detail": repr((model.config.detail, recipe, seed, run.precision)),
+        "detail": repr((model.config.detail, recipe, MARGIN, seed, run.precision)),
     }
     loop = Loop(model, seed, run.checkpoint, accelerator, fingerprint, run.progress)
     if run.resume:
