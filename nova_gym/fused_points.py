@@ -43,7 +43,7 @@ from nova_gym.threads import in_parts
 
 #: Strips that go backwards together: the gradients of weights are then summed up in registers for as long.
 _STRIPS = 6
-#: Outputs and inputs of a layer whose weights' gradients are summed up at once: 12 of AVX2's 16 registers.
+#: Outputs and inputs of a layer whose weights' gradients are summed up at once, in 12 registers.
 _ROWS, _COLUMNS = 4, 3
 
 

@@ -28,9 +28,9 @@ _COEFFICIENTS = tuple(map(np.float32, bump(13, 5.0)))
 _HALF, _ONE, _ZERO = np.float32(0.5), np.float32(1.0), np.float32(0.0)
 _LARGEST = np.finfo(np.float32).max
 
-#: Dreams and outputs of a layer that are computed at once: with 12 of AVX2's 16 registers for sums, the others for what
-#: is multiplied.
-VECTORS, DREAMS = 4, 3
+#: Dreams and outputs of a layer that are computed at once: with 12 of AVX2's 16 registers for sums, or 16 of AVX-512's
+#: 32, the others for what is multiplied.
+VECTORS, DREAMS = 4, 4 if LANES == 16 else 3
 OUTPUTS = LANES * VECTORS
 _FLAGS = tuple(_FAST)
 
