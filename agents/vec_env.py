@@ -17,9 +17,6 @@ from nova_gym.envs import NovaDreamVectorEnv
 from nova_gym.errors import BadInputError
 from nova_gym.inr import Resolution
 
-#: Beside a policy of PyTorch's, whose threads go on spinning, more than these are stepped faster by PyTorch, too.
-BESIDE_PYTORCH = 128
-
 
 class DreamVecEnv(VecEnv):
     """`NovaDreamVectorEnv` as SB3 expects it: an episode that ends starts anew in the same step.
@@ -60,7 +57,6 @@ class DreamVecEnv(VecEnv):
             max_episode_steps=max_episode_steps,
             autoreset_mode=AutoresetMode.SAME_STEP,
         )
-        self.envs.simulator.compiled_to = BESIDE_PYTORCH
         self._ends_in_success = bool(self.envs.dream.card.reward_discount)
         self._actions = np.zeros(0)
         self._returns, self._began = np.zeros(num_dreams), time.monotonic()

@@ -57,7 +57,6 @@ class DreamSimulator:
         state: (N, K) float32, present states.
         latent_action: (N, U) float32, last latent actions, zero after a reset.
         steps: (N,) int64, steps since the last reset.
-        compiled_to: how many dreams are stepped in the compiled call at most, more by PyTorch; None: any number.
 
     Raises:
         BadInputError: `num_dreams` or `horizon` makes no sense.
@@ -70,7 +69,6 @@ class DreamSimulator:
             raise BadInputError(f"the horizon must be 0 (never) or more, not {horizon}")
         self.dream = dream
         self.num_dreams = num_dreams
-        self.compiled_to: int | None = None
         self.horizon = dream.card.horizon if horizon is None else horizon
         model = dream.world_model
         self.state = torch.zeros(num_dreams, model.config.rank, device=model.device)
@@ -286,8 +284,8 @@ class DreamSimulator:
         return result
 
     def _compiled(self) -> CompiledStep | None:
-        """The compiled step, None where PyTorch steps: on another device, without Numba, or beyond `compiled_to`."""
-        if (self.compiled_to is not None and self.num_dreams > self.compiled_to) or not (module := _compiler()):
+        """The compiled step, None where PyTorch steps: on another device, or without Numba."""
+        if not (module := _compiler()):
             return None
         self.dream.step_kept = module.compiled_step(self.dream.world_model, self.dream.step_kept)
         return self.dream.step_kept

@@ -92,7 +92,7 @@ class Side:
         self.loop.run(self._stage(stage))
         began = time.monotonic()
         if stage == "representation":
-            settle_coordinates(model, clips, step_generator(self.training.seed, "coordinates", 0))
+            settle_coordinates(model, clips, step_generator(self.training.seed, "coordinates", 0), self.training.margin)
             self.states = encode_all(model, clips)
         elif model.control is not None:  # nothing else minds the scale of latent actions
             if stage == "dynamics":

@@ -93,21 +93,25 @@ def encode_in_parts(
     return torch.cat(states)
 
 
-def settle_coordinates(model: WorldModel, clips: Clips, generator: Generator) -> None:
+def settle_coordinates(model: WorldModel, clips: Clips, generator: Generator, margin: float = 0.0) -> None:
     """Changes the coordinates of states by what a sample of the frames shows; `change_coordinates` says to which.
 
     Args:
         model: changed in place; every frame is drawn as before.
         clips: the recording.
         generator: of everything random.
+        margin: how far beyond their range black and white were to be drawn. If at all, what changes beyond it does not
+            count, for nobody sees it.
     """
     sample = replace(clips, frames=clips.frames[:: max(1, len(clips.frames) // SAMPLE)])
     states = encode_all(model, sample)
-    change_coordinates(model, states, pixel_metric(model, states, generator))
+    change_coordinates(model, states, pixel_metric(model, states, generator, clip=margin > 0.0))
 
 
 @torch.enable_grad()
-def pixel_metric(model: WorldModel, states: Tensor, generator: Generator, probes: int = 4096) -> Tensor:
+def pixel_metric(
+    model: WorldModel, states: Tensor, generator: Generator, probes: int = 4096, clip: bool = False
+) -> Tensor:
     """How much a small change of the state changes pixels, on average: E[JᵀJ] for J = ∂frame/∂state.
 
     Estimated from products of Jᵀ with random ±1 frames, whose expected outer product is JᵀJ.
@@ -117,6 +121,7 @@ def pixel_metric(model: WorldModel, states: Tensor, generator: Generator, probes
         states: (F, K) states to average over.
         generator: of the choice of states and of the random frames.
         probes: number of products.
+        clip: whether a change of what lies beyond the range of pixels counts as none.
 
     Returns:
         (K, K) float32, symmetric and positive.
@@ -126,6 +131,7 @@ def pixel_metric(model: WorldModel, states: Tensor, generator: Generator, probes
         chosen = torch.randint(len(states), (32,), generator=generator)
         state = states[chosen].to(model.device).requires_grad_()
         drawn = model.draw(state)
+        drawn = drawn.clamp(0.0, 1.0) if clip else drawn
         signs = torch.randint(2, drawn.shape, generator=generator).to(drawn) * 2 - 1
         (gradient,) = torch.autograd.grad((drawn * signs).sum(), state)
         metric += (gradient.mT @ gradient).cpu()
@@ -148,7 +154,7 @@ def change_coordinates(model: WorldModel, states: Tensor, metric: Tensor) -> Non
     size = states.shape[1]
     mean = states.mean(0)
     spread, metric = torch.cov(states.T).double(), metric.double()
-    ridge = 0.03 * metric.trace() / size  # what hardly shows in pixels must not be blown up
+    ridge = 0.03 * metric.trace() / size + 1e-9  # what hardly shows in pixels must not be blown up
     root = torch.linalg.cholesky(metric + ridge * torch.eye(size, dtype=torch.float64))
     variances, axes = torch.linalg.eigh(root.T @ spread @ root)
     matrix = axes.flip(1).T @ root.T / variances.clamp(min=0).mean().sqrt()

@@ -131,7 +131,7 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> torch.Tensor:
     model = loop.model
     loop.run(Representation(model, clips, training))
     if "coordinates" not in loop.finished:
-        settle_coordinates(model, clips, step_generator(loop.seed, "coordinates", 0))
+        settle_coordinates(model, clips, step_generator(loop.seed, "coordinates", 0), training.margin)
         loop.mark("coordinates")
     states = encode_all(model, clips, lambda done, total: loop.progress("encoding", min(done, total), total, ""))
     loop.run(Rendering(model, clips, states, training))

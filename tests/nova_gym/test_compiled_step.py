@@ -149,15 +149,6 @@ def test_other_dynamics_are_pytorch_s_matter():
     assert torch.equal(halved.step_latent(motion).state, made.world_model.step(before, motion))
 
 
-def test_beyond_the_number_that_is_asked_for_pytorch_steps():
-    dreams = DreamSimulator(dream(), 5)
-    assert dreams._compiled() is not None
-    dreams.compiled_to = 4
-    assert dreams._compiled() is None
-    dreams.compiled_to = 5
-    assert dreams._compiled() is not None
-
-
 def test_what_a_step_gave_stays_as_it_was_when_the_next_is_made():
     compiled = DreamSimulator(dream(), 2)
     compiled.reset(generator=torch.Generator(), starts="random")

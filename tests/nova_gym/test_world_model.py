@@ -76,6 +76,22 @@ def test_new_coordinates_draw_the_same_frames(clips):
     assert (variances[:-1] >= variances[1:] - 1e-4).all()  # principal directions, largest first
 
 
+def test_what_nobody_sees_does_not_count_in_coordinates(clips):
+    model = WorldModel(preset("tiny").model)
+    frames = to_unit(clips.frames[:64])
+    with torch.no_grad():
+        model.base[-3:] += 20.0  # the last biases, one a channel: all is white, far beyond the range
+        states = model.encode(frames)
+        counted = [
+            pixel_metric(model, states, torch.Generator().manual_seed(0), probes=64, clip=clip)
+            for clip in (False, True)
+        ]
+        assert counted[0].trace() > 0
+        assert not counted[1].any()
+        change_coordinates(model, states, counted[1])
+    assert model.encode(frames).square().mean().item() == pytest.approx(1.0, rel=0.05)
+
+
 def test_scaled_latent_actions_predict_the_same_and_fill_the_unit_box():
     model = WorldModel(preset("tiny").model)
     states = torch.randn(500, 16)
