@@ -46,7 +46,7 @@ def _kernel(width: int, layers: int, waves: int, channels: int, as_bytes: bool) 
         """Rows `start` to `stop` of all frames, counted one frame after the other."""
         columns, rows = x_features.shape[1], y_features.shape[1]
         padded = (columns + STRIP - 1) // STRIP * STRIP
-        by_column, by_row = np.zeros(width * padded, np.float32), np.empty(width, np.float32)
+        by_column, by_row = np.zeros(width * padded, np.float32), np.empty(width * rows, np.float32)
         one, other = np.empty(width * STRIP, np.float32), np.empty(width * STRIP, np.float32)
         drawn = np.empty(channels * STRIP, out.dtype)
         frame = -1
@@ -60,15 +60,15 @@ def _kernel(width: int, layers: int, waves: int, channels: int, as_bytes: bool) 
                         for k in range(waves):
                             total += w[j * features + 2 * k] * x_features[k, x]
                         by_column[j * padded + x] = total
+                    for y in range(row - frame * rows, min(rows, stop - frame * rows)):
+                        total = _ZERO
+                        for k in range(waves):
+                            total += w[j * features + 2 * k + 1] * y_features[k, y]
+                        by_row[j * rows + y] = total
             y = row - frame * rows
-            for j in range(width):
-                total = _ZERO
-                for k in range(waves):
-                    total += w[j * features + 2 * k + 1] * y_features[k, y]
-                by_row[j] = total
             for left in range(0, padded, STRIP):
                 for j in range(width):
-                    gelu_strip(by_column, j * padded + left, by_row[j], one, j * STRIP)
+                    gelu_strip(by_column, j * padded + left, by_row[j * rows + y], one, j * STRIP)
                 at = first_size
                 for _ in range(layers - 1):
                     for j in range(0, width, tile):

@@ -16,23 +16,25 @@ import triton.language as tl
 from torch import Tensor
 
 from nova_gym.config import INRConfig
-from nova_gym.gelu import CLAMP, COEFFICIENTS
+from nova_gym.gelu import CLAMP, COEFFICIENTS, SQUARINGS
 
 #: Pixels of one program, and its warps: four pixels a thread, so that a weight is loaded once for four of them.
 _BLOCK, _WARPS = 512, 4
 
 _CLAMP = tl.constexpr(CLAMP)
 _COEFFICIENTS = tl.constexpr(COEFFICIENTS)
-_DEGREE = tl.constexpr(len(COEFFICIENTS) - 1)
+_DEGREE, _SQUARINGS = tl.constexpr(len(COEFFICIENTS) - 1), tl.constexpr(SQUARINGS)
 
 
 @triton.jit
 def _gelu(x):
-    u = tl.minimum(tl.abs(x), _CLAMP) - 0.5 * _CLAMP
-    bump = u * _COEFFICIENTS[0] + _COEFFICIENTS[1]
+    size = tl.minimum(tl.abs(x), _CLAMP)
+    tail = size * _COEFFICIENTS[0] + _COEFFICIENTS[1]
     for k in tl.static_range(2, _DEGREE + 1):
-        bump = bump * u + _COEFFICIENTS[k]
-    return tl.maximum(x, 0.0) - bump
+        tail = tail * size + _COEFFICIENTS[k]
+    for _ in tl.static_range(_SQUARINGS):
+        tail = tail * tail
+    return tl.maximum(x, 0.0) - size * tail
 
 
 @triton.jit

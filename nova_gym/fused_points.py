@@ -31,14 +31,14 @@ from nova_gym.fused_tile import (
     STRIP,
     VECTORS,
     address,
-    bounded,
     constant,
     data_of,
+    held_size,
     layer_strip,
+    positive_part,
     product,
-    size_of,
 )
-from nova_gym.gelu import CLAMP, COEFFICIENTS
+from nova_gym.gelu import CLAMP, COEFFICIENTS, SQUARINGS
 from nova_gym.threads import in_parts
 
 #: Strips that go backwards together: the gradients of weights are then summed up in registers for as long.
@@ -56,16 +56,22 @@ def _gelu_and_slope(typing_context, values, target, slopes, place):
         zero, one = constant(0.0), constant(1.0)
         for v in range(VECTORS):
             value = builder.load(address(builder, x, arguments[3], v * LANES), align=4)
-            size = size_of(builder, value)
-            u = builder.fsub(bounded(builder, size, None, CLAMP), constant(CLAMP / 2), flags=FAST)
-            total, slope = constant(COEFFICIENTS[0]), zero
+            size = held_size(builder, value)
+            root, slope = constant(COEFFICIENTS[0]), zero
             for coefficient in COEFFICIENTS[1:]:  # Horner's rule, and that of the derivative
-                slope = product(builder, slope, u, total)
-                total = product(builder, total, u, constant(coefficient))
+                slope = product(builder, slope, size, root)
+                root = product(builder, root, size, constant(coefficient))
+            tail, last = root, one  # the root to the power of 2 ** SQUARINGS, and to one less
+            for _ in range(SQUARINGS):
+                last = builder.fmul(last, tail, flags=FAST)
+                tail = builder.fmul(tail, tail, flags=FAST)
+            power = constant(float(2**SQUARINGS))
+            slope = builder.fmul(builder.fmul(size, slope, flags=FAST), power, flags=FAST)
+            slope = builder.fmul(builder.fadd(root, slope, flags=FAST), last, flags=FAST)
             slope = builder.select(builder.fcmp_ordered("<", size, constant(CLAMP), flags=FAST), slope, zero)
             above = builder.fcmp_ordered(">", value, zero, flags=FAST)
             slope = builder.select(above, builder.fsub(one, slope, flags=FAST), slope)
-            total = builder.fsub(bounded(builder, value, 0.0, None), total, flags=FAST)
+            total = builder.fsub(positive_part(builder, value), builder.fmul(size, tail, flags=FAST), flags=FAST)
             builder.store(total, address(builder, y, arguments[3], v * LANES), align=4)
             builder.store(slope, address(builder, dy, arguments[3], v * LANES), align=4)
         return context.get_dummy_value()

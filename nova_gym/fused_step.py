@@ -16,15 +16,13 @@ from numba.extending import intrinsic
 from torch import nn
 
 from nova_gym.fused_tile import LANES, VECTOR, data_of, spread
-from nova_gym.gelu import bump
+from nova_gym.gelu import CLAMP, COEFFICIENTS, SQUARINGS
 
 #: All of `fastmath` but the promise that no value is NaN or infinite: a lost dream has to be noticed.
 _FAST = {"reassoc", "contract", "arcp", "nsz"}
 _EPSILON = np.float32(nn.LayerNorm(1).eps)
 
-#: GELU to 2e-6 instead of the renderers' 2e-5: what a step gives is fed back to it.
-_CLAMP = np.float32(5.0)
-_COEFFICIENTS = tuple(map(np.float32, bump(13, 5.0)))
+_CLAMP, _COEFFICIENTS = np.float32(CLAMP), tuple(map(np.float32, COEFFICIENTS))
 _HALF, _ONE, _ZERO = np.float32(0.5), np.float32(1.0), np.float32(0.0)
 _LARGEST = np.finfo(np.float32).max
 
@@ -164,11 +162,12 @@ def _run(program, packed, work, actions, choices, band):
             elif kind == GELU:
                 for i in range(inputs):
                     size = abs(x[i])
-                    u = min(size, _CLAMP) - _HALF * _CLAMP
-                    total = _ZERO
+                    held, tail = min(size, _CLAMP), _ZERO
                     for coefficient in _COEFFICIENTS:
-                        total = total * u + coefficient
-                    y[i] = _HALF * (x[i] + size) - total  # not max(x, 0), which would lose a NaN
+                        tail = tail * held + coefficient
+                    for _ in range(SQUARINGS):
+                        tail *= tail
+                    y[i] = _HALF * (x[i] + size) - held * tail  # not max(x, 0), which would lose a NaN
             elif kind == COPY:
                 for i in range(inputs):
                     y[i] = x[i]

@@ -14,7 +14,7 @@ from llvmlite import binding, ir
 from numba import config, types
 from numba.extending import intrinsic
 
-from nova_gym.gelu import CLAMP, COEFFICIENTS
+from nova_gym.gelu import CLAMP, COEFFICIENTS, SQUARINGS
 
 #: What Numba compiles for: the processor, unless `NUMBA_CPU_FEATURES` says otherwise.
 _FEATURES = config.CPU_FEATURES or binding.get_host_cpu_features().flatten()
@@ -59,19 +59,28 @@ def bounded(builder: ir.IRBuilder, x: ir.Value, low: float | None, high: float |
     return x
 
 
-def size_of(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
-    """|x|."""
-    without_sign = ir.Constant(_INTEGERS, [0x7FFFFFFF] * LANES)
-    return builder.bitcast(builder.and_(builder.bitcast(x, _INTEGERS), without_sign), VECTOR)
+def held_size(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+    """min(|x|, `CLAMP`), by way of integers, whose order is that of such numbers: other units compute it meanwhile."""
+    bits = builder.and_(builder.bitcast(x, _INTEGERS), ir.Constant(_INTEGERS, [0x7FFFFFFF] * LANES))
+    limit = ir.Constant(_INTEGERS, [int(np.float32(CLAMP).view(np.int32))] * LANES)
+    return builder.bitcast(builder.select(builder.icmp_signed("<", bits, limit), bits, limit), VECTOR)
+
+
+def positive_part(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+    """max(x, 0), likewise: what has a sign is a negative integer."""
+    bits, zero = builder.bitcast(x, _INTEGERS), ir.Constant(_INTEGERS, [0] * LANES)
+    return builder.bitcast(builder.select(builder.icmp_signed(">", bits, zero), bits, zero), VECTOR)
 
 
 def _gelu(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
     """`nova_gym.gelu`, which says how."""
-    u = builder.fsub(bounded(builder, size_of(builder, x), None, CLAMP), constant(CLAMP / 2), flags=FAST)
-    total = constant(COEFFICIENTS[0])
+    size = held_size(builder, x)
+    tail = constant(COEFFICIENTS[0])
     for coefficient in COEFFICIENTS[1:]:
-        total = product(builder, total, u, constant(coefficient))
-    return builder.fsub(bounded(builder, x, 0.0, None), total, flags=FAST)
+        tail = product(builder, tail, size, constant(coefficient))
+    for _ in range(SQUARINGS):
+        tail = builder.fmul(tail, tail, flags=FAST)
+    return builder.fsub(positive_part(builder, x), builder.fmul(size, tail, flags=FAST), flags=FAST)
 
 
 def _bytes(builder: ir.IRBuilder, channels: list[ir.Value]) -> ir.Value:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from nova_gym import inr
@@ -115,9 +115,20 @@ class Sharpening(Stage):
     def _small(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """The dream's own frames (n, H, W, C) uint8, and where they are even, (n, H, W) bool, on the CPU."""
         drawn = self.model.render(states, as_bytes=True).cpu()
-        frames = to_unit(drawn).permute(0, 3, 1, 2)
-        spread = F.max_pool2d(frames, 3, 1, 1) + F.max_pool2d(-frames, 3, 1, 1)
-        return drawn, spread.amax(1) < EVEN
+        return drawn, (_around(drawn, torch.maximum) - _around(drawn, torch.minimum)).amax(3) < EVEN * 255
+
+
+def _around(frames: Tensor, extreme: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """The largest or smallest values among each pixel of (n, H, W, C) and its eight neighbours, or those it has.
+
+    Max-pooling does the same in five times as long on the CPU.
+    """
+    for dim in (1, 2):
+        size = frames.shape[dim]
+        inner = extreme(frames.narrow(dim, 0, size - 1), frames.narrow(dim, 1, size - 1))  # each pixel and the next
+        middle = extreme(inner.narrow(dim, 0, size - 2), inner.narrow(dim, 1, size - 2))
+        frames = torch.cat([inner.narrow(dim, 0, 1), middle, inner.narrow(dim, size - 2, 1)], dim)
+    return frames
 
 
 def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.steps, seed: int = 0) -> Dream:

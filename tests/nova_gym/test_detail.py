@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from typer.testing import CliRunner
 
 from nova_gym import BadInputError, Dream, inr
@@ -16,7 +17,7 @@ from nova_gym.envs.interface import encode_frames, reality_of
 from nova_gym.envs.scenes import grid_scenes, scenes
 from nova_gym.metrics import psnr
 from nova_gym.training import Run, sharpen
-from nova_gym.training.sharpening import with_detail
+from nova_gym.training.sharpening import _around, with_detail
 
 LARGE = (288, 288)
 
@@ -118,6 +119,13 @@ def test_the_file_keeps_detail(sharp, tmp_path):
 def test_a_sharp_dream_can_be_sharpened_anew(sharp):
     again = with_detail(sharp.world_model, 3)
     assert again.config.detail.frequencies == again.config.inr.frequencies + 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(2, 2), (3, 2), (7, 9)])
+def test_neighbours_are_those_of_max_pooling(height, width):
+    frames = torch.randint(0, 256, (5, height, width, 3), dtype=torch.uint8)
+    pooled = F.max_pool2d(frames.permute(0, 3, 1, 2).float(), 3, 1, 1).permute(0, 2, 3, 1)
+    assert torch.equal(_around(frames, torch.maximum).float(), pooled)
 
 
 def test_training_goes_on_where_it_was_stopped(tiny, pictures, tmp_path):
