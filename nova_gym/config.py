@@ -230,14 +230,15 @@ _DIGITS = Preset(
         frame_size=(64, 64),
         actions=0,
         inr=INRConfig(channels=1, width=32, layers=2),
+        rank=64,  # few: states then change smoothly as digits move, instead of being a sum of pictures
         latent_action=64,
         control=ControlConfig(),
     ),
     TrainingConfig(
-        representation=Recipe(15_000, 32, 3e-3),
-        dynamics=Recipe(3_000, 512, 3e-3, noise=0.03, optimizer="soap"),
+        representation=Recipe(20_000, 32, 3e-3),
+        dynamics=Recipe(1_500, 512, 3e-3, noise=0.03, optimizer="soap"),
         grounding=Recipe(800, 512, 3e-3, weight_decay=0.1, noise=0.03, optimizer="soap"),
-        unrolling=Recipe(1_500, 256, 8e-4, weight_decay=0.1, noise=0.1, optimizer="soap"),
+        unrolling=Recipe(1_000, 256, 8e-4, weight_decay=0.1, noise=0.1, optimizer="soap"),
         tuning=Recipe(1_500, 256, 3.2e-4, warmup=20, weight_decay=0.1, noise=0.05, optimizer="soap"),
         rendering=Recipe(2_000, 32, 2e-4, weight_decay=0.0, noise=0.02),
         codebook=Recipe(500, 512, 3e-4),

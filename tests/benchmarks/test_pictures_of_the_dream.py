@@ -45,8 +45,8 @@ def test_super_resolution_compares_with_the_same_scene_drawn_at_that_size(shippe
     for name in names:
         lead = figures["lead over the best filter"][name]["psnr"]["value"]
         assert lead == pytest.approx(values[name] - values[best])
-    if nyquist_mask(shipped.world_model.config.inr.frequencies, 72, 72).all():  # then it changes nothing
-        assert values[super_resolution.WEIGHTS] == values[super_resolution.MASKED]
+    if nyquist_mask(shipped.world_model.config.inr.frequencies, 72, 72).all():  # then it changes nothing but rounding
+        assert values[super_resolution.WEIGHTS] == pytest.approx(values[super_resolution.MASKED], abs=1e-3)
     # what reality looks like from near was learned: no filter can know it
     assert compared["×8"]["lead over the best filter"][super_resolution.DETAIL]["psnr"]["value"] > 3.0
 
