@@ -153,7 +153,8 @@ EXHIBITS = (
         "Moving digits",
         "Handwritten digits that no training clip shows. After ten frames of context the dream goes on by itself, near "
         "and far: both digits go on and bounce for a hundred steps and more, but they blur and lose their identity "
-        "within ten frames, and after hundreds often one shape is left. Figures: [generation.json](../benchmarks/results/generation.json), by "
+        "within ten frames, and after hundreds often one shape is left. Figures: "
+        "[generation.json](../benchmarks/results/generation.json), by "
         "`python -m nova_gym.benchmarks.generation`.",
         digits_go_on,
     ),
