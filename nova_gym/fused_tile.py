@@ -51,11 +51,10 @@ def product(builder: ir.IRBuilder, one: ir.Value, other: ir.Value, more: ir.Valu
     return builder.fadd(builder.fmul(one, other, flags=FAST), more, flags=FAST)
 
 
-def bounded(builder: ir.IRBuilder, x: ir.Value, low: float | None, high: float | None) -> ir.Value:
+def _bounded(builder: ir.IRBuilder, x: ir.Value, low: float, high: float) -> ir.Value:
     for sign, bound in ((">", low), ("<", high)):
-        if bound is not None:
-            limit = constant(bound)
-            x = builder.select(builder.fcmp_ordered(sign, x, limit, flags=FAST), x, limit)
+        limit = constant(bound)
+        x = builder.select(builder.fcmp_ordered(sign, x, limit, flags=FAST), x, limit)
     return x
 
 
@@ -87,7 +86,7 @@ def _bytes(builder: ir.IRBuilder, channels: list[ir.Value]) -> ir.Value:
     """Values of pixels by channel, 0 being mid-grey, as bytes, all channels of a pixel beside each other."""
     picked = []
     for x in channels:
-        scaled = bounded(builder, product(builder, x, constant(255.0), constant(128.0)), 0.5, 255.5)
+        scaled = _bounded(builder, product(builder, x, constant(255.0), constant(128.0)), 0.5, 255.5)
         picked.append(builder.trunc(builder.fptosi(scaled, _INTEGERS), ir.VectorType(ir.IntType(8), LANES)))
     joined = picked[0]
     for more in picked[1:]:  # both sides of a shuffle have the same length
