@@ -6,7 +6,7 @@ from nova_gym.agents.evaluation import AgentReport, evaluate_agent, film
 from nova_gym.agents.hyperparameters import ALGORITHMS, HYPERPARAMETERS
 from nova_gym.agents.improvement import improve
 from nova_gym.agents.planner import CrossEntropyPlanner
-from nova_gym.agents.reality import make_reality_vec
+from nova_gym.agents.reality_vec import make_reality_vec
 from nova_gym.agents.saving import agent_observation, load_agent, save_agent, shipped_agents
 from nova_gym.agents.training import Curve, latent_features, make_agent, train_agent
 from nova_gym.agents.vec_env import DreamVecEnv

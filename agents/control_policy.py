@@ -7,7 +7,7 @@ import torch
 from gymnasium import spaces
 
 from nova_gym.dream import Dream
-from nova_gym.envs.interface import observation_space
+from nova_gym.envs.adapter import observation_space
 from nova_gym.errors import BadInputError
 
 

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from stable_baselines3.common.type_aliases import PolicyPredictor
 
-from nova_gym.agents.reality import FIRST_UNSEEN_SEED
+from nova_gym.agents.reality_vec import FIRST_UNSEEN_SEED
 from nova_gym.agents.saving import agent_observation
 from nova_gym.dream import Dream
 from nova_gym.envs import RealityEnv, make_reality
-from nova_gym.envs import minigrid as grids
-from nova_gym.envs.interface import encode_frames, observe
+from nova_gym.envs.adapter import encode_frames, observe
+from nova_gym.envs.reality import grids
 from nova_gym.errors import BadInputError
-from nova_gym.metrics import TILE_TOLERANCE, Estimate, mean, psnr, share, tile_errors
+from nova_gym.measures import TILE_TOLERANCE, Estimate, mean, psnr, share, tile_errors
 from nova_gym.simulator import DreamSimulator
 
 #: Frames without tiles agree if they are closer than this, in dB.
@@ -37,8 +37,8 @@ class Parting:
 
     Attributes:
         step: counted from 1; 0 if the encoded start is wrong already.
-        transition: class of the transition (`nova_gym.envs.minigrid.TRANSITION_CLASSES`; `any` outside MiniGrid), or
-            `start`.
+        transition: class of the transition (`nova_gym.envs.reality.grids.TRANSITION_CLASSES`; `any` outside
+            MiniGrid), or `start`.
         what: `end`, `reward` or `frame`, the first of these that differs.
     """
 

@@ -14,15 +14,15 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.type_aliases import PolicyPredictor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
-from nova_gym.agents.reality import FIRST_UNSEEN_SEED, make_reality_vec
+from nova_gym.agents.reality_vec import FIRST_UNSEEN_SEED, make_reality_vec
 from nova_gym.agents.saving import agent_observation
 from nova_gym.agents.vec_env import DreamVecEnv
 from nova_gym.dream import Dream
 from nova_gym.envs import make_reality
-from nova_gym.envs.demo import beside
-from nova_gym.envs.interface import encode_frames, observe
+from nova_gym.envs.adapter import encode_frames, observe
 from nova_gym.errors import BadInputError
-from nova_gym.metrics import Estimate, difference, mean, share
+from nova_gym.measures import Estimate, difference, mean, share
+from nova_gym.pictures import beside
 from nova_gym.simulator import DreamSimulator
 
 #: How an agent chooses: drawing from its policy, or its likeliest action.

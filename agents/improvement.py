@@ -23,10 +23,10 @@ from nova_gym.agents.training import train_agent
 from nova_gym.data import Clips, join_clips, load_clips
 from nova_gym.dream import Dream
 from nova_gym.envs import evaluate
-from nova_gym.envs import minigrid as grids
-from nova_gym.envs.interface import encode_frames, observe, reality_of
-from nova_gym.envs.reality import RealitySpec
-from nova_gym.envs.recording import check_dataset_id, write_dataset
+from nova_gym.envs.adapter import encode_frames, observe, reality_of
+from nova_gym.envs.reality import grids
+from nova_gym.envs.reality.recording import check_dataset_id, write_dataset
+from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.errors import BadInputError
 from nova_gym.training import Run, check_recording, fine_tune
 from nova_gym.training.representation import encode_all

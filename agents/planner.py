@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from nova_gym.dream import Dream
-from nova_gym.envs.interface import encode_frames, observation_space
+from nova_gym.envs.adapter import encode_frames, observation_space
 from nova_gym.errors import BadInputError
 from nova_gym.simulator import DreamSimulator
 

@@ -18,7 +18,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from nova_gym.agents.hyperparameters import ALGORITHMS
 from nova_gym.dream import Dream
-from nova_gym.envs.interface import DreamInterface, observation_space
+from nova_gym.envs.adapter import DreamInterface, observation_space
 from nova_gym.errors import BadInputError
 from nova_gym.files import write_atomically
 

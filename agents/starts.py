@@ -9,7 +9,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
 from nova_gym.dream import Dream
-from nova_gym.envs.interface import DreamInterface
+from nova_gym.envs.adapter import DreamInterface
 from nova_gym.simulator import DreamSimulator
 
 #: Share of the episodes that start anywhere; the others start where the real environment does, or on the way from

@@ -20,14 +20,14 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from nova_gym.agents.evaluation import play
 from nova_gym.agents.features import StandardizedLatents
 from nova_gym.agents.hyperparameters import ALGORITHMS, hyperparameters
-from nova_gym.agents.reality import FIRST_CHOOSING_SEED, make_reality_vec
+from nova_gym.agents.reality_vec import FIRST_CHOOSING_SEED, make_reality_vec
 from nova_gym.agents.saving import save_agent
 from nova_gym.agents.starts import PrioritizedStarts
 from nova_gym.agents.vec_env import DreamVecEnv
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
 from nova_gym.files import write_atomically
-from nova_gym.metrics import difference
+from nova_gym.measures import difference
 
 Progress = Callable[..., None]
 

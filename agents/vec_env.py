@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 from nova_gym.dream import Dream
 from nova_gym.envs import NovaDreamVectorEnv
 from nova_gym.errors import BadInputError
-from nova_gym.inr import Resolution
+from nova_gym.model.inr import Resolution
 
 
 class DreamVecEnv(VecEnv):

@@ -19,9 +19,9 @@ from stable_baselines3.common.vec_env import VecMonitor
 from nova_gym import Dream
 from nova_gym.agents import make_agent, make_reality_vec, train_agent
 from nova_gym.agents.evaluation import play
-from nova_gym.agents.reality import FIRST_UNSEEN_SEED
+from nova_gym.agents.reality_vec import FIRST_UNSEEN_SEED
 from nova_gym.files import write_atomically
-from nova_gym.metrics import mean, share
+from nova_gym.measures import mean, share
 
 
 class _Deadline(BaseCallback):

@@ -24,11 +24,11 @@ from torch import Tensor
 
 from nova_gym import BadInputError, Dream, DreamSimulator
 from nova_gym.editing import infer_actions
-from nova_gym.envs import minigrid as grids
-from nova_gym.envs.interface import encode_frames, reality_of
-from nova_gym.envs.recording import random_action
+from nova_gym.envs.adapter import encode_frames, reality_of
+from nova_gym.envs.reality import grids
+from nova_gym.envs.reality.recording import random_action
 from nova_gym.files import write_atomically
-from nova_gym.metrics import TILE_TOLERANCE, share, tile_errors
+from nova_gym.measures import TILE_TOLERANCE, share, tile_errors
 
 #: Steps of a walk.
 STEPS = 10

@@ -23,12 +23,12 @@ import torch
 
 from nova_gym import BadInputError, Dream
 from nova_gym.editing import Intervention, edit, infer_actions
-from nova_gym.envs import minigrid as grids
-from nova_gym.envs.clips import Pose, walk
-from nova_gym.envs.interface import encode_frames, reality_of
-from nova_gym.envs.reality import RealitySpec
+from nova_gym.envs.adapter import encode_frames, reality_of
+from nova_gym.envs.reality import grids
+from nova_gym.envs.reality.clips import Pose, walk
+from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.files import write_atomically
-from nova_gym.metrics import TILE_TOLERANCE, find_tiles, mean, overlap, share, tile_errors
+from nova_gym.measures import TILE_TOLERANCE, find_tiles, mean, overlap, share, tile_errors
 
 #: Step of the intervention, and steps of a clip.
 AT, STEPS = 3, 8

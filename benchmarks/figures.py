@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nova_gym.envs.speed import Speed
+from nova_gym.benchmarks.speed import Speed
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from nova_gym.benchmarks.disentanglement import AT, Pairs, find_pairs
 from nova_gym.benchmarks.gallery_generation import digits_go_on, goes_on_by_itself, learned_actions
 from nova_gym.benchmarks.super_resolution import DETAIL, FILTERS, WEIGHTS, render, upsample
 from nova_gym.editing import LAYERS, Intervention, edit, infer_actions, layer
-from nova_gym.envs.interface import encode_frames
-from nova_gym.envs.scenes import grid_scenes
+from nova_gym.envs.adapter import encode_frames
+from nova_gym.envs.reality.scenes import grid_scenes
 from nova_gym.files import write_atomically
 from nova_gym.pictures import film, save_gif, save_png, strip
 

@@ -13,8 +13,8 @@ from nova_gym import Dream, DreamSimulator
 from nova_gym.benchmarks.codebook import measure, walk_at_random
 from nova_gym.benchmarks.generation import CONTEXT
 from nova_gym.data.moving_digits import moving_digits
-from nova_gym.envs import minigrid as grids
-from nova_gym.envs.interface import encode_frames, reality_of
+from nova_gym.envs.adapter import encode_frames, reality_of
+from nova_gym.envs.reality import grids
 from nova_gym.pictures import film, save_gif, save_png, strip
 
 _SEED = 5

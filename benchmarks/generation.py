@@ -4,7 +4,7 @@
 are kept for tests. The next 10 frames are compared with the true ones (PSNR, SSIM), beside what standing still and the
 inverse dynamics with the true frames give; then the dream goes on to 1,000 steps, and for each clip the histogram of
 all its pixels is compared with that of the same digits bouncing on for as long (Wasserstein-1 distance and
-Jensen–Shannon distance to base 2, as in `nova_gym.metrics`; medians over clips). Beside it: what these distances are
+Jensen–Shannon distance to base 2, as in `nova_gym.measures`; medians over clips). Beside it: what these distances are
 for the true frames, encoded and drawn, in which nothing is foretold, and for the true frames with all pixels between
 black and white up to two grey levels off.
 """
@@ -21,11 +21,11 @@ import numpy as np
 import torch
 
 from nova_gym import BadInputError, Dream, DreamSimulator
-from nova_gym.cli_tools import progress_bars
 from nova_gym.data.moving_digits import moving_digits
 from nova_gym.editing import edit
 from nova_gym.files import write_atomically
-from nova_gym.metrics import jensen_shannon, mean, psnr, ssim, wasserstein
+from nova_gym.measures import jensen_shannon, mean, psnr, ssim, wasserstein
+from nova_gym.terminal import progress_bars
 from nova_gym.training.representation import encode_in_parts
 
 #: Frames of context, and frames that are predicted and compared one by one.

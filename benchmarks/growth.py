@@ -10,13 +10,13 @@ from pathlib import Path
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import LogLocator
 
-from nova_gym import inr
 from nova_gym.benchmarks.figures import Figure, figures_of
+from nova_gym.benchmarks.speed import in_turns, repeat, step_vector
 from nova_gym.dream import Dream
 from nova_gym.envs import NovaDreamVectorEnv
-from nova_gym.envs.speed import in_turns, repeat, step_vector
 from nova_gym.files import write_atomically
-from nova_gym.world_model import WorldModel
+from nova_gym.model import inr
+from nova_gym.model.world_model import WorldModel
 
 BATCHES, SIZES, WIDTHS = (
     (1, 4, 16, 32, 64, 256, 1024, 4096),

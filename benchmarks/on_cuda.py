@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nova_gym import inr
 from nova_gym.dream import Dream
+from nova_gym.model import inr
 from nova_gym.simulator import DreamSimulator
 
 SIZES, BATCHES, STEP_BATCHES = (72, 512, 1024), (1, 64, 1024), (256, 4096, 65536)
@@ -103,13 +103,13 @@ def time_rendering(dream: Dream) -> list[Row]:
 
 def time_launches(dream: Dream) -> list[Row]:
     """The fused renderer with other blocks and warps than it uses: 64 × 72² and 16 × 1024²."""
-    from nova_gym import fused_cuda
+    from nova_gym.kernels import render_cuda
 
     model, bank = dream.world_model, dream.starts["random"]
-    kept = fused_cuda._BLOCK, fused_cuda._WARPS
+    kept = render_cuda._BLOCK, render_cuda._WARPS
     rows: list[Row] = []
     for block, warps in ((128, 2), (128, 4), (256, 2), (256, 4), (512, 4), (512, 8), (1024, 8)):
-        fused_cuda._BLOCK, fused_cuda._WARPS = block, warps
+        render_cuda._BLOCK, render_cuda._WARPS = block, warps
         row: Row = {"block": block, "warps": warps}
         for batch, size in ((64, 72), (16, 1024)):
             weights = model.weights(bank[:batch])
@@ -117,7 +117,7 @@ def time_launches(dream: Dream) -> list[Row]:
             row[f"{batch} × {size}² ms"] = milliseconds(work)
         rows.append(row)
         print("launch", row, flush=True)
-    fused_cuda._BLOCK, fused_cuda._WARPS = kept
+    render_cuda._BLOCK, render_cuda._WARPS = kept
     return rows
 
 

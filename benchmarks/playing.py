@@ -8,10 +8,10 @@ from collections.abc import Callable
 from unittest import mock
 
 from nova_gym.benchmarks.figures import Figure, figures_of
+from nova_gym.benchmarks.speed import in_turns, repeat
 from nova_gym.dream import Dream
-from nova_gym.envs.play import Player
-from nova_gym.envs.play_session import PlaySession
-from nova_gym.envs.speed import in_turns, repeat
+from nova_gym.envs.play.player import Player
+from nova_gym.envs.play.session import PlaySession
 
 RESOLUTION = 512
 _LEFT = 0

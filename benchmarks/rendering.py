@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import torch
 
-from nova_gym import inr
 from nova_gym.benchmarks.ablations.models import VectorModel
 from nova_gym.benchmarks.figures import Figure, figures_of
-from nova_gym.config import INRConfig
+from nova_gym.benchmarks.speed import in_turns, repeat
 from nova_gym.dream import Dream
-from nova_gym.envs.speed import in_turns, repeat
-from nova_gym.world_model import Renderer, WorldModel
+from nova_gym.model import inr
+from nova_gym.model.config import INRConfig
+from nova_gym.model.world_model import Renderer, WorldModel
 
 SIZES, BATCHES = (72, 256, 512, 1024), (1, 64)
 #: A matrix product large enough to run at the machine's rate.

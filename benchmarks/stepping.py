@@ -9,11 +9,11 @@ from gymnasium.vector import AsyncVectorEnv
 
 import nova_gym  # noqa: F401  registers the ids
 from nova_gym.benchmarks.figures import Figure, figures_of
+from nova_gym.benchmarks.speed import in_turns, step_reality, step_vector
 from nova_gym.dream import Dream
 from nova_gym.envs import NovaDreamVectorEnv
-from nova_gym.envs.interface import reality_of
-from nova_gym.envs.reality import RealitySpec
-from nova_gym.envs.speed import in_turns, step_reality, step_vector
+from nova_gym.envs.adapter import reality_of
+from nova_gym.envs.reality.spec import RealitySpec
 
 #: Processes of the vectorised reality.
 PROCESSES = 8

@@ -4,7 +4,7 @@
 ×0.5 to ×32, and at ×2, ×4 and ×8 compares them with the same scene that MiniGrid draws at that size by itself; so do
 the filters, which enlarge the real frame. Differences are taken frame by frame. The dream draws by the weights that
 know frames of its own size alone, Nyquist mask off and on, and, where it has them, by those for detail. LPIPS
-stands beside PSNR and SSIM on machines that have it (`nova_gym.perceptual`).
+stands beside PSNR and SSIM on machines that have it (`nova_gym.measures.perceptual`).
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nova_gym import BadInputError, Dream, inr
-from nova_gym.envs.interface import encode_frames
-from nova_gym.envs.scenes import grid_scenes
+from nova_gym import BadInputError, Dream
+from nova_gym.envs.adapter import encode_frames
+from nova_gym.envs.reality.scenes import grid_scenes
 from nova_gym.files import write_atomically
-from nova_gym.inr import nyquist_mask
-from nova_gym.metrics import mean, psnr, ssim
-from nova_gym.perceptual import lpips, why_no_lpips
+from nova_gym.measures import lpips, mean, psnr, ssim, why_no_lpips
+from nova_gym.model import inr
+from nova_gym.model.inr import nyquist_mask
 
 #: Kinds of scenes: official resets, and layouts that no recording holds.
 KINDS = ("official", "held out")

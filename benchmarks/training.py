@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from nova_gym.benchmarks.figures import Figure, figures_beside
-from nova_gym.config import ControlConfig, preset
 from nova_gym.data import Clips
+from nova_gym.model.config import ControlConfig, preset
 from nova_gym.training import Run, train
 from nova_gym.training.loop import STAGES
 

@@ -7,13 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nova_gym.envs.dream_env import NovaDreamEnv
-from nova_gym.envs.reality import RealitySpec, reality_spec
+from nova_gym.envs.reality.spec import RealitySpec, reality_spec
 from nova_gym.envs.vector_env import NovaDreamVectorEnv
 
 if TYPE_CHECKING:
-    from nova_gym.envs.evaluation import evaluate
-    from nova_gym.envs.real_env import RealityEnv, make_reality
-    from nova_gym.envs.recording import record
+    from nova_gym.envs.reality.evaluation import evaluate
+    from nova_gym.envs.reality.real_env import RealityEnv, make_reality
+    from nova_gym.envs.reality.recording import record
 
 __all__ = [
     "NovaDreamEnv",
@@ -26,7 +26,12 @@ __all__ = [
     "record",
 ]
 
-_LATER = {"evaluate": "evaluation", "RealityEnv": "real_env", "make_reality": "real_env", "record": "recording"}
+_LATER = {
+    "evaluate": "reality.evaluation",
+    "RealityEnv": "reality.real_env",
+    "make_reality": "reality.real_env",
+    "record": "reality.recording",
+}
 
 
 def __getattr__(name: str) -> Any:

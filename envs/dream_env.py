@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nova_gym.control import Memory
 from nova_gym.dream import Dream
-from nova_gym.envs.interface import DreamInterface
+from nova_gym.envs.adapter import DreamInterface
 from nova_gym.errors import BadInputError
-from nova_gym.inr import Resolution
+from nova_gym.model.control import Memory
+from nova_gym.model.inr import Resolution
 from nova_gym.simulator import DreamSimulator, Transition
 
 #: Pixels a side of the window, unless a resolution is given.

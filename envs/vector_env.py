@@ -13,9 +13,9 @@ from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from nova_gym.dream import Dream
-from nova_gym.envs.interface import DreamInterface
+from nova_gym.envs.adapter import DreamInterface
 from nova_gym.errors import BadInputError
-from nova_gym.inr import Resolution
+from nova_gym.model.inr import Resolution
 from nova_gym.simulator import DreamSimulator
 
 

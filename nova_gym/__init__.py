@@ -6,8 +6,9 @@ and `NovaDream-v0`, which takes `dream=PATH`.
 
 import os as _os
 
-# PyTorch's idle threads keep their cores busy, by default for milliseconds, and hold back ours (`nova_gym.threads`). So
-# many turns of waiting are some 0.1 ms, in which its next operation finds them awake. Read when PyTorch is loaded.
+# PyTorch's idle threads keep their cores busy, by default for milliseconds, and hold back ours
+# (`nova_gym.kernels.threads`). So many turns of waiting are some 0.1 ms, in which its next operation finds them awake.
+# Read when PyTorch is loaded.
 if "OMP_WAIT_POLICY" not in _os.environ:
     _os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
@@ -15,9 +16,9 @@ from gymnasium.envs.registration import register as _register
 
 from nova_gym.dream import Card, Dream, shipped_dreams
 from nova_gym.errors import BadInputError, DreamFileError
+from nova_gym.model.world_model import WorldModel
 from nova_gym.simulator import DreamSimulator, Transition
 from nova_gym.version import __version__
-from nova_gym.world_model import WorldModel
 
 __all__ = [
     "BadInputError",

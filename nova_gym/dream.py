@@ -16,14 +16,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from nova_gym.config import ModelConfig
 from nova_gym.errors import BadInputError, DreamFileError
 from nova_gym.files import write_atomically
+from nova_gym.model.config import ModelConfig
+from nova_gym.model.world_model import WorldModel
 from nova_gym.version import __version__
-from nova_gym.world_model import WorldModel
 
 if TYPE_CHECKING:
-    from nova_gym.compiled_step import CompiledStep
+    from nova_gym.model.compiled_step import CompiledStep
 
 #: Version of the file's layout. A reader takes this one and older ones.
 FORMAT = 3

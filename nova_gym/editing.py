@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from nova_gym.errors import BadInputError
-from nova_gym.world_model import WorldModel
+from nova_gym.model.world_model import WorldModel
 
 #: The layers of a frame: base weights alone, what A says, what B says.
 LAYERS = ("background", "content", "motion")

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from nova_gym.control import Control, Memory
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
-from nova_gym.inr import Resolution
+from nova_gym.model.control import Control, Memory
+from nova_gym.model.inr import Resolution
 
 if TYPE_CHECKING:
-    from nova_gym.compiled_step import CompiledStep
+    from nova_gym.model.compiled_step import CompiledStep
 
 #: States have mean square 1; one that leaves these bounds is lost, and is kept at them.
 STATE_LIMIT = 1000.0
@@ -302,9 +302,9 @@ def _alike(given: Tensor, expected: Tensor) -> bool:
 
 @cache
 def _compiler() -> ModuleType | None:
-    """`nova_gym.compiled_step`, None where Numba is missing; imported late, since Numba takes a while."""
+    """`nova_gym.model.compiled_step`, None where Numba is missing; imported late, since Numba takes a while."""
     try:
-        from nova_gym import compiled_step
+        from nova_gym.model import compiled_step
     except ImportError:
         return None
     return compiled_step

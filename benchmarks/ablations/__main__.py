@@ -30,10 +30,10 @@ import torch
 from nova_gym.benchmarks.ablations.parts import PARTS, data, seconds_of
 from nova_gym.benchmarks.ablations.sides import DYNAMICS_SHARES, SHARES, Workshop
 from nova_gym.benchmarks.ablations.tables import table
-from nova_gym.cli_tools import console, progress_bars
 from nova_gym.dream import Card
 from nova_gym.errors import BadInputError
 from nova_gym.files import write_atomically
+from nova_gym.terminal import console, progress_bars
 
 
 def run(parts: list[str], minutes: float, seed: int, dataset: str | None, target: Path | None) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from torch import Tensor
 from nova_gym.data import moving_digits, to_unit
 from nova_gym.dream import Card, Dream
 from nova_gym.editing import edit, infer_actions
-from nova_gym.metrics import jensen_shannon, psnr, ssim, wasserstein
+from nova_gym.measures import jensen_shannon, psnr, ssim, wasserstein
+from nova_gym.model.world_model import WorldModel
 from nova_gym.simulator import DreamSimulator
-from nova_gym.world_model import WorldModel
 
 #: Test clips; frames of context and frames that are foretold from them.
 CLIPS, CONTEXT, FORETOLD = 128, 10, 10

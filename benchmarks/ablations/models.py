@@ -9,14 +9,15 @@ from itertools import pairwise
 import torch
 from torch import Generator, Tensor, nn
 
-from nova_gym import inr
-from nova_gym.config import ModelConfig
 from nova_gym.data import to_unit
-from nova_gym.dynamics import ForwardDynamics, ResidualMLP
+from nova_gym.model import inr
+from nova_gym.model.config import ModelConfig
+from nova_gym.model.dynamics import ForwardDynamics
+from nova_gym.model.mlp import ResidualMLP
+from nova_gym.model.world_model import WorldModel
 from nova_gym.training.representation import Representation, picture_loss
 from nova_gym.training.stage import Batch, Metrics
 from nova_gym.training.unrolling import Unrolling
-from nova_gym.world_model import WorldModel
 
 #: Channels of the decoder's hidden layers. Each layer doubles the size, by a kernel of 4×4.
 CHANNELS = (64, 32, 32)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nova_gym.benchmarks.ablations import generation, retargeting, sides
-from nova_gym.benchmarks.ablations.minigrid import measure_on_minigrid, train_on_minigrid
+from nova_gym.benchmarks.ablations.on_minigrid import measure_on_minigrid, train_on_minigrid
 from nova_gym.benchmarks.ablations.retargeting import measure_clips, measure_retargeting
 from nova_gym.benchmarks.ablations.sides import DYNAMICS_SHARES, SHARES, Side, Workshop
 from nova_gym.benchmarks.ablations.tables import beside

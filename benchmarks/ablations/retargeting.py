@@ -17,9 +17,9 @@ from nova_gym.benchmarks.ablations.generation import Figures, by_clip, draw, enc
 from nova_gym.data.moving_digits import DIGIT, HELD_OUT, draw_digits, handwritten_digits, paths
 from nova_gym.dream import Card, Dream
 from nova_gym.editing import Intervention, edit, infer_actions
-from nova_gym.metrics import overlap
+from nova_gym.measures import overlap
+from nova_gym.model.world_model import WorldModel
 from nova_gym.simulator import DreamSimulator
-from nova_gym.world_model import WorldModel
 
 #: Step of the intervention, frames of a clip, and their size.
 AT, LENGTH, SIZE = 10, 20, 64

@@ -20,9 +20,10 @@ from nova_gym.benchmarks.ablations.models import (
     VectorRepresentation,
     parameter_count,
 )
-from nova_gym.config import ModelConfig, Recipe, TrainingConfig, preset
 from nova_gym.data import Clips, moving_digits
 from nova_gym.data.clips import unlabelled_clips
+from nova_gym.model.config import ModelConfig, Recipe, TrainingConfig, preset
+from nova_gym.model.world_model import WorldModel
 from nova_gym.training import Run
 from nova_gym.training.control import ControlStage
 from nova_gym.training.dynamics import Dynamics, bound_latent_actions, infer_all, scale_latent_actions
@@ -30,7 +31,6 @@ from nova_gym.training.loop import Loop, keep_freed_memory, step_generator
 from nova_gym.training.representation import Representation, encode_all, settle_coordinates
 from nova_gym.training.stage import Stage
 from nova_gym.training.train import make_accelerator
-from nova_gym.world_model import WorldModel
 
 #: Clips of moving digits that are trained on.
 CLIPS = 4_000

@@ -8,7 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from nova_gym.benchmarks.ablations.generation import Figures
-from nova_gym.metrics import mean
+from nova_gym.measures import mean
 
 
 def beside(columns: dict[str, Figures], references: dict[str, Figures] | None = None) -> dict[str, Any]:

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from sklearn.cluster import kmeans_plusplus
 from torch import Generator, Tensor
 
-from nova_gym.config import TrainingConfig
 from nova_gym.data import Clips, to_unit
+from nova_gym.model.config import TrainingConfig
+from nova_gym.model.world_model import WorldModel
 from nova_gym.training.stage import Batch, Metrics, Stage
-from nova_gym.world_model import WorldModel
 
 #: Latent actions that the first codes are chosen from, by k-means++.
 SAMPLE = 10_000

@@ -7,10 +7,10 @@ from dataclasses import asdict, replace
 
 import torch
 
-from nova_gym.config import PRESETS
 from nova_gym.data import Clips
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
+from nova_gym.model.config import PRESETS
 from nova_gym.training.dynamics import bound_latent_actions, dead_band
 from nova_gym.training.loop import Loop, keep_freed_memory
 from nova_gym.training.train import Run, make_accelerator

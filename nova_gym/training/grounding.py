@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from nova_gym.config import TrainingConfig
 from nova_gym.data import Clips, to_unit
+from nova_gym.model.config import TrainingConfig
+from nova_gym.model.world_model import WorldModel
 from nova_gym.training.stage import Batch, Metrics, Stage
-from nova_gym.world_model import WorldModel
 
 
 class Labelled(Stage):

@@ -21,11 +21,11 @@ from torch.nn import Parameter
 from torch.optim import AdamW, Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
-from nova_gym.config import Recipe
 from nova_gym.errors import BadInputError
 from nova_gym.files import write_atomically
+from nova_gym.model.config import Recipe
+from nova_gym.model.world_model import WorldModel
 from nova_gym.training.stage import Stage
-from nova_gym.world_model import WorldModel
 
 #: A step whose loss is so many times the running mean is an explosion and is skipped; so many in a row mean that the
 #: weights are broken, and training goes back to its last snapshot at half the learning rate.

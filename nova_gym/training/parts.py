@@ -11,17 +11,17 @@ from typing import Any
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from nova_gym.config import ControlConfig, ModelConfig, Preset, TrainingConfig
 from nova_gym.data import Clips
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
+from nova_gym.model.config import ControlConfig, ModelConfig, Preset, TrainingConfig
+from nova_gym.model.world_model import WorldModel
 from nova_gym.training.control import ControlStage
 from nova_gym.training.fine_tuning import check_recording
 from nova_gym.training.loop import Loop, keep_freed_memory
 from nova_gym.training.rendering import Rendering
 from nova_gym.training.representation import encode_all
 from nova_gym.training.train import Run, digest, make_accelerator, train_codebook
-from nova_gym.world_model import WorldModel
 
 #: Parts that can be trained by themselves: no other part depends on them.
 PARTS = ("rendering", "codebook", "control")

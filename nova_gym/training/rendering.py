@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor, nn
 
-from nova_gym import inr
-from nova_gym.config import TrainingConfig
 from nova_gym.data import Clips, to_unit
+from nova_gym.model import inr
+from nova_gym.model.config import TrainingConfig
+from nova_gym.model.world_model import WorldModel
 from nova_gym.training.representation import picture_loss
 from nova_gym.training.stage import Batch, Metrics, Stage
-from nova_gym.world_model import WorldModel
 
 #: Share of frames that are the last of an episode, which are few in a recording and matter most.
 ENDINGS = 0.3

@@ -8,11 +8,11 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor, nn
 
-from nova_gym import inr
-from nova_gym.config import TrainingConfig
 from nova_gym.data import Clips, to_unit
+from nova_gym.model import inr
+from nova_gym.model.config import TrainingConfig
+from nova_gym.model.world_model import WorldModel
 from nova_gym.training.stage import Batch, Metrics, Stage
-from nova_gym.world_model import WorldModel
 
 #: Weight and share of a frame's worst pixels in the loss; without them small things are never drawn.
 WORST_WEIGHT, WORST_SHARE = 0.1, 0.02

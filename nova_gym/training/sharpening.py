@@ -9,19 +9,19 @@ from dataclasses import asdict, replace
 import torch
 from torch import Generator, Tensor
 
-from nova_gym import inr
-from nova_gym.config import Recipe
 from nova_gym.data import to_unit
-from nova_gym.detail import start_new_units, widen
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
+from nova_gym.model import inr
+from nova_gym.model.config import Recipe
+from nova_gym.model.detail import start_new_units, widen
+from nova_gym.model.world_model import WorldModel
 from nova_gym.simulator import DreamSimulator
 from nova_gym.training.loop import Loop, keep_freed_memory, step_generator
 from nova_gym.training.parts import refitted, weights_digest, with_part
 from nova_gym.training.representation import beyond, encode_in_parts, picture_loss
 from nova_gym.training.stage import Batch, Metrics, Stage
 from nova_gym.training.train import Run, make_accelerator
-from nova_gym.world_model import WorldModel
 
 #: How detail is trained, but for the number of steps.
 RECIPE = Recipe(18_000, 32, 8e-4, weight_decay=0.0, noise=0.02)

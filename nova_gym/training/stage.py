@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Generator, Tensor, nn
 
-from nova_gym.config import Recipe
 from nova_gym.data import Clips
-from nova_gym.world_model import WorldModel
+from nova_gym.model.config import Recipe
+from nova_gym.model.world_model import WorldModel
 
 Batch = dict[str, Tensor]
 Metrics = dict[str, Tensor]

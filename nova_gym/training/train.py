@@ -12,10 +12,11 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch.utils.tensorboard import SummaryWriter
 
-from nova_gym.config import ControlConfig, Preset, TrainingConfig
 from nova_gym.data import Clips
 from nova_gym.dream import Card, Dream
 from nova_gym.errors import BadInputError
+from nova_gym.model.config import ControlConfig, Preset, TrainingConfig
+from nova_gym.model.world_model import WorldModel
 from nova_gym.training.codebook import CodebookStage, first_codes
 from nova_gym.training.control import ControlStage
 from nova_gym.training.dynamics import Dynamics, bound_latent_actions, dead_band, infer_all, scale_latent_actions
@@ -25,7 +26,6 @@ from nova_gym.training.rendering import Rendering
 from nova_gym.training.representation import Representation, encode_all, settle_coordinates
 from nova_gym.training.tuning import Tuning, wrong_transitions
 from nova_gym.training.unrolling import Unrolling
-from nova_gym.world_model import WorldModel
 
 #: Starts of each kind that a dream ships with, at most: agents learn from many of them, video without actions has none.
 STARTS, STARTS_OF_VIDEO = 4096, 512

@@ -7,10 +7,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from nova_gym.config import TrainingConfig
 from nova_gym.data import Clips
+from nova_gym.model.config import TrainingConfig
+from nova_gym.model.world_model import WorldModel
 from nova_gym.training.unrolling import Unrolling
-from nova_gym.world_model import WorldModel
 
 #: Mean squared distance of states (mean square 1) from which a predicted state is wrong; a step of the agent is 0.3.
 WRONG = 0.05

@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from nova_gym import inr
-from nova_gym.config import TrainingConfig
 from nova_gym.data import Clips
+from nova_gym.model import inr
+from nova_gym.model.config import TrainingConfig
+from nova_gym.model.world_model import WorldModel
 from nova_gym.training.grounding import Labelled, one_step_pictures
 from nova_gym.training.representation import beyond
 from nova_gym.training.stage import Batch, Metrics
-from nova_gym.world_model import WorldModel
 
 #: Points of a frame at which roll-outs are drawn, and how much their squared error counts beside that of the state.
 POINTS, POINTS_WEIGHT = 64, 50.0

@@ -83,7 +83,7 @@ def test_an_agent_of_other_latents_is_refused(tiny, shipped, trained, tmp_path):
     save_agent(agent, tmp_path / "other.zip", tiny)
     from dataclasses import replace
 
-    from nova_gym.world_model import WorldModel
+    from nova_gym.model.world_model import WorldModel
 
     with pytest.raises(BadInputError, match="another dream"):
         load_agent(tmp_path / "other.zip", replace(tiny, world_model=WorldModel(tiny.world_model.config)))

@@ -7,10 +7,10 @@ from stable_baselines3.common.evaluation import evaluate_policy
 
 from nova_gym import DreamSimulator
 from nova_gym.agents import ControlPolicy, DreamVecEnv
-from nova_gym.config import CONTROLS, ControlConfig
 from nova_gym.envs import NovaDreamEnv
 from nova_gym.errors import BadInputError
-from nova_gym.world_model import WorldModel
+from nova_gym.model.config import CONTROLS, ControlConfig
+from nova_gym.model.world_model import WorldModel
 
 
 @pytest.fixture(params=CONTROLS)

@@ -9,8 +9,8 @@ from nova_gym import Dream
 from nova_gym.agents import improve
 from nova_gym.agents.improvement import Budget
 from nova_gym.cli import app
-from nova_gym.envs import minigrid as grids
-from nova_gym.envs.interface import reality_of
+from nova_gym.envs.adapter import reality_of
+from nova_gym.envs.reality import grids
 from nova_gym.errors import BadInputError
 
 SMALL = Budget(agent_steps=64, real_steps=60, tuning_steps=5, episodes=2, num_dreams=4)

@@ -4,7 +4,7 @@ import torch
 
 from nova_gym.agents import CrossEntropyPlanner
 from nova_gym.envs import make_reality
-from nova_gym.envs import minigrid as grids
+from nova_gym.envs.reality import grids
 from nova_gym.errors import BadInputError
 
 

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from nova_gym.benchmarks import growth, learning, loading, playing, rendering, stepping, training
 from nova_gym.benchmarks.figures import figures_beside
 from nova_gym.cli import app
-from nova_gym.config import PRESETS, INRConfig
 from nova_gym.errors import BadInputError
+from nova_gym.model.config import PRESETS, INRConfig
 
 
 def silent(done, total):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nova_gym.benchmarks import codebook, generation
-from nova_gym.envs import minigrid as grids
+from nova_gym.envs.reality import grids
 from nova_gym.errors import BadInputError
 
 

@@ -6,8 +6,8 @@ import pytest
 from nova_gym import BadInputError, Dream
 from nova_gym.benchmarks import disentanglement, gallery, super_resolution
 from nova_gym.dream import Card
-from nova_gym.envs.scenes import grid_scenes
-from nova_gym.inr import nyquist_mask
+from nova_gym.envs.reality.scenes import grid_scenes
+from nova_gym.model.inr import nyquist_mask
 
 
 def test_retargeting_brings_the_agent_there_and_leaves_the_layout(shipped):

@@ -6,8 +6,8 @@ import numpy as np
 import pygame
 import pytest
 
-from nova_gym.envs.play import Player
-from nova_gym.envs.play_session import PlaySession
+from nova_gym.envs.play.player import Player
+from nova_gym.envs.play.session import PlaySession
 
 
 class SeatedPlayer(Player):

@@ -9,10 +9,10 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers import RecordVideo
 
-from nova_gym.config import ModelConfig
 from nova_gym.envs import NovaDreamEnv
 from nova_gym.errors import BadInputError
-from nova_gym.world_model import WorldModel
+from nova_gym.model.config import ModelConfig
+from nova_gym.model.world_model import WorldModel
 
 
 @pytest.mark.parametrize("observation", ["latent", "pixels"])

@@ -2,12 +2,12 @@ import pytest
 import torch
 
 from nova_gym import WorldModel
-from nova_gym.config import preset
 from nova_gym.editing import LAYERS, Intervention, edit, infer_actions, interpolate, layer
-from nova_gym.envs.clips import real_clip
-from nova_gym.envs.interface import encode_frames
+from nova_gym.envs.adapter import encode_frames
+from nova_gym.envs.reality.clips import real_clip
 from nova_gym.errors import BadInputError
-from nova_gym.metrics import TILE_TOLERANCE, tile_errors
+from nova_gym.measures import TILE_TOLERANCE, tile_errors
+from nova_gym.model.config import preset
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,62 @@
+"""Real environments as a Stable-Baselines3 `VecEnv`, with the dream's observations."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
+
+from nova_gym.dream import Dream
+from nova_gym.envs import make_reality
+from nova_gym.envs.adapter import encode_frames, observation_space, observe
+
+#: Recordings draw seeds below this, evaluations in reality from it on; looks during training, to choose a version, from
+#: the second on.
+FIRST_UNSEEN_SEED, FIRST_CHOOSING_SEED = 2**31, 2**31 + 2**30
+
+
+class EncodedFrames(VecEnvWrapper):
+    """Frames of N real environments, encoded as one batch into the dream's latents (N, K) float32."""
+
+    def __init__(self, venv: VecEnv, dream: Dream) -> None:
+        super().__init__(venv, observation_space=observation_space(dream, "latent"))
+        self.dream = dream
+
+    def reset(self) -> np.ndarray:
+        """Starts all episodes."""
+        return self._encode(self.venv.reset())
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Steps all environments; `terminal_observation` is encoded as well."""
+        frames, rewards, ended, infos = self.venv.step_wait()
+        for i in np.flatnonzero(ended):
+            infos[i]["terminal_observation"] = self._encode(infos[i]["terminal_observation"][None])[0]
+        return self._encode(frames), rewards, ended, infos
+
+    def _encode(self, frames: np.ndarray) -> np.ndarray:
+        return observe(self.dream, encode_frames(self.dream, frames), "latent")
+
+
+def make_reality_vec(
+    dream: Dream | str = "minigrid",
+    num_envs: int = 32,
+    observation: str = "latent",
+    starts: str = "official",
+    device: str | torch.device = "auto",
+) -> VecEnv:
+    """N real environments that a policy of the dream acts in; frames are encoded as one batch.
+
+    Args:
+        dream: a `Dream`, the name of a shipped one, or the path of a file.
+        num_envs: N.
+        observation, starts, device: as in `make_reality`.
+
+    Raises:
+        BadInputError: an argument is unknown, or the dream has no real counterpart.
+    """
+    dream = (dream if isinstance(dream, Dream) else Dream.load(dream)).to(device)
+    envs = DummyVecEnv([lambda: make_reality(dream, "pixels", starts, dream.world_model.device)] * num_envs)
+    if observation == "pixels":
+        return envs
+    return EncodedFrames(envs, dream)

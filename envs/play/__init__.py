@@ -1,0 +1,1 @@
+"""The player: a person walks through the dream, in a pygame window."""

@@ -1,0 +1,251 @@
+"""The commands about agents: `nova-gym agent train | eval | diagnose` and `nova-gym improve`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from nova_gym.errors import BadInputError
+from nova_gym.terminal import DeviceOption, SeedOption, cell, console, one_line_errors, progress_bars
+
+agent_app = typer.Typer(
+    help="Stable-Baselines3 agents that learn in the dream and act in reality.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+DreamOption = Annotated[str, typer.Option(help="Name of a shipped dream (minigrid) or path of a file.")]
+AgentArgument = Annotated[
+    str,
+    typer.Argument(
+        help="Shipped agent (minigrid-ppo), `planner`, `control` (the dream's own), or path of an SB3 zip "
+        "that you trust: it is a pickle."
+    ),
+]
+EpisodesOption = Annotated[int, typer.Option(help="Episodes, in each place and mode.", min=1)]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Write all numbers there.")]
+AlgorithmOption = Annotated[str, typer.Option("--algorithm", "-a", help="ppo, a2c or dqn.")]
+
+
+@agent_app.command("train")
+@one_line_errors
+def train(
+    output: Annotated[Path, typer.Option("--output", "-o", help="SB3 zip of the version that was best in reality.")],
+    dream: DreamOption = "minigrid",
+    algorithm: AlgorithmOption = "ppo",
+    steps: Annotated[int, typer.Option(help="Steps in the dream, all dreams together.", min=1)] = 2_000_000,
+    dreams: Annotated[int, typer.Option(help="Dreams stepped as one batch.", min=1)] = 256,
+    observation: Annotated[str, typer.Option(help="latent (the state) or pixels (the INR, rendered).")] = "latent",
+    evaluations: Annotated[int, typer.Option(help="Looks at reality, the last at the end.", min=1)] = 2,
+    episodes: Annotated[int, typer.Option(help="Real episodes at each.", min=1)] = 64,
+    patience: Annotated[
+        float, typer.Option(help="Training episodes are cut at this share of the horizon; 1 where successes take long.")
+    ] = 0.15,
+    log_dir: Annotated[Path | None, typer.Option(help="TensorBoard folder; runs/<name of output> by default.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw return in dream and reality over training there (PNG).")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+) -> None:
+    """Train an agent in the dream. Reality is only asked now and then how good it is, and the best version is kept.
+
+    Hyperparameters: nova_gym.agents.HYPERPARAMETERS. The curve is written beside the zip, as <output>.json.
+    """
+    from nova_gym.agents import train_agent
+
+    if output.suffix != ".zip":
+        raise BadInputError(f"an agent's file ends in .zip, unlike {output}")
+    if output.exists() and not overwrite:
+        raise BadInputError(f"{output} exists; --overwrite replaces it")
+    with progress_bars() as bars:
+        _, curve = train_agent(
+            dream,
+            algorithm,
+            steps,
+            dreams,
+            observation,
+            seed,
+            device,
+            output,
+            log_dir or Path("runs") / output.stem,
+            evaluations,
+            episodes,
+            patience,
+            progress=bars,
+        )
+    curve.save(output.with_suffix(".json"))
+    table = Table("steps", "seconds", "return in the dream", "in reality", "gap [95 % interval]", "success in reality")
+    for point in curve.points:
+        success = "–" if point.success is None else f"{point.success:.1%}"
+        kept = " (kept)" if point is curve.best else ""
+        gap = "{:+.3f} [{:+.3f}, {:+.3f}]".format(*point.gap)
+        returns = (f"{point.dream:.3f}", f"{point.reality:.3f}")
+        row = (f"{point.steps:,}", f"{point.seconds:.0f}", *returns, gap, success + kept)
+        table.add_row(*row)
+    console.print(table)
+    if plot:
+        from nova_gym.agents.plotting import plot_curve
+
+        plot_curve(curve, plot, f"{algorithm.upper()} in {dream}, {observation}")
+    console.print(f"{output}. How good is it? nova-gym agent eval {output}")
+
+
+@agent_app.command("eval")
+@one_line_errors
+def evaluate(
+    agent: AgentArgument = "minigrid-ppo",
+    dream: DreamOption = "minigrid",
+    episodes: EpisodesOption = 200,
+    json_file: JsonOption = None,
+    gif: Annotated[Path | None, typer.Option(help="Film it in reality (left) and in the dream (right) there.")] = None,
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+) -> None:
+    """Test an agent in the dream and in the unchanged real environment: official starts, seeds no training used.
+
+    Seeds repeat layouts where there are few (SimpleCrossingS9N1 has 42): held-out ones are reported apart.
+    The gap is the return in the dream minus the return in reality. Brackets are 95 % confidence intervals.
+    """
+    import imageio.v3 as iio
+
+    from nova_gym.agents import evaluate_agent, film
+    from nova_gym.files import write_atomically
+
+    loaded, player = _load(agent, dream, device)
+    modes = {"planner": ("stochastic",), "control": ("deterministic",)}.get(agent, ("stochastic", "deterministic"))
+    with progress_bars() as bars:
+        report = evaluate_agent(player, loaded, episodes, seed, modes, bars)
+    console.print(_report_table(report))
+    _write_json(json_file, report.to_dict())
+    if gif:
+        with write_atomically(gif) as temporary:
+            iio.imwrite(temporary, film(player, loaded, seed), extension=".gif", duration=150, loop=0)
+
+
+@agent_app.command("diagnose")
+@one_line_errors
+def diagnose(
+    agent: AgentArgument = "minigrid-ppo",
+    dream: DreamOption = "minigrid",
+    episodes: EpisodesOption = 200,
+    deterministic: Annotated[bool, typer.Option("--deterministic", help="Likeliest actions only.")] = False,
+    json_file: JsonOption = None,
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+) -> None:
+    """Find where the dream leads an agent astray: its dream actions are replayed in reality, in lockstep."""
+    from nova_gym.agents import diagnose as diagnose_agent
+
+    loaded, player = _load(agent, dream, device)
+    with progress_bars() as bars:
+        found = diagnose_agent(player, loaded, episodes, deterministic, seed, bars)
+    summary = found.to_dict()
+    table = Table(title=f"{episodes} episodes", show_header=False)
+    table.add_row("return in the dream − return of the same actions in reality", cell(found.gap))
+    table.add_row("share of episodes in which the two part", cell(found.parted))
+    table.add_row("median step at which they part", str(summary["median step of parting"]))
+    table.add_row("what differs first", ", ".join(f"{k} {v}" for k, v in summary["first difference"].items()) or "–")
+    console.print(table)
+    table = Table("transition", "made", "parted", "of the gap")
+    for name, row in summary["transitions"].items():
+        table.add_row(name, str(row["made"]), str(row["parted"]), f"{row['gap']:+.4f}")
+    console.print(table)
+    _write_json(json_file, summary)
+
+
+@one_line_errors
+def improve(
+    dream: Annotated[str, typer.Argument(help="Name of a shipped dream or path of a file; it is left as it is.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File of the improved dream (.safetensors).")],
+    env: Annotated[str | None, typer.Option(help="Gymnasium id of reality; must be the dream's own.")] = None,
+    rounds: Annotated[int, typer.Option(help="Rounds in all.", min=1)] = 3,
+    dataset: Annotated[
+        str | None, typer.Option(help="Minari id of the original recording, so that nothing is forgotten.")
+    ] = None,
+    algorithm: AlgorithmOption = "ppo",
+    agent_steps: Annotated[int, typer.Option(help="Steps of the agent in the dream, a round.", min=1)] = 1_000_000,
+    real_steps: Annotated[int, typer.Option(help="Steps of the agent in reality, a round.", min=1)] = 4_000,
+    tuning_steps: Annotated[int, typer.Option(help="Optimiser steps on the dream, a round.", min=1)] = 1000,
+    episodes: Annotated[int, typer.Option(help="Episodes of each evaluation.", min=1)] = 100,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue after the last whole round.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    json_file: JsonOption = None,
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+) -> None:
+    """Alternate: train an agent in the dream, let it act in reality, fine-tune the dream on that, evaluate.
+
+    A tuned dream that is less true than the one before is not kept.
+    Each round's scores are in the dream's card (`nova-gym info`). The agent is written beside the dream, as .zip.
+    """
+    from nova_gym.agents.improvement import Budget
+    from nova_gym.agents.improvement import improve as improve_dream
+    from nova_gym.dream import Dream
+
+    loaded = Dream.load(dream)
+    if env not in (None, loaded.card.env_id):
+        raise BadInputError(f"{dream} is a dream of {loaded.card.env_id}, not of {env}")
+    if output.suffix != ".safetensors":
+        raise BadInputError(f"a dream's file ends in .safetensors, unlike {output}")
+    if output.exists() and not (overwrite or resume):
+        raise BadInputError(f"{output} exists; --overwrite replaces it, --resume continues")
+    budget = Budget(agent_steps, real_steps, tuning_steps, episodes)
+    with progress_bars() as bars:
+        improved = improve_dream(
+            loaded, output, rounds, dataset, algorithm, budget, seed, resume, overwrite, device, progress=bars
+        )
+    _write_json(json_file, improved.card.scores["rounds"])
+    table = Table("round", "dream wrong", "exact frames, last step", "tuned dream kept", "return in reality", "gap")
+    for number, row in enumerate(improved.card.scores["rounds"], 1):
+        last = [list(row[f"open loop {when}"].values())[-1] for when in ("before", "after")]
+        table.add_row(
+            str(number),
+            f"{row['wrong before']:.2%} → {row['wrong after']:.2%}",
+            " → ".join(f"{step['exact']['value']:.3f}" for step in last if "exact" in step) or "–",
+            "yes" if row["accepted"] else "no",
+            f"{row['agent']['reality']['return']['value']:.3f}",
+            f"{row['gap']['value']:+.3f}",
+        )
+    console.print(table)
+    console.print(f"{output}, agent in {output.with_suffix('.zip')}")
+
+
+def _load(agent: str, dream: str, device: str) -> tuple[Any, Any]:
+    """The dream on its device, and the agent."""
+    from nova_gym.agents import ControlPolicy, CrossEntropyPlanner, load_agent
+    from nova_gym.dream import Dream
+
+    loaded = Dream.load(dream).to(device)
+    if agent == "planner":
+        return loaded, CrossEntropyPlanner(loaded)
+    if agent == "control":
+        return loaded, ControlPolicy(loaded, "discrete")
+    return loaded, load_agent(agent, loaded, device)
+
+
+def _report_table(report: Any) -> Table:
+    """Return, success and length in both places, the gap below."""
+    settings = report.settings
+    title = f"{settings['env_id']}, {settings['episodes']} episodes each"
+    columns = ("return", "success", "success on held-out layouts", "length")
+    table = Table("policy", "place", *columns, title=title)
+    for mode, places in report.modes.items():
+        for place, row in places.items():
+            table.add_row(mode, place, *(cell(row.get(key)) for key in columns))
+        ratio = places["dream"]["return"].value / (places["reality"]["return"].value or float("nan"))
+        table.add_row(mode, "gap", f"{cell(report.gap[mode])}, ratio {ratio:.3f}", "", "", "")
+    return table
+
+
+def _write_json(path: Path | None, numbers: Any) -> None:
+    from nova_gym.files import write_atomically
+
+    if path:
+        with write_atomically(path) as temporary:
+            temporary.write_text(json.dumps(numbers, indent=2) + "\n")

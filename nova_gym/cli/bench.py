@@ -1,0 +1,74 @@
+"""The command `nova-gym bench`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from nova_gym.errors import BadInputError
+from nova_gym.terminal import console, one_line_errors, progress_bars
+
+PARTS = ("stepping", "rendering", "growth", "playing", "learning", "loading", "training")
+
+
+@one_line_errors
+def bench(
+    parts: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(PARTS)}; all by default.")] = None,
+    dream: Annotated[str, typer.Option(help="Name of a shipped dream (minigrid) or path of a file.")] = "minigrid",
+    rounds: Annotated[int, typer.Option(help="Turns of each contestant.", min=1)] = 5,
+    seconds: Annotated[float, typer.Option(help="Length of a turn.", min=0.01)] = 1.0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures there.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw what the part growth measures there, as a PNG.")] = None,
+) -> None:
+    """Measure speed and memory on this machine: stepping, rendering, their growth, the player, PPO, loading, training.
+
+    Each figure is the median over rounds, and stands beside its ratio to the first one of its table, measured in turns
+    in the same run: ratios survive a busy machine, the figures themselves do not. In brackets the least and the
+    largest ratio of a round.
+    """
+    from nova_gym.benchmarks.growth import draw_growth, measure_growth
+    from nova_gym.benchmarks.learning import measure_learning
+    from nova_gym.benchmarks.loading import measure_loading
+    from nova_gym.benchmarks.playing import measure_playing
+    from nova_gym.benchmarks.rendering import measure_rendering
+    from nova_gym.benchmarks.stepping import measure_stepping
+    from nova_gym.benchmarks.training import measure_training
+    from nova_gym.dream import Dream
+    from nova_gym.files import write_atomically
+
+    for part in parts or []:
+        if part not in PARTS:
+            raise BadInputError(f"unknown part {part!r}; there are {', '.join(PARTS)}")
+    if plot and "growth" not in (parts or PARTS):
+        raise BadInputError("--plot draws the part growth, which is not among those asked for")
+    loaded, tables = Dream.load(dream), {}
+    with progress_bars() as bars:
+        measures = {
+            "stepping": lambda said: measure_stepping(loaded, rounds, seconds, said),
+            "rendering": lambda said: measure_rendering(loaded, rounds, seconds, said),
+            "growth": lambda said: measure_growth(loaded, rounds, seconds, said),
+            "playing": lambda said: measure_playing(loaded, rounds, seconds, said),
+            "learning": lambda said: measure_learning(loaded, rounds, said),
+            "loading": lambda said: measure_loading(dream, rounds, said),
+            "training": lambda said: measure_training(rounds, said),
+        }
+        for part in parts or PARTS:
+            tables |= measures[part](lambda done, total, part=part: bars(part, done, total))
+            if json_file:  # after each part: what is measured is not lost if a later one fails
+                with write_atomically(json_file) as temporary:
+                    plain = {title: [asdict(figure) for figure in figures] for title, figures in tables.items()}
+                    temporary.write_text(json.dumps(plain, indent=2) + "\n")
+    if plot:
+        draw_growth(tables, plot)
+    for title, figures in tables.items():
+        table = Table(title, figures[0].unit, "÷ first [spread]")
+        for figure in figures:
+            table.add_row(
+                figure.name, f"{figure.value:,.4g}", f"{figure.ratio:.3g} [{figure.low:.3g}, {figure.high:.3g}]"
+            )
+        console.print(table)

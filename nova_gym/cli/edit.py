@@ -1,0 +1,139 @@
+"""The command `nova-gym edit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nova_gym.errors import BadInputError
+from nova_gym.terminal import SeedOption, console, one_line_errors
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from nova_gym.dream import Dream
+
+#: Which clips each mode is of: the one that is rolled out, then what it is edited with.
+MODES = {
+    "content": ("motion", "content"),
+    "motion": ("content", "motion"),
+    "both": ("clip", "content", "motion"),
+    "interpolate": ("content", "motion"),
+    "layers": ("clip",),
+}
+_SOURCE = "seed of a real episode, or file (.npz with frames (T, H, W, C) uint8, .gif, .mp4)"
+
+
+@one_line_errors
+def edit(
+    mode: Annotated[str, typer.Argument(help=f"One of {', '.join(MODES)}.")],
+    dream: Annotated[str, typer.Option(help="Name of a shipped dream (minigrid) or path of a file.")] = "minigrid",
+    content: Annotated[str | None, typer.Option(help=f"Content clip: {_SOURCE}.")] = None,
+    motion: Annotated[str | None, typer.Option(help="Motion clip: the same. All of one frame size.")] = None,
+    clip: Annotated[str | None, typer.Option(help="For both and layers, the clip that is edited: the same.")] = None,
+    at: Annotated[int, typer.Option(help="Step of the intervention, from 0.", min=0)] = 4,
+    over: Annotated[int, typer.Option(help="For interpolate: steps from one motion to the other.", min=1)] = 4,
+    steps: Annotated[int, typer.Option(help="Steps of a real episode.", min=1)] = 10,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Pictures, without ending (.gif and .png); default edit-MODE.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures that are there.")] = False,
+    seed: SeedOption = 0,
+) -> None:
+    """Edit clips in the dream: one clip's content with another's motion, or a frame in its layers.
+
+    \b
+    content      roll the motion clip out; at step --at, put the content clip's frame in
+    motion       roll the content clip out; from step --at on, move as in the motion clip
+    both         roll --clip out; at step --at, the content of one and the motion of the other
+    interpolate  as motion, blending from one to the other --over steps
+    layers       each frame of --clip as background, content A(z) and motion B(u)
+
+    Clips that are not given are real episodes: --seed for the content, the seeds after it for motion and clip. Longer
+    clips are cut to the shortest. The agent goes to where it is in the motion clip; where the content has a wall there,
+    it is not seen. Writes a film (.gif) and all frames in rows (.png).
+    """
+    from nova_gym.dream import Dream
+    from nova_gym.pictures import film, save_gif, save_png, strip
+
+    if mode not in MODES:
+        raise BadInputError(f"unknown mode {mode!r}; there are {', '.join(MODES)}")
+    given = {"content": content, "motion": motion, "clip": clip}
+    for name, source in given.items():
+        if source is not None and name not in MODES[mode]:
+            raise BadInputError(f"mode {mode} has no --{name}; it takes {', '.join(f'--{n}' for n in MODES[mode])}")
+    targets = _targets(output or Path(f"edit-{mode}"), overwrite)
+    loaded = Dream.load(dream)
+    defaults = dict(zip(given, range(seed, seed + 3), strict=True))
+    clips = {name: _frames(given[name] or str(defaults[name]), loaded, steps) for name in MODES[mode]}
+    length = min(len(frames) for frames in clips.values())
+    clips = {name: frames[:length] for name, frames in clips.items()}
+    rows = _layers(loaded, clips["clip"]) if mode == "layers" else _edited(loaded, mode, clips, at, over)
+    save_gif(targets[0], film(rows, enlarge=3))
+    columns = [f"{t} edit" if t == at and mode != "layers" else str(t) for t in range(length)]
+    save_png(targets[1], strip(rows, columns[1:] if mode == "layers" else columns, enlarge=2))
+    console.print(f"{targets[0]}\n{targets[1]}", soft_wrap=True)
+
+
+def _targets(stem: Path, overwrite: bool) -> tuple[Path, Path]:
+    """Files of the film and of the rows."""
+    name = stem.name.removesuffix(".gif").removesuffix(".png")
+    targets = stem.with_name(f"{name}.gif"), stem.with_name(f"{name}.png")
+    for target in targets:
+        if target.exists() and not overwrite:
+            raise BadInputError(f"{target} exists; --overwrite replaces it")
+    return targets
+
+
+def _frames(source: str, dream: Dream, steps: int) -> np.ndarray:
+    from nova_gym.envs.reality.clips import read_clip, real_clip
+
+    return real_clip(dream, int(source), steps) if source.isdecimal() else read_clip(Path(source), dream)
+
+
+def _edited(dream: Dream, mode: str, clips: dict[str, np.ndarray], at: int, over: int) -> dict[str, np.ndarray]:
+    """Rows of a picture: the clips, and what became of the first of them."""
+    from nova_gym.editing import Intervention, infer_actions
+    from nova_gym.editing import edit as edit_clips
+
+    model = dream.world_model
+    states = {name: _encode(dream, frames) for name, frames in clips.items()}
+    length = next(iter(states.values())).shape[1]
+    if at >= length - 1:
+        raise BadInputError(f"--at {at} is beyond the clips: the shortest has {length - 1} steps, from 0 on")
+    _, *donors = MODES[mode]
+    intervention = Intervention(
+        step=at,
+        content=states["content"][:, at] if "content" in donors else None,
+        motion=infer_actions(model, states["motion"])[:, at:] if "motion" in donors else None,
+        over=over if mode == "interpolate" else 1,
+    )
+    edited = edit_clips(model, states[MODES[mode][0]], [intervention])
+    labels = {"clip": "clip", "content": "content clip", "motion": "motion clip"}
+    rows = {label: clips[name] for name, label in labels.items() if name in clips}
+    return {**rows, "edited": _render(dream, edited)}
+
+
+def _layers(dream: Dream, frames: np.ndarray) -> dict[str, np.ndarray]:
+    """Rows of a picture: the frames after the first, and the layers that they are made of."""
+    from nova_gym.editing import LAYERS, infer_actions, layer
+
+    model, states = dream.world_model, _encode(dream, frames)
+    before, latent_actions = states[0, :-1], infer_actions(model, states)[0]
+    rows = {name: _render(dream, layer(model, name, before, latent_actions)[None]) for name in LAYERS}
+    return {"clip": frames[1:], **rows, "content + motion": _render(dream, model.step(before, latent_actions)[None])}
+
+
+def _encode(dream: Dream, frames: np.ndarray) -> Tensor:
+    """(T, H, W, C) uint8 → (1, T, K)."""
+    from nova_gym.envs.adapter import encode_frames
+
+    return encode_frames(dream, frames)[None]
+
+
+def _render(dream: Dream, states: Tensor) -> np.ndarray:
+    """(1, T, K) → (T, H, W, C) uint8."""
+    return dream.world_model.render(states[0], as_bytes=True).numpy()

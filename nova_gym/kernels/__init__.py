@@ -1,0 +1,1 @@
+"""The kernels: the same formulas compiled, for CPU and CUDA."""

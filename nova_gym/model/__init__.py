@@ -1,0 +1,1 @@
+"""The model: the equations of NOVA, in plain PyTorch, one part a file."""

@@ -1,0 +1,141 @@
+import json
+
+import gymnasium as gym
+import minari
+import numpy as np
+import pytest
+
+from nova_gym.data import load_clips
+from nova_gym.envs import evaluate, reality_spec, record
+from nova_gym.envs.reality import grids
+from nova_gym.errors import BadInputError
+from nova_gym.model.config import preset
+from nova_gym.training import Run, train
+
+ENV_ID = "MiniGrid-SimpleCrossingS9N1-v0"
+
+
+def test_recorded_frames_are_what_the_environment_draws_without_loss(dataset):
+    episode = next(minari.load_dataset(dataset).iterate_episodes())
+    official = reality_spec(ENV_ID).make()
+    official.reset(seed=int(next(minari.load_dataset(dataset).storage.get_episode_metadata([0]))["seed"]))
+    np.testing.assert_array_equal(episode.observations[0], official.render())
+    for action, frame in zip(episode.actions, episode.observations[1:], strict=True):
+        official.step(action)
+        np.testing.assert_array_equal(frame, official.render())
+
+
+def test_metadata_says_which_share_is_of_which_kind(dataset):
+    metadata = json.loads(minari.load_dataset(dataset).storage.metadata["nova_gym"])
+    assert metadata["reward_discount"] == 0.9
+    assert metadata["horizon"] == 324
+    assert sum(metadata["clip_shares"].values()) == pytest.approx(1, abs=0.01)
+    assert set(metadata["transition_shares"]) == set(grids.TRANSITION_CLASSES) - {"other"}
+    assert metadata["transition_shares"]["into goal"] > 0.02  # a random walk finds it in 1 of 500 steps
+
+
+def test_no_held_out_layout_is_ever_recorded(dataset):
+    """Official starts are remade from their seeds; the others are moved within layouts checked the same way."""
+    storage = minari.load_dataset(dataset).storage
+    env = gym.make(ENV_ID)
+    checked = 0
+    for meta in storage.get_episode_metadata(range(storage.total_episodes)):
+        if meta["options"]["starts"] == "official":
+            env.reset(seed=int(meta["seed"]))
+            assert not grids.is_held_out(env)
+            checked += 1
+    assert checked
+
+
+def test_about_one_layout_in_eight_is_held_out():
+    env, rng = gym.make(ENV_ID), np.random.default_rng(0)
+    held = []
+    for seed in range(400):
+        env.reset(seed=seed)
+        grids.scatter(env, rng)
+        held.append(grids.is_held_out(env))
+    assert 0.06 < np.mean(held) < 0.2
+
+
+def test_the_shortest_way_is_what_the_environment_takes_to_the_goal():
+    env = gym.make(ENV_ID)
+    for seed in range(10):
+        env.reset(seed=seed)
+        distances = grids.distances_to_goal(env)
+        length = distances[(*env.unwrapped.agent_pos, env.unwrapped.agent_dir)]
+        for step in range(1, length + 1):
+            _, _, terminated, _, _ = env.step(grids.action_to_goal(env, distances))
+            assert terminated == (step == length)
+
+
+def test_the_same_seed_records_the_same_episodes(dataset):
+    again = record(reality_spec(ENV_ID), "test/again-v0", 60, seed=1)
+    for first, second in zip(minari.load_dataset(dataset).iterate_episodes(), again.iterate_episodes(), strict=False):
+        np.testing.assert_array_equal(first.actions, second.actions)
+        np.testing.assert_array_equal(first.observations, second.observations)
+
+
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
+def test_any_environment_that_renders_can_be_dreamt(env_id, tmp_path):
+    name = f"test/{env_id.split('-')[0].lower()}-v0"
+    record(reality_spec(env_id, 24), name, 100)
+    clips = load_clips(name)
+    assert clips.frames.shape[1:] == (3, 24, 24)
+    dream = train(clips, name, preset("tiny"), Run(tmp_path / "run.ckpt", device="cpu"))
+    report = evaluate(dream, episodes=3, steps=4)
+    assert set(report.open_loop[1]) == {"psnr", "ssim"}
+    assert report.outcomes["random"]["reward absolute error"].n >= 3
+    path = tmp_path / "dream.safetensors"
+    dream.save(path)
+    env = gym.make("nova_gym:NovaDream-v0", dream=str(path))
+    env.reset(seed=0)
+    _, reward, _, _, _ = env.step(env.action_space.sample())
+    assert reward == 1.0 if env_id == "CartPole-v1" else reward < 0.5
+
+
+def test_a_grid_with_one_layout_and_no_inner_walls_is_recorded_and_evaluated(tmp_path):
+    spec = reality_spec("MiniGrid-Empty-5x5-v0", 40)
+    metadata = json.loads(record(spec, "test/empty-v0", 150).storage.metadata["nova_gym"])
+    assert metadata["held_out"] == "none"
+    assert "facing an inner wall" not in metadata["clip_shares"]
+    assert "official starts, to the goal" in metadata["clip_shares"]
+    dream = train(load_clips("test/empty-v0"), "test/empty-v0", preset("tiny"), Run(tmp_path / "e.ckpt", device="cpu"))
+    for starts in ("official", "random"):
+        report = evaluate(dream, episodes=2, steps=2, starts=starts)
+        assert "turn" in report.transitions
+        assert "bump into inner wall" not in report.transitions
+
+
+def test_bad_input_is_one_clear_error(dataset):
+    with pytest.raises(BadInputError, match="cannot make the environment 'Nothing-v0'"):
+        reality_spec("Nothing-v0")
+    with pytest.raises(BadInputError, match="multiple of 9"):
+        reality_spec(ENV_ID, 70)
+    with pytest.raises(BadInputError, match="already exists"):
+        record(reality_spec(ENV_ID), dataset, 10)
+    with pytest.raises(BadInputError, match="at least 1 transition"):
+        record(reality_spec(ENV_ID), "test/none-v0", 0)
+
+
+def test_a_recording_that_is_stopped_leaves_no_half_dataset(monkeypatch):
+    monkeypatch.setattr("nova_gym.envs.reality.recording._EPISODES_A_WRITE", 1)
+
+    def stop(recorded):
+        if recorded > 100:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        record(reality_spec(ENV_ID), "test/stopped-v0", 1000, progress=stop)
+    assert "test/stopped-v0" not in minari.list_local_datasets()
+
+
+def test_an_expert_s_clips_all_end_on_the_goal():
+    record(reality_spec(ENV_ID), "test/expert-v0", 60, seed=3, expert=True)
+    for episode in minari.load_dataset("test/expert-v0").iterate_episodes():
+        assert episode.terminations[-1]
+        assert episode.rewards[-1] > 0.9
+
+
+def test_there_is_no_expert_outside_minigrid():
+    with pytest.raises(BadInputError, match="leave out --expert"):
+        record(reality_spec("CartPole-v1"), "test/no-expert-v0", 10, expert=True)

@@ -1,0 +1,87 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from nova_gym.cli import app
+
+ENV_ID = "MiniGrid-SimpleCrossingS9N1-v0"
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_from_nothing_to_a_measured_dream(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("record", ENV_ID, "--name", "test/cli-v0", "--transitions", 80).exit_code == 0
+    trained = run("train", "test/cli-v0", "-o", "mine.safetensors", "--preset", "tiny", "--device", "cpu")
+    assert trained.exit_code == 0, trained.output
+    assert not (tmp_path / "mine.ckpt").exists()
+    assert list((tmp_path / "runs" / "mine").iterdir())
+    options = ("--episodes", 4, "--steps", 3, "--json", "scores.json", "--picture", "worst.png", "--write-card")
+    assert run("eval", "mine.safetensors", *options).exit_code == 0
+    assert json.loads((tmp_path / "scores.json").read_text())["open_loop"]["3"]["exact"]["n"] >= 1
+    assert (tmp_path / "worst.png").stat().st_size
+    tuned = run("tune", "mine.safetensors", "test/cli-v0", "-o", "tuned.safetensors", "--steps", 3, "--device", "cpu")
+    assert tuned.exit_code == 0, tuned.output
+    assert "transitions were wrong before" in tuned.output
+    assert run("tune", "mine.safetensors", "test/cli-v0", "-o", "tuned.safetensors").exit_code == 2
+    info = run("info", "mine.safetensors")
+    assert info.exit_code == 0
+    assert "held_out_layouts" in info.output
+
+
+def test_the_demo_draws_and_measures(tmp_path, monkeypatch):
+    monkeypatch.setattr("nova_gym.cli.walk.WALKS", 1)
+    monkeypatch.setattr("nova_gym.cli.walk.WALK_STEPS", 3)
+    monkeypatch.setattr("nova_gym.cli.walk.EPISODES", 4)
+    result = run("demo", "-o", tmp_path, "--steps", 0)
+    assert result.exit_code == 0, result.output
+    assert "batch 256" in result.output
+    assert {path.name for path in tmp_path.iterdir()} == {"dream.gif", "frame-8x.png"}
+
+
+def test_ctrl_c_leaves_a_checkpoint_that_resume_takes_up(dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = ("train", dataset, "-o", "mine.safetensors", "--preset", "tiny", "--device", "cpu")
+
+    def press(self, stage):
+        self.mark("something")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nova_gym.training.loop.Loop.run", press)
+        stopped = run(*command)
+    assert stopped.exit_code == 130
+    assert "--resume" in stopped.output
+    assert run(*command).exit_code == 2  # a checkpoint is not thrown away unasked
+    assert run(*command, "--resume").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (("record", "Nothing-v0", "--name", "a/b-v0"), "cannot make the environment"),
+        (("record", ENV_ID, "--name", "not an id", "--transitions", 5), "cannot create the dataset"),
+        (("train", "test/nothing-v0", "-o", "x.safetensors"), "nova-gym record"),
+        (("train", "test/nothing-v0", "-o", "x.safetensors", "--preset", "huge"), "tiny, cpu, digits, paper"),
+        (("train", "test/nothing-v0", "-o", "x.ckpt"), "ends in .safetensors"),
+        (("eval", "nothing"), "neither a file nor one that ships"),
+        (("eval", "minigrid", "--starts", "elsewhere"), "random, official"),
+        (("info", "nothing"), "neither a file nor one that ships"),
+        (("demo", "--dream", "nothing"), "neither a file nor one that ships"),
+        (("eval", "minigrid", "--episodes", 0), "--episodes"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(command, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run(*command)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.replace("│", " ").split())
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("command", ["record", "train", "eval", "info", "demo"])
+def test_every_command_explains_itself(command):
+    assert len(run(command, "--help").output) > 400
