@@ -12,7 +12,7 @@ import torch
 
 from nova_gym import simulator
 from nova_gym.benchmarks.ablations import __main__ as command
-from nova_gym.benchmarks.ablations import generation, minigrid, retargeting, sides
+from nova_gym.benchmarks.ablations import generation, on_minigrid, retargeting, sides
 from nova_gym.benchmarks.ablations.models import JointDynamics, VectorModel, parameter_count
 from nova_gym.model.config import PRESETS, INRConfig, Recipe, preset
 from nova_gym.model.dynamics import ForwardDynamics
@@ -35,7 +35,7 @@ def small(monkeypatch):
         (generation, "LONG_CLIPS", 4),
         (generation, "LONG", 12),
         (retargeting, "PAIRS", 4),
-        (minigrid, "PAIRS", 4),
+        (on_minigrid, "PAIRS", 4),
         (simulator, "_compiler", lambda: None),  # compiling a step takes longer than all of these
     ):
         monkeypatch.setattr(module, name, value)

@@ -4,30 +4,30 @@ import numpy as np
 import pytest
 import torch
 
-from nova_gym import metrics
+from nova_gym import measures
 from nova_gym.envs import evaluate
 from nova_gym.errors import BadInputError
 
 
 def test_shares_and_means_have_the_intervals_of_the_textbook():
-    estimate = metrics.share(np.array([True] * 8 + [False] * 2))
+    estimate = measures.share(np.array([True] * 8 + [False] * 2))
     assert (estimate.value, estimate.n) == (0.8, 10)
     assert (estimate.low, estimate.high) == pytest.approx((0.4902, 0.9433), abs=1e-3)  # Wilson
-    estimate = metrics.mean(np.array([1.0, 2.0, 3.0]))
+    estimate = measures.mean(np.array([1.0, 2.0, 3.0]))
     assert (estimate.low, estimate.high) == pytest.approx((-0.4841, 4.4841), abs=1e-3)  # Student, 2 degrees
-    assert metrics.share(np.array([], dtype=bool)) is None
+    assert measures.share(np.array([], dtype=bool)) is None
 
 
 def test_one_wrong_tile_is_seen_in_its_place():
     truth = np.random.default_rng(0).random((2, 24, 24, 3))
     frames = truth.copy()
     frames[1, 8:16, 16:24] += 0.5
-    errors = metrics.tile_errors(truth, frames, 8)
+    errors = measures.tile_errors(truth, frames, 8)
     assert errors.shape == (2, 3, 3)
     assert errors[1, 1, 2] == pytest.approx(0.25)
     assert errors.sum() == pytest.approx(0.25)
-    assert metrics.psnr(truth, frames)[0] == metrics.PSNR_CAP
-    assert metrics.ssim(truth, frames)[0] == pytest.approx(1)
+    assert measures.psnr(truth, frames)[0] == measures.PSNR_CAP
+    assert measures.ssim(truth, frames)[0] == pytest.approx(1)
 
 
 def test_an_untrained_dream_is_found_out(tiny):
