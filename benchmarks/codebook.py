@@ -24,9 +24,9 @@ from torch import Tensor
 
 from nova_gym import BadInputError, Dream, DreamSimulator
 from nova_gym.editing import infer_actions
-from nova_gym.envs.adapter import encode_frames, reality_of
-from nova_gym.envs.reality import grids
-from nova_gym.envs.reality.recording import random_action
+from nova_gym.envs.adapter import encode_frames
+from nova_gym.envs.reality.grids import pose
+from nova_gym.envs.reality.minigrid_reality import minigrid_of
 from nova_gym.files import write_atomically
 from nova_gym.measures import TILE_TOLERANCE, share, tile_errors
 
@@ -60,27 +60,25 @@ def walk_at_random(dream: Dream, count: int, seed: int) -> Walks:
     Raises:
         BadInputError: the dream is not of a MiniGrid.
     """
-    spec, rng = reality_of(dream), np.random.default_rng([seed, 0xC0DE])
-    env = spec.make()
-    if not grids.is_minigrid(env):
-        raise BadInputError(f"{spec.env_id} is not a MiniGrid: only there do actions and poses have names")
-    hold_out, found = grids.can_hold_out(env), []
+    reality, rng = minigrid_of(dream), np.random.default_rng([seed, 0xC0DE])
+    env = reality.make()
+    hold_out, found = reality.can_hold_out(env), []
     while len(found) < count:
         env.reset(seed=int(rng.integers(2**31)))
-        grids.scatter(env, rng)
-        if hold_out and not grids.is_held_out(env):
+        reality.scatter(env, rng)
+        if hold_out and not reality.is_held_out(env):
             continue
-        frames, poses, actions = [spec.frame(env)], [_pose(env)], []
+        frames, poses, actions = [reality.frame(env)], [pose(env)], []
         while len(actions) < STEPS:
-            action = random_action(env, rng)
+            action = reality.random_action(env, rng)
             if env.step(action)[2]:
                 break
-            frames.append(spec.frame(env))
-            poses.append(_pose(env))
+            frames.append(reality.frame(env))
+            poses.append(pose(env))
             actions.append(action)
         else:
             found.append((np.stack(frames), np.array(poses), np.array(actions)))
-    tile = spec.frame_size[1] // env.unwrapped.width
+    tile = reality.tile(env)
     env.close()
     return Walks(*(np.stack(part) for part in zip(*found, strict=True)), tile, dream.card.action_names)
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from nova_gym import BadInputError, Dream
 from nova_gym.envs.adapter import encode_frames
-from nova_gym.envs.reality.scenes import grid_scenes
+from nova_gym.envs.reality.scenes import scenes_of_a_kind
 from nova_gym.files import write_atomically
 from nova_gym.measures import lpips, mean, psnr, ssim, why_no_lpips
 from nova_gym.model import inr
@@ -81,7 +81,7 @@ def compare(dream: Dream, drawn: dict[int, np.ndarray]) -> dict[str, Any]:
 
     Args:
         dream: that encodes and renders.
-        drawn: what `grid_scenes` gave, factor 1 among them.
+        drawn: what `scenes_of_a_kind` gave, factor 1 among them.
     """
     states = encode_frames(dream, drawn[1])
     figures = {}
@@ -139,7 +139,7 @@ def run(dream: Dream, count: int, seed: int) -> dict[str, Any]:
         "LPIPS": why_no_lpips() or "on AlexNet",
     }
     for kind in KINDS:
-        drawn = grid_scenes(dream, kind, count, (1, *COMPARED), seed)
+        drawn = scenes_of_a_kind(dream, kind, count, (1, *COMPARED), seed)
         figures[kind] = {"scenes": len(drawn[1]), **compare(dream, drawn)}
     figures["all sizes"] = render_all_sizes(dream, encode_frames(dream, drawn[1][:1]))
     return figures

@@ -11,6 +11,8 @@ from gymnasium import spaces
 from torch import Tensor
 
 from nova_gym.dream import Dream
+from nova_gym.envs.reality.base import Reality
+from nova_gym.envs.reality.registry import find_reality
 from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.errors import BadInputError
 from nova_gym.model.inr import Resolution, parse_resolution
@@ -50,7 +52,7 @@ class DreamInterface:
         if starts not in self.dream.starts and starts != "reality":
             raise BadInputError(f"unknown starts {starts!r}; this dream has {', '.join(self.dream.starts)}, reality")
         self.observation, self.action, self.starts = observation, action, starts
-        self._reality: gym.Env | None = None
+        self._reality: tuple[Reality, gym.Env] | None = None
         config = self.dream.world_model.config
         self.observation_space = observation_space(self.dream, observation)
         if action == "discrete" and not config.actions:
@@ -151,11 +153,12 @@ class DreamInterface:
         return state.to(self.device)
 
     def _from_reality(self, rng: np.random.Generator) -> Tensor:
-        spec = reality_of(self.dream)
         if self._reality is None:
-            self._reality = spec.make()
-        self._reality.reset(seed=int(rng.integers(2**31)))
-        return encode_frames(self.dream, spec.frame(self._reality)[None])[0]
+            reality = reality_of(self.dream)
+            self._reality = reality, reality.make()
+        reality, env = self._reality
+        env.reset(seed=int(rng.integers(2**31)))
+        return encode_frames(self.dream, reality.frame(env)[None])[0]
 
 
 def observation_space(dream: Dream, observation: str) -> spaces.Box:
@@ -201,12 +204,13 @@ def encode_frames(dream: Dream, frames: np.ndarray) -> Tensor:
     return dream.world_model.encode(tensor.to(dream.world_model.device))
 
 
-def reality_of(dream: Dream) -> RealitySpec:
+def reality_of(dream: Dream) -> Reality:
     """The real counterpart of a dream.
 
     Raises:
-        BadInputError: its card names none.
+        BadInputError: its card names none, or it cannot be made here.
     """
     if not dream.card.env_id:
         raise BadInputError("this dream has no real counterpart: its card names no environment")
-    return RealitySpec(dream.card.env_id, dream.card.env_kwargs, tuple(dream.world_model.config.frame_size))
+    size = tuple(dream.world_model.config.frame_size)
+    return find_reality(RealitySpec(dream.card.env_id, dream.card.env_kwargs, size))

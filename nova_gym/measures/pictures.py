@@ -53,6 +53,11 @@ def tile_errors(truth: np.ndarray, frames: np.ndarray, tile: int) -> np.ndarray:
     return squares.reshape(n, height // tile, tile, width // tile, tile, channels).mean((2, 4, 5))
 
 
+def exact(truth: np.ndarray, frames: np.ndarray, tile: int) -> np.ndarray:
+    """(n,) bool, whether every tile of each pair is right: `tile_errors` below `TILE_TOLERANCE`."""
+    return (tile_errors(truth, frames, tile) < TILE_TOLERANCE).all((1, 2))
+
+
 def find_tiles(frames: np.ndarray, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Tracks something that fills one tile, such as MiniGrid's agent: where it is, and which of its looks it has.
 

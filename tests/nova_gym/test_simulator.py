@@ -108,7 +108,7 @@ def test_the_dream_follows_its_actions_on_layouts_it_never_saw(shipped):
     report = evaluate(shipped, episodes=24, steps=10, seed=7)
     assert report.open_loop[10]["exact"].value > 0.8
     assert min(estimate.value for estimate in report.transitions.values()) > 0.8
-    assert report.outcomes["to the goal"]["termination recall"].value > 0.8
+    assert report.outcomes["expert"]["termination recall"].value > 0.8
 
 
 @pytest.mark.parametrize("arguments", [{"num_dreams": 0}, {"horizon": -1}])

@@ -53,7 +53,7 @@ def test_missed_and_invented_endings_are_counted(shipped, monkeypatch):
 
     monkeypatch.setattr("nova_gym.simulator._compiler", lambda: None)
     monkeypatch.setattr(shipped.world_model.heads, "outcome", never)
-    outcomes = evaluate(shipped, episodes=8, steps=2).outcomes["to the goal"]
+    outcomes = evaluate(shipped, episodes=8, steps=2).outcomes["expert"]
     assert outcomes["termination recall"].value == 0
     assert outcomes["termination precision"] is None
 
@@ -61,7 +61,7 @@ def test_missed_and_invented_endings_are_counted(shipped, monkeypatch):
         return torch.ones(len(z)), torch.ones(len(z))
 
     monkeypatch.setattr(shipped.world_model.heads, "outcome", always)
-    outcomes = evaluate(shipped, episodes=8, steps=2).outcomes["to the goal"]
+    outcomes = evaluate(shipped, episodes=8, steps=2).outcomes["expert"]
     assert outcomes["termination recall"].value < 0.2  # whoever ends at once misses the real end,
     assert outcomes["termination precision"].value < 0.2  # and invents one: once, since an end is an end
     assert outcomes["termination precision"].n == 8

@@ -12,7 +12,7 @@ from nova_gym import BadInputError, Dream
 from nova_gym.cli import app
 from nova_gym.envs.adapter import encode_frames, reality_of
 from nova_gym.envs.reality import grids
-from nova_gym.envs.reality.scenes import grid_scenes, scenes
+from nova_gym.envs.reality.scenes import scenes, scenes_of_a_kind
 from nova_gym.measures import psnr
 from nova_gym.model import inr
 from nova_gym.model.config import INRConfig, ModelConfig
@@ -46,7 +46,7 @@ def test_detail_starts_with_what_the_usual_renderer_draws(tiny):
 
 def test_large_frames_come_nearer_to_reality(tiny, sharp):
     """On layouts that were not learned from."""
-    drawn = grid_scenes(tiny, "held out", 6, (1, 4), seed=5)
+    drawn = scenes_of_a_kind(tiny, "held out", 6, (1, 4), seed=5)
     states, truth = encode_frames(tiny, drawn[1]), torch.from_numpy(drawn[4]).permute(0, 3, 1, 2) / 255.0
     before, after = ((dream.world_model.render(states, LARGE) - truth).square().mean() for dream in (tiny, sharp))
     assert after < 0.93 * before  # this dream can hardly draw at all, and is taught for seconds
