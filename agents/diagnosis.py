@@ -17,11 +17,9 @@ from nova_gym.dream import Dream
 from nova_gym.envs import RealityEnv, make_reality
 from nova_gym.envs.adapter import encode_frames, observe
 from nova_gym.errors import BadInputError
-from nova_gym.measures import Estimate, exact, mean, psnr, share
+from nova_gym.measures import Estimate, alike, mean, share
 from nova_gym.simulator import DreamSimulator
 
-#: Frames without tiles agree if they are closer than this, in dB.
-SAME_PSNR = 25.0
 #: Rewards agree if they are closer than this.
 SAME_REWARD = 0.01
 #: Steps after which an episode without a horizon is left.
@@ -182,5 +180,4 @@ def _same(simulator: DreamSimulator, envs: list[RealityEnv], frames: np.ndarray,
     drawn = torch.cat([simulator.dream.world_model.render(part) for part in states.split(64)])
     drawn = drawn.permute(0, 2, 3, 1).cpu().numpy()
     truth = frames[rows].astype(np.float32) / 255.0
-    tile = envs[0].reality.tile(envs[0])
-    return exact(truth, drawn, tile) if tile else psnr(truth, drawn) > SAME_PSNR
+    return alike(truth, drawn, envs[0].reality.tile(envs[0]))

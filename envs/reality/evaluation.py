@@ -14,7 +14,7 @@ from nova_gym.dream import Dream
 from nova_gym.envs.adapter import encode_frames, reality_of
 from nova_gym.envs.reality.base import Reality
 from nova_gym.errors import BadInputError
-from nova_gym.measures import TILE_TOLERANCE, Estimate, exact, mean, psnr, share, ssim, tile_errors
+from nova_gym.measures import TILE_TOLERANCE, Estimate, alike, mean, psnr, share, ssim, tile_errors
 from nova_gym.simulator import DreamSimulator
 
 #: Steps of the open loop after which frames are compared.
@@ -283,7 +283,7 @@ def _transitions(bench: _Bench, report: Report, count: int, progress: Progress) 
         simulator.step(bench.actions(actions))
         frames = bench.draw(simulator, np.arange(len(actions)))
         truth = np.stack(after).astype(np.float32) / 255.0
-        report.transitions[kind] = share(exact(truth, frames, bench.tile))
+        report.transitions[kind] = share(alike(truth, frames, bench.tile))
     env.close()
 
 
