@@ -141,11 +141,16 @@ def shipped(name: str) -> Dream:
     return Dream.load(name)
 
 
+@functools.cache
+def _fingerprints() -> dict[str, str]:
+    """Names of the dreams that ship, by fingerprint."""
+    return {fingerprint(name): name for name in shipped_dreams()}
+
+
 def _dream_in_words(dream: dict[str, str]) -> str:
     sha = next(value for key, value in dream.items() if key.startswith("sha256"))
-    for name in shipped_dreams():
-        if fingerprint(name) == sha:
-            return f"the dream `{name}` that ships"
+    if sha in (ships := _fingerprints()):
+        return f"the dream `{ships[sha]}` that ships"
     return f"a dream `{dream['name']}` whose tensors have the SHA-256 {sha[:12]}…, not one that ships"
 
 

@@ -9,10 +9,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from nova_gym.benchmarks.sources import BENCH_PARTS as PARTS
 from nova_gym.errors import BadInputError
 from nova_gym.terminal import console, one_line_errors, progress_bars
-
-PARTS = ("stepping", "rendering", "growth", "playing", "learning", "loading", "training")
 
 
 @one_line_errors
