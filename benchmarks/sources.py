@@ -39,7 +39,7 @@ def _benchmark(name: str) -> str:
 
 #: By name, without `.json`.
 SOURCES = {
-    "eval-minigrid": Source("nova-gym eval minigrid --json {}", "2 minutes", SHIPS),
+    "eval-minigrid": Source("nova-gym eval minigrid --json {}", "1 minute", SHIPS),
     "agent-training": Source(
         "nova-gym agent train -o minigrid-ppo.zip && cp minigrid-ppo.json {}", "3 minutes", SHIPS, _FASTER
     ),
@@ -72,7 +72,7 @@ SOURCES = {
         _TWO_CORES,
     ),
     "bench": Source("nova-gym bench --json {} --plot docs/growth.png", "10 minutes", SHIPS, _NO_AVX512),
-    "generation": Source(_benchmark("generation"), "3 minutes", "the dream of moving digits that ships"),
+    "generation": Source(_benchmark("generation"), "1 minute", "the dream of moving digits that ships"),
     "codebook": Source(_benchmark("codebook"), "1 minute", SHIPS),
     "disentanglement": Source(_benchmark("disentanglement"), "1 minute", SHIPS),
     "super-resolution": Source(_benchmark("super_resolution"), "1 minute", SHIPS),
@@ -88,7 +88,7 @@ SOURCES = {
 BENCH_PARTS = ("stepping", "rendering", "growth", "playing", "learning", "loading", "training")
 #: What the commands of this folder that measure no figures for the page write, and roughly how long they take.
 PAGES = {
-    "gallery": ("docs/gallery.md and its pictures", "2 minutes"),
+    "gallery": ("docs/gallery.md and its pictures", "1 minute"),
     "on_cuda": ("the file that --json names", "3 minutes on an H100"),
     "results_page": ("docs/results.md", "5 seconds"),
 }

@@ -56,7 +56,7 @@ def _card(name: str, dream: Dream) -> dict[str, str]:
         "file": _with_target(size, ".1f", "MB", _SIZE.get(name)),
         "training": _with_target(_minutes(card.training["stages"]), ".1f", "min", _MINUTES.get(name)),
         "control model": _part(parts.get("control"), "frames"),
-        "large frames": _part(detail, "scenes"),
+        "large frames": _part(detail, "scenes") if detail else "–",
         "network of large frames": f"{config.detail.layers} layers of {config.detail.width} units, learned up to "
         f"{detail['factor'] * height} × {detail['factor'] * width}"
         if detail and config.detail

@@ -47,7 +47,7 @@ def _codebook(results: Results) -> list[str]:
             "–",
             f"{results.at('codebook', 'codes used')} of {results.at('codebook', 'codes')}",
         ),
-        ("of these, such that always lead to one pose, whatever the layout", "–", f"{sure} of {len(meaning)}"),
+        ("of these, codes that always lead to one pose, whatever the layout", "–", f"{sure} of {len(meaning)}"),
     ]
     return [
         "### Learned actions",
@@ -75,8 +75,8 @@ def _retargeting(results: Results) -> list[str]:
     return [
         "### Retargeting",
         "Two real clips, one moved as the other moves (motion retargeting), or put on the other's layout (content "
-        f"retargeting): {goal}? On layouts that no recording holds, {layouts}. The last lines are the clips left "
-        "unedited, for comparison.",
+        f"retargeting). Measured is whether a pair ends as it should: {goal}. The clips are on layouts that no "
+        f"recording holds, {layouts}. *{RETARGETINGS[-1]}* is the first clip left as it is, for comparison.",
         results.source(name),
         goals(rows),
         f"{RETARGETINGS[0].capitalize()} in full, {_GOALS['random']}:",

@@ -19,9 +19,8 @@ python -m nova_gym.benchmarks.results_page
 
 A **target** is a goal that was set beforehand. A value that does not reach its target is marked **missed**. Brackets
 hold 95 % confidence intervals, except in tables of speed: there they hold the least and the largest ratio of a round.
-Each table names the command that measured it, its file of figures and the dream. Since
-`nova_gym.benchmarks.provenance` exists, each file says itself on which dream and machine it was measured; what is said
-here of older files comes from the history of the repository.
+Each table names the command that measured it, its file of figures and the dream. Newer files say themselves on which
+dream and machine they were measured; what is said here of older ones comes from the history of the repository.
 """
 
 

@@ -29,6 +29,7 @@ def section(results: Results) -> list[str]:
         "[with the agents](#the-agent-that-ships). Graphics cards have a command of their own, "
         "`python -m nova_gym.benchmarks.on_cuda`.",
         "### How cost grows",
+        "A picture of the three tables of growth below.",
         "![Milliseconds of a step by batch, of a frame by resolution, and of a frame by D](growth.png)",
         "### All figures of speed",
         "Rendering, counted in floating-point operations of all of the network at every pixel, though the fused "
