@@ -145,6 +145,13 @@ def test_files_of_figures_say_which_dream_and_machine(tiny, tmp_path):
     assert target.read_text().endswith("}\n")
 
 
+def test_no_benchmark_writes_figures_without_saying_what_they_are_of():
+    for path in Path(listing.__file__).parent.rglob("*.py"):
+        names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
+        names |= {n.attr for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)}
+        assert path.stem == "provenance" or not names & {"write_json", "dump", "dumps"}, path
+
+
 def test_a_dream_is_told_by_its_tensors_and_not_by_its_scores(tiny, tmp_path):
     first, scored, other = (tmp_path / f"{name}.safetensors" for name in ("first", "scored", "other"))
     tiny.save(first)
