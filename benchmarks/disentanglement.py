@@ -12,7 +12,6 @@ clip rolled out unedited is measured in the same way.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,13 @@ import numpy as np
 import torch
 
 from nova_gym import BadInputError, Dream
+from nova_gym.benchmarks.provenance import write_results
+from nova_gym.benchmarks.tables import interval, show
 from nova_gym.editing import Intervention, edit, infer_actions
 from nova_gym.envs.adapter import encode_frames
 from nova_gym.envs.reality import grids
 from nova_gym.envs.reality.clips import walk
 from nova_gym.envs.reality.minigrid_reality import MiniGridReality, minigrid_of
-from nova_gym.files import write_atomically
 from nova_gym.measures import TILE_TOLERANCE, find_tiles, mean, overlap, share, tile_errors
 
 #: Step of the intervention, and steps of a clip.
@@ -217,14 +217,11 @@ def main() -> None:
     except BadInputError as error:
         parser.error(str(error))
     for starts, measured in figures.items():
-        print(f"goal {starts}, {measured['layouts']} held-out layouts")
-        for name in RETARGETINGS:
-            print(f"  {name}")
-            for figure, value in measured[name]["all"].items():
-                print(f"    {figure:55} {value['value']:.4f} [{value['low']:.4f}, {value['high']:.4f}], n {value['n']}")
+        names = measured[RETARGETINGS[0]]["all"]
+        rows = [(name, *(interval(measured[way]["all"][name]) for way in RETARGETINGS)) for name in names]
+        show(f"goal {starts}, {measured['layouts']} held-out layouts", ("", *RETARGETINGS), rows)
     if arguments.json:
-        with write_atomically(arguments.json) as temporary:
-            temporary.write_text(json.dumps(figures, indent=2) + "\n")
+        write_results(arguments.json, figures, arguments.dream)
 
 
 if __name__ == "__main__":
