@@ -108,11 +108,11 @@ def _fidelity(results: Results) -> list[str]:
         row(f"PSNR after {_steps(100)}", Target(45, unit="dB"), steps[100]["psnr"], ".1f", "dB"),
         row(f"exact after one step, worst class of transition ({name})", Target(0.98), worst),
     ]
-    for kind, words in (("to the goal", "on the way to the goal"), ("random", "by random actions")):
+    for kind, words in (("expert", "on the way to the goal"), ("random", "by random actions")):
         for name in ("termination recall", "termination precision"):
             figure = results.at(_EVAL, "outcomes", kind, name)
             rows.append(row(f"{name}, {words} ({figure['n']} endings)", Target(0.99), figure))
-    error = results.at(_EVAL, "outcomes", "to the goal", "return absolute error")
+    error = results.at(_EVAL, "outcomes", "expert", "return absolute error")
     rows.append(row("absolute error of the return, on the way to the goal", None, error))
     last = steps[100]["exact"]
     return [
