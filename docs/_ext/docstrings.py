@@ -1,0 +1,40 @@
+"""Reads docstrings as they are written here, which napoleon alone does not.
+
+- Gymnasium's `## Section` headings become rubrics.
+- "Returns:" is prose: a colon in it does not end a type. The same holds for attributes and properties.
+"""
+
+from typing import Any
+
+from sphinx.application import Sphinx
+
+#: Stands for a colon while napoleon reads.
+_COLON = "\ue000"
+
+
+def _before(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Hides from napoleon what it would take for something else."""
+    shown: list[str] = []
+    inside = what in ("attribute", "property", "data")
+    for line in lines:
+        if line.startswith("## "):
+            shown += ["", f".. rubric:: {line.removeprefix('## ')}", ""]
+            continue
+        if line.strip() and not line.startswith(" "):
+            inside = what in ("attribute", "property", "data")
+        shown.append(line.replace(":", _COLON) if inside else line)
+        if line in ("Returns:", "Yields:"):
+            inside = True
+    lines[:] = shown
+
+
+def _after(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Shows it again."""
+    lines[:] = [line.replace(_COLON, ":") for line in lines]
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Around napoleon, whose priority is 500."""
+    app.connect("autodoc-process-docstring", _before, priority=100)
+    app.connect("autodoc-process-docstring", _after, priority=900)
+    return {"version": "1", "parallel_read_safe": True}
