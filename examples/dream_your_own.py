@@ -13,8 +13,7 @@ import numpy as np
 import nova_gym  # noqa: F401  registers the ids
 from nova_gym.data import load_clips
 from nova_gym.envs import reality_spec, record
-from nova_gym.model.config import preset
-from nova_gym.training import Run, train
+from nova_gym.training import Run, preset, train
 
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))  # left, right, up, down
 
