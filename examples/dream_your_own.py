@@ -45,18 +45,20 @@ class Square(gym.Env):
         return board.repeat(8, axis=0).repeat(8, axis=1)  # 48 × 48 pixels
 
 
-gym.register("Square-v0", entry_point=f"{__name__}:Square", max_episode_steps=100)  # by name: the recording keeps it
+# The recording keeps the entry point, so it is given by name.
+gym.register("Square-v0", entry_point=f"{__name__}:Square", max_episode_steps=100)
 
 name, file = "examples/square-v0", Path("square.safetensors")
 if name not in minari.list_local_datasets():
     record(reality_spec("Square-v0", size=48), name, transitions=2_000)
 clips = load_clips(name)
-dream = train(clips, name, preset("tiny"), Run(checkpoint=file.with_suffix(".ckpt"), device="cpu"))
+checkpoint = Path("square.ckpt")  # where a run that is stopped goes on from
+dream = train(clips, name, preset("tiny"), Run(checkpoint, device="cpu"))
 dream.save(file)
-file.with_suffix(".ckpt").unlink(missing_ok=True)
+checkpoint.unlink(missing_ok=True)
 
 env = gym.make("NovaDream-v0", dream=str(file), render_mode="rgb_array", resolution=192)
 env.reset(seed=0)
 for _ in range(10):
     env.step(env.action_space.sample())
-print(f"{len(clips.frames)} frames of {tuple(clips.frames.shape[1:])} → {file}, drawn as {env.render().shape}")
+print(f"{len(clips.frames)} frames → {file}, drawn as {env.render().shape}")
