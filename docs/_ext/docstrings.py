@@ -2,8 +2,11 @@
 
 - Gymnasium's `## Section` headings become rubrics.
 - "Returns:" is prose: a colon in it does not end a type. The same holds for attributes and properties.
+- `num_dreams: N.` says how many, and begins no list.
+- A default that is made anew for each object is shown as `...`.
 """
 
+import re
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -30,11 +33,19 @@ def _before(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: li
 
 def _after(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Shows it again."""
-    lines[:] = [line.replace(_COLON, ":") for line in lines]
+    lines[:] = [re.sub(r"(: +\w)\.$", r"\1\.", line.replace(_COLON, ":")) for line in lines]
+
+
+def _signature(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Makes a signature one that Python could read."""
+    return signature and signature.replace("<factory>", "..."), returns
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Around napoleon, whose priority is 500."""
     app.connect("autodoc-process-docstring", _before, priority=100)
     app.connect("autodoc-process-docstring", _after, priority=900)
+    app.connect("autodoc-process-signature", _signature)
     return {"version": "1", "parallel_read_safe": True}
