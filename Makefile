@@ -14,7 +14,7 @@ test: $(VENV)/.installed-test
 	$(BIN)/pytest
 
 docs: $(VENV)/.installed-docs
-	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs docs/_build
+	$(BIN)/python -m sphinx --builder html --fresh-env --write-all --fail-on-warning --keep-going --quiet docs docs/_build
 	@echo "docs/_build/index.html"
 
 $(BIN)/python:
