@@ -33,7 +33,7 @@ def _before(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: li
 
 def _after(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Shows it again."""
-    lines[:] = [re.sub(r"(: +\w)\.$", r"\1\.", line.replace(_COLON, ":")) for line in lines]
+    lines[:] = [re.sub(r"^( +\w)\.$", r"\1\.", line.replace(_COLON, ":")) for line in lines]
 
 
 def _signature(
