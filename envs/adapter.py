@@ -56,9 +56,11 @@ class DreamInterface:
         config = self.dream.world_model.config
         self.observation_space = observation_space(self.dream, observation)
         if action == "discrete" and not config.actions:
-            raise BadInputError("this dream was made from video without actions: take action='latent' or 'codebook'")
+            others = "'latent' or 'codebook'" if config.codes else "'latent'"
+            raise BadInputError(f"this dream was made from video without actions: take action={others}")
         if action == "codebook" and not config.codes:
-            raise BadInputError("this dream has no codebook of learned actions: take action='discrete' or 'latent'")
+            others = "'discrete' or 'latent'" if config.actions else "'latent'"
+            raise BadInputError(f"this dream has no codebook of learned actions: take action={others}")
         if action == "latent":
             self.action_space: spaces.Space = spaces.Box(-1.0, 1.0, (config.latent_action,), np.float32)
         elif action == "codebook":

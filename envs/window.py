@@ -36,9 +36,10 @@ class Window:
         import pygame
 
         size = frame.shape[1], frame.shape[0]
-        if not self._alive():
-            self.close()
+        if not pygame.display.get_init():
+            _close_all()  # it took them along; once it is back, they must not be touched
             pygame.display.init()
+        if self._window is None:
             if not _OPEN:
                 pygame.register_quit(_close_all)
             self._window, self._clock = pygame.Window(self.title, size), pygame.time.Clock()
@@ -58,7 +59,7 @@ class Window:
             _OPEN.discard(self)
 
     def _alive(self) -> bool:
-        """Whether the window is open; a display that ended has taken it along, and it must not be touched."""
+        """Whether the window is open, and the display with it."""
         if self._window is None:
             return False
         import pygame
@@ -70,6 +71,6 @@ class Window:
 
 
 def _close_all() -> None:
-    """Before pygame ends, so that no window is left that pygame has forgotten."""
+    """Closes all windows, before pygame ends or after its display did: what opens later may stand in their place."""
     for window in list(_OPEN):
         window.close()
