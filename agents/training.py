@@ -167,19 +167,17 @@ def train_agent(
     dream = (dream if isinstance(dream, Dream) else Dream.load(dream)).to(device)
     longest = math.ceil(patience * dream.card.horizon)
     starts = PrioritizedStarts(dream, seed)
-    env = VecMonitor(
-        DreamVecEnv(
-            replace(dream, starts=dream.starts | {"training": starts.bank}),
-            num_dreams,
-            observation,
-            starts="training",
-            device=device,
-            max_episode_steps=longest,
-        )
+    env = DreamVecEnv(
+        replace(dream, starts=dream.starts | {"training": starts.bank}),
+        num_dreams,
+        observation,
+        starts="training",
+        device=device,
+        max_episode_steps=longest,
     )
     count = min(32, episodes)
     places = {
-        "dream": VecMonitor(DreamVecEnv(dream, count, observation, device=device)),
+        "dream": DreamVecEnv(dream, count, observation, device=device),
         "reality": VecMonitor(make_reality_vec(dream, count, observation, device=device)),
     }
     if agent is None:

@@ -35,7 +35,9 @@ class Transition(NamedTuple):
         latent_action: (N, U) float32, what moved them.
         reward: (N,) float32, discounted in time as the real environment does.
         terminated: (N,) bool, the episode ended in the dream.
-        truncated: (N,) bool, the horizon is reached, or the dream is lost: its state left ±`STATE_LIMIT`.
+        truncated: (N,) bool, the horizon is reached, or the dream is lost.
+        lost: (N,) bool, the state left ±`STATE_LIMIT` or is no number. What is returned for it is held at these bounds
+            and means nothing, whereas a state at the horizon is as good as any other.
     """
 
     state: Tensor
@@ -43,6 +45,7 @@ class Transition(NamedTuple):
     reward: Tensor
     terminated: Tensor
     truncated: Tensor
+    lost: Tensor
 
 
 class DreamSimulator:
@@ -57,6 +60,7 @@ class DreamSimulator:
         state: (N, K) float32, present states.
         latent_action: (N, U) float32, last latent actions, zero after a reset.
         steps: (N,) int64, steps since the last reset.
+        lost: (N,) bool, whether the last step lost the dream; False after a reset.
 
     Raises:
         BadInputError: `num_dreams` or `horizon` makes no sense.
@@ -74,6 +78,7 @@ class DreamSimulator:
         self.state = torch.zeros(num_dreams, model.config.rank, device=model.device)
         self.latent_action = torch.zeros(num_dreams, model.config.latent_action, device=model.device)
         self.steps = torch.zeros(num_dreams, dtype=torch.int64, device=model.device)
+        self.lost = torch.zeros(num_dreams, dtype=torch.bool, device=model.device)
 
     @property
     def device(self) -> torch.device:
@@ -117,6 +122,7 @@ class DreamSimulator:
         self.state = torch.where(mask[:, None], states, self.state)
         self.latent_action = torch.where(mask[:, None], 0.0, self.latent_action)
         self.steps = torch.where(mask, 0, self.steps)
+        self.lost = self.lost & ~mask
         return self.state
 
     def step(self, actions: Tensor) -> Transition:
@@ -266,11 +272,11 @@ class DreamSimulator:
             reward, termination = model.heads.outcome(self.state, latent_actions, following)
         lost = ~(following.abs() < STATE_LIMIT).all(-1)  # so that NaN is lost as well
         following = following.nan_to_num(0.0).clamp(-STATE_LIMIT, STATE_LIMIT)
-        self.state, self.latent_action, self.steps = following, latent_actions, self.steps + 1
+        self.state, self.latent_action, self.steps, self.lost = following, latent_actions, self.steps + 1, lost
         if card.reward_discount:
             reward = reward * (1.0 - card.reward_discount * self.steps / card.horizon)
         truncated = lost | (self.steps >= self.horizon) if self.horizon else lost
-        return Transition(following, latent_actions, reward.nan_to_num(0.0), termination > 0.5, truncated)
+        return Transition(following, latent_actions, reward.nan_to_num(0.0), termination > 0.5, truncated, lost)
 
     def _step_compiled(
         self, compiled: CompiledStep, latent_actions: Tensor | None, actions: Tensor | None
@@ -280,7 +286,7 @@ class DreamSimulator:
         numbers = (card.dead_band, STATE_LIMIT, card.reward_discount, card.horizon, self.horizon)
         *given, steps = compiled.advance(self.state, latent_actions, actions, self.steps, tuple(map(float, numbers)))
         result = Transition(*given)
-        self.state, self.latent_action, self.steps = result.state, result.latent_action, steps
+        self.state, self.latent_action, self.steps, self.lost = result.state, result.latent_action, steps, result.lost
         return result
 
     def _compiled(self) -> CompiledStep | None:

@@ -58,16 +58,32 @@ def test_a_change_within_the_dead_band_is_none_and_one_beyond_it_is_whole(tiny):
         assert torch.equal(simulator.step(torch.tensor([2, 0])).state, start) == stays
 
 
+@pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
-def test_a_lost_dream_is_truncated_and_kept_within_bounds(tiny, value):
+def test_a_lost_dream_is_truncated_and_kept_within_bounds(tiny, value, compiled, monkeypatch):
+    if not compiled:
+        monkeypatch.setattr("nova_gym.simulator._compiler", lambda: None)
     simulator = DreamSimulator(tiny, 2)
     states = simulator.reset(generator=torch.Generator()).clone()
     states[1] = value
     simulator.reset(states=states)
     result = simulator.step(torch.tensor([2, 2]))
-    assert result.truncated.tolist() == [False, True]
+    assert result.truncated.tolist() == result.lost.tolist() == simulator.lost.tolist() == [False, True]
     assert result.state.isfinite().all()
     assert result.reward.isfinite().all()
+    simulator.reset(torch.tensor([False, True]), generator=torch.Generator())
+    assert simulator.lost.tolist() == [False, False]
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_dream_at_its_horizon_is_not_lost(tiny, compiled, monkeypatch):
+    if not compiled:
+        monkeypatch.setattr("nova_gym.simulator._compiler", lambda: None)
+    simulator = DreamSimulator(tiny, 2, horizon=1)
+    simulator.reset(generator=torch.Generator())
+    result = simulator.step(torch.tensor([2, 2]))
+    assert result.truncated.all()
+    assert not result.lost.any()
 
 
 def test_truncation_comes_at_the_horizon_and_never_without_one(shipped):
