@@ -45,7 +45,7 @@ WEIGHTS, MASKED, DETAIL = "weights", "weights, Nyquist mask", "weights for detai
 
 def renderers(dream: Dream) -> tuple[str, ...]:
     """Names of the ways in which a dream draws."""
-    return (WEIGHTS, MASKED, DETAIL) if dream.world_model.detail is not None else (WEIGHTS, MASKED)
+    return (WEIGHTS, MASKED, DETAIL) if dream.world_model.has_detail else (WEIGHTS, MASKED)
 
 
 @torch.no_grad()

@@ -14,9 +14,10 @@ from nova_gym import simulator
 from nova_gym.benchmarks.ablations import __main__ as command
 from nova_gym.benchmarks.ablations import generation, on_minigrid, retargeting, sides
 from nova_gym.benchmarks.ablations.models import JointDynamics, VectorModel, parameter_count
-from nova_gym.model.config import PRESETS, INRConfig, Recipe, preset
+from nova_gym.model.config import INRConfig
 from nova_gym.model.dynamics import ForwardDynamics
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training import PRESETS, Recipe, preset
 from nova_gym.training.loop import learning_rate
 from nova_gym.training.representation import change_coordinates, encode_all, pixel_metric
 

@@ -3,8 +3,9 @@ import torch
 
 from nova_gym.data import to_unit
 from nova_gym.errors import BadInputError
-from nova_gym.model.config import PRESETS, ModelConfig, preset
+from nova_gym.model.config import ModelConfig
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training import PRESETS, preset
 from nova_gym.training.dynamics import scale_latent_actions
 from nova_gym.training.representation import change_coordinates, pixel_metric
 

@@ -3,14 +3,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from accelerate import Accelerator
 from pytorch_optimizer import SOAP
 from torch import nn
 
 from nova_gym.data import load_clips
 from nova_gym.errors import BadInputError
-from nova_gym.model.config import Recipe, preset
-from nova_gym.training import Run, train
+from nova_gym.training import Recipe, Run, preset, train
 from nova_gym.training.dynamics import Dynamics
 from nova_gym.training.loop import Loop, learning_rate, make_optimizer
 from nova_gym.training.representation import encode_all
@@ -274,13 +272,13 @@ class _Exploding(Stage):
 
 
 def loop(tmp_path):
-    return Loop(nn.Module(), 0, tmp_path / "x.ckpt", Accelerator(cpu=True), {})
+    return Loop(nn.Module(), 0, Run(tmp_path / "x.ckpt", device="cpu"))
 
 
 def test_steps_that_explode_are_skipped_and_counted(tmp_path):
     running = loop(tmp_path)
     stage = _Exploding(Recipe(6, 1, 0.1, warmup=0), [1.0, float("nan"), 1.0, 50.0, float("inf"), 1.0])
-    running.run(stage)
+    running.train(stage)
     assert running.finished["exploding"]["skipped"] == 3
     assert torch.isfinite(stage.weight)
 
@@ -288,14 +286,14 @@ def test_steps_that_explode_are_skipped_and_counted(tmp_path):
 def test_a_run_that_breaks_goes_back_and_on_at_half_the_rate(tmp_path):
     running = loop(tmp_path)
     stage = _Exploding(Recipe(12, 1, 0.1, warmup=0), [1.0] + [float("nan")] * 10 + [1.0] * 12)
-    running.run(stage)
+    running.train(stage)
     assert running.finished["exploding"]["rate"] == 0.5
     assert running.finished["exploding"]["skipped"] == 10
 
 
 def test_a_run_that_only_explodes_ends_with_an_error(tmp_path):
     with pytest.raises(RuntimeError, match="any learning rate"):
-        loop(tmp_path).run(_Exploding(Recipe(200, 1, 0.1, warmup=0), [float("nan")] * 2000))
+        loop(tmp_path).train(_Exploding(Recipe(200, 1, 0.1, warmup=0), [float("nan")] * 2000))
 
 
 def test_the_learning_rate_warms_up_and_ends_at_one_percent():
@@ -318,8 +316,8 @@ def test_a_checkpoint_of_another_run_is_refused(clips, dataset, tmp_path):
 
 
 def test_an_unknown_device_or_precision_is_refused(clips, dataset, tmp_path):
-    for wrong in ({"device": "abacus"}, {"precision": "fp7"}):
-        with pytest.raises(BadInputError, match="auto or cpu, precision no or bf16"):
+    for wrong, said in (({"device": "abacus"}, "cannot be used here"), ({"precision": "fp7"}, "precision is no or bf16")):
+        with pytest.raises(BadInputError, match=said):
             train(clips, dataset, preset("tiny"), Run(tmp_path / "run.ckpt", **wrong))
 
 
