@@ -9,7 +9,6 @@ time.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from nova_gym import Dream
 from nova_gym.agents import make_agent, make_reality_vec, train_agent
 from nova_gym.agents.evaluation import play
 from nova_gym.agents.reality_vec import FIRST_UNSEEN_SEED
-from nova_gym.files import write_atomically
+from nova_gym.files import write_json
 from nova_gym.measures import mean, share
 
 
@@ -67,8 +66,7 @@ def main() -> None:
             f"[{success.low:.3f}, {success.high:.3f}], return {returns.value:.3f}"
         )
     if arguments.json:
-        with write_atomically(arguments.json) as temporary:
-            temporary.write_text(json.dumps(figures, indent=2) + "\n")
+        write_json(arguments.json, figures)
 
 
 if __name__ == "__main__":

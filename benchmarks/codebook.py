@@ -10,7 +10,6 @@ actions, from where, it was reached.
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from nova_gym.editing import infer_actions
 from nova_gym.envs.adapter import encode_frames, reality_of
 from nova_gym.envs.reality import grids
 from nova_gym.envs.reality.recording import random_action
-from nova_gym.files import write_atomically
+from nova_gym.files import write_json
 from nova_gym.measures import TILE_TOLERANCE, share, tile_errors
 
 #: Steps of a walk.
@@ -176,8 +175,7 @@ def main() -> None:
         table.add_row(*map(str, cells), str(row["from so many poses"]))
     console.print(table)
     if arguments.json:
-        with write_atomically(arguments.json) as temporary:
-            temporary.write_text(json.dumps(figures, indent=2) + "\n")
+        write_json(arguments.json, figures)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ clip rolled out unedited is measured in the same way.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from nova_gym.envs.adapter import encode_frames, reality_of
 from nova_gym.envs.reality import grids
 from nova_gym.envs.reality.clips import Pose, walk
 from nova_gym.envs.reality.spec import RealitySpec
-from nova_gym.files import write_atomically
+from nova_gym.files import write_json
 from nova_gym.measures import TILE_TOLERANCE, find_tiles, mean, overlap, share, tile_errors
 
 #: Step of the intervention, and steps of a clip.
@@ -223,8 +222,7 @@ def main() -> None:
             for figure, value in measured[name]["all"].items():
                 print(f"    {figure:55} {value['value']:.4f} [{value['low']:.4f}, {value['high']:.4f}], n {value['n']}")
     if arguments.json:
-        with write_atomically(arguments.json) as temporary:
-            temporary.write_text(json.dumps(figures, indent=2) + "\n")
+        write_json(arguments.json, figures)
 
 
 if __name__ == "__main__":

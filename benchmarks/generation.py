@@ -12,7 +12,6 @@ black and white up to two grey levels off.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ import torch
 from nova_gym import BadInputError, Dream, DreamSimulator
 from nova_gym.data.moving_digits import moving_digits
 from nova_gym.editing import edit
-from nova_gym.files import write_atomically
+from nova_gym.files import write_json
 from nova_gym.measures import jensen_shannon, mean, psnr, ssim, wasserstein
 from nova_gym.terminal import progress_bars
 from nova_gym.training.representation import encode_in_parts
@@ -139,8 +138,7 @@ def main() -> None:
             else:
                 print(f"  {name:65} {value:.4g}")
     if arguments.json:
-        with write_atomically(arguments.json) as temporary:
-            temporary.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
+        write_json(arguments.json, figures)
 
 
 if __name__ == "__main__":

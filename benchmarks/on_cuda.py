@@ -9,7 +9,6 @@ NumPy, safetensors and the core of `nova_gym`, nothing of Gymnasium, MiniGrid or
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from nova_gym.dream import Dream
+from nova_gym.files import write_json
 from nova_gym.model import inr
 from nova_gym.simulator import DreamSimulator
 
@@ -230,7 +230,7 @@ def main() -> None:
     }
     for title, part in parts.items():
         results[title] = part()
-        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+        write_json(arguments.json, results)
     print(f"\n{device}, {versions}")
     for title in parts:
         table(title, results[title])

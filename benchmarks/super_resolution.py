@@ -10,7 +10,6 @@ stands beside PSNR and SSIM on machines that have it (`nova_gym.measures.percept
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from torch import Tensor
 from nova_gym import BadInputError, Dream
 from nova_gym.envs.adapter import encode_frames
 from nova_gym.envs.reality.scenes import grid_scenes
-from nova_gym.files import write_atomically
+from nova_gym.files import write_json
 from nova_gym.measures import lpips, mean, psnr, ssim, why_no_lpips
 from nova_gym.model import inr
 from nova_gym.model.inr import nyquist_mask
@@ -168,8 +167,7 @@ def main() -> None:
         parser.error(str(error))
     _show(figures)
     if arguments.json:
-        with write_atomically(arguments.json) as temporary:
-            temporary.write_text(json.dumps(figures, indent=2) + "\n")
+        write_json(arguments.json, figures)
 
 
 def _show(figures: dict[str, Any]) -> None:

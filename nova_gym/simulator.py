@@ -46,7 +46,7 @@ class Transition(NamedTuple):
 
 
 class DreamSimulator:
-    """N dreams, advanced together. It never resets by itself: who steps on after an end dreams on.
+    """N dreams, advanced together. It never resets by itself: a step after an episode's end goes on dreaming.
 
     Args:
         dream: what to dream; the simulator lives on its device.

@@ -19,7 +19,6 @@ lies between stages (encoding, coordinates) and the measuring take their own tim
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,7 +31,7 @@ from nova_gym.benchmarks.ablations.sides import DYNAMICS_SHARES, SHARES, Worksho
 from nova_gym.benchmarks.ablations.tables import table
 from nova_gym.dream import Card
 from nova_gym.errors import BadInputError
-from nova_gym.files import write_atomically
+from nova_gym.files import write_json
 from nova_gym.terminal import console, progress_bars
 
 
@@ -62,8 +61,7 @@ def run(parts: list[str], minutes: float, seed: int, dataset: str | None, target
             report[part] = PARTS[part](workshop, dataset)
             tables += [table(f"{part}: {title}", figures) for title, figures in report[part]["figures"].items()]
             if target:  # after each part: what is measured is not lost if a later one fails
-                with write_atomically(target) as temporary:
-                    temporary.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+                write_json(target, report)
     for made in tables:
         console.print(made)
     return report

@@ -55,7 +55,7 @@ class TimedLoop(Loop):
 
     budget: float = 0.0
 
-    def _recipe(self, stage: Stage, state: dict[str, Any]) -> Recipe:
+    def recipe(self, stage: Stage, state: dict[str, Any]) -> Recipe:
         step, spent = state["step"], state["seconds"]
         if not spent:
             return stage.recipe

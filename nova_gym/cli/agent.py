@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -115,14 +114,15 @@ def evaluate(
     import imageio.v3 as iio
 
     from nova_gym.agents import evaluate_agent, film
-    from nova_gym.files import write_atomically
+    from nova_gym.files import write_atomically, write_json
 
     loaded, player = _load(agent, dream, device)
     modes = {"planner": ("stochastic",), "control": ("deterministic",)}.get(agent, ("stochastic", "deterministic"))
     with progress_bars() as bars:
         report = evaluate_agent(player, loaded, episodes, seed, modes, bars)
     console.print(_report_table(report))
-    _write_json(json_file, report.to_dict())
+    if json_file:
+        write_json(json_file, report.to_dict())
     if gif:
         with write_atomically(gif) as temporary:
             iio.imwrite(temporary, film(player, loaded, seed), extension=".gif", duration=150, loop=0)
@@ -141,6 +141,7 @@ def diagnose(
 ) -> None:
     """Find where the dream leads an agent astray: its dream actions are replayed in reality, in lockstep."""
     from nova_gym.agents import diagnose as diagnose_agent
+    from nova_gym.files import write_json
 
     loaded, player = _load(agent, dream, device)
     with progress_bars() as bars:
@@ -156,14 +157,14 @@ def diagnose(
     for name, row in summary["transitions"].items():
         table.add_row(name, str(row["made"]), str(row["parted"]), f"{row['gap']:+.4f}")
     console.print(table)
-    _write_json(json_file, summary)
+    if json_file:
+        write_json(json_file, summary)
 
 
 @one_line_errors
 def improve(
     dream: Annotated[str, typer.Argument(help="Name of a shipped dream or path of a file; it is left as it is.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File of the improved dream (.safetensors).")],
-    env: Annotated[str | None, typer.Option(help="Gymnasium id of reality; must be the dream's own.")] = None,
     rounds: Annotated[int, typer.Option(help="Rounds in all.", min=1)] = 3,
     dataset: Annotated[
         str | None, typer.Option(help="Minari id of the original recording, so that nothing is forgotten.")
@@ -187,10 +188,9 @@ def improve(
     from nova_gym.agents.improvement import Budget
     from nova_gym.agents.improvement import improve as improve_dream
     from nova_gym.dream import Dream
+    from nova_gym.files import write_json
 
     loaded = Dream.load(dream)
-    if env not in (None, loaded.card.env_id):
-        raise BadInputError(f"{dream} is a dream of {loaded.card.env_id}, not of {env}")
     if output.suffix != ".safetensors":
         raise BadInputError(f"a dream's file ends in .safetensors, unlike {output}")
     if output.exists() and not (overwrite or resume):
@@ -200,7 +200,8 @@ def improve(
         improved = improve_dream(
             loaded, output, rounds, dataset, algorithm, budget, seed, resume, overwrite, device, progress=bars
         )
-    _write_json(json_file, improved.card.scores["rounds"])
+    if json_file:
+        write_json(json_file, improved.card.scores["rounds"])
     table = Table("round", "dream wrong", "exact frames, last step", "tuned dream kept", "return in reality", "gap")
     for number, row in enumerate(improved.card.scores["rounds"], 1):
         last = [list(row[f"open loop {when}"].values())[-1] for when in ("before", "after")]
@@ -241,11 +242,3 @@ def _report_table(report: Any) -> Table:
         ratio = places["dream"]["return"].value / (places["reality"]["return"].value or float("nan"))
         table.add_row(mode, "gap", f"{cell(report.gap[mode])}, ratio {ratio:.3f}", "", "", "")
     return table
-
-
-def _write_json(path: Path | None, numbers: Any) -> None:
-    from nova_gym.files import write_atomically
-
-    if path:
-        with write_atomically(path) as temporary:
-            temporary.write_text(json.dumps(numbers, indent=2) + "\n")

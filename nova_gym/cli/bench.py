@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -39,7 +38,7 @@ def bench(
     from nova_gym.benchmarks.stepping import measure_stepping
     from nova_gym.benchmarks.training import measure_training
     from nova_gym.dream import Dream
-    from nova_gym.files import write_atomically
+    from nova_gym.files import write_json
 
     for part in parts or []:
         if part not in PARTS:
@@ -60,9 +59,8 @@ def bench(
         for part in parts or PARTS:
             tables |= measures[part](lambda done, total, part=part: bars(part, done, total))
             if json_file:  # after each part: what is measured is not lost if a later one fails
-                with write_atomically(json_file) as temporary:
-                    plain = {title: [asdict(figure) for figure in figures] for title, figures in tables.items()}
-                    temporary.write_text(json.dumps(plain, indent=2) + "\n")
+                plain = {title: [asdict(figure) for figure in figures] for title, figures in tables.items()}
+                write_json(json_file, plain)
     if plot:
         draw_growth(tables, plot)
     for title, figures in tables.items():

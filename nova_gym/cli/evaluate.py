@@ -35,15 +35,14 @@ def evaluate(
 
     from nova_gym.dream import Dream, find_dream
     from nova_gym.envs import evaluate as evaluate_dream
-    from nova_gym.files import write_atomically
+    from nova_gym.files import write_atomically, write_json
 
     loaded = Dream.load(dream)
     with progress_bars() as bars:
         report = evaluate_dream(loaded.to(device), episodes, steps, seed, starts, bars)
     print_report(report)
     if json_file:
-        with write_atomically(json_file) as temporary:
-            temporary.write_text(json.dumps(report.to_dict(), indent=2) + "\n")
+        write_json(json_file, report.to_dict())
     if picture:
         with write_atomically(picture) as temporary:
             iio.imwrite(temporary, report.picture(), extension=".png")

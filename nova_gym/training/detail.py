@@ -30,7 +30,7 @@ MORE_UNITS = 8
 MARGIN = 0.1
 #: Points of a real frame that are drawn a step; of dreamt ones, and how many of these.
 POINTS, DREAMT_POINTS, DREAMT_BATCH = 2592, 1024, 16
-#: A frame is even where it varies by less than this among neighbouring pixels.
+#: A frame is even around a pixel if that and its neighbours differ by less than this, of the range from 0 to 1.
 EVEN = 0.05
 #: Dreams that are walked at random, and steps of each, for states that need no real scene to be drawn.
 WALKS, WALK_STEPS = 512, 24
@@ -44,8 +44,8 @@ Pictures = dict[int, tuple[Tensor, Tensor]]
 class DetailStage(Stage):
     """Reconstruction as in stage 1, of frames of one size a step; the largest twice as often as others.
 
-    Real scenes that were drawn larger are few. So beside them, dreamt states count: where the dream's own frame of one
-    is even, a larger one is to have the same colour anywhere in the pixel.
+    Real scenes that were drawn larger are few. So dreamt states count beside them. Nothing real was drawn of these, but
+    where the dream's own frame is even, a larger frame should have the same colour anywhere in the pixel.
 
     Args:
         model: with `detail`.
@@ -114,10 +114,10 @@ class DetailStage(Stage):
     def _small(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """The dream's own frames (n, H, W, C) uint8, and where they are even, (n, H, W) bool, on the CPU."""
         drawn = self.model.render(states, as_bytes=True).cpu()
-        return drawn, (_around(drawn, torch.maximum) - _around(drawn, torch.minimum)).amax(3) < EVEN * 255
+        return drawn, (neighbourhood(drawn, torch.maximum) - neighbourhood(drawn, torch.minimum)).amax(3) < EVEN * 255
 
 
-def _around(frames: Tensor, extreme: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+def neighbourhood(frames: Tensor, extreme: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """The largest or smallest values among each pixel of (n, H, W, C) and its eight neighbours, or those it has.
 
     Max-pooling does the same in five times as long on the CPU.

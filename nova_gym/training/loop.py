@@ -9,31 +9,28 @@ import math
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_optimizer import SOAP
-from torch.nn import Parameter
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
 from nova_gym.dream import resolve_device
 from nova_gym.errors import BadInputError
 from nova_gym.files import write_atomically
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training.optimizers import learning_rate, make_optimizer
 from nova_gym.training.presets import Recipe
 from nova_gym.training.stage import Stage
 
 #: A step whose loss is so many times the running mean is an explosion and is skipped; so many in a row mean that the
 #: weights are broken, and training goes back to its last snapshot at half the learning rate.
 EXPLOSION, BROKEN = 8.0, 10
-#: Of SOAP: the longest side of a matrix that gets new axes, and steps between two of them.
-LARGEST_SIDE, NEW_AXES_EVERY = 512, 50
 #: Steps between two scalars and between two snapshots, seconds between two checkpoints (which hold the last snapshot).
 LOG_EVERY, SNAPSHOT_EVERY, SAVE_EVERY = 50, 200, 120.0
 
@@ -72,56 +69,6 @@ class Run:
         if self.precision not in ("no", "bf16"):
             raise BadInputError(f"precision is no or bf16, not {self.precision!r}")
         return resolve_device(self.device)
-
-
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up to the peak, then a cosine down to `final` of it."""
-    if step < recipe.warmup:
-        return recipe.learning_rate * (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    return recipe.learning_rate * (recipe.final + (1 - recipe.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
-
-
-def make_optimizer(parameters: Iterable[Parameter], recipe: Recipe) -> Optimizer:
-    """The optimiser that a recipe names, at its peak learning rate.
-
-    SOAP (arXiv 2409.11321) is Adam along the axes in which a layer's gradients vary most: a step costs about twice as
-    much, and dynamics come to a third of AdamW's error in as much time (`benchmarks/NOTES.md`).
-
-    Raises:
-        ValueError: there is no such optimiser.
-    """
-    options = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
-    if recipe.optimizer == "adamw":
-        return AdamW(parameters, **options, fused=True)
-    if recipe.optimizer == "soap":
-        return _SOAP(parameters, **options, max_precondition_dim=LARGEST_SIDE, precondition_frequency=NEW_AXES_EVERY)
-    raise ValueError(f"optimizer is adamw or soap, not {recipe.optimizer!r}")
-
-
-class _SOAP(SOAP):
-    """SOAP that keeps the mean gradient along the axes too, instead of turning it anew at every step: the same steps, a
-    quarter fewer matrix products.
-
-    It relies on the order in which `SOAP.step` works: it turns a gradient, takes that into the mean (the tensor
-    `exp_avg` itself), and then turns the mean. A mean that came as a copy would be turned anew, as the library does;
-    any other order would go wrong. So `setup.cfg` allows only releases with which
-    `test_soap_takes_the_steps_of_the_library_that_it_speeds_up` passes.
-    """
-
-    def project(self, grad: torch.Tensor, state: dict[str, Any], project_type: str = "forward", **options):
-        if project_type != "forward" or not any(map(len, state["Q"])):
-            return super().project(grad, state, project_type=project_type, **options)
-        if grad is state["exp_avg"] and "turned" in state:  # the gradient itself was turned right before
-            return state["turned"].lerp_(self._turned, 1.0 - self.param_groups[0]["betas"][0])
-        self._turned = super().project(grad, state, **options)
-        if grad is state["exp_avg"]:
-            state["turned"] = self._turned
-        return self._turned
-
-    def get_orthogonal_matrix_qr(self, state: dict[str, Any], *rest):
-        state.pop("turned", None)
-        return super().get_orthogonal_matrix_qr(state, *rest)
 
 
 def step_generator(seed: int, stage: str, step: int) -> torch.Generator:
@@ -255,7 +202,7 @@ class Loop:
     def _steps(self, stage: Stage, optimizer: Optimizer, state: dict[str, Any]) -> None:
         began, saved = time.monotonic() - state["seconds"], time.monotonic()
         in_a_row = 0
-        while state["step"] < (recipe := self._recipe(stage, state)).steps:
+        while state["step"] < (recipe := self.recipe(stage, state)).steps:
             step = state["step"]
             if step % SNAPSHOT_EVERY == 0 and in_a_row == 0:
                 kept = {"optimizer": copy.deepcopy(optimizer.state_dict()), "memory": dict(stage.memory)}
@@ -295,7 +242,7 @@ class Loop:
                 state["metrics"] = {key: float(metric.detach()) for key, metric in metrics.items()}
                 self._log(stage, state, norm)
 
-    def _recipe(self, stage: Stage, state: dict[str, Any]) -> Recipe:
+    def recipe(self, stage: Stage, state: dict[str, Any]) -> Recipe:
         """The recipe as of this step; a loop that is given time and not steps says otherwise."""
         return stage.recipe
 
@@ -328,7 +275,7 @@ class Loop:
         text += "".join(f"  {key} {value:.4g}" for key, value in state["metrics"].items())
         if state["skipped"]:
             text += f"  skipped {state['skipped']}"
-        recipe = self._recipe(stage, state)
+        recipe = self.recipe(stage, state)
         self.progress(stage.name, state["step"], recipe.steps, text)
         if self.writer:
             scalars = {

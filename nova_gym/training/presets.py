@@ -55,9 +55,9 @@ class TrainingConfig:
         horizon: steps of a roll-out at most.
         near: mean squared distance of states (mean square 1) below which a roll-out counts as near the truth; on
             MiniGrid, where a step changes 0.3, a thirtieth of that.
-        elsewhere: share of steps by inferred latent actions in which A sees another state of the same clip: so B(u)
-            tells all that changes within a clip, and A the rest, which is what retargeting goes by.
-        pixels: share of a frame's pixels that stage 1 renders a step.
+        elsewhere: share of steps by inferred latent actions in which A sees another state of the same clip. So B(u)
+            has to tell all that changes within a clip, and A tells the rest; retargeting relies on that.
+        pixels: share of a frame's pixels that `representation` renders a step.
         margin: how far beyond their range the stages `representation` and `rendering` are to draw black and white,
             before clipping, so that they come out exactly; 0: within it.
         seed: of initial weights, data order and noise.

@@ -12,7 +12,7 @@ from nova_gym.errors import BadInputError
 from nova_gym.model.config import CONTROLS, ControlConfig, ModelConfig
 from nova_gym.model.control import make_control
 from nova_gym.model.world_model import WorldModel
-from nova_gym.training import Recipe, preset
+from nova_gym.training import Recipe, Run, preset
 from nova_gym.training.control import ControlStage
 from nova_gym.training.dynamics import Dynamics, infer_all, scale_latent_actions
 from nova_gym.training.loop import Loop
@@ -132,10 +132,10 @@ def test_a_generated_future_depends_on_its_context_and_on_nothing_else(filmed, k
 def test_where_actions_are_known_the_autopilot_takes_the_nearest_of_them(tiny):
     model, simulator = tiny.world_model, DreamSimulator(tiny, 3, horizon=0)
     before = simulator.reset(states=tiny.starts["random"][:3])
-    wanted = model.control.decode(model.control.reset(3), before).clamp(-1, 1)
+    wanted = model.part("control").decode(model.fresh_memory(3), before).clamp(-1, 1)
     taken = next(simulator.autopilot(1)).latent_action
     for state, u, chosen in zip(before, wanted, taken, strict=True):
         each = torch.arange(model.config.actions)
-        possible = model.bridge(state.expand(len(each), -1), model.action_features(each))
+        possible = model.translate(state.expand(len(each), -1), each)
         nearest = (possible - u).square().sum(1).argmin()
         torch.testing.assert_close(chosen, possible[nearest], atol=1e-5, rtol=1e-4)

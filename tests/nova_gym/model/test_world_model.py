@@ -19,7 +19,7 @@ def test_every_preset_encodes_infers_bridges_steps_and_renders(name):
     assert state.shape == (2, config.rank)
     latent_action = torch.rand(2, config.latent_action)
     if config.actions:
-        latent_action = model.bridge(state, model.action_features(torch.tensor([0, 6])))
+        latent_action = model.translate(state, torch.tensor([0, 6]))
     following = model.step(state, latent_action)
     assert following.shape == state.shape
     assert model.infer(state, following).shape == (2, config.latent_action)
