@@ -8,8 +8,9 @@ from dataclasses import asdict, replace
 import torch
 
 from nova_gym.data import Clips
-from nova_gym.dream import Dream
+from nova_gym.dream import Card, Dream
 from nova_gym.errors import BadInputError
+from nova_gym.model.world_model import WorldModel
 from nova_gym.training.dynamics import bound_latent_actions, dead_band
 from nova_gym.training.loop import Loop, Run, keep_freed_memory
 from nova_gym.training.presets import preset_of
@@ -45,13 +46,18 @@ def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed
     loop.train(Tuning(model, clips, states, training, wrong))
     bound_latent_actions(model, clips, states)
     run.checkpoint.unlink(missing_ok=True)
-    starts = {name: start.cpu() for name, start in dream.starts.items()}
     card = copy.deepcopy(dream.card)
     card.dead_band = dead_band(clips, states)
     card.scores = {}  # those of another model now
     tuned = {"seed": seed, "recipe": asdict(training.tuning), "wrong before": int(wrong.sum())}
     tuned |= loop.finished["tuning"]
     card.training["tuned"] = [*card.training.get("tuned", []), tuned]
+    return repacked(dream, model, card)
+
+
+def repacked(dream: Dream, model: WorldModel, card: Card) -> Dream:
+    """The dream with another model and card, on the CPU; the starts are the same."""
+    starts = {name: start.cpu() for name, start in dream.starts.items()}
     return Dream(model.cpu().eval().requires_grad_(False), starts, card)
 
 

@@ -15,7 +15,7 @@ from nova_gym.errors import BadInputError
 from nova_gym.model.config import ControlConfig, ModelConfig
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.control import ControlStage
-from nova_gym.training.fine_tuning import check_recording
+from nova_gym.training.fine_tuning import check_recording, repacked
 from nova_gym.training.loop import Loop, Run, keep_freed_memory
 from nova_gym.training.presets import Preset, TrainingConfig
 from nova_gym.training.rendering import Rendering
@@ -88,8 +88,7 @@ def with_part(dream: Dream, model: WorldModel, part: str, made: dict[str, Any]) 
     """The dream with another model, whose new part was made as `made` says, which its card keeps; on the CPU."""
     card = copy.deepcopy(dream.card)
     card.training["parts"] = {**card.training.get("parts", {}), part: made}
-    starts = {name: start.cpu() for name, start in dream.starts.items()}
-    return Dream(model.cpu().eval().requires_grad_(False), starts, card)
+    return repacked(dream, model, card)
 
 
 def _train(loop: Loop, part: str, clips: Clips, states: torch.Tensor, training: TrainingConfig) -> None:
