@@ -89,17 +89,17 @@ def measure(dream: Dream, walks: Walks) -> dict[str, Any]:
         BadInputError: the dream has no codebook.
     """
     model = dream.world_model
-    if model.codebook is None:
+    if not model.has_codebook:
         raise BadInputError("this dream has no codebook: `nova-gym train --stage codebook` makes one")
     count = len(walks.frames)
     states = encode_frames(dream, walks.frames.reshape(-1, *walks.frames.shape[2:])).unflatten(0, (count, -1))
     latent_actions = infer_actions(model, states)
-    codes = model.codebook.nearest(latent_actions.flatten(0, 1)).unflatten(0, (count, -1))
-    coded = model.codebook.codes[codes]
+    codes = model.nearest_code(latent_actions.flatten(0, 1)).unflatten(0, (count, -1))
+    coded = model.decode(codes)
     return {
-        "codes": len(model.codebook.codes),
+        "codes": model.config.codes,
         "codes used": len(codes.unique()),
-        "perplexity": float(model.codebook.perplexity()),
+        "perplexity": float(model.part("codebook").perplexity()),
         "exact frames, codes": _exact(dream, walks, states[:, 0], coded),
         "exact frames, latent actions": _exact(dream, walks, states[:, 0], latent_actions),
         "meaning": _meaning(codes.numpy(), walks),

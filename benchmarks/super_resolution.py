@@ -47,7 +47,7 @@ SIZE_COLUMNS = ("factor", "size", "milliseconds", "PSNR to ×1, dB")
 
 def renderers(dream: Dream) -> tuple[str, ...]:
     """Names of the ways in which a dream draws."""
-    return (WEIGHTS, MASKED, DETAIL) if dream.world_model.detail is not None else (WEIGHTS, MASKED)
+    return (WEIGHTS, MASKED, DETAIL) if dream.world_model.has_detail else (WEIGHTS, MASKED)
 
 
 @torch.no_grad()

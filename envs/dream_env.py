@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nova_gym.dream import Dream
 from nova_gym.envs.adapter import DreamInterface
+from nova_gym.envs.keys import ACTION_KEYS
 from nova_gym.envs.window import Window
 from nova_gym.errors import BadInputError
 from nova_gym.model.control import Memory
@@ -212,8 +213,8 @@ class NovaDreamEnv(gym.Env):
         return self._show() if self.render_mode == "human" else self._frame()
 
     def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
-        """Keys for `gymnasium.utils.play.play`: arrows and MiniGrid's usual keys where actions have its names,
-        else the digits. With MiniGrid pass `noop=6` (done), which changes nothing.
+        """Keys for `gymnasium.utils.play.play`: those of the player (`nova-gym play`) where actions have
+        MiniGrid's names, else the digits. With MiniGrid pass `noop=6` (done), which changes nothing.
 
         Raises:
             BadInputError: the actions are not discrete.
@@ -222,18 +223,9 @@ class NovaDreamEnv(gym.Env):
             raise BadInputError("keys are only mapped to discrete actions: action='discrete'")
         import pygame
 
-        usual = {
-            "left": pygame.K_LEFT,
-            "right": pygame.K_RIGHT,
-            "forward": pygame.K_UP,
-            "pickup": pygame.K_PAGEUP,
-            "drop": pygame.K_PAGEDOWN,
-            "toggle": pygame.K_SPACE,
-            "done": pygame.K_RETURN,
-        }
         names = self.dream.card.action_names if self._door.action == "discrete" else []  # codes have none
-        if names and all(name in usual for name in names):
-            return {(usual[name],): action for action, name in enumerate(names)}
+        if names and all(name in ACTION_KEYS for name in names):
+            return {(getattr(pygame, ACTION_KEYS[name]),): action for action, name in enumerate(names)}
         return {(ord(str(action)),): action for action in range(min(10, int(self.action_space.n)))}
 
     def close(self) -> None:

@@ -102,16 +102,11 @@ class Dream:
             path: where; a file that is there is replaced only once the new one is whole.
 
         Raises:
-            BadInputError: the file cannot be written.
+            BadInputError: the file cannot be written, or a number is not finite or too large for half precision;
+                nothing is written then.
         """
-        tensors = {
-            name: tensor.detach().cpu().to(torch.float16).contiguous()
-            for name, tensor in self.world_model.state_dict().items()
-        }
-        tensors |= {
-            _START_PREFIX + name: start.detach().cpu().to(torch.float16).contiguous()
-            for name, start in self.starts.items()
-        }
+        starts = {_START_PREFIX + name: start for name, start in self.starts.items()}
+        tensors = {name: _halved(name, tensor) for name, tensor in {**self.world_model.state_dict(), **starts}.items()}
         header = {
             "format": FORMAT,
             "config": self.world_model.config.to_dict(),
@@ -228,6 +223,22 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if _digest(tensors, {key: value for key, value in header.items() if key != "sha256"}) != header.get("sha256"):
         raise DreamFileError(f"{path} was changed after it was saved: its checksum does not match")
     return {key: tensor.to(torch.float32) for key, tensor in tensors.items()}, header
+
+
+def _halved(name: str, tensor: Tensor) -> Tensor:
+    """A tensor in half precision, on the CPU.
+
+    Raises:
+        BadInputError: a number in it would not be one any more.
+    """
+    half = tensor.detach().cpu().to(torch.float16).contiguous()
+    if not half.isfinite().all():
+        worst = tensor.detach().abs().max().item()
+        raise BadInputError(
+            f"the dream cannot be saved: {name} holds {worst:g}, and half precision ends at "
+            f"{torch.finfo(torch.float16).max:,.0f}"
+        )
+    return half
 
 
 def _digest(tensors: dict[str, Tensor], header: dict[str, Any]) -> str:

@@ -46,10 +46,16 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
 
 
 def write_json(path: str | Path, values: Any) -> None:
-    """Writes values as readable JSON, atomically.
+    """Writes values as JSON that people can read, atomically.
+
+    Args:
+        path: where; its folder is made if need be.
+        values: of numbers, texts, lists and dictionaries.
 
     Raises:
         BadInputError: as `write_atomically`.
+        TypeError: the values hold something else.
     """
+    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
     with write_atomically(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")

@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
-from nova_gym.model.control import Control, Memory
+from nova_gym.model.control import Memory
 from nova_gym.model.inr import Resolution
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Transition(NamedTuple):
 
 
 class DreamSimulator:
-    """N dreams, advanced together. It never resets by itself: who steps on after an end dreams on.
+    """N dreams, advanced together. It never resets by itself: a step after an episode's end goes on dreaming.
 
     Args:
         dream: what to dream; the simulator lives on its device.
@@ -135,12 +135,12 @@ class DreamSimulator:
             BadInputError: the dream knows no actions but latent ones.
         """
         model = self.dream.world_model
-        if model.bridge is None:
+        if not model.has_actions:
             raise BadInputError("this dream was made from video without actions: step_latent() or step_code() steps it")
         if model.config.discrete and (compiled := self._compiled()) and _alike(actions, self.steps):
             return self._step_compiled(compiled, None, actions)
         with torch.no_grad():
-            latent_actions = model.bridge(self.state, model.action_features(actions))
+            latent_actions = model.translate(self.state, actions)
         return self.step_latent(latent_actions)
 
     @torch.no_grad()
@@ -150,10 +150,7 @@ class DreamSimulator:
         Raises:
             BadInputError: the dream has no codebook.
         """
-        codebook = self.dream.world_model.codebook
-        if codebook is None:
-            raise BadInputError("this dream has no codebook: `nova-gym train --stage codebook` makes one")
-        return self.step_latent(codebook.codes[codes])
+        return self.step_latent(self.dream.world_model.decode(codes))
 
     @torch.no_grad()
     def remember(self, pairs: Iterable[tuple[Tensor, Tensor]], memory: Memory | None = None) -> Memory:
@@ -166,14 +163,14 @@ class DreamSimulator:
         Raises:
             BadInputError: the dream has no control model.
         """
-        control = self._control()
-        memory = control.reset(self.num_dreams) if memory is None else memory
+        model = self.dream.world_model
+        memory = model.fresh_memory(self.num_dreams) if memory is None else memory
         for pair in pairs:
-            memory = control.encode(memory, *pair)
+            memory = model.remember(memory, *pair)
         return memory
 
     def autopilot(self, steps: int, memory: Memory | None = None) -> Iterator[Transition]:
-        """Lets the generative control model choose (`nova.md`, "GCM"), one step each time the next item is asked for.
+        """Lets the generative control model choose, one step each time the next item is asked for.
 
         Args:
             steps: how many.
@@ -182,10 +179,10 @@ class DreamSimulator:
         Raises:
             BadInputError: the dream has no control model, or there are no steps to make.
         """
-        self._control()
+        memory = self.remember((), memory)
         if steps < 1:
             raise BadInputError(f"there must be at least 1 step, not {steps}")
-        return self._autopilot(steps, self.remember((), memory))
+        return self._autopilot(steps, memory)
 
     def _autopilot(self, steps: int, memory: Memory) -> Iterator[Transition]:
         for _ in range(steps):
@@ -194,11 +191,6 @@ class DreamSimulator:
                 transition = self.step_latent(latent_action)
                 memory = self.remember([(before, latent_action)], memory)
             yield transition
-
-    def _control(self) -> Control:
-        if (control := self.dream.world_model.control) is None:
-            raise BadInputError("this dream has no control model: `nova-gym train --stage control` makes one")
-        return control
 
     @torch.no_grad()
     def generate(
@@ -266,10 +258,7 @@ class DreamSimulator:
         following = model.step(self.state, latent_actions)
         moved = (following - self.state).square().mean(-1, keepdim=True) > card.dead_band
         following = torch.where(moved, following, self.state)
-        if model.heads is None:
-            reward = termination = following.new_zeros(len(following))
-        else:
-            reward, termination = model.heads.outcome(self.state, latent_actions, following)
+        reward, termination = model.outcome(self.state, latent_actions, following)
         lost = ~(following.abs() < STATE_LIMIT).all(-1)  # so that NaN is lost as well
         following = following.nan_to_num(0.0).clamp(-STATE_LIMIT, STATE_LIMIT)
         self.state, self.latent_action, self.steps, self.lost = following, latent_actions, self.steps + 1, lost

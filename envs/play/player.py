@@ -221,7 +221,7 @@ class Player:
         elif name == "agent":
             self._let_drive(name, "" if self.policy else "no agent was handed over (--agent)")
         elif name == "control":
-            there = self.session.dream.world_model.control is not None
+            there = self.session.dream.world_model.has_control
             self._let_drive(name, "" if there else "this dream has no control model")
         elif name == "help":
             self.help = not self.help

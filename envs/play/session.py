@@ -212,11 +212,8 @@ class PlaySession:
 
         Where actions are discrete, the one whose latent action comes nearest to its answer: so reality can follow.
         """
-        model = self.dream.world_model
-        if model.control is None:
-            raise BadInputError("this dream has no control model: `nova-gym train --stage control` makes one")
         with torch.no_grad():
-            action, latent_action = model.choose(self._remember(), self.now.state)
+            action, latent_action = self.dream.world_model.choose(self._remember(), self.now.state)
         if self.discrete:
             self._act(int(action))
         else:
@@ -224,11 +221,11 @@ class PlaySession:
 
     def _remember(self) -> Memory:
         """The control model's memory of all steps that led here; a step more costs a step."""
-        control, history = self.dream.world_model.control, self.history
+        model, history = self.dream.world_model, self.history
         known = [i for i, moment in enumerate(history) if self._memory and moment.number == self._memory[0]]
-        start, memory = (known[0], self._memory[1]) if known else (0, control.reset(1))
+        start, memory = (known[0], self._memory[1]) if known else (0, model.fresh_memory(1))
         for before, after in pairwise(history[start:]):
-            memory = control.encode(memory, before.state, after.latent_action)
+            memory = model.remember(memory, before.state, after.latent_action)
         self._memory = self.now.number, memory
         return memory
 
@@ -277,8 +274,8 @@ class PlaySession:
 
     @torch.no_grad()
     def _advance(self, simulator: DreamSimulator, result: Any, action: int | None) -> None:
-        heads, reward = self.dream.world_model.heads, float(result.reward[0])
-        end = heads.outcome(self.now.state, result.latent_action, result.state)[1] if heads else torch.zeros(1)
+        reward = float(result.reward[0])
+        _, end = self.dream.world_model.outcome(self.now.state, result.latent_action, result.state)
         self.history.append(
             Moment(
                 number=next(self._numbers),
@@ -303,7 +300,7 @@ class PlaySession:
         if self._places is None:
             model = self.dream.world_model
             states = self.dream.starts.get("random", next(iter(self.dream.starts.values())))
-            latent_actions = model.bridge(states, model.action_features(torch.zeros(len(states), dtype=torch.int64)))
+            latent_actions = model.translate(states, torch.zeros(len(states), dtype=torch.int64))
             after = model.step(states, latent_actions)
             change = torch.cat(
                 [

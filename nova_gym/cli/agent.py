@@ -162,7 +162,6 @@ def diagnose(
 def improve(
     dream: Annotated[str, typer.Argument(help="Name of a shipped dream or path of a file; it is left as it is.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File of the improved dream (.safetensors).")],
-    env: Annotated[str | None, typer.Option(help="Gymnasium id of reality; must be the dream's own.")] = None,
     rounds: Annotated[int, typer.Option(help="Rounds in all.", min=1)] = 3,
     dataset: Annotated[
         str | None, typer.Option(help="Minari id of the original recording, so that nothing is forgotten.")
@@ -188,8 +187,6 @@ def improve(
     from nova_gym.dream import Dream
 
     loaded = Dream.load(dream)
-    if env not in (None, loaded.card.env_id):
-        raise BadInputError(f"{dream} is a dream of {loaded.card.env_id}, not of {env}")
     if output.suffix != ".safetensors":
         raise BadInputError(f"a dream's file ends in .safetensors, unlike {output}")
     if output.exists() and not (overwrite or resume):

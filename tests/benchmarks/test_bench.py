@@ -11,7 +11,8 @@ from nova_gym.benchmarks import growth, learning, loading, playing, rendering, s
 from nova_gym.benchmarks.figures import figures_beside
 from nova_gym.cli import app
 from nova_gym.errors import BadInputError
-from nova_gym.model.config import PRESETS, INRConfig
+from nova_gym.model.config import INRConfig
+from nova_gym.training import PRESETS
 
 
 def silent(done, total):

@@ -11,6 +11,7 @@ from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 
 import nova_gym
 from nova_gym.envs import make_reality
+from nova_gym.envs.play.keymap import ACTION_KEYS
 from nova_gym.errors import BadInputError
 
 ID = "NovaDream-MiniGrid-v0"
@@ -221,10 +222,13 @@ def test_the_resolution_can_be_changed_at_any_time():
 def test_keys_are_those_of_minigrid():
     import pygame
 
-    keys = gym.make(ID).unwrapped.get_keys_to_action()
+    env = gym.make(ID).unwrapped
+    keys = env.get_keys_to_action()
     assert keys[(pygame.K_LEFT,)] == 0
     assert keys[(pygame.K_UP,)] == 2
     assert sorted(keys.values()) == list(range(7))
+    names = env.dream.card.action_names
+    assert {key: names[action] for (key,), action in keys.items()} == ACTION_KEYS  # as in the player
 
 
 @pytest.mark.parametrize(

@@ -35,11 +35,10 @@ def test_a_step_is_the_world_model_s_equation(tiny):
     model = tiny.world_model
     simulator = DreamSimulator(replace(tiny, card=replace(tiny.card, dead_band=0.0)), 2)
     state = simulator.reset(starts="random", generator=torch.Generator())
-    latent_action = model.bridge(state, model.action_features(torch.tensor([2, 0])))
+    latent_action = model.translate(state, torch.tensor([2, 0]))
     result = simulator.step(torch.tensor([2, 0]))
     torch.testing.assert_close(result.latent_action, latent_action)
-    dynamics = model.forward_dynamics
-    torch.testing.assert_close(result.state, dynamics.content(state) + dynamics.motion(latent_action))
+    torch.testing.assert_close(result.state, model.content(state) + model.motion(latent_action))
 
 
 def test_standing_still_never_drifts(shipped):
@@ -96,8 +95,8 @@ def test_truncation_comes_at_the_horizon_and_never_without_one(shipped):
 
 def test_reward_is_discounted_in_time_as_reality_does(tiny, monkeypatch):
     monkeypatch.setattr("nova_gym.simulator._compiler", lambda: None)  # the compiled step asks no method
-    heads = tiny.world_model.heads
-    monkeypatch.setattr(heads, "outcome", lambda z, u, following: (torch.ones(len(z)), torch.zeros(len(z))))
+    model = tiny.world_model
+    monkeypatch.setattr(model, "outcome", lambda z, u, following: (torch.ones(len(z)), torch.zeros(len(z))))
     simulator = DreamSimulator(tiny, 1)
     simulator.reset(generator=torch.Generator())
     rewards = [float(simulator.step(torch.tensor([6])).reward) for _ in range(3)]

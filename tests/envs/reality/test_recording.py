@@ -9,8 +9,7 @@ from nova_gym.data import load_clips
 from nova_gym.envs import evaluate, find_reality, reality_spec, record
 from nova_gym.envs.reality import grids
 from nova_gym.errors import BadInputError
-from nova_gym.model.config import preset
-from nova_gym.training import Run, train
+from nova_gym.training import Run, preset, train
 
 ENV_ID = "MiniGrid-SimpleCrossingS9N1-v0"
 

@@ -7,8 +7,8 @@ from nova_gym.cli import app
 from nova_gym.cli.edit import MODES
 from nova_gym.dream import Card, Dream
 from nova_gym.envs.reality.clips import read_clip, real_clip
-from nova_gym.model.config import preset
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training import preset
 
 
 def run(*arguments):
