@@ -10,7 +10,7 @@ import nova_gym
 from nova_gym import Dream, WorldModel
 from nova_gym.envs import NovaDreamVectorEnv
 from nova_gym.errors import BadInputError
-from nova_gym.model.config import preset
+from nova_gym.training import preset
 
 ID = "NovaDream-MiniGrid-v0"
 

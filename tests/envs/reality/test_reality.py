@@ -14,8 +14,7 @@ from nova_gym.data import load_clips
 from nova_gym.envs import Coverage, Reality, RealitySpec, evaluate, find_reality, reality_spec, record, register_reality
 from nova_gym.envs.reality import registry
 from nova_gym.envs.reality.minigrid_reality import MiniGridReality
-from nova_gym.model.config import preset
-from nova_gym.training import Run, train
+from nova_gym.training import Run, preset, train
 
 ROOT = Path(__file__).parents[3]
 
