@@ -17,7 +17,7 @@ from nova_gym.benchmarks.ablations.models import JointDynamics, VectorModel, par
 from nova_gym.model.config import INRConfig
 from nova_gym.model.dynamics import ForwardDynamics
 from nova_gym.model.world_model import WorldModel
-from nova_gym.training import PRESETS, Recipe, preset
+from nova_gym.training import PRESETS, Recipe, Run, preset
 from nova_gym.training.loop import learning_rate
 from nova_gym.training.representation import change_coordinates, encode_all, pixel_metric
 
@@ -89,7 +89,7 @@ def test_nonsense_is_refused_before_anything_is_trained(wrong, monkeypatch, caps
 @pytest.mark.parametrize("uneven", [0.0, 0.3])
 def test_a_stage_ends_with_its_time_and_its_schedule_runs_over_that(uneven):
     recipe = Recipe(steps=5, batch=1, learning_rate=1.0)
-    loop = sides.TimedLoop(None, 0, Path("nowhere"), None, {}, budget=60.0)
+    loop = sides.TimedLoop(None, 0, Run(Path("nowhere")), budget=60.0)
     state, rates = {"step": 0, "seconds": 0.0}, []
     while state["step"] < (now := loop.recipe(SimpleNamespace(recipe=recipe), state)).steps:
         rates.append(learning_rate(now, state["step"]))
