@@ -25,7 +25,7 @@ from nova_gym.version import __version__
 if TYPE_CHECKING:
     from nova_gym.model.compiled_step import CompiledStep
 
-#: Version of the file's layout. A reader takes this one and older ones.
+#: Version of the file's layout, the only one that is read.
 FORMAT = 3
 _KEY = "nova_gym"
 _START_PREFIX = "starts."
@@ -146,7 +146,7 @@ class Dream:
 
         Raises:
             BadInputError: there is no such dream.
-            DreamFileError: the file is foreign, truncated, tampered with, or of a newer format.
+            DreamFileError: the file is foreign, truncated, tampered with, or of another format than this version's.
         """
         path = find_dream(name)
         tensors, header = _read(path)
@@ -212,10 +212,10 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             header = json.loads((file.metadata() or {}).get(_KEY, "null"))
             if not isinstance(header, dict) or "format" not in header:
                 raise DreamFileError(f"{path} is a safetensors file, but not a dream of nova-gym")
-            if header["format"] > FORMAT:
+            if header["format"] != FORMAT:
+                advice = "please upgrade" if header["format"] > FORMAT else "record and train anew"
                 raise DreamFileError(
-                    f"{path} has format {header['format']}; this nova-gym ({__version__}) reads up to {FORMAT}: "
-                    "please upgrade"
+                    f"{path} has format {header['format']}; this nova-gym ({__version__}) reads {FORMAT}: {advice}"
                 )
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a dict
     except (safetensors.SafetensorError, json.JSONDecodeError, OSError, TypeError) as error:

@@ -77,9 +77,10 @@ def test_tampering_with_numbers_or_card_is_noticed(file):
         Dream.load(file)
 
 
-def test_a_newer_format_asks_for_an_upgrade(file):
-    rewrite(file, lambda header, tensors: header.update(format=99))
-    with pytest.raises(DreamFileError, match="upgrade"):
+@pytest.mark.parametrize(("version", "advice"), [(99, "please upgrade"), (2, "record and train anew")])
+def test_another_format_says_what_to_do(file, version, advice):
+    rewrite(file, lambda header, tensors: header.update(format=version))
+    with pytest.raises(DreamFileError, match=advice):
         Dream.load(file)
 
 
