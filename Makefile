@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: demo test docs
+.PHONY: demo test docs test-lowest test-newest
 
 demo: $(VENV)/.installed
 	$(BIN)/nova-gym demo
@@ -31,3 +31,13 @@ $(VENV)/.installed-test: $(VENV)/.installed
 $(VENV)/.installed-docs: $(VENV)/.installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@
+
+# The tests with the lowest versions that setup.cfg allows, and with the newest: `make test-lowest TESTS=tests/envs` runs
+# some of them. What their Numba compiles is kept apart from what yours does.
+TESTS ?= tests
+
+test-lowest test-newest: test-%:
+	$(PYTHON) -m venv --clear $(VENV)-$*
+	$(if $(filter lowest,$*),$(PYTHON) tools/lowest.py,true) > $(VENV)-$*/constraints.txt
+	$(VENV)-$*/bin/pip install --quiet --constraint $(VENV)-$*/constraints.txt --editable '.[test]'
+	NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)-$*/numba $(VENV)-$*/bin/pytest -p no:cacheprovider $(TESTS)

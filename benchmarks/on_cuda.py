@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from nova_gym import kernels
 from nova_gym.benchmarks.provenance import write_results
 from nova_gym.benchmarks.tables import show
 from nova_gym.dream import Dream
@@ -211,9 +212,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("on_cuda needs a CUDA device; there is none")
-    fused = inr._fused("cuda", "frames")
+    fused = kernels.find("render", "cuda")
     if fused is None:
-        sys.exit("on_cuda needs Triton, which comes with the CUDA builds of PyTorch; it cannot be imported")
+        sys.exit("on_cuda needs Triton, which comes with the CUDA builds of PyTorch")
     dream = Dream.load(arguments.dream).to("cuda")
     generator = torch.Generator().manual_seed(0)
     device, versions = torch.cuda.get_device_name(), f"PyTorch {torch.__version__}, Triton {fused.triton.__version__}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from nova_gym import kernels
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
 from nova_gym.model.control import Memory
@@ -51,6 +52,9 @@ class Transition(NamedTuple):
 class DreamSimulator:
     """N dreams, advanced together. It never resets by itself: a step after an episode's end goes on dreaming.
 
+    Weights may change under it, by training or `load_state_dict`: the next step takes them as they are. A layer or a
+    parameter that is put in the place of another is seen by the next simulator that is made.
+
     Args:
         dream: what to dream; the simulator lives on its device.
         num_dreams: N.
@@ -75,6 +79,8 @@ class DreamSimulator:
         self.num_dreams = num_dreams
         self.horizon = dream.card.horizon if horizon is None else horizon
         model = dream.world_model
+        if dream.step_kept is not None and not dream.step_kept.made_of(model):
+            dream.step_kept = None
         self.state = torch.zeros(num_dreams, model.config.rank, device=model.device)
         self.latent_action = torch.zeros(num_dreams, model.config.latent_action, device=model.device)
         self.steps = torch.zeros(num_dreams, dtype=torch.int64, device=model.device)
@@ -279,7 +285,7 @@ class DreamSimulator:
         return result
 
     def _compiled(self) -> CompiledStep | None:
-        """The compiled step, None where PyTorch steps: on another device, or without Numba."""
+        """The compiled step, None where PyTorch steps: on another device, or without the kernel."""
         if not (module := _compiler()):
             return None
         self.dream.step_kept = module.compiled_step(self.dream.world_model, self.dream.step_kept)
@@ -297,9 +303,9 @@ def _alike(given: Tensor, expected: Tensor) -> bool:
 
 @cache
 def _compiler() -> ModuleType | None:
-    """`nova_gym.model.compiled_step`, None where Numba is missing; imported late, since Numba takes a while."""
-    try:
-        from nova_gym.model import compiled_step
-    except ImportError:
+    """`nova_gym.model.compiled_step`, None without its kernel; imported late, since Numba takes a while."""
+    if kernels.find("step", "cpu") is None:
         return None
+    from nova_gym.model import compiled_step
+
     return compiled_step

@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,13 @@ def test_dreams_and_type_hints_are_part_of_the_package():
     files = {path.name for path in resources.files("nova_gym").iterdir()}
     assert "py.typed" in files
     assert "minigrid.safetensors" in {path.name for path in (resources.files("nova_gym") / "dreams").iterdir()}
+
+
+def test_setup_cfg_says_the_lowest_version_of_all_that_it_asks_for():
+    run = subprocess.run([sys.executable, ROOT / "tools" / "lowest.py"], capture_output=True, text=True, check=True)
+    lines = run.stdout.split()
+    assert "numpy==2.0" in lines  # what the shipped agent's file names is not in NumPy 1
+    assert all(re.fullmatch(r"[\w-]+==[\d.]+(\.\*)?", line) for line in lines)
 
 
 def test_a_wheel_holds_all_packages_the_dream_and_the_type_marker(tmp_path):

@@ -3,9 +3,6 @@
 GELU(x) = max(x, 0) - a Φ(-a) with a = |x|, and the eighth root of Φ(-a) is so smooth that a polynomial of degree 5 is
 enough: with three squarings it is exact to 2e-6 for every x, a being held at `CLAMP`. (A polynomial for a Φ(-a) itself
 needs degree 13 for that, and a trained network makes 40 times as much of what its activations are off.)
-
-Numba keeps compiled code for as long as its own file stays as it is: who changes this one, or `nova_gym.kernels.tile`,
-touches `fused.py`, `fused_points.py` and `fused_step.py` too.
 """
 
 from __future__ import annotations

@@ -9,20 +9,21 @@ goes forwards once more, which takes less time than fetching from memory what ev
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from nova_gym.kernels.compiling import compiled
 from nova_gym.kernels.gelu import CLAMP, COEFFICIENTS, SQUARINGS
 from nova_gym.kernels.threads import in_parts
 from nova_gym.kernels.tile import (
@@ -128,7 +129,7 @@ def _add_outer(typing_context, sums, place, width, one, i, further, other, j, be
     return types.void(sums, n, n, one, n, n, other, n, n, n, rows, columns), code
 
 
-@njit(nogil=True, fastmath=True)
+@compiled(nogil=True, fastmath=True)
 def _add_gradient(sums, at, slopes, further, outputs, source, beyond, inputs, strips):
     """Adds to `sums`, from `at` on, the gradient of a layer's weights; biases are those of a last input."""
     whole_rows, whole_columns = outputs - outputs % _ROWS, inputs - inputs % _COLUMNS
@@ -160,7 +161,7 @@ def _kernels(width: int, layers: int, features: int, channels: int) -> tuple[Cal
     room, no_bias = max(width, channels) * STRIP, width * max(width, channels)
     inputs_size, units_size = (features + 1) * STRIP, (width + 1) * STRIP
 
-    @njit(nogil=True, fastmath=True)
+    @compiled(nogil=True, fastmath=True)
     def forwards(weights, inputs, out, start, stop):
         """Draws frames `start` to `stop` at all points."""
         one, other = np.empty(room, np.float32), np.empty(room, np.float32)
@@ -186,7 +187,7 @@ def _kernels(width: int, layers: int, features: int, channels: int) -> tuple[Cal
                     for p in range(min(STRIP, points - left)):
                         out[frame, j, left + p] = drawn[j * STRIP + p]
 
-    @njit(nogil=True, fastmath=True)
+    @compiled(nogil=True, fastmath=True)
     def backwards(weights, inputs, drawn, gradient, start, stop):
         """The gradient of the weights of frames `start` to `stop` from that of what is drawn."""
         units = np.ones((layers, _STRIPS, units_size), np.float32)  # a last one stays 1: what it is weighed by is bias
@@ -245,10 +246,14 @@ def _kernels(width: int, layers: int, features: int, channels: int) -> tuple[Cal
                     gradient[frame, place + rows * columns + i] = sums[place + i * (columns + 1) + columns]
                 place += rows * (columns + 1)
 
-    for kernel in (forwards, backwards):
-        with suppress(RuntimeError):  # no folder to keep the compiled code in: then every process compiles
-            kernel.enable_caching()
     return forwards, backwards
+
+
+def probe() -> None:
+    """Draws the smallest picture and goes back: raises whatever a broken compiler raises."""
+    sizes = SimpleNamespace(width=1, layers=1, channels=1, frequencies=0)
+    with torch.inference_mode(False), torch.enable_grad():  # whatever the caller is in the middle of
+        render_at(torch.zeros(1, 5, requires_grad=True), torch.zeros(2, 1), sizes).sum().backward()
 
 
 def render_at(weights: Tensor, features: Tensor, config: INRConfig) -> Tensor:

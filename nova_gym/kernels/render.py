@@ -11,15 +11,15 @@ alone, which costs H + W instead of H · W; and GELU is a polynomial within a cl
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
+from nova_gym.kernels.compiling import compiled
 from nova_gym.kernels.threads import in_parts
 from nova_gym.kernels.tile import BYTES, FLOATS, HIDDEN, STRIP, gelu_strip, layer_strip
 
@@ -45,7 +45,7 @@ def _kernel(width: int, layers: int, waves: int, channels: int, as_bytes: bool) 
     last_layer = first_size + (layers - 1) * hidden_size
     tile = next(outputs for outputs in (4, 3, 2, 1) if width % outputs == 0)
 
-    @njit(nogil=True, fastmath=True)
+    @compiled(nogil=True, fastmath=True)
     def render_rows(weights, x_features, y_features, out, start, stop):
         """Rows `start` to `stop` of all frames, counted one frame after the other."""
         columns, rows = x_features.shape[1], y_features.shape[1]
@@ -91,9 +91,13 @@ def _kernel(width: int, layers: int, waves: int, channels: int, as_bytes: bool) 
                         for x in range(count):
                             out[frame, j, y, left + x] = min(max(drawn[j * STRIP + x] + _HALF, _ZERO), _ONE)
 
-    with suppress(RuntimeError):  # no folder to keep the compiled code in: then every process compiles
-        render_rows.enable_caching()
     return render_rows
+
+
+def probe() -> None:
+    """Draws the smallest frame: raises whatever a broken compiler raises."""
+    axis = torch.zeros(1, 1)
+    render(torch.zeros(1, 5), axis, axis, SimpleNamespace(width=1, layers=1, channels=1), True)
 
 
 def render(weights: Tensor, x_features: Tensor, y_features: Tensor, config: INRConfig, as_bytes: bool) -> Tensor:
@@ -120,7 +124,7 @@ def render(weights: Tensor, x_features: Tensor, y_features: Tensor, config: INRC
     return out
 
 
-@njit(nogil=True, fastmath=True)
+@compiled(nogil=True, fastmath=True)
 def _combine_rows(base, basis, states, out, start, stop):
     """Rows `start` to `stop` of base + states @ basis."""
     whole = states.shape[1] // 4 * 4
@@ -136,10 +140,6 @@ def _combine_rows(base, basis, states, out, start, stop):
         for n in range(start, stop):
             for j in range(len(base)):
                 out[n, j] += states[n, k] * basis[k, j]
-
-
-with suppress(RuntimeError):
-    _combine_rows.enable_caching()
 
 
 def combine(base: Tensor, basis: Tensor, states: Tensor) -> Tensor:

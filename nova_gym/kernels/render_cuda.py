@@ -10,6 +10,7 @@ ten times as exact, it ran in Triton's interpreter alone. `python -m nova_gym.be
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import torch
@@ -96,6 +97,12 @@ def _render_block(
             tl.store(place, (value * 255.0 + 0.5).to(tl.uint8), inside)
         else:
             tl.store(out + (frame * channels + j) * height * width + pixel, value, inside)
+
+
+def probe() -> None:
+    """Draws the smallest frame: raises whatever a broken compiler raises."""
+    axis = torch.zeros(1, 1, device="cuda")
+    render(torch.zeros(1, 5, device="cuda"), axis, axis, SimpleNamespace(width=1, layers=1, channels=1), True)
 
 
 def render(weights: Tensor, x_features: Tensor, y_features: Tensor, config: INRConfig, as_bytes: bool) -> Tensor:

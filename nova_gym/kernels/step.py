@@ -6,15 +6,14 @@ content, motion, dead band, heads, bounds and ends. `nova_gym.model.compiled_ste
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import numpy as np
 from llvmlite import binding, ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from torch import nn
 
+from nova_gym.kernels.compiling import compiled
 from nova_gym.kernels.gelu import CLAMP, COEFFICIENTS, SQUARINGS
 from nova_gym.kernels.tile import LANES, VECTOR, data_of, spread
 
@@ -95,7 +94,7 @@ def _add_products(typing_context, packed, at, row, work, source, target, width, 
     return types.void(packed, types.intp, types.intp, work, *places, types.intp, dreams, vectors), code
 
 
-@njit(error_model="numpy", fastmath=_FAST)
+@compiled(error_model="numpy", fastmath=_FAST)
 def _run(program, packed, work, actions, choices, band):
     """Runs a program on the work table, all dreams at once.
 
@@ -180,7 +179,7 @@ def _run(program, packed, work, actions, choices, band):
                         y[i] = x[i]
 
 
-@njit(error_model="numpy", fastmath=_FAST, nogil=True)
+@compiled(error_model="numpy", fastmath=_FAST, nogil=True)
 def advance(
     program,
     packed,
@@ -247,6 +246,11 @@ def advance(
         cut[n] = lost or (horizon > 0.0 and counted[n] >= horizon)
 
 
-for _function in (_run, advance):
-    with suppress(RuntimeError):  # no folder to keep the compiled code in: then every process compiles
-        _function.enable_caching()
+def probe() -> None:
+    """Steps one dream by a program of nothing: raises whatever a broken compiler raises."""
+    packed, column = np.zeros(1, np.uint16 if HALVES else np.float32), np.zeros((1, 1), np.float32)
+    flags = np.zeros((2, 1), np.bool_)
+    program, values, none = np.zeros((0, 6), np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64)
+    steps, layout, numbers = np.zeros(1, np.int64), (4, 1, 0, 0, 0), (0.0, 1.0, 0.0, 1.0, 0.0)
+    results = column.copy(), np.zeros(1, np.float32), *flags, steps.copy()
+    advance(program, packed, values, layout, numbers, column, column.copy(), none, steps, *results)

@@ -107,34 +107,26 @@ class CompiledStep:
         self.layout = (width, latent, following, free, config.actions)
         self.values = np.array(config.reward_values if heads is not None else (), np.float32)
         self.latent_action = config.latent_action
-        parts = {name: model._modules.get(name) for name in _PARTS}
-        places = [(model._modules, name, part) for name, part in parts.items()] + [
-            (table, name, held)
-            for part in parts.values()
-            for module in (part.modules() if part is not None else ())
-            for table in (module._modules, module._parameters, module._buffers)
-            for name, held in table.items()
-        ]
-        self._model, (self._tables, self._names, self._held) = model, zip(*places, strict=True)
-        self._tensors = [held for held in self._held if isinstance(held, Tensor)]
-        self._versions, self._addresses = self._stamps()
+        self._model, self._tensors = model, _tensors(model)
+        self._values = [tensor.detach() for tensor in self._tensors]  # held, so that no others get their addresses
+        self._stamp = self._stamp_now()
+
+    def made_of(self, model: WorldModel) -> bool:
+        """Whether it was made of the very tensors that the model has now; takes a while."""
+        tensors = _tensors(model)
+        return len(tensors) == len(self._tensors) and all(map(operator.is_, tensors, self._tensors))
 
     def current(self, model: WorldModel) -> bool:
-        """Whether these are still the weights of this model.
+        """Whether the tensors that it was made of are as they were; quick, since every step asks.
 
-        A module, parameter or buffer put in the place of another is noticed, and so is whatever changes one in place,
-        such as an optimiser or `load_state_dict`. What is written through `parameter.data` is not, nor are hooks, or
-        methods put in the place of a module's own.
+        An optimiser, `load_state_dict`, other assignments in place and `parameter.data = …` are noticed. What is
+        written *into* `parameter.data` is not.
         """
-        return (
-            model is self._model
-            and all(map(operator.is_, map(dict.get, self._tables, self._names), self._held))
-            and self._stamps() == (self._versions, self._addresses)
-        )
+        return model is self._model and self._stamp_now() == self._stamp
 
-    def _stamps(self) -> tuple[list[int], list[int]]:
-        """What tells whether a tensor is as it was: how often it was changed in place, and where its values are."""
-        return list(map(_VERSION, self._tensors)), list(map(Tensor.data_ptr, self._tensors))
+    def _stamp_now(self) -> list[int]:
+        """What tells whether tensors are as they were: how often each was written to, and where its values are."""
+        return [*map(_VERSION, self._tensors), *map(Tensor.data_ptr, self._tensors)]
 
     def advance(
         self,
@@ -178,10 +170,18 @@ class CompiledStep:
         return following, latents, *others
 
 
+def _tensors(model: WorldModel) -> list[Tensor]:
+    """All that a step of the model consists of."""
+    parts = filter(None, map(model._modules.get, _PARTS))
+    return [tensor for part in parts for tensor in (*part.parameters(), *part.buffers())]
+
+
 def compiled_step(model: WorldModel, before: CompiledStep | None) -> CompiledStep | None:
     """The step of this model: `before`, if that is still it; None where it cannot be compiled, see `CompiledStep`."""
+    if before is not None and before.current(model):
+        return before
     if model.base.device.type != "cpu" or model.base.dtype != torch.float32 or model.base.is_inference():
         return None
     if type(model).step is not WorldModel.step or type(model.forward_dynamics) is not ForwardDynamics:
         return None  # other dynamics, as an ablation has them
-    return before if before is not None and before.current(model) else CompiledStep(model)
+    return CompiledStep(model)

@@ -6,18 +6,17 @@ sin and cos of π·2^k·x and π·2^k·y for k = 0 .. F-1 (arXiv 2605.06298, the
 
 from __future__ import annotations
 
-import importlib
 import math
 import operator
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import pairwise
-from types import ModuleType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nova_gym import kernels
 from nova_gym.model.config import INRConfig
 
 Resolution = int | tuple[int, int]
@@ -114,8 +113,7 @@ def nyquist_mask(frequencies: int, height: int, width: int) -> Tensor:
 def render_at(weights: Tensor, coordinates: Tensor, config: INRConfig, feature_mask: Tensor | None = None) -> Tensor:
     """Evaluates coordinate networks at any points, for training: the gradient reaches the weights.
 
-    On the CPU `nova_gym.kernels.points` does so in one pass and another one back, where Numba is installed, elsewhere
-    PyTorch.
+    The kernel `points` does so in one pass and another one back, where there is one, elsewhere PyTorch.
 
     Args:
         weights: (B, D) float32.
@@ -130,7 +128,7 @@ def render_at(weights: Tensor, coordinates: Tensor, config: INRConfig, feature_m
         ValueError: `weights` has not D columns.
     """
     _check_columns(weights, config)
-    if config.layers and (fused := _fused(weights.device.type, "points")):
+    if config.layers and (fused := kernels.find("points", weights.device.type)):
         features = _features(coordinates, config, feature_mask)
         if weights.dtype == features.dtype == torch.float32 and not features.requires_grad:
             return fused.render_at(weights, features, config) + 0.5
@@ -175,9 +173,7 @@ def render(
     feature_mask: Tensor | None = None,
     as_bytes: bool = False,
 ) -> Tensor:
-    """Renders frames on a grid, at any resolution: in one pass where there is a fused renderer, elsewhere by PyTorch.
-
-    On the CPU that is `kernels.render`, which needs Numba, on CUDA `kernels.render_cuda`, which needs Triton.
+    """Renders frames on a grid, at any resolution: in one pass where there is a kernel, elsewhere by PyTorch.
 
     Args:
         weights: (B, D) float32.
@@ -187,12 +183,12 @@ def render(
 
     Returns:
         (B, C, height, width) float32, clipped to [0, 1], or (B, height, width, C) uint8. All ways agree to 1 / 255 for
-        such weights as training gives; where these are several times larger, the fused ones' error grows with them.
+        such weights as training gives; where these are several times larger, a kernel's error grows with them.
 
     Raises:
         ValueError: `weights` has not D columns.
     """
-    if weights.dtype == torch.float32 and config.layers and (fused := _fused(weights.device.type, "frames")):
+    if weights.dtype == torch.float32 and config.layers and (fused := kernels.find("render", weights.device.type)):
         _check_columns(weights, config)
         sizes = enumerate((width, height))
         axes = [axis_features(count, axis, config, feature_mask, weights.device) for axis, count in sizes]
@@ -218,29 +214,9 @@ def combine(base: Tensor, basis: Tensor, states: Tensor) -> Tensor:
     if states.ndim != 2 or states.shape[1] != len(basis):
         raise ValueError(f"states are {tuple(states.shape)}; expected are (B, {len(basis)})")
     alike = {(tensor.dtype, tensor.device.type) for tensor in (base, basis, states)}
-    if alike == {(torch.float32, "cpu")} and (fused := _fused("cpu", "frames")):
+    if alike == {(torch.float32, "cpu")} and (fused := kernels.find("render", "cpu")):
         return fused.combine(base, basis, states)
     return torch.addmm(base, states, basis)
-
-
-_FUSED = {
-    ("cpu", "frames"): "nova_gym.kernels.render",
-    ("cpu", "points"): "nova_gym.kernels.points",
-    ("cuda", "frames"): "nova_gym.kernels.render_cuda",
-}
-
-
-@cache
-def _fused(device: str, kind: str) -> ModuleType | None:
-    """The fused renderer of `frames` or `points` on a type of device, None where there is none or no compiler for it.
-
-    Imported late, since a compiler takes a while.
-    """
-    module = _FUSED.get((device, kind))
-    try:
-        return module and importlib.import_module(module)
-    except ImportError:
-        return None
 
 
 def axis_features(

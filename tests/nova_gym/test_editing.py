@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 
@@ -8,6 +10,9 @@ from nova_gym.envs.reality.clips import real_clip
 from nova_gym.errors import BadInputError
 from nova_gym.measures import TILE_TOLERANCE, tile_errors
 from nova_gym.training import preset
+
+#: Two batch sizes, or two orders of the same sums, agree to rounding after some steps.
+assert_close = partial(torch.testing.assert_close, atol=1e-4, rtol=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -44,47 +49,47 @@ def test_content_takes_over_the_motion(model, states):
     alien = states[:, 5] + 1.0
     edited = edit(model, states, [Intervention(2, content=alien)])
     own = infer_actions(model, states)
-    torch.testing.assert_close(edited[:, :2], roll(model, states[:, 0], own[:, :1]))
-    torch.testing.assert_close(edited[:, 2:], roll(model, alien, own[:, 2:]))
+    assert_close(edited[:, :2], roll(model, states[:, 0], own[:, :1]))
+    assert_close(edited[:, 2:], roll(model, alien, own[:, 2:]))
 
 
 def test_motion_is_replaced_as_long_as_it_lasts(model, states, motion):
     own = infer_actions(model, states)
     edited = edit(model, states, [Intervention(1, motion=motion[:, :2])])
     expected = torch.cat([own[:, :1], motion[:, :2], own[:, 3:]], 1)
-    torch.testing.assert_close(edited, roll(model, states[:, 0], expected))
+    assert_close(edited, roll(model, states[:, 0], expected))
 
 
 def test_both_at_once_are_the_alien_s_motion_of_the_alien_s_content(model, states, motion):
     alien = states[:, 5]
     edited = edit(model, states, [Intervention(0, content=alien, motion=motion)])
-    torch.testing.assert_close(edited, roll(model, alien, motion))
+    assert_close(edited, roll(model, alien, motion))
 
 
 def test_motion_goes_over_in_steps(model, states, motion):
     own = infer_actions(model, states)
     edited = edit(model, states, [Intervention(0, motion=motion, over=4)])
     weights = torch.tensor([0.25, 0.5, 0.75, 1.0, 1.0])[:, None]
-    torch.testing.assert_close(edited, roll(model, states[:, 0], torch.lerp(own, motion, weights)))
+    assert_close(edited, roll(model, states[:, 0], torch.lerp(own, motion, weights)))
 
 
 def test_of_two_interventions_the_later_in_the_set_holds(model, states):
     first, second = states[:, 4], states[:, 5]
     edited = edit(model, states, [Intervention(1, content=first), Intervention(1, content=second)])
-    torch.testing.assert_close(edited[:, 1], second)
+    assert_close(edited[:, 1], second)
 
 
 def test_interpolation_ends_at_the_target_in_equal_steps(motion):
     path = interpolate(motion[:, 0], motion[:, 1], 4)
-    torch.testing.assert_close(path[:, -1], motion[:, 1])
+    assert_close(path[:, -1], motion[:, 1])
     steps = torch.diff(torch.cat([motion[:, :1], path], 1), dim=1)
-    torch.testing.assert_close(steps, steps[:, :1].expand_as(steps))
+    assert_close(steps, steps[:, :1].expand_as(steps))
 
 
 def test_content_and_motion_add_up_and_the_background_is_the_base(model, states, motion):
     parts = {name: layer(model, name, states[:, 0], motion[:, 0]) for name in LAYERS}
-    torch.testing.assert_close(parts["content"] + parts["motion"], model.step(states[:, 0], motion[:, 0]))
-    torch.testing.assert_close(model.weights(parts["background"]), model.base.expand(2, -1))
+    assert_close(parts["content"] + parts["motion"], model.step(states[:, 0], motion[:, 0]))
+    assert_close(model.weights(parts["background"]), model.base.expand(2, -1))
 
 
 def test_in_the_layers_of_the_shipped_dream_the_agent_is_in_the_motion_alone(shipped):

@@ -16,7 +16,7 @@ def test_dreams_in_a_batch_do_not_touch_each_other(tiny):
         all_results = many.step(torch.tensor([0, 1, action, 3, 4]))
         result = one.step(torch.tensor([action]))
     torch.testing.assert_close(all_results.state[2], result.state[0], atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(all_results.reward[2], result.reward[0])
+    torch.testing.assert_close(all_results.reward[2], result.reward[0], atol=1e-4, rtol=1e-4)
 
 
 def test_reset_restarts_only_what_the_mask_says(tiny):
@@ -37,8 +37,9 @@ def test_a_step_is_the_world_model_s_equation(tiny):
     state = simulator.reset(starts="random", generator=torch.Generator())
     latent_action = model.translate(state, torch.tensor([2, 0]))
     result = simulator.step(torch.tensor([2, 0]))
-    torch.testing.assert_close(result.latent_action, latent_action)
-    torch.testing.assert_close(result.state, model.content(state) + model.motion(latent_action))
+    torch.testing.assert_close(result.latent_action, latent_action, atol=2e-4, rtol=2e-4)
+    expected = model.content(state) + model.motion(latent_action)
+    torch.testing.assert_close(result.state, expected, atol=2e-4, rtol=2e-4)
 
 
 def test_standing_still_never_drifts(shipped):

@@ -123,17 +123,47 @@ def _there_and_back(model):
     model.half().float()
 
 
-@pytest.mark.parametrize("change", [_in_place, _optimiser, _state, _layer, _parameter, _there_and_back])
+def _storage(model):
+    parameters = list(model.parameters())
+    torch.nn.utils.vector_to_parameters(torch.full((sum(map(torch.numel, parameters)),), 0.01), parameters)
+
+
+@pytest.mark.parametrize("change", [_in_place, _optimiser, _state, _there_and_back, _storage])
 def test_weights_that_change_are_never_stepped_with_as_they_were(change):
     compiled = DreamSimulator(dream(), 2)
     compiled.reset(generator=torch.Generator(), starts="random")
-    first = compiled._compiled()
-    compiled.step(torch.tensor([1, 2]))
-    assert compiled._compiled() is first  # packed once
-    change(compiled.dream.world_model)
+    for _ in range(2):  # a second time as well
+        compiled.step(torch.tensor([1, 2]))
+        first = compiled._compiled()
+        change(compiled.dream.world_model)
+        layers = plain(compiled)
+        assert_same(compiled.step(torch.tensor([1, 2])), layers.step(torch.tensor([1, 2])))
+        assert compiled._compiled() is not first
+
+
+@pytest.mark.parametrize("change", [_layer, _parameter])
+def test_what_is_put_in_the_place_of_a_layer_is_seen_by_the_next_simulator(change):
+    before = DreamSimulator(dream(), 2)
+    before.reset(generator=torch.Generator(), starts="random")
+    before.step(torch.tensor([1, 2]))
+    change(before.dream.world_model)
+    compiled = DreamSimulator(before.dream, 2)
+    compiled.reset(states=before.state)
     layers = plain(compiled)
     assert_same(compiled.step(torch.tensor([1, 2])), layers.step(torch.tensor([1, 2])))
-    assert compiled._compiled() is not first
+
+
+def test_a_frozen_dream_is_compiled_once_for_all_its_simulators(shipped):
+    first = DreamSimulator(shipped, 2)
+    first.reset(generator=torch.Generator())
+    first.step(torch.tensor([1, 2]))
+    program = shipped.step_kept
+    second = DreamSimulator(shipped, 1)
+    second.reset(generator=torch.Generator())
+    for _ in range(3):
+        first.step(torch.tensor([1, 2])), second.step(torch.tensor([0]))
+    assert program is not None
+    assert shipped.step_kept is program
 
 
 def test_other_dynamics_are_pytorch_s_matter():
