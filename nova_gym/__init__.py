@@ -6,9 +6,9 @@ and `NovaDream-v0`, which takes `dream=PATH`.
 
 import os as _os
 
-# PyTorch's idle threads keep their cores busy, by default for milliseconds, and hold back ours
-# (`nova_gym.kernels.threads`). So many turns of waiting are some 0.1 ms, in which its next operation finds them awake.
-# Read when PyTorch is loaded.
+# PyTorch's idle threads spin on their cores, by default for milliseconds, and so slow down the threads of
+# `nova_gym.kernels.threads`. This many turns last about 0.1 ms: long enough for PyTorch's next operation to find its
+# threads awake. The variable is read when PyTorch is loaded.
 if "OMP_WAIT_POLICY" not in _os.environ:
     _os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

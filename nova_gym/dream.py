@@ -25,7 +25,7 @@ from nova_gym.version import __version__
 if TYPE_CHECKING:
     from nova_gym.model.compiled_step import CompiledStep
 
-#: Version of the file's layout, the only one that is read.
+#: Version of the file's layout; files of any other version are refused.
 FORMAT = 3
 _KEY = "nova_gym"
 _START_PREFIX = "starts."
@@ -33,15 +33,15 @@ _START_PREFIX = "starts."
 
 @dataclass
 class Card:
-    """What a dream says about itself.
+    """What a dream was made from, and how good it is: the JSON card in its file.
 
     Attributes:
         env_id: Gymnasium id of the real environment, empty if there is none.
         env_kwargs: keyword arguments that it was made with.
         horizon: steps after which the real environment truncates an episode, 0 for never.
         reward_discount: c in `reward = undiscounted reward · (1 - c · step / horizon)`.
-        dead_band: mean squared change of the state below which a step changes nothing; a quarter of the smallest
-            change in the recording, so that standing still cannot drift.
+        dead_band: mean squared change of the state up to which a step leaves the state as it is, so that standing
+            still cannot drift; a quarter of the smallest change in the recording.
         action_names: names of discrete actions, where known.
         action_bounds: [low, high], each a list, of continuous actions; empty for discrete ones.
         data: the recording, as `nova-gym record` described it.
@@ -75,10 +75,10 @@ class Dream:
 
     Attributes:
         world_model: the model, in evaluation mode.
-        starts: start states by kind, (n, K) float32 each: `official`, where the real environment starts, and
-            `random`, anywhere; of video without labels `clips`, where clips begin.
-        card: what it is.
-        step_kept: the compiled step, which simulators of this dream share; None until one needs it.
+        starts: start states by kind, (n, K) float32 each: `official` (where the real environment starts) and `random`
+            (anywhere); for video without labels `clips` (where clips begin).
+        card: its origin and its scores.
+        step_kept: the compiled step, which simulators of this dream share; None until a simulator needs it.
     """
 
     world_model: WorldModel
@@ -92,18 +92,18 @@ class Dream:
         return "official" if "official" in self.starts else next(iter(self.starts))
 
     def __getstate__(self) -> dict[str, Any]:
-        """What copies and other processes get: the compiled step is of these very weights, and soon made anew."""
+        """Leaves the compiled step out of copies: it is tied to the weights of this object, and quickly made again."""
         return {**self.__dict__, "step_kept": None}
 
     def save(self, path: str | Path) -> None:
         """Writes the dream to one file, in half precision, atomically.
 
         Args:
-            path: where; a file that is there is replaced only once the new one is whole.
+            path: where; an existing file is replaced only once the new one is complete.
 
         Raises:
             BadInputError: the file cannot be written, or a number is not finite or too large for half precision;
-                nothing is written then.
+                an existing file stays then.
         """
         starts = {_START_PREFIX + name: start for name, start in self.starts.items()}
         tensors = {name: _halved(name, tensor) for name, tensor in {**self.world_model.state_dict(), **starts}.items()}
@@ -146,7 +146,8 @@ class Dream:
 
         Raises:
             BadInputError: there is no such dream.
-            DreamFileError: the file is foreign, truncated, tampered with, or of another format than this version's.
+            DreamFileError: the file is not a dream, is truncated, was changed after it was saved, or has another
+                format version.
         """
         path = find_dream(name)
         tensors, header = _read(path)
@@ -174,10 +175,10 @@ def shipped_dreams() -> dict[str, Path]:
 
 
 def find_dream(name: str | Path) -> Path:
-    """The file of a shipped dream, or of one's own.
+    """The file of a dream, by the name of a shipped dream or by a path.
 
     Raises:
-        BadInputError: there is neither.
+        BadInputError: `name` is neither.
     """
     shipped = shipped_dreams()
     if str(name) in shipped:
@@ -191,7 +192,7 @@ def find_dream(name: str | Path) -> Path:
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
-    """`auto` is the accelerator if there is one, else the CPU; anything else is taken at its word.
+    """The device of that name; `auto` is the accelerator if there is one, else the CPU.
 
     Raises:
         BadInputError: there is no such device here.
@@ -229,7 +230,7 @@ def _halved(name: str, tensor: Tensor) -> Tensor:
     """A tensor in half precision, on the CPU.
 
     Raises:
-        BadInputError: a number in it would not be one any more.
+        BadInputError: a number in it is not finite, or is too large for half precision.
     """
     half = tensor.detach().cpu().to(torch.float16).contiguous()
     if not half.isfinite().all():

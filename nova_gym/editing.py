@@ -1,9 +1,9 @@
-"""Editing a clip in the world model: whose content, whose motion, and what each of the two adds to a frame.
+"""Editing clips in the world model: content of one clip with motion of another, and each layer of a frame by itself.
 
-A step is `z' = A(z) + B(u)`: the state z says what there is, the latent action u where it goes. So the content of one
-clip takes over the motion of another if z is replaced and u kept, and the other way round (arXiv 2605.06298, content
-and motion retargeting). Latent actions are absolute: they say "go to", so a retargeted agent goes to the pose that it
-has in the other clip, wherever it was.
+A step is `z' = A(z) + B(u)`: the state z says what there is, the latent action u where it goes. Content retargeting
+replaces z and keeps u: other content takes over the motion. Motion retargeting replaces u and keeps z: the same content
+moves in another way (arXiv 2605.06298). Latent actions are absolute: they say "go to". So a retargeted agent goes to
+the pose that it has in the other clip, wherever it was.
 
 Shapes: B clips, T steps, K = `config.rank`, U = `config.latent_action`; all tensors float32 on the model's device.
 """
@@ -19,7 +19,7 @@ from torch import Tensor
 from nova_gym.errors import BadInputError
 from nova_gym.model.world_model import WorldModel
 
-#: The layers of a frame: base weights alone, what A says, what B says.
+#: The layers of a frame: the base weights alone, the part of A, the part of B.
 LAYERS = ("background", "content", "motion")
 
 
@@ -31,7 +31,7 @@ class Intervention:
         step: when, counted from 0.
         content: (B, K) state that takes the place of the clip's at that step; None keeps it.
         motion: (B, S, U) latent actions that take the place of the clip's from that step on, for S steps at most;
-            after them the clip's own go on. None keeps those.
+            after them the clip's own continue. None keeps the clip's own.
         over: steps over which the motion goes from the clip's own to the new one, 1 for at once.
     """
 
@@ -46,14 +46,14 @@ def infer_actions(model: WorldModel, states: Tensor) -> Tensor:
     """The latent actions between the frames of clips, by inverse dynamics.
 
     Args:
-        model: whose states they are.
+        model: the model that encoded the states.
         states: (B, T + 1, K), encoded frames.
 
     Returns:
         (B, T, U).
 
     Raises:
-        BadInputError: the clips have fewer than 2 frames, or states another length.
+        BadInputError: the clips have fewer than 2 frames, or the states are of another length than K.
     """
     _check("states", states, 3, model.config.rank)
     if states.shape[1] < 2:
@@ -70,10 +70,10 @@ def interpolate(latent_action: Tensor, target: Tensor, steps: int) -> Tensor:
         steps: how many, at least 1.
 
     Returns:
-        (B, steps, U): the first is a `steps`-th of the way from `latent_action`, the last is `target`.
+        (B, steps, U): the first is 1 / `steps` of the way from `latent_action`, the last is `target`.
 
     Raises:
-        BadInputError: there are no steps, or the two differ in shape.
+        BadInputError: `steps` is below 1, or the two are not both (B, U).
     """
     if steps < 1:
         raise BadInputError(f"an interpolation takes at least 1 step, not {steps}")
@@ -88,13 +88,14 @@ def interpolate(latent_action: Tensor, target: Tensor, steps: int) -> Tensor:
 def edit(model: WorldModel, states: Tensor, interventions: Sequence[Intervention] = ()) -> Tensor:
     """Rolls clips out again, with interventions (the paper's Algorithm 2).
 
-    The clip's latent actions come from inverse dynamics on its encoded frames; from the first state on, the model is
-    by itself: `ẑ[t + 1] = A(ẑ[t]) + B(u[t])`. Without interventions that is the clip as the model remembers it.
+    The clip's latent actions come from inverse dynamics on its encoded frames. From the first state on, the model
+    predicts each state from its own last one: `ẑ[t + 1] = A(ẑ[t]) + B(u[t])`. Without interventions the result is the
+    clip as the model reproduces it.
 
     Args:
-        model: whose states they are.
+        model: the model that encoded the states.
         states: (B, T + 1, K), encoded frames.
-        interventions: what to change; of two that change the same at the same step the later in the sequence holds.
+        interventions: what to change; where two change the same at the same step, the later in the sequence wins.
 
     Returns:
         (B, T + 1, K): the states of the edited clips; at the step of a content intervention, the new content.
@@ -121,12 +122,12 @@ def edit(model: WorldModel, states: Tensor, interventions: Sequence[Intervention
 
 @torch.no_grad()
 def layer(model: WorldModel, name: str, state: Tensor, latent_action: Tensor) -> Tensor:
-    """One layer of the frame that a step leads to: a state that can be rendered by itself.
+    """One layer of the frame that a step leads to, as a state that can be rendered by itself.
 
     Content and motion add up to the state after the step; the background is the base weights, `z̄` alone.
 
     Args:
-        model: whose states they are.
+        model: the model that encoded the states.
         name: one of `LAYERS`.
         state: (B, K), before the step.
         latent_action: (B, U), of the step.
@@ -156,7 +157,7 @@ def _check_intervention(model: WorldModel, intervention: Intervention, states: T
     if not 0 <= intervention.step < steps:
         raise BadInputError(f"there is no step {intervention.step} to intervene at: the clip has {steps}, from 0 on")
     if intervention.over < 1:
-        raise BadInputError(f"a motion is taken over in at least 1 step, not {intervention.over}")
+        raise BadInputError(f"`over` must be at least 1 step, not {intervention.over}")
     if intervention.content is not None:
         _check("content", intervention.content, 2, model.config.rank, count)
     if intervention.motion is not None:

@@ -2,7 +2,7 @@
 
 
 class BadInputError(ValueError):
-    """Something handed in cannot be used: the message says what was wrong and what is accepted."""
+    """An argument, option or file cannot be used; the message says what is wrong and what is accepted."""
 
 
 class DreamFileError(BadInputError):

@@ -1,4 +1,4 @@
-"""Writing files so that a failure loses nothing."""
+"""Writing files atomically: after a failure the old file is still there."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from nova_gym.errors import BadInputError
 
 @contextmanager
 def write_atomically(path: str | Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`, and moves it there if the block ends without an error.
+    """Writes a file as a whole, or leaves the old one: a context manager around the code that writes.
+
+    The block gets a temporary path beside `path` to write to. If it ends without an error, that file replaces `path`.
+
+    Args:
+        path: where the file is to be; its folder is made if need be.
 
     Raises:
-        BadInputError: the folder cannot be made or written to, or the disk is full; what stood at `path` before is
-            still there.
+        BadInputError: the folder cannot be made or written to, or the disk is full; an existing file at `path` stays.
     """
     path = Path(path)
     try:
@@ -50,7 +54,7 @@ def write_json(path: str | Path, values: Any) -> None:
 
     Args:
         path: where; its folder is made if need be.
-        values: of numbers, texts, lists and dictionaries.
+        values: numbers, strings, lists and dictionaries, nested in any way.
 
     Raises:
         BadInputError: as `write_atomically`.

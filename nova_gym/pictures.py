@@ -1,4 +1,4 @@
-"""Frames side by side, with words: pictures of clips, as one image or as a film."""
+"""Pictures of clips for reports: frames side by side under captions, as one image (`strip`) or a film (`film`)."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from nova_gym.files import write_atomically
 
 _PAPER, _INK = (255, 255, 255), (40, 40, 40)
 _GAP, _LETTERS = 4, 13
-#: Milliseconds that a film shows each frame, and its last.
+#: Milliseconds for which a film shows each frame, and for which it shows the last one.
 _PACE, _REST = 250, 1000
 
 
 def strip(rows: dict[str, np.ndarray], columns: Sequence[str] = (), enlarge: int = 1) -> np.ndarray:
-    """Rows of frames, named on the left.
+    """One image of several clips: a row of frames for each, with its name on the left.
 
     Args:
-        rows: by name, (T, H, W, C) uint8 each, C 1 or 3; T may differ.
-        columns: what stands above them, none for nothing.
-        enlarge: pixels a side of what was one pixel.
+        rows: clips by name, (T, H, W, C) uint8 each, C 1 or 3; T may differ.
+        columns: captions above the columns; empty for no captions.
+        enlarge: factor; each pixel becomes a square of so many pixels a side.
 
     Returns:
         (H', W', 3) uint8.
@@ -53,7 +53,7 @@ def film(rows: dict[str, np.ndarray], enlarge: int = 1) -> list[np.ndarray]:
     """Clips side by side, each under its name.
 
     Args:
-        rows: by name, (T, H, W, C) uint8 each, C 1 or 3, all of the same T.
+        rows: clips by name, (T, H, W, C) uint8 each, C 1 or 3, all of the same T.
         enlarge: as in `strip`.
 
     Returns:
@@ -74,7 +74,7 @@ def save_png(path: Path, picture: np.ndarray) -> None:
 
 
 def save_gif(path: Path, frames: list[np.ndarray]) -> None:
-    """Writes a film of frames (H, W, 3) uint8, atomically; it repeats, with a rest on the last frame.
+    """Writes frames (H, W, 3) uint8 as an animated GIF, atomically; it loops, and pauses on the last frame.
 
     Raises:
         BadInputError: it cannot be written.

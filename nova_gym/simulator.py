@@ -1,7 +1,7 @@
 """The one simulator: N dreams stepped as one batch, torch in and torch out.
 
 The scalar environment, the vector environment and every other adapter are thin layers over it; step logic exists
-here alone. Nothing here looks at the values of a tensor, so it runs on any device without waiting for it.
+here alone. Python code here never reads the values of a tensor, so it never waits for a GPU.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from nova_gym.model.inr import Resolution
 if TYPE_CHECKING:
     from nova_gym.model.compiled_step import CompiledStep
 
-#: States have mean square 1; one that leaves these bounds is lost, and is kept at them.
+#: Largest absolute value in a state. States have mean square 1; a state beyond the limit is lost, and is clamped to it.
 STATE_LIMIT = 1000.0
 
 
 class Transition(NamedTuple):
-    """What one step of N dreams gave.
+    """The result of one step of N dreams.
 
     Attributes:
         state: (N, K) float32, the states after the step.
-        latent_action: (N, U) float32, what moved them.
-        reward: (N,) float32, discounted in time as the real environment does.
-        terminated: (N,) bool, the episode ended in the dream.
+        latent_action: (N, U) float32, the latent actions of the step.
+        reward: (N,) float32, smaller for later steps as in the real environment (`Card.reward_discount`).
+        terminated: (N,) bool, the model says that the episode ends (with a probability above 0.5).
         truncated: (N,) bool, the horizon is reached, or the dream is lost.
-        lost: (N,) bool, the state left ±`STATE_LIMIT` or is no number. What is returned for it is held at these bounds
-            and means nothing, whereas a state at the horizon is as good as any other.
+        lost: (N,) bool, the state left ±`STATE_LIMIT` or became NaN. Such a state is clamped to ±`STATE_LIMIT` (NaN to
+            0) and is meaningless. A state that is truncated by the horizon alone is valid.
     """
 
     state: Tensor
@@ -50,13 +50,13 @@ class Transition(NamedTuple):
 
 
 class DreamSimulator:
-    """N dreams, advanced together. It never resets by itself: a step after an episode's end goes on dreaming.
+    """Steps N dreams as one batch. It has no autoreset: after the end of an episode, a step simply continues the dream.
 
     Weights may change under it, by training or `load_state_dict`: the next step takes them as they are. A layer or a
     parameter that is put in the place of another is seen by the next simulator that is made.
 
     Args:
-        dream: what to dream; the simulator lives on its device.
+        dream: the dream to step; the simulator works on its device.
         num_dreams: N.
         horizon: steps after which an episode is truncated; None for the real environment's, 0 for never.
 
@@ -67,7 +67,7 @@ class DreamSimulator:
         lost: (N,) bool, whether the last step lost the dream; False after a reset.
 
     Raises:
-        BadInputError: `num_dreams` or `horizon` makes no sense.
+        BadInputError: `num_dreams` is below 1, or `horizon` below 0.
     """
 
     def __init__(self, dream: Dream, num_dreams: int = 1, horizon: int | None = None) -> None:
@@ -88,7 +88,7 @@ class DreamSimulator:
 
     @property
     def device(self) -> torch.device:
-        """Where the dreams are."""
+        """The device that the states are on."""
         return self.state.device
 
     @torch.no_grad()
@@ -105,13 +105,14 @@ class DreamSimulator:
             mask: (N,) bool, which dreams; None for all.
             states: (N, K) float32 to start from, rows outside the mask unused; None draws from the dream's starts.
             starts: which of the dream's starts to draw from, None for its `default_starts`.
-            generator: of that draw, on the CPU; needed for it.
+            generator: for that draw, on the CPU; required unless `states` is given.
 
         Returns:
             (N, K) float32, all present states.
 
         Raises:
-            BadInputError: the dream has no such starts, or `states` has another shape.
+            BadInputError: the dream has no such starts, `states` has another shape, or both `states` and `generator`
+                are missing.
         """
         if states is None:
             bank = self.dream.starts.get(starts or self.dream.default_starts)
@@ -138,11 +139,11 @@ class DreamSimulator:
             actions: (N,) int64 for discrete actions, else (N, length) float32.
 
         Raises:
-            BadInputError: the dream knows no actions but latent ones.
+            BadInputError: the dream has no action bridge, since it was made from video without actions.
         """
         model = self.dream.world_model
         if not model.has_actions:
-            raise BadInputError("this dream was made from video without actions: step_latent() or step_code() steps it")
+            raise BadInputError("this dream was made from video without actions: use step_latent() or step_code()")
         if model.config.discrete and (compiled := self._compiled()) and _alike(actions, self.steps):
             return self._step_compiled(compiled, None, actions)
         with torch.no_grad():
@@ -151,7 +152,7 @@ class DreamSimulator:
 
     @torch.no_grad()
     def step_code(self, codes: Tensor) -> Transition:
-        """Steps by learned discrete actions: (N,) int64 indices of the codebook.
+        """Steps by learned discrete actions: (N,) int64 indices into the codebook.
 
         Raises:
             BadInputError: the dream has no codebook.
@@ -160,11 +161,14 @@ class DreamSimulator:
 
     @torch.no_grad()
     def remember(self, pairs: Iterable[tuple[Tensor, Tensor]], memory: Memory | None = None) -> Memory:
-        """The control model's memory of what happened, for `autopilot`.
+        """Adds steps to the control model's memory, for `autopilot`.
 
         Args:
-            pairs: of each step, states before it (N, K) and latent actions (N, U), float32.
-            memory: of what happened before that; None for nothing.
+            pairs: for each step, the states before it (N, K) and its latent actions (N, U), float32.
+            memory: the memory to add to; None for an empty one.
+
+        Returns:
+            The memory after these steps.
 
         Raises:
             BadInputError: the dream has no control model.
@@ -176,14 +180,16 @@ class DreamSimulator:
         return memory
 
     def autopilot(self, steps: int, memory: Memory | None = None) -> Iterator[Transition]:
-        """Lets the generative control model choose, one step each time the next item is asked for.
+        """Lets the generative control model choose the latent actions.
+
+        The result is an iterator; each item that is taken from it makes one step.
 
         Args:
             steps: how many.
-            memory: of what happened so far, from `remember`; None for nothing. What comes next depends on it.
+            memory: what happened so far, from `remember`; None for an empty one. The model's choices depend on it.
 
         Raises:
-            BadInputError: the dream has no control model, or there are no steps to make.
+            BadInputError: the dream has no control model, or `steps` is below 1.
         """
         memory = self.remember((), memory)
         if steps < 1:
@@ -206,8 +212,10 @@ class DreamSimulator:
         horizon: int,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> tuple[Tensor, Tensor]:
-        """Dreams on from real frames: for the first `context_ratio` of the horizon latent actions come from the inverse
-        dynamics on these frames, afterwards from the control model.
+        """Continues real clips in the dream: context-conditioned generation (arXiv 2605.06298).
+
+        For the first `context_ratio` of the horizon, latent actions come from the inverse dynamics on the real frames.
+        Afterwards they come from the control model.
 
         Args:
             context_frames: (N, n, C, H, W) float32 in [0, 1], one clip for each dream, n > context_ratio · horizon.
@@ -231,8 +239,8 @@ class DreamSimulator:
         shape = tuple(context_frames.shape)
         if len(shape) != 5 or (shape[0], *shape[2:]) != expected or shape[1] <= count:
             raise BadInputError(
-                f"context frames are {shape}; needed are (N, n, C, H, W) with (N, C, H, W) = {expected} and n of at "
-                f"least {count + 1}, for {count} of {horizon} steps are context"
+                f"context frames are {shape}; expected are (N, n, C, H, W) with (N, C, H, W) = {expected} and n of at "
+                f"least {count + 1}, because {count} of {horizon} steps are context"
             )
         model = self.dream.world_model
         frames = context_frames[:, : count + 1].to(self.device)
@@ -249,9 +257,11 @@ class DreamSimulator:
         return torch.stack(states, dim=1), torch.stack(latent_actions, dim=1)
 
     def step_latent(self, latent_actions: Tensor) -> Transition:
-        """Steps by latent actions (N, U) float32: `z' = A(z) + B(u)`, or z where that is within the card's dead band.
+        """Steps by latent actions (N, U) float32: `z' = A(z) + B(u)`.
 
-        Without it an agent finds that it can wait, or push against a wall, until the wall has faded.
+        A state whose mean squared change is within the card's dead band stays exactly as it was. Without that, small
+        errors add up: an agent could wait, or push against a wall, until the wall has faded (`docs/how-it-works.md`,
+        Forward dynamics).
         """
         if (compiled := self._compiled()) and _alike(latent_actions, self.latent_action):
             return self._step_compiled(compiled, latent_actions, None)
@@ -265,7 +275,7 @@ class DreamSimulator:
         moved = (following - self.state).square().mean(-1, keepdim=True) > card.dead_band
         following = torch.where(moved, following, self.state)
         reward, termination = model.outcome(self.state, latent_actions, following)
-        lost = ~(following.abs() < STATE_LIMIT).all(-1)  # so that NaN is lost as well
+        lost = ~(following.abs() < STATE_LIMIT).all(-1)  # written so that NaN counts as lost
         following = following.nan_to_num(0.0).clamp(-STATE_LIMIT, STATE_LIMIT)
         self.state, self.latent_action, self.steps, self.lost = following, latent_actions, self.steps + 1, lost
         if card.reward_discount:
@@ -285,7 +295,7 @@ class DreamSimulator:
         return result
 
     def _compiled(self) -> CompiledStep | None:
-        """The compiled step, None where PyTorch steps: on another device, or without the kernel."""
+        """The compiled step; None where PyTorch steps instead: on devices other than the CPU, or without Numba."""
         if not (module := _compiler()):
             return None
         self.dream.step_kept = module.compiled_step(self.dream.world_model, self.dream.step_kept)
@@ -293,7 +303,18 @@ class DreamSimulator:
 
     @torch.no_grad()
     def render(self, resolution: Resolution | None = None, nyquist: bool = False) -> Tensor:
-        """(N, C, H, W) float32 frames in [0, 1] of all dreams, at the size of the real frames or any other."""
+        """Renders the present states of all dreams.
+
+        Args:
+            resolution: pixels a side, or (H, W); None for the size of the real frames.
+            nyquist: as in `WorldModel.render`.
+
+        Returns:
+            (N, C, H, W) float32 in [0, 1].
+
+        Raises:
+            ValueError: the resolution is out of range.
+        """
         return self.dream.world_model.render(self.state, resolution, nyquist)
 
 

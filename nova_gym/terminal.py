@@ -30,7 +30,7 @@ SeedOption = Annotated[int, typer.Option(help="Seed of everything random.", min=
 
 
 def one_line_errors(command: Callable) -> Callable:
-    """Bad input ends a command with one line and exit code 2, Ctrl-C with exit code 130."""
+    """Wraps a command: bad input prints one line and exits with code 2, Ctrl-C exits with code 130."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
@@ -47,12 +47,13 @@ def one_line_errors(command: Callable) -> Callable:
 
 
 class Bars:
-    """Progress bars with time left, one for each part of a command; where there is no terminal, lines."""
+    """Progress bars with the time left, one for each part of a command; without a terminal, lines of text instead."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress, self.tasks, self.over, self.printed = progress, {}, set(), time.monotonic()
 
     def __call__(self, part: str, done: int, total: int, text: str = "") -> None:
+        """Reports that `done` of `total` units of a part are finished; `text` stands beside the bar."""
         if part not in self.tasks:
             self.tasks[part] = self.progress.add_task(part, total=total, text="")
         self.progress.update(self.tasks[part], completed=done, total=total, text=text)
@@ -80,7 +81,7 @@ def progress_bars() -> Iterator[Bars]:
 
 
 def cell(estimate: Any, decibel: bool = False) -> str:
-    """An `Estimate` as text."""
+    """An `Estimate` as text for a table: the value with its interval, a dash for None; `decibel` gives 1 decimal."""
     if estimate is None:
         return "–"
     digits = 1 if decibel else 4

@@ -15,13 +15,13 @@ from torch import Generator, Tensor
 
 from nova_gym.errors import BadInputError
 
-#: A reward that takes at most so many values is predicted as one of them.
+#: A reward that takes at most this many values is predicted as one of them.
 _FEW_REWARDS = 16
 
 
 @dataclass(frozen=True)
 class Clips:
-    """All clips of a recording, one after the other.
+    """All clips of a recording, one after the other, for training.
 
     F frames, T transitions, E clips; F = T + E, since a clip of n transitions has n + 1 frames.
 
@@ -31,15 +31,15 @@ class Clips:
         rewards: (T,) float32, undiscounted.
         terminations: (T,) bool.
         lengths: (E,) int64 transitions in each clip.
-        starts: E names, one a clip, of where it starts: `official`, where the environment itself starts, `random`,
-            anywhere else, `clips`, where a video without labels begins. "" where the start was chosen for what follows
-            it, which makes it no fair sample of anything.
-        source: (T,) int64, the frame that a transition starts from; the one after it is where it ends.
-        remaining: (T,) int64, transitions left in the clip, this one counted.
+        starts: E names, one a clip, of its kind of start: `official` (where the environment itself starts), `random`
+            (anywhere), `clips` (the beginning of a video without labels). "" marks a start that was chosen for what
+            follows it; a dream does not offer it as a start.
+        source: (T,) int64, the frame that a transition starts from; it ends at the next frame.
+        remaining: (T,) int64, transitions left in the clip, this one included.
         metadata: what `nova-gym record` wrote about the recording.
         action_count: n of `Discrete(n)` or the length of a flat `Box`; 0 for video without labels, where actions are
             (T, 0), rewards 0 and terminations False.
-        weights: (T,) float32, how often a transition is drawn in fine-tuning, relative to others; None: all alike.
+        weights: (T,) float32, how often a transition is drawn, relative to others; None draws all equally often.
     """
 
     frames: Tensor
@@ -71,17 +71,27 @@ class Clips:
 
     @cached_property
     def position(self) -> Tensor:
-        """(T,) int64, transitions that came before in the clip."""
+        """(T,) int64, for each transition the number of those before it in its clip."""
         return torch.repeat_interleave(self.lengths, self.lengths) - self.remaining
 
     def draw(self, count: int, generator: Generator) -> Tensor:
-        """(count,) int64 transitions, by weight."""
+        """Draws (count,) int64 transitions with replacement, in proportion to `weights`."""
         if self.weights is None:
             return torch.randint(len(self.source), (count,), generator=generator)
         return torch.multinomial(self.weights, count, replacement=True, generator=generator)
 
     def elsewhere(self, transitions: Tensor, frames: Tensor, share: float, generator: Generator) -> Tensor:
-        """(n,) int64 transitions and a frame for each → those frames, but a share of them (0 to 1) any of its clip."""
+        """Replaces a share of frames by random frames of the same clips.
+
+        Args:
+            transitions: (n,) int64.
+            frames: (n,) int64, a frame for each of the transitions.
+            share: the probability that a frame is replaced, in [0, 1].
+            generator: for the choice, on the CPU.
+
+        Returns:
+            (n,) int64 frames.
+        """
         away = torch.rand(len(transitions), generator=generator) < share
         position = self.position[transitions]
         count = position + self.remaining[transitions] + 1
@@ -89,17 +99,17 @@ class Clips:
         return torch.where(away, self.source[transitions] - position + chosen, frames)
 
     def reward_values(self) -> tuple[float, ...]:
-        """The values that the reward takes, if they are few, else nothing."""
+        """The values that the reward takes, to 4 decimals; empty if there are more than 16."""
         values = torch.unique((self.rewards * 1e4).round() / 1e4)
         return tuple(values.tolist()) if len(values) <= _FEW_REWARDS else ()
 
 
 def join_clips(parts: list[Clips], shares: list[float]) -> Clips:
-    """Several recordings of one environment as one, for stages that work on states: without the frames.
+    """Joins recordings of one environment, for stages that work on states: the result has no frames.
 
     Args:
         parts: at least one; the metadata is that of the first.
-        shares: how much of the drawing each part gets.
+        shares: for each part its share of the transitions that `Clips.draw` draws.
 
     Raises:
         BadInputError: frames or actions of the parts differ in kind.
@@ -139,20 +149,21 @@ def load_dataset(
         progress: called with the number of episodes read and their total.
 
     Raises:
-        BadInputError: there is no such dataset, its observations are not frames, or its actions are none that a dream
-            can have.
+        BadInputError: there is no such dataset, its observations are not frames, or its actions are neither `Discrete`
+            from 0 nor a bounded one-dimensional `Box`.
     """
     try:
         dataset = minari.load_dataset(dataset_id)
     except (FileNotFoundError, ValueError) as error:
         known = ", ".join(minari.list_local_datasets()) or "none yet"
         raise BadInputError(
-            f"no dataset {dataset_id!r} on this machine (there are: {known}); `nova-gym record` makes one"
+            f"no dataset {dataset_id!r} on this machine (known: {known}); `nova-gym record` makes one"
         ) from error
     shape = dataset.observation_space.shape or ()  # None for composite spaces
     if len(shape) != 3 or shape[2] not in (1, 3):
         raise BadInputError(
-            f"{dataset_id!r} holds {dataset.observation_space}, not frames (H, W, 3 or 1); `nova-gym record` makes some"
+            f"{dataset_id!r} holds {dataset.observation_space}, not frames (H, W, 3 or 1); `nova-gym record` records "
+            "frames"
         )
     if dataset.observation_space.dtype != np.uint8:
         raise BadInputError(f"{dataset_id!r} holds frames of {dataset.observation_space.dtype}; they must be uint8")
@@ -183,8 +194,8 @@ def load_dataset(
     flat = hasattr(space, "low") and len(space.shape) == 1 and space.is_bounded()
     if not (discrete or flat):
         raise BadInputError(
-            f"{dataset_id!r} has actions {space}; supported are Discrete from 0 and bounded one-dimensional Box, and "
-            "--no-actions does without any"
+            f"{dataset_id!r} has actions {space}; supported are Discrete from 0 and a bounded one-dimensional Box; "
+            "--no-actions trains without actions"
         )
     bounds = [space.low.tolist(), space.high.tolist()] if flat else []
     return replace(
@@ -200,13 +211,13 @@ def load_dataset(
 def unlabelled_clips(
     frames: Tensor, lengths: Tensor, metadata: dict[str, Any], starts: tuple[str, ...] | None = None
 ) -> Clips:
-    """Video without actions, rewards or endings.
+    """Clips of video, without actions, rewards and terminations.
 
     Args:
         frames: (F, C, H, W) uint8, of all clips, one after the other.
         lengths: (E,) int64 transitions in each clip, one fewer than its frames.
         metadata: what is known about the clips.
-        starts: E names of the clips' beginnings, None for `clips`.
+        starts: E names, as in `Clips`; None names all of them `clips`.
     """
     clip = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
     position = torch.arange(len(clip)) - (torch.cumsum(lengths, 0) - lengths)[clip]

@@ -1,4 +1,4 @@
-"""One door to all kinds of recordings."""
+"""Reading clips from any kind of source."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from nova_gym.data.moving_digits import moving_digits
 from nova_gym.data.videos import load_videos
 from nova_gym.errors import BadInputError
 
-#: Source that stands for moving digits, made on the spot.
+#: Name of the source of moving digits, which are made instead of read.
 DIGITS = "digits"
-#: How many clips of them: four times as many as Moving MNIST trains on, or the control model learns its clips by heart.
+#: Number of clips of moving digits. With as few as Moving MNIST trains on, 8,000, the control model memorises them.
 DIGITS_CLIPS = 32_000
 
 
@@ -24,7 +24,7 @@ def load_clips(
     labels: bool = True,
     size: int | None = None,
 ) -> Clips:
-    """Reads clips, whatever they are kept in.
+    """Reads clips of video files or of a Minari dataset, or makes clips of moving digits.
 
     Args:
         source: path of a video or of a folder of videos (`load_videos`), `digits` for 32,000 clips of moving digits, or

@@ -18,9 +18,9 @@ DIGIT = 28
 STEP = 0.1
 #: Shape of the canonical `mnist_test_seq.npy`, (frames, clips, H, W), and how many of its clips are for training.
 CANONICAL, CANONICAL_TRAINING = (20, 10_000, 64, 64), 8_000
-#: scikit-learn's digits that only test clips show: the last ones, so that they are by other hands.
+#: How many of scikit-learn's digits only test clips show: the last ones, which other people wrote.
 HELD_OUT = 360
-#: Ink below the first is paper, above the second full black; between lies the soft edge of a stroke.
+#: Ink below the first value is drawn as 0, above the second as 255; in between lies the soft edge of a stroke.
 EDGE = (0.2, 0.8)
 
 _CLIPS_AT_ONCE = 256
@@ -36,7 +36,8 @@ def moving_digits(
     Args:
         clips: how many.
         seed: of digits, places and directions, or of the choice among the clips of `source`.
-        test: digits that no training clip shows (from `source`: its last 2,000 clips; training has the others).
+        test: whether to show digits that are held out from training clips (of `source`: its last 2,000 clips, which are
+            held out likewise).
         source: path of the canonical `mnist_test_seq.npy`; None makes clips of the digits that scikit-learn bundles.
         length: frames in a clip.
         size: pixels a side of a frame.
@@ -45,7 +46,7 @@ def moving_digits(
         (clips, length, size, size) uint8.
 
     Raises:
-        BadInputError: a number is out of range, or `source` is not that file.
+        BadInputError: a number is out of range, or `source` is not the canonical file.
     """
     if clips < 1 or length < 2 or size < DIGIT:
         raise BadInputError(

@@ -1,4 +1,4 @@
-"""Clips from video files, which nobody labelled."""
+"""Clips from video files, which come without labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nova_gym.data.clips import Clips, unlabelled_clips
 from nova_gym.data.moving_digits import CANONICAL, CANONICAL_TRAINING, moving_digits
 from nova_gym.errors import BadInputError
 
-#: Files that imageio reads as video, and files of arrays.
+#: Suffixes of files that imageio reads as video, and of files of arrays.
 VIDEOS, ARRAYS = (".mp4", ".gif", ".avi", ".mov", ".mkv", ".webm"), (".npz", ".npy")
 
 
@@ -24,8 +24,8 @@ def load_videos(
 ) -> Clips:
     """Reads one file, or all files of a folder in the order of their names.
 
-    MP4, GIF and other video is one clip a file. NPZ holds an array `frames`, uint8: (T, H, W) or (T, H, W, C) for one
-    clip, (N, T, H, W) or (N, T, H, W, C) for many, C = 1 or 3. NPY is uint8 in the layout of Moving MNIST,
+    A video file (MP4, GIF …) is one clip. An NPZ file holds an array `frames`, uint8: (T, H, W) or (T, H, W, C) for one
+    clip, (N, T, H, W) or (N, T, H, W, C) for many, C = 1 or 3. An NPY file holds uint8 in the layout of Moving MNIST,
     (T, N, H, W); of the canonical `mnist_test_seq.npy` the last 2,000 clips are left for tests.
 
     Args:
@@ -61,7 +61,7 @@ def _read(file: Path, width: int | None) -> Tensor:
     """(N, T, C, H, W) uint8, N clips of one length, scaled.
 
     Raises:
-        BadInputError: the file cannot be read, or holds no clip of two frames.
+        BadInputError: the file cannot be read, or its clips are shorter than 2 frames.
     """
     try:
         if file.suffix.lower() in VIDEOS:
@@ -96,7 +96,7 @@ def _layout(frames: np.ndarray) -> np.ndarray:
     if frames.ndim == 5 and coloured:
         return frames
     raise BadInputError(
-        f"frames of shape {frames.shape}; they are (T, H, W), (T, H, W, C), (N, T, H, W) or (N, T, H, W, C), C = 1 or 3"
+        f"frames have shape {frames.shape}, not (T, H, W), (T, H, W, C), (N, T, H, W) or (N, T, H, W, C), C = 1 or 3"
     )
 
 
@@ -104,7 +104,7 @@ def _moving_mnist(file: Path) -> np.ndarray:
     """(N, T, H, W, 1) of a file (T, N, H, W)."""
     frames = np.load(file, mmap_mode="r")
     if frames.ndim != 4:
-        raise BadInputError(f"an array of shape {frames.shape}; in the layout of Moving MNIST it is (T, N, H, W)")
+        raise BadInputError(f"the array has shape {frames.shape}, not (T, N, H, W), the layout of Moving MNIST")
     if frames.shape == CANONICAL:
         return moving_digits(CANONICAL_TRAINING, seed=0, source=file)[..., None]
     return np.ascontiguousarray(frames.swapaxes(0, 1))[..., None]
@@ -113,7 +113,7 @@ def _moving_mnist(file: Path) -> np.ndarray:
 def _tensor(frames: np.ndarray, width: int | None) -> Tensor:
     """(N, T, H, W, C) uint8 → (N, T, C, H, W) uint8, scaled."""
     if frames.dtype != np.uint8 or 0 in frames.shape:
-        raise BadInputError(f"{frames.dtype} frames of shape {frames.shape}; they must be uint8, and some")
+        raise BadInputError(f"{frames.dtype} frames of shape {frames.shape}; they must be uint8 and not empty")
     clips = torch.from_numpy(frames).permute(0, 1, 4, 2, 3).contiguous()
     if width is None or width == clips.shape[-1]:
         return clips

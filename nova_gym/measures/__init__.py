@@ -1,4 +1,4 @@
-"""Measures: how close pictures are, how far apart sets of them, and how sure a number is."""
+"""Measures: how close two pictures are, how far apart two sets of pictures are, and how sure a number is."""
 
 from nova_gym.measures.distances import histogram, jensen_shannon, wasserstein
 from nova_gym.measures.intervals import Estimate, difference, mean, share

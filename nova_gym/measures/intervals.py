@@ -23,7 +23,7 @@ class Estimate:
 
 
 def share(hits: np.ndarray) -> Estimate | None:
-    """The share of True in (n,) bool with its Wilson interval; None of nothing."""
+    """The share of True in (n,) bool, with its 95 % Wilson interval; None for an empty array."""
     n = len(hits)
     if n == 0:
         return None
@@ -32,7 +32,10 @@ def share(hits: np.ndarray) -> Estimate | None:
 
 
 def mean(values: np.ndarray) -> Estimate | None:
-    """The mean of (n,) numbers with Student's interval; None of nothing."""
+    """The mean of (n,) numbers, with its 95 % Student interval; None for an empty array.
+
+    One number, or equal ones, have an interval of width 0.
+    """
     n = len(values)
     if n == 0:
         return None
@@ -43,7 +46,10 @@ def mean(values: np.ndarray) -> Estimate | None:
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> Estimate:
-    """The mean of (n,) numbers minus the mean of (m,) others, with Welch's interval."""
+    """The mean of (n,) numbers minus the mean of (m,) others, with its 95 % Welch interval.
+
+    The interval has width 0 if n or m is 1, or if the numbers of both arrays are all equal.
+    """
     value = float(np.mean(first) - np.mean(second))
     low = high = value
     if min(len(first), len(second)) > 1 and (np.ptp(first) > 0 or np.ptp(second) > 0):

@@ -1,7 +1,7 @@
 """LPIPS, the perceptual distance of Zhang et al. (2018), where it can be had without a download.
 
 It needs the package `lpips` (which needs torchvision) and the weights of AlexNet that torchvision keeps below
-`torch.hub.get_dir()`. Neither comes with this package, and neither is fetched: nothing here goes to the network.
+`torch.hub.get_dir()`. This package neither includes nor downloads them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _BATCH = 32
 
 
 def why_no_lpips() -> str:
-    """Why `lpips` gives nothing on this machine; empty if it gives something."""
+    """Why `lpips` returns None on this machine; an empty string where it works."""
     for package in ("lpips", "torchvision"):
         if find_spec(package) is None:
             return f"the package {package} is not installed"
     weights = Path(torch.hub.get_dir()) / "checkpoints" / _WEIGHTS
     if not weights.is_file():
-        return f"there is no {weights}, and it is not downloaded"
+        return f"{weights} is missing, and it is not downloaded"
     return ""
 
 
@@ -36,7 +36,7 @@ def lpips(truth: np.ndarray, frames: np.ndarray) -> np.ndarray | None:
         truth, frames: (n, H, W, C) floating point in [0, 1], C 1 or 3, at least 32 pixels a side.
 
     Returns:
-        (n,) float64, or None where it cannot be had: `why_no_lpips` says why.
+        (n,) float64, or None where the package or its weights are missing: `why_no_lpips` says which.
     """
     if why_no_lpips():
         return None

@@ -30,7 +30,14 @@ def psnr(truth: np.ndarray, frames: np.ndarray) -> np.ndarray:
 
 
 def ssim(truth: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """(n,) float64 structural similarity of each pair of (n, H, W, C) floating-point pictures in [0, 1]."""
+    """Structural similarity (SSIM) of each pair, in windows of 7 × 7 pixels, or smaller if the pictures are.
+
+    Args:
+        truth, frames: (n, H, W, C) floating point in [0, 1].
+
+    Returns:
+        (n,) float64, at most 1.
+    """
     side = min(7, *(n - (n + 1) % 2 for n in truth.shape[1:3]))
     return np.asarray(
         [
@@ -60,8 +67,8 @@ def alike(truth: np.ndarray, frames: np.ndarray, tile: int) -> np.ndarray:
 
     Args:
         truth, frames: (n, H, W, C) floating point in [0, 1].
-        tile: pixels a side of a tile, all of which must be right (`TILE_TOLERANCE`); 0 where pictures have no tiles:
-            their PSNR must be above `SAME_PSNR`.
+        tile: pixels a side of a tile; all tiles must be right (`TILE_TOLERANCE`). 0 for pictures without tiles, whose
+            PSNR must be above `SAME_PSNR`.
 
     Returns:
         (n,) bool.
@@ -72,15 +79,15 @@ def alike(truth: np.ndarray, frames: np.ndarray, tile: int) -> np.ndarray:
 
 
 def find_tiles(frames: np.ndarray, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Tracks something that fills one tile, such as MiniGrid's agent: where it is, and which of its looks it has.
+    """Finds something that fills one tile, such as MiniGrid's agent: where it is, and which of its looks it has.
 
     Args:
         frames: (n, H, W, C) floating point in [0, 1].
-        tiles: (m, s, s, C) floating point, all looks of it; s divides H and W.
+        tiles: (m, s, s, C) floating point in [0, 1], all its looks; s divides H and W.
 
     Returns:
-        (n, 3) int64 row, column and number of the look, where a tile of the frame is closest to one of the looks;
-        (n,) float64 mean squared error there, below `TILE_TOLERANCE` if it is to be seen at all.
+        (n, 3) int64: row, column and number of the look, of the best match in each frame; (n,) float64: its mean
+        squared error, below `TILE_TOLERANCE` if the frame shows the thing.
     """
     n, height, width, channels = frames.shape
     side = tiles.shape[1]
@@ -93,14 +100,14 @@ def find_tiles(frames: np.ndarray, tiles: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def overlap(truth: np.ndarray, frames: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """How much of the foreground of two pictures is the same pixels: intersection over union.
+    """Intersection over union of the foregrounds of each pair.
 
     Args:
         truth, frames: (n, H, W, C) floating point in [0, 1].
         background: (H, W, C); a pixel is foreground if any channel differs from it by more than `FOREGROUND`.
 
     Returns:
-        (n,) float64 in [0, 1]; 1 where neither picture has any foreground.
+        (n,) float64 in [0, 1]; 1 where both foregrounds are empty.
     """
     first, second = (np.any(np.abs(pictures - background) > FOREGROUND, axis=-1) for pictures in (truth, frames))
     union = (first | second).sum((1, 2))

@@ -12,8 +12,9 @@ from nova_gym.model.mlp import ResidualMLP
 class ActionBridge(nn.Module):
     """`u = bridge(z, a)`: the environment's own action as a latent action, given the state.
 
-    It sees the state because latent actions say where things go, not by how much (`docs/how-it-works.md`). Discrete
-    actions share all layers but the last, which has one output an action. Continuous ones are read beside the state.
+    It sees the state because latent actions say where things go, not by how much (`docs/how-it-works.md`, Action
+    bridge). For discrete actions the last layer has U outputs for each action, and all other layers are shared.
+    Continuous actions are inputs of the network, beside the state.
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -9,11 +9,13 @@ from nova_gym.model.config import ModelConfig
 
 
 class Codebook(nn.Module):
-    """K latent actions that stand for all others (arXiv 2605.06298, codebook; `docs/how-it-works.md`).
+    """Discrete latent actions: a few codes that stand for all latent actions.
+
+    Source: arXiv 2605.06298, codebook; `docs/how-it-works.md`, Codebook. n is `config.codes`.
 
     Attributes:
-        codes: (K, U) float32.
-        usage: (K,) float32, running share of latent actions that are nearest to each code, while it is trained.
+        codes: (n, U) float32.
+        usage: (n,) float32, for each code the running share of latent actions that are nearest to it, in training.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -30,6 +32,6 @@ class Codebook(nn.Module):
         return self.codes[codes]
 
     def perplexity(self) -> Tensor:
-        """() float32, how many codes are in use: the exponential of the entropy of `usage`, from 1 to K."""
+        """() float32, how many codes are in use: the exponential of the entropy of `usage`, from 1 to n."""
         shares = self.usage / self.usage.sum()
         return torch.exp(-(shares * shares.clamp(min=1e-12).log()).sum())

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class INRConfig:
-    """The coordinate network that a state is the weights of.
+    """Sizes of the coordinate network that draws frames; a state says what its weights are.
 
     The defaults are the paper's: 26 features → 5 layers of 12 units → C colours, D = 987 weights for RGB.
 
@@ -57,7 +57,7 @@ class ModelConfig:
         actions: size of the environment's action: n for `Discrete(n)`, the length of a flat `Box`; 0 for video without
             labels, whose dream has no action bridge and no heads.
         discrete: whether the environment's actions are discrete.
-        reward_values: the values that the undiscounted reward takes, if they are few; empty: any real number.
+        reward_values: the values that the undiscounted reward takes, if they are few; empty if it can be any number.
         inr: the coordinate network.
         encoder_widths: channels of the encoder's three convolutions.
         rank: K, number of principal coordinates of the weight offset that make the state.
@@ -65,10 +65,10 @@ class ModelConfig:
         hidden: units of a hidden layer of A, B, the inverse dynamics and the action bridge.
         depth: number of their residual blocks, of two layers each.
         head_hidden: units of the two hidden layers of the reward and termination heads.
-        codes: size of the codebook of latent actions, 0 for none.
-        control: the generative control model, None for none.
+        codes: size of the codebook of latent actions, 0 for a model without a codebook.
+        control: the generative control model, None for a model without one.
         detail: the coordinate network that draws frames larger than `frame_size`, with more octaves than `inr`;
-            None where that one draws them all.
+            None where `inr` draws frames of all sizes.
     """
 
     frame_size: tuple[int, int] = (72, 72)

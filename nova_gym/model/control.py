@@ -1,8 +1,8 @@
 """The generative control model (GCM): what happens next, from what happened so far.
 
 A sequence model over pairs (z_τ, u_τ), τ < t, that answers the query (z_t, 0) with u_t (arXiv 2605.06298, the
-generative control model). Its memory is a tuple of tensors (layers or 1, B, …) whose size does not grow, so a step
-costs the same at any length.
+generative control model). Its memory is a tuple of tensors (layers or 1, B, …) of fixed size, so a step costs the same
+at any length.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ Memory = tuple[Tensor, ...]
 
 
 class Control(nn.Module):
-    """What both kinds share: `reset`, `encode` a pair, `decode` the next latent action; `forward` does a whole clip.
+    """A generative control model; `make_control` makes one of either kind.
+
+    `encode` adds a pair to the memory, `decode` gives the next latent action, `forward` does a whole clip at once.
 
     Shapes: B batch, T steps, K state, U latent action, all float32.
     """
@@ -30,11 +32,11 @@ class Control(nn.Module):
         self.answer = ResidualMLP(hidden + config.rank, config.latent_action, hidden, 2)
 
     def reset(self, batch: int) -> Memory:
-        """A memory in which nothing has happened yet, on the model's device."""
+        """An empty memory for `batch` dreams, on the model's device."""
         raise NotImplementedError
 
     def restart(self, memory: Memory, rows: Tensor) -> Memory:
-        """The memory, in which nothing has happened yet in the rows that are chosen, (B,) bool."""
+        """The memory with some rows emptied; `rows` (B,) bool says which."""
         fresh = self.reset(len(rows))
         return tuple(
             torch.where(rows.view(1, -1, *[1] * (old.ndim - 2)), new, old)
@@ -64,7 +66,7 @@ class Control(nn.Module):
 
 
 class RecurrentControl(Control):
-    """LSTM or GRU over pairs; what it gave last answers the query."""
+    """LSTM or GRU over pairs; the answer is read from its last output and the query."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -92,8 +94,8 @@ class RecurrentControl(Control):
 class _Attention(nn.Module):
     """One block of the transformer: attention to what is remembered, then two layers, both residual.
 
-    Positions are learned, one number a head for each age from 0 (the query itself) to the window: what is remembered
-    need not be computed anew when it grows older.
+    Positions are learned: each head has one number for each age, from 0 (the query itself) to the window. So keys and
+    values in memory stay valid as they grow older.
     """
 
     def __init__(self, hidden: int, heads: int, window: int) -> None:
@@ -122,7 +124,7 @@ class _Attention(nn.Module):
 
 
 class TransformerControl(Control):
-    """Causal transformer with a window; it remembers keys and values of the last pairs, newest last, and how many.
+    """Causal transformer with a window. Its memory is keys and values of the last pairs, newest last, and their number.
 
     A pair attends to itself and to pairs before it, a query to itself and to all pairs before it.
     """

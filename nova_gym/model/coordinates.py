@@ -1,6 +1,6 @@
-"""Changes of coordinates: states and latent actions get other axes or scales, and nothing that is drawn changes.
+"""Changes of coordinates: states and latent actions get other axes or scales, and every frame is drawn as before.
 
-Each function changes, in place, all layers that write or read these numbers, so that nothing has to be trained anew.
+Each function changes, in place, all layers that write or read these numbers, so that no layer has to be trained again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def change_states(model: WorldModel, matrix: Tensor, inverse: Tensor, mean: Tensor) -> None:
     """States become `matrix @ (state - mean)`; every frame is drawn as before.
 
-    The dynamics are left as they are: this is for a model whose dynamics are not trained yet.
+    Call it before the dynamics are trained: it leaves them as they are.
 
     Args:
         model: changed in place.
@@ -34,7 +34,7 @@ def change_states(model: WorldModel, matrix: Tensor, inverse: Tensor, mean: Tens
 def change_latent_actions(model: WorldModel, matrix: Tensor, inverse: Tensor, mean: Tensor) -> None:
     """Latent actions become `matrix @ (u - mean)`; what they lead to stays the same.
 
-    Only the dynamics change: this is for a model in which nothing else speaks latent actions yet.
+    Call it before bridge, heads, codebook and control model are trained: it changes forward and inverse dynamics only.
 
     Args:
         model: changed in place.
@@ -50,7 +50,7 @@ def change_latent_actions(model: WorldModel, matrix: Tensor, inverse: Tensor, me
 
 @torch.no_grad()
 def divide_latent_actions(model: WorldModel, divisor: float) -> None:
-    """Latent actions become `u / divisor`, in every part that writes or reads them."""
+    """Latent actions become `u / divisor`, in every part that writes or reads them; `divisor` is positive."""
     for network in (model.inverse_dynamics, model.bridge):
         if network is not None:
             network.network.last.weight /= divisor

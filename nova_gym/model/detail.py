@@ -1,4 +1,4 @@
-"""What larger frames are drawn by: base weights and a basis of their own, from the same states.
+"""Detail, the renderer for super-resolution: its own base weights and basis draw larger frames from the same states.
 
 A frame of 72 × 72 pixels does not say where in a pixel an edge lies, so the coordinate network that learned from such
 frames draws larger ones with ragged edges. Detail has seen larger frames. Its network has more octaves of Fourier
@@ -16,7 +16,7 @@ from nova_gym.model.config import INRConfig, ModelConfig
 
 
 class Detail(nn.Module):
-    """Base weights and basis for frames that are larger than the dream's own; `WorldModel.renderer` chooses.
+    """Base weights and basis for frames larger than the dream's own; `WorldModel.renderer` says when they are used.
 
     Args:
         config: sizes of the world model; `config.detail` is not None.
@@ -30,24 +30,31 @@ class Detail(nn.Module):
         self.basis = nn.Parameter(torch.zeros(config.rank, count))
 
     def suits(self, height: int, width: int) -> bool:
-        """Whether such a frame is larger than the dream's own, and samples an octave that the usual renderer lacks."""
+        """Whether detail draws frames of this size in pixels.
+
+        It does if they are larger than the dream's own, and sample an octave that the usual renderer lacks.
+        """
         larger = height > self.frame_size[0] or width > self.frame_size[1]
         return larger and 2**self.usual < max(height, width) / 2
 
     def mask(self, height: int, width: int) -> Tensor:
-        """(2 + 4F,) float32 of 0 and 1: the features that are on where frames have this size, never fewer than for the
-        dream's own.
+        """(2 + 4F,) float32 of 0 and 1: the Fourier features that are on for frames of this size in pixels.
+
+        They are never fewer than for the dream's own size.
         """
         usual_height, usual_width = self.frame_size
         return inr.nyquist_mask(self.config.frequencies, max(height, usual_height), max(width, usual_width))
 
     def draw(self, state: Tensor, points: Tensor, mask: Tensor) -> Tensor:
-        """States (B, K) → pixels (B, C, P) at points (P, 2), not clipped, with gradients; `mask` as from `mask`."""
+        """States (B, K) → pixels (B, C, P) at points (P, 2) in [-1, 1], not clipped, with gradients; for training.
+
+        `mask` (2 + 4F,) is what `mask` gives for the size of the frames.
+        """
         return inr.render_at(torch.addmm(self.base, state, self.basis), points, self.config, mask)
 
 
 def widen(weights: Tensor, config: INRConfig, wider: INRConfig) -> Tensor:
-    """Weights of networks that draw what they drew, in which octaves and units more have no effect yet.
+    """Weights of larger networks that draw the same; their additional octaves and units have no effect yet.
 
     Args:
         weights: (B, D) float32 of networks of `config`.
@@ -55,7 +62,7 @@ def widen(weights: Tensor, config: INRConfig, wider: INRConfig) -> Tensor:
         wider: the sizes wanted, with as many layers and channels.
 
     Returns:
-        (B, D') float32, 0 where there was nothing.
+        (B, D') float32, 0 for all that is new.
     """
     layers = []
     for (matrix, bias), (inputs, outputs) in zip(inr.unflatten(weights, config), inr.layer_sizes(wider), strict=True):
@@ -65,14 +72,14 @@ def widen(weights: Tensor, config: INRConfig, wider: INRConfig) -> Tensor:
 
 
 def start_new_units(base: Tensor, config: INRConfig, wider: INRConfig, generator: torch.Generator) -> Tensor:
-    """Base weights that `widen` made, with random weights into each new unit: without, these would learn nothing.
+    """Gives the new units of a network that `widen` made random input weights; at 0 they would not learn.
 
-    What is drawn stays the same, since none leads from them to a unit or colour that was there.
+    The network still draws the same, since the weights from new units to old units and colours stay 0.
 
     Args:
         base: (D',) float32.
         config, wider: as in `widen`.
-        generator: of the weights, drawn as those that training starts from.
+        generator: for the new weights, which are drawn as in `inr.initial_weights`.
 
     Returns:
         (D',) float32.

@@ -12,7 +12,8 @@ from nova_gym.model.mlp import ResidualMLP
 class ForwardDynamics(nn.Module):
     """Additive forward dynamics (FDM): content `A(z)` plus motion `B(u)` (arXiv 2605.06298).
 
-    A is a residual network, `A(z) = z + f(z)`: what f leaves alone in a picture cannot drift.
+    A is a residual network, `A(z) = z + f(z)`: what f leaves alone cannot drift (`docs/how-it-works.md`, Forward
+    dynamics).
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -34,7 +35,7 @@ class ForwardDynamics(nn.Module):
 
 
 class InverseDynamics(nn.Module):
-    """What happened between two states (IDM)."""
+    """Inverse dynamics (IDM): the latent action that leads from one state to the next (arXiv 2605.06298)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from nova_gym.model.config import ModelConfig
 
-#: Pixels that the convolutions fold into one position.
+#: Pixels a side that the convolutions reduce to one position.
 STRIDE = 8
 
 
 class Encoder(nn.Module):
-    """A strided CNN that ends in one linear layer (`docs/how-it-works.md`)."""
+    """Encodes a frame as a state: a strided CNN that ends in one linear layer (`docs/how-it-works.md`, Encoder)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Encoder(nn.Module):
 
     @torch.no_grad()
     def change_basis(self, matrix: Tensor, mean: Tensor) -> None:
-        """Makes the encoder output `matrix @ (state - mean)` from now on; exact, nothing is retrained.
+        """Changes the encoder's last layer so that it outputs `matrix @ (state - mean)`; exact, without training.
 
         Args:
             matrix: (K, K) float32.

@@ -12,7 +12,7 @@ class Heads(nn.Module):
     """Reward head and termination head on one trunk over (z, u, z').
 
     Where the environment's reward takes few values (`ModelConfig.reward_values`), the reward head chooses among
-    them, so that a sparse reward is exact; otherwise it is a regression.
+    them, so that a sparse reward is exact. Otherwise it is a regression (`docs/how-it-works.md`, Reward and end).
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -42,6 +42,10 @@ class Heads(nn.Module):
 
     def outcome(self, state: Tensor, latent_action: Tensor, next_state: Tensor) -> tuple[Tensor, Tensor]:
         """What a step pays and whether it ends the episode.
+
+        Args:
+            state, next_state: (B, K) float32.
+            latent_action: (B, U) float32.
 
         Returns:
             (B,) float32 undiscounted reward; (B,) float32 probability that the episode ends here.

@@ -21,7 +21,7 @@ from nova_gym.model.config import INRConfig
 
 Resolution = int | tuple[int, int]
 
-#: Pixels a side of a frame, at most.
+#: Most pixels a side that a frame can be rendered with.
 LARGEST = 8192
 
 
@@ -37,7 +37,7 @@ def weight_count(config: INRConfig) -> int:
 
 
 def unflatten(weights: Tensor, config: INRConfig) -> list[tuple[Tensor, Tensor]]:
-    """Weight vectors as layers; views, nothing is copied.
+    """Weight vectors as layers; these are views of the weights.
 
     Args:
         weights: (B, D); a layer's matrix, outputs × inputs by rows, then its bias, first layer first.
@@ -93,8 +93,8 @@ def fourier_features(coordinates: Tensor, frequencies: int) -> Tensor:
 def nyquist_mask(frequencies: int, height: int, width: int) -> Tensor:
     """Which features a training grid could sample.
 
-    Octave k has 2^k periods over the frame, so `n` pixels resolve it only while 2^k < n / 2; what lies above was
-    never constrained by training and shows as bars when rendered on a finer grid.
+    Octave k has 2^k periods over the frame, so `n` pixels resolve it only while 2^k < n / 2. Training does not
+    constrain the octaves above, and on a finer grid they show as bars (`docs/how-it-works.md`, Renderer).
 
     Args:
         frequencies: F octaves.
@@ -113,7 +113,8 @@ def nyquist_mask(frequencies: int, height: int, width: int) -> Tensor:
 def render_at(weights: Tensor, coordinates: Tensor, config: INRConfig, feature_mask: Tensor | None = None) -> Tensor:
     """Evaluates coordinate networks at any points, for training: the gradient reaches the weights.
 
-    The kernel `points` does so in one pass and another one back, where there is one, elsewhere PyTorch.
+    On the CPU, `nova_gym.kernels.points` does this in one pass forward and one back (it needs Numba). Elsewhere PyTorch
+    does it.
 
     Args:
         weights: (B, D) float32.
@@ -122,10 +123,10 @@ def render_at(weights: Tensor, coordinates: Tensor, config: INRConfig, feature_m
         feature_mask: (2 + 4F,) float32 that multiplies the features, such as `nyquist_mask`.
 
     Returns:
-        (B, C, P) float32, not clipped: values of a well-trained state lie in [0, 1] to within its error.
+        (B, C, P) float32, not clipped; a well-trained state gives values in [0, 1], up to its error.
 
     Raises:
-        ValueError: `weights` has not D columns.
+        ValueError: `weights` does not have D columns.
     """
     _check_columns(weights, config)
     if config.layers and (fused := kernels.find("points", weights.device.type)):
@@ -160,7 +161,7 @@ def _check_columns(weights: Tensor, config: INRConfig) -> None:
         )
 
 
-#: Pixels that are evaluated at once; the activations of one block then stay near the cache.
+#: Pixels that are evaluated at once, so few that the activations of one block stay near the cache.
 _BLOCK = 1 << 16
 
 
@@ -173,20 +174,24 @@ def render(
     feature_mask: Tensor | None = None,
     as_bytes: bool = False,
 ) -> Tensor:
-    """Renders frames on a grid, at any resolution: in one pass where there is a kernel, elsewhere by PyTorch.
+    """Renders frames on a grid, at any resolution.
+
+    A fused renderer does this in one pass: `kernels.render` on the CPU (it needs Numba), `kernels.render_cuda` on CUDA
+    (it needs Triton). Elsewhere PyTorch does it.
 
     Args:
         weights: (B, D) float32.
         height, width: of the frames, in pixels.
         config, feature_mask: as in `render_at`.
-        as_bytes: what to return.
+        as_bytes: whether to return bytes.
 
     Returns:
-        (B, C, height, width) float32, clipped to [0, 1], or (B, height, width, C) uint8. All ways agree to 1 / 255 for
-        such weights as training gives; where these are several times larger, a kernel's error grows with them.
+        (B, C, height, width) float32, clipped to [0, 1]; with `as_bytes` (B, height, width, C) uint8. Fused renderers
+        agree with PyTorch to 1 / 255 for weights such as training gives. Their error grows with weights that are
+        several times larger.
 
     Raises:
-        ValueError: `weights` has not D columns.
+        ValueError: `weights` does not have D columns.
     """
     if weights.dtype == torch.float32 and config.layers and (fused := kernels.find("render", weights.device.type)):
         _check_columns(weights, config)
@@ -209,7 +214,7 @@ def combine(base: Tensor, basis: Tensor, states: Tensor) -> Tensor:
         (B, D) float32.
 
     Raises:
-        ValueError: the states have not K columns.
+        ValueError: the states do not have K columns.
     """
     if states.ndim != 2 or states.shape[1] != len(basis):
         raise ValueError(f"states are {tuple(states.shape)}; expected are (B, {len(basis)})")
@@ -265,7 +270,7 @@ def parse_resolution(resolution: Resolution) -> tuple[int, int]:
     """(H, W) of a resolution given as one number or as a pair.
 
     Raises:
-        ValueError: it is neither, or not within 1 to 8192.
+        ValueError: it is neither, or not within 1 to `LARGEST`.
     """
     try:
         pair = (

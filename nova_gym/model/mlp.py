@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 
 class ResidualMLP(nn.Module):
-    """`first`, then `depth` blocks `h + W₂ GELU(W₁ LayerNorm(h))`, then `last`.
+    """A residual network: `first`, then `depth` blocks `h + W₂ GELU(W₁ LayerNorm(h))`, then `last`.
 
-    As the action bridge it fits where walls are far better than a plain GELU network does in as many steps.
+    As the action bridge it learns where walls are far better than a plain GELU network in the same number of steps.
     """
 
     def __init__(self, inputs: int, outputs: int, hidden: int, depth: int) -> None:

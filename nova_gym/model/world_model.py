@@ -1,4 +1,4 @@
-"""NOVA under one roof, as the method goes: encode, infer, translate, step, outcome, render.
+"""The whole NOVA model, read in the order of the method: encode, infer, translate, step, outcome, render.
 
 The state of the paper is the weight offset `z_t`, one number for each weight of the coordinate network. Here it is
 kept in K principal coordinates: `θ = base + state @ basis` are the weights, so the same equation
@@ -43,10 +43,10 @@ class Renderer(NamedTuple):
 class WorldModel(nn.Module):
     """The world model of arXiv 2605.06298 with the grounding that reinforcement learning needs.
 
-    The methods stand in the order of the method. They are verbs, and all that callers need: a frame is *encoded* as a
-    state, what happened between two states is *inferred* as a latent action, an environment's own action is
-    *translated* into one (by the action bridge), a *step* is `z' = A(z) + B(u)`, its *outcome* is a reward and whether
-    the episode ends, and a state is *rendered*. Below them stand the codebook and the control model.
+    Callers need its methods alone, whose names are verbs. A frame is *encoded* as a state. What happened between two
+    states is *inferred* as a latent action. An environment's own action is *translated* into a latent action (by the
+    action bridge). A *step* is `z' = A(z) + B(u)`. Its *outcome* is a reward and whether the episode ends. A state is
+    *rendered*. Below these methods stand those of the codebook and of the control model.
 
     The parts behind them are nouns (`encoder`, `bridge`, `heads` …), and their names are those of the tensors in a
     dream's file. `part` hands one out to the stage that trains it. Whether the model has a part is a property:
@@ -58,7 +58,7 @@ class WorldModel(nn.Module):
 
     Args:
         config: sizes.
-        generator: of the initial weights; PyTorch's global one is left as it was.
+        generator: for the initial weights, None for one with seed 0; PyTorch's global one is left as it is.
     """
 
     def __init__(self, config: ModelConfig, generator: torch.Generator | None = None) -> None:
@@ -68,7 +68,7 @@ class WorldModel(nn.Module):
         weights = inr.weight_count(config.inr)
         self.base = nn.Parameter(inr.initial_weights(config.inr, generator))
         self.basis = nn.Parameter(torch.randn(config.rank, weights, generator=generator) * (0.4 / config.rank**0.5))
-        with torch.random.fork_rng(devices=[]):  # PyTorch's layers know no generator: lend them the global one
+        with torch.random.fork_rng(devices=[]):  # PyTorch's layers draw from the global generator: seed that
             torch.manual_seed(generator.initial_seed())
             self.encoder = Encoder(config)
             self.forward_dynamics = ForwardDynamics(config)
@@ -79,7 +79,7 @@ class WorldModel(nn.Module):
             self.control = make_control(config) if config.control else None
         self.detail = Detail(config) if config.detail else None
 
-    # What happens from a frame to the next.
+    # From a frame to the next.
 
     def encode(self, frames: Tensor) -> Tensor:
         """Frames (B, C, H, W) in [0, 1] → states (B, K).
@@ -104,18 +104,18 @@ class WorldModel(nn.Module):
             (B, U).
 
         Raises:
-            BadInputError: the model knows no actions but latent ones.
+            BadInputError: the model has no action bridge.
         """
         if self.bridge is None:
             raise BadInputError("this dream was made from video without actions: only latent actions or codes step it")
         return self.bridge(state, actions)
 
     def content(self, state: Tensor) -> Tensor:
-        """A: states (B, K) → what there is in the next states (B, K)."""
+        """A: states (B, K) → the content part of the next states (B, K)."""
         return self.forward_dynamics.content(state)
 
     def motion(self, latent_action: Tensor) -> Tensor:
-        """B: latent actions (B, U) → what moves in the next states (B, K)."""
+        """B: latent actions (B, U) → the motion part of the next states (B, K)."""
         return self.forward_dynamics.motion(latent_action)
 
     def step(self, state: Tensor, latent_action: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ class WorldModel(nn.Module):
         return self.forward_dynamics(state, latent_action)
 
     def outcome(self, state: Tensor, latent_action: Tensor, next_state: Tensor) -> tuple[Tensor, Tensor]:
-        """What a step pays and whether it ends the episode; without labels it pays 0 and ends nothing.
+        """What a step pays and whether it ends the episode; a model without heads gives 0 for both.
 
         Args:
             state, next_state: (B, K).
@@ -140,7 +140,7 @@ class WorldModel(nn.Module):
     # From a state to pixels.
 
     def weights(self, state: Tensor) -> Tensor:
-        """States (B, K) → weights (B, D) of the usual coordinate networks: `θ = z̄ + z`."""
+        """States (B, K) → weights (B, D) of the usual coordinate networks: `θ = base + state @ basis`."""
         return torch.addmm(self.base, state, self.basis)
 
     def render(
@@ -150,17 +150,20 @@ class WorldModel(nn.Module):
 
         Args:
             state: (B, K).
-            resolution: pixels a side, or (H, W); default the size of the training frames. Where there is `detail`, it
-                draws what is large enough to show it.
+            resolution: pixels a side, or (H, W); None for the size of the training frames. If the model has `detail`,
+                that draws all frames that are large enough to show it (`Detail.suits`).
             nyquist: switch off the Fourier features that the training frames could not sample, and `detail` with them.
-            as_bytes: which of the two.
+            as_bytes: whether to return uint8.
+
+        Raises:
+            ValueError: the resolution is out of range.
         """
         height, width = inr.parse_resolution(self.config.frame_size if resolution is None else resolution)
         base, basis, config, mask = self.renderer(height, width, nyquist)
         return inr.render(inr.combine(base, basis, state), height, width, config, mask, as_bytes)
 
     def renderer(self, height: int, width: int, nyquist: bool = False) -> Renderer:
-        """What draws frames of a size in pixels; `nyquist` as in `render`."""
+        """The renderer that draws frames of this size in pixels; `nyquist` as in `render`."""
         if self.detail is not None and not nyquist and self.detail.suits(height, width):
             detail = self.detail
             return Renderer(detail.base, detail.basis, detail.config, detail.mask(height, width))
@@ -204,7 +207,7 @@ class WorldModel(nn.Module):
     # The control model: what happens next, from what happened so far.
 
     def fresh_memory(self, batch: int) -> Memory:
-        """The control model's memory before anything has happened, of so many dreams.
+        """The control model's empty memory, for `batch` dreams that begin.
 
         Raises:
             BadInputError: the model has no control model.
@@ -212,25 +215,33 @@ class WorldModel(nn.Module):
         return self._control().reset(batch)
 
     def remember(self, memory: Memory, state: Tensor, latent_action: Tensor) -> Memory:
-        """The memory after one step more, of states (B, K) and latent actions (B, U)."""
+        """The memory after one more step: the states before it (B, K) and its latent actions (B, U).
+
+        Raises:
+            BadInputError: the model has no control model.
+        """
         return self._control().encode(memory, state, latent_action)
 
     def forget(self, memory: Memory, rows: Tensor) -> Memory:
-        """The memory, in which nothing has happened yet in the rows that are chosen, (B,) bool."""
+        """The memory with some rows emptied, for dreams that begin a new episode; `rows` (B,) bool says which.
+
+        Raises:
+            BadInputError: the model has no control model.
+        """
         return self._control().restart(memory, rows)
 
     def choose(self, memory: Memory, state: Tensor) -> tuple[Tensor | None, Tensor]:
-        """What the control model does next.
+        """The control model's choice of the next step.
 
-        Where the dream knows discrete actions, its answer is taken as the nearest of theirs: half-way between two poses
-        there is none, and the agent would fade.
+        Where the environment's actions are discrete, its answer is replaced by the nearest latent action of one of
+        them. An answer half-way between two poses would let the agent fade.
 
         Args:
-            memory: of what happened so far.
+            memory: what happened so far.
             state: (B, K).
 
         Returns:
-            (B,) int64 actions, None where there are no discrete ones; (B, U) latent actions in [-1, 1].
+            (B,) int64 actions, or None without discrete actions; (B, U) latent actions in [-1, 1].
 
         Raises:
             BadInputError: the model has no control model.
@@ -266,7 +277,7 @@ class WorldModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device that the parameters are on."""
         return self.base.device
 
     @property
@@ -286,7 +297,7 @@ class WorldModel(nn.Module):
 
     @property
     def has_control(self) -> bool:
-        """Whether it has a control model, which goes on by itself."""
+        """Whether it has a control model, which chooses latent actions by itself."""
         return self.control is not None
 
     @property
@@ -295,7 +306,7 @@ class WorldModel(nn.Module):
         return self.detail is not None
 
     def part(self, name: str) -> nn.Module | None:
-        """A part, for the stage that trains it; None where the model has none.
+        """A part, for the stage that trains it; None if the model lacks it.
 
         Args:
             name: `encoder`, `renderer` (base weights and basis), `forward_dynamics`, `inverse_dynamics`, `bridge`,

@@ -1,4 +1,4 @@
-"""The codebook: few latent actions that stand for all."""
+"""Training the codebook: a few latent actions that stand for all."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from nova_gym.training.stage import Batch, Metrics, Stage
 
 #: Latent actions that the first codes are chosen from, by k-means++.
 SAMPLE = 10_000
-#: Running mean of usage: weight of what was. A code whose usage falls below this share of an equal one is dead.
+#: Weight of the old value in the running mean of usage. A code is dead if its usage is below this share of the average.
 MEMORY, DEAD = 0.99, 0.01
 
 
 class CodebookStage(Stage):
-    """Vector quantisation of what the inverse dynamics infer; everything else stays (arXiv 2605.06298, codebook).
+    """Vector quantisation of what the inverse dynamics infer, with everything else frozen.
 
-    Codes go to where latent actions are (codebook loss) and to where they predict the next state. Training the
-    inverse dynamics along with them (straight-through gradient, commitment loss; arXiv 1711.00937) would change what
-    the rest of the dream was trained with, and for the worse where motion is not discrete.
-    A dead code starts anew at a latent action of the batch, the more probably the worse that one is represented.
+    Codes are trained to lie where latent actions are (codebook loss), and to predict the next state. The paper also
+    trains the inverse dynamics along with them (arXiv 2605.06298; straight-through gradient and commitment loss of
+    arXiv 1711.00937). Here these stay fixed, since the rest of the dream was trained with them
+    (`docs/how-it-works.md`, Codebook).
+
+    A dead code moves to a latent action of the batch. One that is far from its code is chosen with higher probability.
     """
 
     name, trains = "codebook", ("codebook",)
@@ -82,8 +84,8 @@ def first_codes(model: WorldModel, latent_actions: Tensor, generator: Generator)
 
     Args:
         model: changed in place.
-        latent_actions: (T, U) of all transitions.
-        generator: of the choice.
+        latent_actions: (T, U) float32 of all transitions.
+        generator: for the choice.
     """
     sample = latent_actions[torch.randperm(len(latent_actions), generator=generator)[:SAMPLE]]
     book = model.part("codebook")

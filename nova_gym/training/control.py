@@ -1,4 +1,4 @@
-"""The generative control model, by action matching with everything else frozen."""
+"""Training the generative control model, by action matching with everything else frozen."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from nova_gym.model.world_model import WorldModel
 from nova_gym.training.presets import TrainingConfig
 from nova_gym.training.stage import Batch, Metrics, Stage
 
-#: Steps of a clip that the control model sees at most.
+#: Length in steps of the longest piece of a clip that the control model is trained on.
 LENGTH = 20
 
 
 class ControlStage(Stage):
-    """Action matching (arXiv 2605.06298, third stage) on the model's own roll-outs, and the next state it leads to.
+    """Action matching on the model's own rollouts (arXiv 2605.06298, third stage; `docs/how-it-works.md`, Stage 3).
 
-    In the first half of the training, and in the first part of a roll-out in the second half, states are those of the
-    recording, with noise. Afterwards they are the model's own, moved by the control model's own answers: it learns to
-    go on from where its errors lead, as long as that is near the truth. The target is always what the inverse dynamics
-    infer from the present state to the true next one; beside it counts how far from that next state the answer leads,
-    for latent actions that differ by as much need not matter as much.
+    In the first half of the training, states are those of the recording, with noise. In the second half that holds only
+    for the beginning of a rollout. Afterwards states are the model's own, moved by the control model's own answers. So
+    it learns to continue from its own errors, as long as the state is near the truth.
+
+    The target is the latent action that the inverse dynamics infer from the present state to the true next one. The
+    loss also compares the state that the answer leads to with the true next one, since equal differences of latent
+    actions need not matter equally.
     """
 
     name, trains = "control", ("control",)
@@ -32,7 +34,7 @@ class ControlStage(Stage):
         self.states, self.near = states, config.near
         self.length = min(LENGTH, int(clips.lengths.max()))
         position = clips.position
-        #: where pieces of clips may start: those that are long enough, and the beginning of those that never are
+        # Pieces of clips may start where enough steps are left, and at the beginning of clips that are too short.
         self.starts = ((clips.remaining >= self.length) | (position == 0)).nonzero().squeeze(1)
         self.first = (position == 0).nonzero().squeeze(1)
 
@@ -70,7 +72,7 @@ class ControlStage(Stage):
     def _roll_out(
         self, states: Tensor, targets: Tensor, following: Tensor, context: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """States, targets and answers of roll-outs that leave the recording after `context` steps."""
+        """States, targets and answers of rollouts that leave the recording after `context` steps."""
         control, state = self.parts["control"], states[:, 0]
         memory = control.reset(len(states))
         rolled, wanted, answers = [], [], []

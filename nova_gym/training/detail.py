@@ -1,4 +1,4 @@
-"""Detail: a second renderer that learns, with everything else frozen, from scenes that were drawn larger as well."""
+"""Training detail, the renderer for super-resolution, on scenes drawn larger; everything else stays frozen."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ from nova_gym.training.presets import Recipe
 from nova_gym.training.representation import beyond, encode_in_parts, picture_loss
 from nova_gym.training.stage import Batch, Metrics, Stage
 
-#: How detail is trained, but for the number of steps.
+#: The recipe of detail; `sharpen` may set another number of steps.
 RECIPE = Recipe(18_000, 32, 8e-4, weight_decay=0.0, noise=0.02)
-#: Units of a layer that detail has more than the usual renderer.
+#: Units that a layer of detail has in addition to those of the usual renderer.
 MORE_UNITS = 8
-#: How far beyond their range black and white are to be drawn, before clipping.
+#: How far beyond [0, 1] black and white are aimed, before clipping.
 MARGIN = 0.1
-#: Points of a real frame that are drawn a step; of dreamt ones, and how many of these.
+#: In each step: points of a real frame, points of a dreamt frame, and number of dreamt frames.
 POINTS, DREAMT_POINTS, DREAMT_BATCH = 2592, 1024, 16
-#: A frame is even around a pixel if that and its neighbours differ by less than this, of the range from 0 to 1.
+#: A frame is even around a pixel if the pixel and its neighbours differ by less than this, for values in [0, 1].
 EVEN = 0.05
-#: Dreams that are walked at random, and steps of each, for states that need no real scene to be drawn.
+#: Number of random walks in the dream, and steps of each; they give dreamt states.
 WALKS, WALK_STEPS = 512, 24
-#: Steps of these walks between two whose layers, content and motion, are such states as well.
+#: Every so many steps of a walk, the layers of the step (content and motion) are taken as dreamt states too.
 LAYERS_EVERY = 4
 
-#: By how many times larger: the dream's frames (n, C, H, W) uint8, and those so much larger of the same scenes.
+#: By factor: the dream's frames (n, C, H, W) uint8, and frames (n, C, factor · H, factor · W) uint8 of the same scenes.
 Pictures = dict[int, tuple[Tensor, Tensor]]
 
 
 class DetailStage(Stage):
-    """Reconstruction as in stage 1, of frames of one size a step; the largest twice as often as others.
+    """Reconstruction as in stage 1, with frames of one size in each step; the largest come twice as often as others.
 
-    Real scenes that were drawn larger are few. So dreamt states count beside them. Nothing real was drawn of these, but
-    where the dream's own frame is even, a larger frame should have the same colour anywhere in the pixel.
+    Real scenes that were drawn larger are few, so dreamt states are used as well. They have no true larger frame. But
+    where the dream's own frame is even, a larger frame should have the same colour everywhere in the pixel.
 
     Args:
         model: with `detail`.
-        states: by size, (n, K) of its scenes.
-        larger: by size, (n, C, size · H, size · W) uint8.
-        dreamt: (m, K) states that were dreamt.
+        states: by factor, (n, K) float32 of its scenes.
+        larger: by factor, (n, C, factor · H, factor · W) uint8.
+        dreamt: (m, K) float32 states that were dreamt.
         recipe: how to train.
     """
 
@@ -118,9 +118,16 @@ class DetailStage(Stage):
 
 
 def neighbourhood(frames: Tensor, extreme: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """The largest or smallest values among each pixel of (n, H, W, C) and its eight neighbours, or those it has.
+    """The largest or smallest value among each pixel and its neighbours: eight, or fewer at the border.
 
-    Max-pooling does the same in five times as long on the CPU.
+    On the CPU this is faster than max-pooling, which gives the same.
+
+    Args:
+        frames: (n, H, W, C).
+        extreme: `torch.maximum` or `torch.minimum`.
+
+    Returns:
+        (n, H, W, C).
     """
     for dim in (1, 2):
         size = frames.shape[dim]
@@ -131,11 +138,13 @@ def neighbourhood(frames: Tensor, extreme: Callable[[Tensor, Tensor], Tensor]) -
 
 
 def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.steps, seed: int = 0) -> Dream:
-    """Gives a dream detail, or new detail; all that it draws at its own size stays the same to the last bit.
+    """Gives a dream detail, for super-resolution, or replaces its detail.
+
+    Frames at the dream's own size stay the same to the last bit.
 
     Args:
         dream: left as it is.
-        pictures: to learn from, of at least one size.
+        pictures: frames to learn from, with at least one factor of 2 or more.
         run: where and how; its checkpoint is kept.
         steps: of the optimiser.
         seed: of everything random.
@@ -144,15 +153,17 @@ def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.step
         The dream with detail, on the CPU.
 
     Raises:
-        BadInputError: there is nothing to learn from, the dream has no actions to be walked by, detail would not be
-            drawn at any of these sizes, or the checkpoint to resume from is missing or belongs to another run.
-        KeyboardInterrupt: as it came in, after a checkpoint was written.
+        BadInputError: all factors are below 2, the dream was made from video without actions, detail would not be drawn
+            at any of these sizes, or the checkpoint to resume from is missing or belongs to another run.
+        KeyboardInterrupt: training was interrupted; a checkpoint was written first.
     """
     largest = max(pictures, default=1)
     if largest < 2:
-        raise BadInputError("detail is learned from frames at least twice as large as the dream's: there are none")
+        raise BadInputError("detail is learned from frames at least twice as large as the dream's, which are missing")
     if not dream.world_model.has_actions:
-        raise BadInputError("this dream was made from video without actions: there is no reality to be drawn larger")
+        raise BadInputError(
+            "this dream was made from video without actions: it has no reality that draws larger frames"
+        )
     keep_freed_memory()
     recipe = replace(RECIPE, steps=steps, warmup=min(RECIPE.warmup, steps // 4))
     model = with_detail(dream.world_model, largest, seed).to(run.find_device())
@@ -179,7 +190,7 @@ def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.step
 
 @torch.no_grad()
 def _walk(dream: Dream, generator: Generator) -> Tensor:
-    """(m, K) float32 states of random walks from all starts to their ends, and layers of some of them, on the CPU."""
+    """Dreamt states (m, K) float32, on the CPU: random walks from all kinds of starts, and layers of some steps."""
     starts, model = torch.cat(list(dream.starts.values())), dream.world_model
     simulator = DreamSimulator(dream, WALKS, horizon=0)
     state = simulator.reset(states=starts[torch.randint(len(starts), (WALKS,), generator=generator).to(starts.device)])
@@ -204,7 +215,7 @@ def _random_actions(dream: Dream, generator: Generator) -> Tensor:
 
 @torch.no_grad()
 def with_detail(model: WorldModel, factor: int, seed: int = 0) -> WorldModel:
-    """A copy with detail for frames so many times larger, which at first draws what the usual renderer does."""
+    """A copy with new detail for frames `factor` times larger; untrained, it draws the same as the usual renderer."""
     usual = model.config.inr
     base, basis = model.part("renderer")
     octaves = usual.frequencies + factor.bit_length() - 1

@@ -1,4 +1,4 @@
-"""Forward and inverse dynamics, on encoded transitions."""
+"""Training forward and inverse dynamics, on encoded transitions."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from nova_gym.training.stage import Batch, Metrics, Stage
 
 #: Share of transitions that are shown backwards, and of those in which time stands still.
 REVERSED, FROZEN = 0.5, 0.05
-#: How much it counts that latent actions tell endings, and the logit of an ending per unit of their first value.
+#: Weight of the loss by which latent actions tell endings, and the logit of an ending per unit of their first number.
 ENDING_WEIGHT, ENDING_LOGIT = 0.1, 10.0
 
 
 class Dynamics(Stage):
     """Next-state prediction through an inferred latent action (arXiv 2605.06298, second stage).
 
-    Actions are not used. Where endings were recorded, the first value of a latent action is trained to tell them: a
-    step into the goal changes a picture much as one onto an empty tile does, and B otherwise comes to draw both alike.
-    In a share of the steps A sees another state of the clip than the one stepped from: what differs between the two is
-    motion, and left to B.
+    The environment's actions are not used. Where endings were recorded, the first number of a latent action is trained
+    to tell them. Otherwise B learns to draw a step into the goal like a step onto an empty tile, which changes a
+    picture much in the same way.
+
+    In a share of the steps A sees another state of the same clip than the one stepped from. So B has to tell all that
+    differs between the two (`docs/how-it-works.md`, Stage 2).
     """
 
     name, trains = "dynamics", ("forward_dynamics", "inverse_dynamics")
@@ -72,7 +74,7 @@ class Dynamics(Stage):
 
 @torch.no_grad()
 def infer_all(model: WorldModel, clips: Clips, states: Tensor) -> Tensor:
-    """(T, U) float32 latent actions of all transitions, on the CPU."""
+    """States (F, K) of all frames → latent actions (T, U) of all transitions, float32, on the CPU."""
     return torch.cat(
         [
             model.infer(states[source].to(model.device), states[source + 1].to(model.device)).cpu()
@@ -82,21 +84,34 @@ def infer_all(model: WorldModel, clips: Clips, states: Tensor) -> Tensor:
 
 
 def dead_band(clips: Clips, states: Tensor) -> float:
-    """A quarter of the smallest change that the recording holds, mean squared over the state.
+    """The change of a state up to which a step leaves it as it is (`docs/how-it-works.md`, Forward dynamics).
 
-    Where things move tile by tile nothing lies between that and standing still; where they move gradually it is next to
-    nothing, and so without effect.
+    Where things move tile by tile, all true changes are larger. Where they move gradually, the bound is near 0 and has
+    hardly any effect.
+
+    Args:
+        clips: the recording.
+        states: (F, K) float32 of all its frames.
+
+    Returns:
+        A quarter of the smallest change in the recording, as mean square over the state; 0 if all frames are equal.
     """
     changes = (states[clips.source + 1] - states[clips.source]).square().mean(1)
-    changes = changes[changes > 1e-6]  # equal frames give equal states but for rounding
+    changes = changes[changes > 1e-6]  # equal frames give states that are equal up to rounding
     return 0.25 * float(changes.min()) if len(changes) else 0.0
 
 
 @torch.no_grad()
 def bound_latent_actions(model: WorldModel, clips: Clips, states: Tensor) -> None:
-    """Brings the latent actions of inverse dynamics and bridge back to [-1, 1] on all data, after they were trained on.
+    """Scales latent actions so that they lie in [-1, 1] again on all data, after more training.
 
-    All layers that write or read latent actions change together: predictions stay the same.
+    These are the latent actions of inverse dynamics, bridge and codebook. All layers that write or read latent actions
+    change together, so predictions stay the same.
+
+    Args:
+        model: changed in place.
+        clips: the recording.
+        states: (F, K) float32 of all its frames.
     """
     bound = infer_all(model, clips, states).abs().max()
     if model.has_codebook:
@@ -117,7 +132,7 @@ def scale_latent_actions(model: WorldModel, latent_actions: Tensor) -> None:
 
     Args:
         model: changed in place.
-        latent_actions: (T, U) of all transitions, before the change.
+        latent_actions: (T, U) float32 of all transitions, before the change.
     """
     mean = latent_actions.mean(0)
     variances, axes = torch.linalg.eigh(torch.cov(latent_actions.T).double())

@@ -1,4 +1,4 @@
-"""A trained dream learns from new transitions; encoder and renderer stay, so latents keep their meaning."""
+"""Fine-tuning a trained dream on new transitions; encoder and renderer stay, so states keep their meaning."""
 
 from __future__ import annotations
 
@@ -16,25 +16,30 @@ from nova_gym.training.loop import Loop, Run, keep_freed_memory
 from nova_gym.training.presets import preset_of
 from nova_gym.training.tuning import Tuning, wrong_transitions
 
-#: Of the learning rate of `tuning`: at all of it a trained dream at first loses what the end of its training gave it.
+#: Share of the learning rate of `tuning` that fine-tuning uses; at the full rate a trained dream first becomes worse.
 GENTLER = 0.25
 
 
 def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed: int, run: Run) -> Dream:
-    """Trains dynamics, bridge and heads on roll-outs over `clips`, drawn by their weights and by what is wrong.
+    """Trains dynamics, bridge and heads of a dream further, on rollouts over `clips`.
 
-    The recipe is that of `tuning` in the preset that the dream's card names, at a lower learning rate.
+    Transitions are drawn by their weights, and more often if the dream gets them wrong. The recipe is that of `tuning`
+    in the preset that the dream's card names, at a lower learning rate.
 
     Args:
         dream: left as it is.
         clips: labelled transitions, old and new.
         states: (F, K) float32 of all frames, by the dream's encoder.
         steps: of the optimiser.
-        seed: of the drawing and the noise.
+        seed: of data order and noise.
         run: where and how; its checkpoint is removed at the end.
 
     Returns:
-        The dream that came of it, on the CPU, without scores.
+        The fine-tuned dream, on the CPU, without scores.
+
+    Raises:
+        BadInputError: the device or the precision of `run` cannot be used.
+        KeyboardInterrupt: training was interrupted; a checkpoint was written first.
     """
     keep_freed_memory()
     model = copy.deepcopy(dream.world_model).to(run.find_device())
@@ -48,7 +53,7 @@ def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed
     run.checkpoint.unlink(missing_ok=True)
     card = copy.deepcopy(dream.card)
     card.dead_band = dead_band(clips, states)
-    card.scores = {}  # those of another model now
+    card.scores = {}  # they were measured with the old weights
     tuned = {"seed": seed, "recipe": asdict(training.tuning), "wrong before": int(wrong.sum())}
     tuned |= loop.finished["tuning"]
     card.training["tuned"] = [*card.training.get("tuned", []), tuned]
@@ -62,9 +67,12 @@ def repacked(dream: Dream, model: WorldModel, card: Card) -> Dream:
 
 
 def check_recording(clips: Clips, dream: Dream, dataset: str | None, labels: bool = False) -> None:
-    """A recording must be of what the dream is of.
+    """Checks that a recording fits a dream: the same environment, frames of the same size.
 
     Args:
+        clips: the recording.
+        dream: the dream.
+        dataset: the recording's name, for messages.
         labels: whether dream and recording need actions, rewards and endings.
 
     Raises:
@@ -73,9 +81,9 @@ def check_recording(clips: Clips, dream: Dream, dataset: str | None, labels: boo
     config, recorded = dream.world_model.config, clips.metadata.get("reality", {}).get("env_id")
     wanted = (config.inr.channels, *config.frame_size)
     if labels and not dream.world_model.has_actions:
-        raise BadInputError("this dream was made from video without actions: there is nothing to tune them by")
+        raise BadInputError("this dream was made from video without actions: tuning needs a dream with actions")
     if labels and not clips.labelled:
-        raise BadInputError(f"{dataset!r} holds no actions, rewards and endings; `nova-gym record` makes some that do")
+        raise BadInputError(f"{dataset!r} lacks actions, rewards and endings; `nova-gym record` records them")
     if (recorded and dream.card.env_id not in ("", recorded)) or tuple(clips.frames.shape[1:]) != wanted:
         raise BadInputError(
             f"{dataset!r} holds frames {tuple(clips.frames.shape[1:])} of {recorded or 'video'}; the dream is of "

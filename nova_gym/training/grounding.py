@@ -1,4 +1,4 @@
-"""Grounding: action bridge and heads, on labelled transitions."""
+"""Grounding: training action bridge and heads, on labelled transitions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ class Labelled(Stage):
 
 
 class Grounding(Labelled):
-    """The action bridge matches the inverse dynamics; the heads learn reward and termination."""
+    """The action bridge learns to match the inverse dynamics; the heads learn reward and termination.
+
+    Source: `docs/how-it-works.md`, Stage 4.
+    """
 
     name, trains = "grounding", ("bridge", "heads")
 
@@ -75,7 +78,7 @@ class Grounding(Labelled):
 
 
 def one_step_pictures(model: WorldModel, clips: Clips, states: Tensor, chosen: Tensor) -> Tensor:
-    """(2 n, C, H, W) float32: the frames after n transitions, then what the model makes of them in one step."""
+    """(2 n, C, H, W) float32: the true frames after n transitions, then those that the model predicts in one step."""
     source = clips.source[chosen]
     state = states[source].to(model.device)
     if model.has_actions:

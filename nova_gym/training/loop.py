@@ -28,8 +28,8 @@ from nova_gym.training.optimizers import learning_rate, make_optimizer
 from nova_gym.training.presets import Recipe
 from nova_gym.training.stage import Stage
 
-#: A step whose loss is so many times the running mean is an explosion and is skipped; so many in a row mean that the
-#: weights are broken, and training goes back to its last snapshot at half the learning rate.
+#: A step whose loss is this many times its running mean is an explosion and is skipped. This many explosions in a row
+#: mean that the weights are broken: training goes back to its last snapshot, at half the learning rate.
 EXPLOSION, BROKEN = 8.0, 10
 #: Steps between two scalars and between two snapshots, seconds between two checkpoints (which hold the last snapshot).
 LOG_EVERY, SNAPSHOT_EVERY, SAVE_EVERY = 50, 200, 120.0
@@ -37,6 +37,7 @@ LOG_EVERY, SNAPSHOT_EVERY, SAVE_EVERY = 50, 200, 120.0
 #: Names of the stages, in order.
 STAGES = ("representation", "rendering", "dynamics", "grounding", "unrolling", "tuning", "codebook", "control")
 
+#: Called as `progress(stage, step, steps, text)`.
 Progress = Callable[[str, int, int, str], None]
 
 
@@ -46,7 +47,7 @@ class Run:
 
     Attributes:
         checkpoint: file that `resume` continues from.
-        log_dir: folder of TensorBoard curves, None for none.
+        log_dir: folder for TensorBoard curves, None to write none.
         device: `auto`, `cpu`, `cuda` …
         precision: `no` for single precision, `bf16` for PyTorch's autocast to bfloat16.
         resume: continue from the checkpoint.
@@ -64,7 +65,7 @@ class Run:
         """The device that `device` names.
 
         Raises:
-            BadInputError: there is no such device, or no such precision.
+            BadInputError: `device` cannot be used here, or `precision` is unknown.
         """
         if self.precision not in ("no", "bf16"):
             raise BadInputError(f"precision is no or bf16, not {self.precision!r}")
@@ -72,13 +73,16 @@ class Run:
 
 
 def step_generator(seed: int, stage: str, step: int) -> torch.Generator:
-    """The generator of everything random in one step: a resumed run draws what the first would have drawn."""
-    digest = hashlib.sha256(f"{seed}/{stage}/{step}/0".encode()).digest()  # 0: of the only process
+    """The generator of everything random in one step, on the CPU; so a resumed run draws the same numbers."""
+    digest = hashlib.sha256(f"{seed}/{stage}/{step}/0".encode()).digest()  # 0 is the number of the process
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little"))
 
 
 def keep_freed_memory() -> None:
-    """Asks glibc to reuse large freed blocks instead of returning them, which saves page faults at every step."""
+    """Asks glibc to reuse large freed blocks instead of returning them, which saves page faults at every step.
+
+    It holds for the rest of the process; on systems without glibc it does nothing.
+    """
     if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL("libc.so.6")
         for option, value in ((-3, 32 << 20), (-1, 1 << 30), (-2, 64 << 20)):  # mmap, trim, top pad
@@ -92,13 +96,13 @@ class Loop:
     Attributes:
         model: the world model, trained in place.
         seed: of data order and noise.
-        run: where and how; its checkpoint is what the state of training is kept in.
+        run: where and how; its checkpoint file keeps the state of training.
         fingerprint: what a checkpoint must agree with to be resumed (data set, configuration).
         device: where it trains.
         progress: called as `progress(stage, step, steps, text)`.
         writer: TensorBoard, while `curves` is open and the run has a folder for it.
-        finished: by stage, its last loss and what else is worth keeping.
-        kept: tensors that stages after a resumption need.
+        finished: by stage, its last loss, its steps and seconds, and its last metrics.
+        kept: tensors that later stages need, also after a resumption.
     """
 
     model: WorldModel
@@ -118,7 +122,7 @@ class Loop:
 
     @contextmanager
     def curves(self) -> Iterator[None]:
-        """While it is open, curves and pictures are written to the run's folder, if it has one."""
+        """A context in which curves and pictures are written to the run's folder, if it has one."""
         if self.run.log_dir is None:
             yield
             return
@@ -129,10 +133,10 @@ class Loop:
             self.writer = None
 
     def resume(self) -> None:
-        """Continues from the checkpoint, if the run is to.
+        """Continues from the checkpoint, if the run says so.
 
         Raises:
-            BadInputError: there is none, it is damaged, or it belongs to another run.
+            BadInputError: the checkpoint is missing or damaged, or belongs to another run.
         """
         if not self.run.resume:
             return
@@ -159,10 +163,10 @@ class Loop:
         self._pending = saved["current"]
 
     def train(self, stage: Stage) -> None:
-        """Trains one stage to its end, or skips it if it was finished before.
+        """Trains one stage to its end, or skips it if it is finished already.
 
         Raises:
-            KeyboardInterrupt: as it came in, after a checkpoint was written.
+            KeyboardInterrupt: training was interrupted; a checkpoint was written first.
             RuntimeError: the stage explodes at any learning rate.
         """
         if stage.name in self.finished:
@@ -194,7 +198,7 @@ class Loop:
         self._save()
 
     def mark(self, name: str) -> None:
-        """Notes that something between two stages is done, so that a resumed run does not do it again."""
+        """Records that some work between two stages is done, so that a resumed run skips it."""
         self.finished[name] = {}
         self._snapshot = self._take(None)
         self._save()
@@ -243,7 +247,7 @@ class Loop:
                 self._log(stage, state, norm)
 
     def recipe(self, stage: Stage, state: dict[str, Any]) -> Recipe:
-        """The recipe as of this step; a loop that is given time and not steps says otherwise."""
+        """The recipe as of this step; a loop that trains for a given time overrides it."""
         return stage.recipe
 
     def _take(self, current: dict[str, Any] | None) -> dict[str, Any]:
@@ -300,5 +304,5 @@ class Loop:
             with write_atomically(self.run.checkpoint) as temporary:
                 try:
                     torch.save(self._snapshot, temporary)
-                except RuntimeError as error:  # what PyTorch makes of a full disk
+                except RuntimeError as error:  # PyTorch's error for a full disk
                     raise OSError(str(error)) from error

@@ -13,12 +13,12 @@ from torch.optim import AdamW, Optimizer
 
 from nova_gym.training.presets import Recipe
 
-#: Of SOAP: the longest side of a matrix that gets new axes, and steps between two of them.
+#: For SOAP: the longest side of a matrix that gets axes of its own, and steps between two updates of these axes.
 LARGEST_SIDE, NEW_AXES_EVERY = 512, 50
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up to the peak, then a cosine down to `final` of it."""
+    """The learning rate of a step: linear warm-up to the peak, then a cosine down to the share `final` of it."""
     if step < recipe.warmup:
         return recipe.learning_rate * (step + 1) / recipe.warmup
     done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
@@ -28,8 +28,8 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 def make_optimizer(parameters: Iterable[Parameter], recipe: Recipe) -> Optimizer:
     """The optimiser that a recipe names, at its peak learning rate.
 
-    SOAP (arXiv 2409.11321) is Adam along the axes in which a layer's gradients vary most: a step costs about twice as
-    much, and dynamics come to a third of AdamW's error in as much time (`benchmarks/NOTES.md`).
+    SOAP (arXiv 2409.11321) is Adam along the axes in which a layer's gradients vary most. Its steps cost more, but the
+    dynamics reach a lower error in the same time than with AdamW (`benchmarks/NOTES.md`).
 
     Raises:
         ValueError: there is no such optimiser.
@@ -43,12 +43,11 @@ def make_optimizer(parameters: Iterable[Parameter], recipe: Recipe) -> Optimizer
 
 
 class _SOAP(SOAP):
-    """SOAP that keeps the mean gradient along the axes too, instead of turning it anew at every step: the same steps, a
-    quarter fewer matrix products.
+    """SOAP with fewer matrix products: it keeps the mean gradient turned to the axes, instead of turning it every step.
 
-    It relies on the order in which `SOAP.step` works: it turns a gradient, takes that into the mean (the tensor
-    `exp_avg` itself), and then turns the mean. A mean that came as a copy would be turned anew, as the library does;
-    any other order would go wrong. So `setup.cfg` allows only releases with which
+    Its steps are those of the library. It relies on the order of work in `SOAP.step`, which turns a gradient, takes the
+    gradient into the mean (the tensor `exp_avg` itself), and then turns the mean. If the mean came as a copy, it would
+    be turned as in the library; any other order would give wrong steps. So `setup.cfg` allows only releases with which
     `test_soap_takes_the_steps_of_the_library_that_it_speeds_up` passes.
     """
 

@@ -1,4 +1,4 @@
-"""One part of a dream trained anew on a recording, everything else left to the last bit."""
+"""Training one part of a dream anew on a recording; all other parts stay the same to the last bit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from nova_gym.training.train import digest, train_codebook
 
 #: Parts that can be trained by themselves: no other part depends on them.
 PARTS = ("rendering", "codebook", "control")
-#: Codes of a new codebook where neither preset nor dream says how many.
+#: Number of codes in a new codebook, if neither preset nor dream says how many.
 CODES = 256
 
 
@@ -32,20 +32,21 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
     """Gives a dream a new codebook or control model, or a better renderer.
 
     Args:
-        dream: left as it is; with or without labels, and with or without that part.
+        dream: left as it is; it may lack that part, or actions.
         part: one of `PARTS`.
-        clips: of what the dream is of; labels do not matter.
+        clips: a recording of the same environment or video as the dream's; labels are not needed.
         dataset_id: their name, for the card.
         preset: size and recipe of the part, and the seed.
         run: where and how.
 
     Returns:
-        The dream with the new part, on the CPU. Its scores stay unless its renderer is new, which they measure too.
+        The dream with the new part, on the CPU. Its scores are kept, except for part `rendering`: they measure the
+        renderer too.
 
     Raises:
-        BadInputError: there is no such part, the preset has no recipe for it, the clips are of something else, or the
+        BadInputError: there is no such part, the preset has no recipe for it, the clips do not fit the dream, or the
             checkpoint to resume from is missing or belongs to another run.
-        KeyboardInterrupt: as it came in, after a checkpoint was written.
+        KeyboardInterrupt: training was interrupted; a checkpoint was written first.
     """
     if part not in PARTS:
         raise BadInputError(f"stage {part!r} cannot be trained by itself; {', '.join(PARTS)} can")
@@ -85,7 +86,7 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
 
 
 def with_part(dream: Dream, model: WorldModel, part: str, made: dict[str, Any]) -> Dream:
-    """The dream with another model, whose new part was made as `made` says, which its card keeps; on the CPU."""
+    """The dream with a model that has a new part, on the CPU; its card keeps `made`, how the part was trained."""
     card = copy.deepcopy(dream.card)
     card.training["parts"] = {**card.training.get("parts", {}), part: made}
     return repacked(dream, model, card)
@@ -104,7 +105,7 @@ def _train(loop: Loop, part: str, clips: Clips, states: torch.Tensor, training: 
 
 
 def weights_digest(dream: Dream) -> str:
-    """SHA-256 of all weights: a checkpoint goes on from those of one dream."""
+    """SHA-256 of all weights, by which a checkpoint recognises the dream that it was started from."""
     summed = hashlib.sha256()
     for name, value in dream.world_model.state_dict().items():
         summed.update(name.encode() + value.cpu().numpy().tobytes())
@@ -112,7 +113,7 @@ def weights_digest(dream: Dream) -> str:
 
 
 def _with_new_part(model: WorldModel, part: str, preset: Preset) -> WorldModel:
-    """A copy whose part has new weights, sized by the preset; the renderer goes on from those that it has."""
+    """A copy in which the part has the preset's sizes and new weights; the renderer keeps its sizes and weights."""
     if part == "rendering":
         return copy.deepcopy(model)
     if part == "control":

@@ -18,13 +18,14 @@ class Recipe:
 
     Attributes:
         steps: optimiser steps.
-        batch: frames, transitions or clips a step; in `unrolling` and `tuning` as many roll-outs and single steps each.
+        batch: frames, transitions or clips a step; `unrolling` and `tuning` take so many rollouts and as many single
+            steps.
         learning_rate: peak of the cosine schedule.
         warmup: steps of linear warm-up.
         weight_decay: decoupled, as in AdamW.
         clip: largest gradient norm.
         noise: largest standard deviation of the noise on states, whose mean square is 1.
-        final: what the schedule ends at, as a share of its peak.
+        final: learning rate at the end of the schedule, as a share of the peak.
         optimizer: `adamw`, or `soap` (arXiv 2409.11321), for networks of dense layers.
     """
 
@@ -41,25 +42,25 @@ class Recipe:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The recipes of the stages; a stage that a preset is not made for has none (`docs/how-it-works.md`).
+    """The recipes of the stages (`docs/how-it-works.md`, The stages); None for a stage that a preset is not made for.
 
     Attributes:
         representation: encoder and renderer, on single frames.
         rendering: base weights and basis alone, between the centres of pixels as well.
         dynamics: A, B and the inverse dynamics, on encoded transitions.
-        unrolling: all that steps, on the model's own roll-outs.
+        unrolling: all parts of a step, on the model's own rollouts.
         grounding: action bridge and heads, on labelled transitions.
         tuning: more of `unrolling`, with what is still wrong shown more often; needs labels.
         codebook: the codes of latent actions, if the model has a codebook.
         control: the generative control model, if the model has one.
-        horizon: steps of a roll-out at most.
-        near: mean squared distance of states (mean square 1) below which a roll-out counts as near the truth; on
-            MiniGrid, where a step changes 0.3, a thirtieth of that.
+        horizon: steps of a rollout at most.
+        near: mean squared distance of states (mean square 1) below which a rollout counts as near the truth. A step on
+            MiniGrid changes 0.3; the default is a thirtieth of that.
         elsewhere: share of steps by inferred latent actions in which A sees another state of the same clip. So B(u)
             has to tell all that changes within a clip, and A tells the rest; retargeting relies on that.
-        pixels: share of a frame's pixels that `representation` renders a step.
-        margin: how far beyond their range the stages `representation` and `rendering` are to draw black and white,
-            before clipping, so that they come out exactly; 0: within it.
+        pixels: share of a frame's pixels that `representation` and `rendering` draw a step.
+        margin: how far beyond [0, 1] `representation` and `rendering` aim black and white before clipping, so that
+            these come out exactly; 0 aims at 0 and 1 themselves.
         seed: of initial weights, data order and noise.
     """
 
@@ -178,13 +179,12 @@ _PAPER = Preset(
     ),
 )
 
-#: `tiny` for tests (seconds), `cpu` for MiniGrid (half an hour on 2 cores), `digits` for moving digits,
-#: `paper` for one GPU.
+#: `tiny` for tests, `cpu` for MiniGrid on a CPU, `digits` for moving digits, `paper` for one GPU.
 PRESETS = {preset.name: preset for preset in (_TINY, _CPU, _DIGITS, _PAPER)}
 
 
 def preset(name: str, **model: Any) -> Preset:
-    """A preset, its model changed in the fields given by name.
+    """A preset by its name, with the given fields of its model changed.
 
     Raises:
         BadInputError: there is no such preset.
@@ -196,14 +196,14 @@ def preset(name: str, **model: Any) -> Preset:
 
 
 def preset_of(dream: Dream, stage: str) -> Preset:
-    """The preset that a dream was trained by, to train a stage of it further.
+    """The preset that a dream was trained by, for training it further.
 
     Args:
         dream: its card names the preset.
         stage: a field of `TrainingConfig`.
 
     Returns:
-        That preset; `cpu` where the card names none that is known, or one without a recipe for the stage.
+        That preset; `cpu` where the card names an unknown preset, or one without a recipe for the stage.
     """
     named = PRESETS.get(dream.card.training.get("preset", ""))
     return named if named is not None and getattr(named.training, stage) is not None else PRESETS["cpu"]

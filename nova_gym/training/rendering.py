@@ -1,4 +1,4 @@
-"""The renderer alone: base weights and basis on states as they are, so that nothing that reads states changes."""
+"""Training the renderer alone, on fixed states, so that all parts that read states stay valid."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from nova_gym.training.presets import TrainingConfig
 from nova_gym.training.representation import picture_loss
 from nova_gym.training.stage import Batch, Metrics, Stage
 
-#: Share of frames that are the last of an episode, which are few in a recording and matter most.
+#: Share of a batch that is drawn from the last frames of terminated episodes, which are rare in a recording and matter
+#: most.
 ENDINGS = 0.3
-#: How far from its centre a pixel is read at most, in pixels, in either direction: what lies between the centres is
-#: then trained as well, and a finer grid shows fewer bars there.
+#: Largest distance from a pixel's centre, in pixels along each axis, at which the pixel is drawn. So points between
+#: centres are trained as well, and a finer grid shows fewer bars there.
 JITTER = 0.125
 
 
 class Rendering(Stage):
-    """Reconstruction as in stage 1 with the encoder frozen, more often of endings, off the centres of pixels, and,
-    if there is a margin, with black and white beyond the range of pixels.
+    """Reconstruction as in stage 1, with the encoder frozen (`docs/how-it-works.md`, The stages).
+
+    The last frames of episodes are drawn more often, and points lie off the centres of pixels. `picture_loss` says what
+    a margin does.
     """
 
     name, trains = "rendering", ("renderer",)

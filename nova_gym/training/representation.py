@@ -17,12 +17,12 @@ from nova_gym.training.stage import Batch, Metrics, Stage
 
 #: Weight and share of a frame's worst pixels in the loss; without them small things are never drawn.
 WORST_WEIGHT, WORST_SHARE = 0.1, 0.02
-#: Frames that coordinates of states are found by, where a recording has so many.
+#: The coordinates of states are computed from about this many frames, or from all of a smaller recording.
 SAMPLE = 20_000
 
 
 class Representation(Stage):
-    """Reconstruction of single frames (arXiv 2605.06298, first stage; `docs/how-it-works.md` says why so)."""
+    """Reconstruction of single frames (arXiv 2605.06298, first stage; `docs/how-it-works.md`, Stage 1)."""
 
     name, trains = "representation", ("encoder", "renderer")
 
@@ -50,10 +50,18 @@ class Representation(Stage):
 
 
 def picture_loss(drawn: Tensor, truth: Tensor, margin: float = 0.0) -> tuple[Tensor, Metrics]:
-    """Mean squared error and that of each frame's worst pixels, of (B, C, P) pixels drawn and true.
+    """The loss of drawn pixels: mean squared error, plus a tenth of that of each frame's worst pixels.
 
-    If there is a margin, black and white are to lie at least so far beyond the range of pixels, before clipping, and
-    what lies further beyond is as good. Otherwise a network hardly ever draws black, but dark grey.
+    Source: `docs/how-it-works.md`, Stage 1. With a margin, black and white are right where they are drawn at least
+    `margin` beyond [0, 1], before clipping. Without it a network draws dark grey where black is true.
+
+    Args:
+        drawn: (B, C, P) float32, not clipped.
+        truth: (B, C, P) float32 in [0, 1].
+        margin: 0 for no margin.
+
+    Returns:
+        () float32 loss; metrics `psnr` in dB and `worst`, the mean squared error of the worst pixels.
     """
     error = (drawn - (beyond(drawn, truth, margin) if margin else truth)).square().mean(1)
     worst = error.topk(max(1, round(WORST_SHARE * error.shape[1])), dim=1).values.mean()
@@ -63,8 +71,14 @@ def picture_loss(drawn: Tensor, truth: Tensor, margin: float = 0.0) -> tuple[Ten
 
 
 def beyond(drawn: Tensor, truth: Tensor, margin: float = 0.0) -> Tensor:
-    """What is to be drawn, before clipping, of any shape: the truth, and where that is 0 or 1, whatever lies at least
-    `margin` beyond.
+    """The target of drawn values before clipping: the truth, or for 0 and 1 any value at least `margin` beyond.
+
+    Args:
+        drawn, truth: of one shape, float32; `truth` in [0, 1].
+        margin: how far beyond 0 and 1 a value must lie to be right.
+
+    Returns:
+        The target, of the same shape; it equals `drawn` where that is right already.
     """
     drawn = drawn.detach()
     target = torch.where(truth <= 0.0, drawn.clamp(max=-margin), truth)
@@ -91,14 +105,14 @@ def encode_in_parts(
 
 
 def settle_coordinates(model: WorldModel, clips: Clips, generator: Generator, margin: float = 0.0) -> None:
-    """Changes the coordinates of states by what a sample of the frames shows; `change_coordinates` says to which.
+    """Changes the coordinates of states as `change_coordinates` does, from a sample of the frames.
 
     Args:
         model: changed in place; every frame is drawn as before.
         clips: the recording.
         generator: of everything random.
-        margin: how far beyond their range black and white were to be drawn. If at all, what changes beyond it does not
-            count, for nobody sees it.
+        margin: that of the training before. If it is above 0, changes beyond [0, 1] do not count, since clipping hides
+            them.
     """
     sample = replace(clips, frames=clips.frames[:: max(1, len(clips.frames) // SAMPLE)])
     states = encode_all(model, sample)
@@ -115,13 +129,13 @@ def pixel_metric(
 
     Args:
         model: the world model.
-        states: (F, K) states to average over.
-        generator: of the choice of states and of the random frames.
+        states: (F, K) float32 states to average over.
+        generator: for the choice of states and for the random frames.
         probes: number of products.
-        clip: whether a change of what lies beyond the range of pixels counts as none.
+        clip: whether pixels are clipped first, so that changes beyond [0, 1] do not count.
 
     Returns:
-        (K, K) float32, symmetric and positive.
+        (K, K) float32, symmetric and positive semi-definite.
     """
     metric = states.new_zeros(states.shape[1], states.shape[1])
     for _ in range(-(-probes // 32)):
@@ -137,7 +151,9 @@ def pixel_metric(
 
 @torch.no_grad()
 def change_coordinates(model: WorldModel, states: Tensor, metric: Tensor) -> None:
-    """Turns the states' axes so that equal distances are, to first order and on average, equal changes of pixels.
+    """Changes the states' coordinates so that equal distances are equal changes of pixels.
+
+    That holds to first order and on average.
 
     The new axes are the principal directions in that metric, largest variance first; states get mean 0 and mean
     square 1 (over axes and frames). Encoder, basis and base weights change together, so every frame is drawn as
@@ -145,8 +161,8 @@ def change_coordinates(model: WorldModel, states: Tensor, metric: Tensor) -> Non
 
     Args:
         model: changed in place.
-        states: (F, K) of all frames, in the old coordinates.
-        metric: (K, K) from `pixel_metric`.
+        states: (F, K) float32 of the frames, in the old coordinates.
+        metric: (K, K) float32 from `pixel_metric`.
     """
     size = states.shape[1]
     mean = states.mean(0)

@@ -1,4 +1,4 @@
-"""What a stage of training is."""
+"""The base class of all stages of training."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ Metrics = dict[str, Tensor]
 class Stage(nn.Module):
     """One stage: it trains some parts of the model, and everything else stays frozen.
 
-    A loss goes through the model's own methods. Only a stage that trains what no method gives looks into a part, and
-    only into those that it trains: `self.parts` holds them.
+    A loss uses the model's own methods. Where these do not give what it needs, it uses a part, but only one that the
+    stage trains (`self.parts`).
 
-    A batch is a function of a generator, of how far the stage is and of its memory, so a resumed run sees the data it
-    would have seen.
+    A batch depends only on a generator, on the stage's progress and on its memory. So a resumed run sees the same data
+    as a run without interruption.
 
     Attributes:
-        name: by which checkpoints, curves and cards know it.
-        trains: the parts that it trains, by their names in `WorldModel.part`; one that the model lacks is left out.
+        name: the stage's name in checkpoints, curves and cards.
+        trains: the parts that it trains, by their names in `WorldModel.part`; a part that the model lacks is left out.
         parts: these parts by name.
-        memory: tensors on the CPU that one step leaves to the next, kept in checkpoints; replaced, never changed.
+        memory: tensors on the CPU that one step leaves to the next, kept in checkpoints. Steps put new tensors in it
+            and do not change those that it holds.
     """
 
     name: ClassVar[str]
@@ -52,9 +53,9 @@ class Stage(nn.Module):
         raise NotImplementedError
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        """The loss of a batch, and scalars to log."""
+        """The loss of a batch, () float32, and scalars to log by name."""
         raise NotImplementedError
 
     def pictures(self) -> Tensor:
-        """(n, C, H, W) float32 pairs to look at, truth above what the model makes of it."""
+        """Pictures for TensorBoard, (2 n, C, H, W) float32: n true frames, then the model's versions of them."""
         raise NotImplementedError

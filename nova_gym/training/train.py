@@ -1,4 +1,4 @@
-"""From recorded clips to a dream: all stages in order."""
+"""Training a dream from recorded clips: all stages in order."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ from nova_gym.training.representation import Representation, encode_all, settle_
 from nova_gym.training.tuning import Tuning, wrong_transitions
 from nova_gym.training.unrolling import Unrolling
 
-#: Starts of each kind that a dream ships with, at most: agents learn from many of them, video without actions has none.
+#: Largest number of starts of each kind in a dream. Agents learn from many starts; a dream of video without actions has
+#: no agents, and needs fewer.
 STARTS, STARTS_OF_VIDEO = 4096, 512
 
 
 def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
-    """Trains all stages that the model has parts for, and packs what comes out as a dream.
+    """Trains a dream: all stages that its model has parts for.
 
     Args:
-        clips: the recording; of one without labels the dream has neither action bridge nor heads.
+        clips: the recording; without labels the dream has neither action bridge nor heads.
         dataset_id: its name, for the card.
         preset: sizes and recipes; frame size, channels, actions and reward values follow the clips.
         run: where and how.
@@ -42,7 +43,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
     Raises:
         BadInputError: the preset has no recipe for a stage that these clips need, or the checkpoint to resume from is
             missing or belongs to another run.
-        KeyboardInterrupt: as it came in, after a checkpoint was written.
+        KeyboardInterrupt: training was interrupted; a checkpoint was written first.
     """
     keep_freed_memory()
     config = replace(
@@ -52,7 +53,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
         actions=clips.action_count,
         discrete=clips.discrete,
         reward_values=clips.reward_values() if clips.labelled else (),
-        control=preset.model.control or (None if clips.labelled else ControlConfig()),  # video needs one
+        control=preset.model.control or (None if clips.labelled else ControlConfig()),  # video without labels needs one
     )
     training = preset.training
     _check_recipes(preset, config)
@@ -88,7 +89,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
 
 
 def _check_recipes(preset: Preset, config: ModelConfig) -> None:
-    """A preset must have a recipe for each stage that such a model is trained by."""
+    """Checks that the preset has a recipe for each stage that trains a part of such a model."""
     unneeded = {
         *(() if config.actions else ("grounding", "tuning")),
         *(() if config.codes else ("codebook",)),
@@ -140,7 +141,7 @@ def train_codebook(loop: Loop, clips: Clips, states: torch.Tensor, training: Tra
 
 
 def digest(clips: Clips) -> str:
-    """SHA-256 of what tells recordings apart: their actions, without labels the first frames."""
+    """SHA-256 of what tells recordings apart: their actions, or without labels the first frame of each clip."""
     telling = clips.actions if clips.labelled else clips.frames[clips.first_frames]
     return hashlib.sha256(telling.numpy().tobytes()).hexdigest()
 
@@ -157,7 +158,7 @@ def _starts(clips: Clips, states: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def _card(clips: Clips, states: torch.Tensor, dataset_id: str, preset: Preset, loop: Loop) -> Card:
-    # without labels there is nothing real that could be stepped as the dream is
+    # a dream without labels cannot be compared with a real environment, which takes actions
     metadata = clips.metadata if clips.labelled else {"horizon": int(clips.lengths.max())}
     reality = metadata.get("reality", {})
     return Card(

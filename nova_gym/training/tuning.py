@@ -1,4 +1,4 @@
-"""Tuning: more of the model's own roll-outs, with what it still gets wrong shown more often."""
+"""Tuning: more unrolling, in which transitions that the model still gets wrong are drawn more often."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from nova_gym.model.world_model import WorldModel
 from nova_gym.training.presets import TrainingConfig
 from nova_gym.training.unrolling import Unrolling
 
-#: Mean squared distance of states (mean square 1) from which a predicted state is wrong; a step of the agent is 0.3.
+#: Mean squared distance of states (mean square 1) above which a predicted state is wrong; a step on MiniGrid is 0.3.
 WRONG = 0.05
-#: How much more often a roll-out starts with a transition that was wrong, and the share of roll-outs that do at most.
+#: How much more often a wrong transition is drawn, and the largest share of draws that wrong transitions are raised to.
 EMPHASIS, SHARE = 50.0, 0.5
 
 
 class Tuning(Unrolling):
-    """More unrolling, at a lower rate, for a model that was unrolled before.
+    """More unrolling at a lower learning rate, with wrong transitions drawn more often.
 
-    One transition in a thousand that is wrong in the same way hardly counts in a mean loss, but is the hole in a wall
-    that an agent goes through.
+    Source: `docs/how-it-works.md`, Unrolling and tuning. If one transition in a thousand is wrong, that hardly counts
+    in a mean loss, but an agent finds it: it is the hole in a wall.
 
     Args:
         wrong: (T,) bool, from `wrong_transitions` before this stage.

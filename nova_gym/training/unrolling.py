@@ -1,4 +1,4 @@
-"""Everything that steps, on the model's own roll-outs."""
+"""Unrolling: training all parts of a step on the model's own rollouts."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ from nova_gym.training.presets import TrainingConfig
 from nova_gym.training.representation import beyond
 from nova_gym.training.stage import Batch, Metrics
 
-#: Points of a frame at which roll-outs are drawn, and how much their squared error counts beside that of the state.
+#: Points of a frame at which rollouts are drawn, and the weight of their squared error beside that of the state.
 POINTS, POINTS_WEIGHT = 64, 50.0
 
 
 class Unrolling(Labelled):
-    """A, B, bridge, inverse dynamics and heads, on the model's own roll-outs (`docs/how-it-works.md`).
+    """A, B, bridge, inverse dynamics and heads, on the model's own rollouts.
 
-    Roll-outs go on from one step of the optimiser to the next: each takes one step of the dynamics, is compared
-    with the truth, and goes on from where it came to, without gradients through what was before (the pushforward
-    trick of arXiv 2202.03376). So the model learns to correct the errors that it really makes after any number of
-    steps, at the cost of one.
-    A roll-out ends with its clip, at `horizon`, or where it is lost: from a state that is not near the truth, the
-    true next state is a leap that no dynamics should learn. Another one then takes its place, from a true state
-    with noise.
+    Source: `docs/how-it-works.md`, Unrolling and tuning. A rollout spans many steps of the optimiser. In each of them
+    it takes one step of the dynamics, is compared with the truth, and goes on from the predicted state, without
+    gradients through earlier steps (the pushforward trick of arXiv 2202.03376). So the model learns to correct its own
+    errors after any number of steps, at the cost of one.
 
-    Beside them, as many single steps from true states count: few roll-outs come to a step into the goal. Those by
-    inferred latent actions are taken from elsewhere in the clip now and then, as in `Dynamics`. Without labels there is
-    neither bridge nor heads: roll-outs follow the latent actions that the inverse dynamics infer.
+    A rollout ends with its clip, after `horizon` steps, or when it is lost. A state that is not near the truth is lost:
+    the dynamics should not learn to leap from there to the true next state. A new rollout then takes its place, from a
+    true state with noise.
 
-    What is compared is the state and, for roll-outs, at a few points, the frame: a gap in a wall that closes little by
+    As many single steps from true states are trained as well, since few rollouts reach rare steps, such as one into the
+    goal. In single steps by inferred latent actions, A sees another state of the clip now and then, as in `Dynamics`.
+    A model of video without labels has neither bridge nor heads: its rollouts follow the latent actions that the
+    inverse dynamics infer.
+
+    The loss compares states and, for rollouts, also frames at a few points. A gap in a wall that closes little by
     little hardly shows in the state.
 
     Attributes:
-        points: of a frame at which roll-outs are drawn; 0 compares the states alone.
+        points: number of points of a frame at which rollouts are drawn; 0 compares states alone.
     """
 
     name, points = "unrolling", POINTS
@@ -66,9 +68,10 @@ class Unrolling(Labelled):
         }
 
     def _rolled(self, generator: Generator) -> Tensor:
-        """(B,) transitions that the roll-outs are at, after new ones have taken the place of those that are over.
+        """(B,) int64 transitions that the rollouts are at, after new rollouts have replaced those that are over.
 
-        What is drawn is a transition; the roll-out to it starts where its clip does, or a multiple of `horizon` later.
+        For a new rollout a transition is drawn that it is to reach. It starts at the beginning of that transition's
+        clip, or a multiple of `horizon` steps later.
         """
         drawn = self.clips.draw(self.recipe.batch, generator)
         fresh = drawn - self.clips.position[drawn] % self.horizon
@@ -108,9 +111,9 @@ class Unrolling(Labelled):
         return loss + 0.1 * heads, {**metrics, "heads": heads}
 
     def _go_on(self, reached: Tensor, errors: Tensor) -> Metrics:
-        """Moves the roll-outs on; returns the share that is lost, and how many steps they have gone on average."""
+        """Moves the rollouts on; returns the share that is lost, and their mean number of steps."""
         memory, errors = self.memory, errors.cpu()
-        lost = ~(errors < self.near)  # what is not a number is lost as well
+        lost = ~(errors < self.near)  # written so that NaN counts as lost
         at, steps = memory["at"], memory["steps"] + 1
         over = lost | (self.clips.remaining[at] == 1) | (steps == self.horizon)
         self.memory = {"state": reached.float().cpu(), "at": at + 1, "steps": steps, "over": over}

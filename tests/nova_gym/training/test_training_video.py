@@ -47,7 +47,7 @@ def test_video_becomes_a_dream_that_steps_renders_and_generates(digits, tmp_path
     assert "none but latent ones" in information.output
     for command, message in (
         (("eval", "mine.safetensors"), "no real counterpart"),
-        (("tune", "mine.safetensors", digits, "-o", "x.safetensors"), "nothing to tune them by"),
+        (("tune", "mine.safetensors", digits, "-o", "x.safetensors"), "tuning needs a dream with actions"),
     ):
         result = run(*command)
         assert result.exit_code == 2
