@@ -249,7 +249,7 @@ def advance(
 def probe() -> None:
     """Steps one dream by a program of nothing: raises whatever a broken compiler raises."""
     packed, column = np.zeros(1, np.uint16 if HALVES else np.float32), np.zeros((1, 1), np.float32)
-    flags = np.zeros((2, 1), np.bool_)
+    flags = np.zeros((3, 1), np.bool_)
     program, values, none = np.zeros((0, 6), np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64)
     steps, layout, numbers = np.zeros(1, np.int64), (4, 1, 0, 0, 0), (0.0, 1.0, 0.0, 1.0, 0.0)
     results = column.copy(), np.zeros(1, np.float32), *flags, steps.copy()
