@@ -12,14 +12,14 @@ from nova_gym.errors import BadInputError
 
 
 class ControlPolicy:
-    """Acts as the recorded clips did, behind SB3's `predict()`, in environments with latent observations.
+    """The control model with SB3's `predict()`: acts as the recorded clips did, on latent observations.
 
-    What it does depends on all that it saw in the episode, which its `state` carries. Where the dream knows discrete
-    actions, its answer is taken as the nearest of theirs, as `DreamSimulator.autopilot` does.
+    Its actions depend on the whole episode so far, which the `state` of `predict` carries. With `discrete` it takes the
+    action whose latent action is nearest to the control model's, as `DreamSimulator.autopilot` does.
 
     Args:
-        dream: with a control model; the policy works on its device.
-        action: `latent`, or `discrete`, the environment's own.
+        dream: with a control model; the policy runs on its device.
+        action: `latent`, or `discrete` for the environment's own actions.
 
     Raises:
         BadInputError: the dream has no control model, or no discrete actions.
@@ -32,7 +32,7 @@ class ControlPolicy:
         self.discrete = action == "discrete"
         if self.discrete and not dream.world_model.has_discrete_actions:
             raise BadInputError("this dream has no discrete actions: take action='latent'")
-        dream.world_model.fresh_memory(0)  # says so where there is no control model
+        dream.world_model.fresh_memory(0)  # raises if there is no control model
         self.model, self.device = dream.world_model, dream.world_model.device
         self.observation_space = observation_space(dream, "latent")
         self.action_space: spaces.Space = spaces.Box(-1.0, 1.0, (config.latent_action,), np.float32)
@@ -51,16 +51,16 @@ class ControlPolicy:
 
         Args:
             observation: latents (N, K) or (K,) float32.
-            state: what the last call returned, the control model's memory; None before the first call.
-            episode_start: (N,) bool, whose memory starts anew.
-            deterministic: without effect, here for SB3's interface: the policy always is.
+            state: the memory that the last call returned; None before the first call.
+            episode_start: (N,) bool, True where an episode begins, so its memory is cleared.
+            deterministic: ignored, since the policy is always deterministic; SB3 passes it.
 
         Returns:
-            Latent actions (N, U) float32 in [-1, 1] or discrete ones (N,) int64, without N for a single observation;
-            the new `state`.
+            Latent actions (N, U) float32 in [-1, 1], or discrete ones (N,) int64, without N for a single observation.
+            Then the new `state`.
 
         Raises:
-            BadInputError: the observations are no latents of this dream.
+            BadInputError: the observations do not have the shape of this dream's latents.
         """
         observation = np.asarray(observation, dtype=np.float32)
         if observation.shape[-1:] != self.observation_space.shape or observation.ndim not in (1, 2):

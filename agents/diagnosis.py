@@ -1,4 +1,4 @@
-"""Where a dream leads an agent astray: its dream actions replayed in reality, in lockstep."""
+"""Finds where a dream misleads an agent: replays its dream actions in reality, in lockstep."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from nova_gym.errors import BadInputError
 from nova_gym.measures import Estimate, alike, mean, share
 from nova_gym.simulator import DreamSimulator
 
-#: Rewards agree if they are closer than this.
+#: Rewards agree if they differ by at most this.
 SAME_REWARD = 0.01
-#: Steps after which an episode without a horizon is left.
+#: Steps after which an episode without a horizon is stopped.
 LONGEST = 1000
 
 Progress = Callable[..., None]
@@ -30,12 +30,12 @@ Progress = Callable[..., None]
 
 @dataclass(frozen=True)
 class Parting:
-    """Where one episode's dream and reality first part.
+    """The first step of an episode at which dream and reality differ.
 
     Attributes:
-        step: counted from 1; 0 if the encoded start is wrong already.
-        transition: class of the transition, as `Reality.transition_class` says, or `start`.
-        what: `end`, `reward` or `frame`, the first of these that differs.
+        step: counted from 1; 0 if the encoded start already differs.
+        transition: class of the transition, as `Reality.transition_class` gives it, or `start`.
+        what: what differs: `end`, `reward` or `frame`, the first of these that applies.
     """
 
     step: int
@@ -48,10 +48,10 @@ class Diagnosis:
     """What the replay found.
 
     Attributes:
-        settings: what was asked for.
-        returns: (n, 2) float64, return in the dream and of the same actions in reality.
-        partings: for each episode, None if the two agreed to the end.
-        transitions: how many transitions of each class the agent made before the two parted.
+        settings: the arguments of `diagnose`.
+        returns: (n, 2) float64, the return in the dream, and the return of the same actions in reality.
+        partings: for each episode its parting; None if dream and reality agreed to the end.
+        transitions: how many transitions of each class the agent made up to the parting.
     """
 
     settings: dict[str, Any]
@@ -70,10 +70,10 @@ class Diagnosis:
         return share(np.asarray([parting is not None for parting in self.partings]))
 
     def by_transition(self) -> dict[str, dict[str, float]]:
-        """By class: transitions made, partings on it, and its part of the gap.
+        """For each class: transitions `made`, episodes that `parted` at one, and their share of the `gap`.
 
-        The parts add up to the gap: `start` stands for starts that the encoder got wrong, `together` for small
-        differences of rewards in episodes that never part.
+        The shares add up to the gap. Two more rows are `start`, for starts that the encoder got wrong, and `together`,
+        for small differences of rewards in episodes that never part.
         """
         names = [name for name, _ in self.transitions.most_common()]
         rows = {
@@ -109,15 +109,15 @@ def diagnose(
     """Lets the agent act in dreams of real starts and replays its actions in reality, step by step.
 
     Args:
-        agent: an SB3 agent, or anything with its `predict()` and an `observation_space`.
+        agent: an SB3 agent, or an object with SB3's `predict()` and an `observation_space`.
         dream: the dream it was trained in.
-        episodes: how many, official starts, seeds that no training used.
-        deterministic: whether the agent takes its likeliest action.
-        seed: of starts and of sampled actions.
+        episodes: how many, at least 1. They begin at official starts, with seeds that no training used.
+        deterministic: whether the agent takes its likeliest action instead of drawing one.
+        seed: of starts and of drawn actions.
         progress: called as `progress(part, done, total)`.
 
     Raises:
-        BadInputError: no episodes, or an agent of other observations.
+        BadInputError: `episodes` is below 1, the agent reads other observations, or the dream has no real counterpart.
     """
     if episodes < 1:
         raise BadInputError(f"at least 1 episode is needed, not {episodes}")
@@ -134,7 +134,7 @@ def diagnose(
         {"episodes": episodes, "deterministic": deterministic, "seed": seed}, np.zeros((episodes, 2)), [None] * episodes
     )
     for i in np.flatnonzero(~_same(simulator, envs, frames, list(range(episodes)))):
-        found.partings[i] = Parting(0, "start", "frame")  # the encoder's fault, no transition's
+        found.partings[i] = Parting(0, "start", "frame")  # the encoder's error, not that of a transition
     for step in range(1, (simulator.horizon or LONGEST) + 1):
         seen = observe(dream, simulator.state, observation)
         actions, memory = agent.predict(seen, memory, first, deterministic=deterministic)
@@ -173,7 +173,7 @@ def diagnose(
 
 
 def _same(simulator: DreamSimulator, envs: list[RealityEnv], frames: np.ndarray, rows: list[int]) -> np.ndarray:
-    """Whether dream and reality look alike, for these rows."""
+    """(len(rows),) bool, whether dream and reality look alike in these rows."""
     if not rows:
         return np.zeros(0, dtype=bool)
     states = simulator.state[torch.as_tensor(rows, device=simulator.device)]

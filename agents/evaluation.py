@@ -1,4 +1,4 @@
-"""How good an agent is in the dream and in reality, and how far the two are apart."""
+"""Measures how good an agent is in the dream and in reality, and the gap between the two."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from nova_gym.measures import Estimate, difference, mean, share
 from nova_gym.pictures import beside
 from nova_gym.simulator import DreamSimulator
 
-#: How an agent chooses: drawing from its policy, or its likeliest action.
+#: How an agent chooses: it draws from its policy, or takes its likeliest action.
 MODES = ("stochastic", "deterministic")
 
 Progress = Callable[..., None]
@@ -33,13 +33,13 @@ Progress = Callable[..., None]
 
 @dataclass(frozen=True)
 class Episodes:
-    """What was played.
+    """Results of n played episodes.
 
     Attributes:
-        returns: (n,) float64.
-        lengths: (n,) int64.
-        successes: (n,) bool; None where the environment knows no success.
-        held_out: (n,) bool, whether no recording holds the layout; None where nobody says.
+        returns: (n,) float64, sums of rewards.
+        lengths: (n,) int64, in steps.
+        successes: (n,) bool; None if the environment knows no success.
+        held_out: (n,) bool, whether the layout is held out; None if the environment does not tell.
     """
 
     returns: np.ndarray
@@ -53,10 +53,10 @@ class AgentReport:
     """What an evaluation found.
 
     Attributes:
-        settings: what was asked for.
+        settings: environment, number of episodes and seed.
         modes: by mode (`stochastic`, `deterministic`), then by place (`dream`, `reality`), then by measure (`return`,
-            `success`, `length`).
-        gap: by mode, mean return in the dream minus mean return in reality, with Welch's interval.
+            `length`, and where it is known `success` and `success on held-out layouts`).
+        gap: by mode, mean return in the dream minus mean return in reality, with Welch's 95 % interval.
     """
 
     settings: dict[str, Any]
@@ -85,10 +85,10 @@ def play(
     """Plays whole episodes.
 
     Args:
-        agent: anything with SB3's `predict()`.
-        env: monitored, as `DreamVecEnv` is and what `VecMonitor` wraps; it is reset first.
+        agent: an object with SB3's `predict()`.
+        env: a `DreamVecEnv`, or an environment in SB3's `VecMonitor`. It is reset first.
         episodes: how many, spread evenly over the environments.
-        deterministic: whether the agent takes its likeliest action.
+        deterministic: whether the agent takes its likeliest action instead of drawing one.
         progress: called with the number of episodes played and their total.
     """
     noted: dict[str, list[bool]] = {"is_success": [], "held_out": []}
@@ -116,22 +116,22 @@ def evaluate_agent(
     modes: tuple[str, ...] = MODES,
     progress: Progress = lambda part, done, total, text="": None,
 ) -> AgentReport:
-    """Plays in the dream and in the unchanged real environment, from its official starts.
+    """Plays in the dream and in the unchanged real environment, from official starts.
 
-    Seeds in reality are ones that no recording, training or choice of a version used; the dream starts from fresh
-    resets of the real environment, encoded. Few layouts make many seeds repeat them (SimpleCrossingS9N1 has
-    42), so success on those that no recording holds is reported apart.
+    The seeds were used by no recording, training or choice of a version. The dream starts from encoded fresh resets of
+    the real environment. If there are few layouts (SimpleCrossingS9N1 has 42), many seeds repeat them, so success on
+    held-out layouts is reported apart.
 
     Args:
-        agent: an SB3 agent, or anything with its `predict()` and an `observation_space`.
+        agent: an SB3 agent, or an object with SB3's `predict()` and an `observation_space`.
         dream: the dream it was trained in.
-        episodes: in each place and mode.
-        seed: of starts and of sampled actions.
-        modes: of `MODES`.
+        episodes: how many in each place and mode, at least 1.
+        seed: of starts and of drawn actions.
+        modes: some of `MODES`.
         progress: called as `progress(part, done, total)`.
 
     Raises:
-        BadInputError: no episodes, or an agent of other observations.
+        BadInputError: `episodes` is below 1, the agent reads other observations, or the dream has no real counterpart.
     """
     if episodes < 1:
         raise BadInputError(f"at least 1 episode is needed, not {episodes}")
@@ -158,12 +158,22 @@ def evaluate_agent(
 
 
 def film(agent: PolicyPredictor, dream: Dream, seed: int = 0, walks: int = 4, scale: int = 4) -> list[np.ndarray]:
-    """The agent in reality (left) and in the dream (right), from the same starts, each acting on what it sees there.
+    """Films the agent in reality (left) and in the dream (right), from the same starts.
 
-    Actions are sampled, so the two may go different ways.
+    On each side the agent acts on what it sees there, and draws its actions, so the two sides may differ.
+
+    Args:
+        agent: an SB3 agent, or an object with SB3's `predict()` and an `observation_space`.
+        dream: the dream it was trained in.
+        seed: of starts and of drawn actions.
+        walks: number of episodes.
+        scale: how many times larger than the dream's frames to draw.
 
     Returns:
-        Frames (H, 2 W + 4, C) uint8, H and W `scale` times the dream's own; whichever ends first stands still.
+        Frames (H, 2 W + 4, C) uint8, with H and W `scale` times the dream's own. The side that ends first stands still.
+
+    Raises:
+        BadInputError: the agent reads other observations, or the dream has no real counterpart.
     """
     observation = agent_observation(agent, dream)
     reality = make_reality(dream, "pixels", device=dream.world_model.device)

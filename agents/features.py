@@ -1,4 +1,4 @@
-"""What policies are made of: standardised latents, layers with LayerNorm, a small convolutional network over pixels."""
+"""Parts of policies: standardised latents, layers with LayerNorm, a small convolutional network over pixels."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch import Tensor, nn
 
 
 class StandardizedLatents(BaseFeaturesExtractor):
-    """Latents with mean 0, and variance 1 in every coordinate that varies much.
+    """Shifts latents to mean 0, and scales coordinates that vary much to variance 1, for faster learning.
 
-    States have mean square 1 over all coordinates, but the first ones spread six times as far, which a policy network
-    learns from slowly. Coordinates that vary little are not blown up: beside their spread, dreamt states differ from
-    encoded frames most in these.
+    States have mean square 1 over all coordinates, but the first coordinates spread six times as far. Coordinates that
+    vary little are not scaled up, because in these dreamt states differ most from encoded frames, relative to their
+    spread.
 
     Args:
         observation_space: (K,) float32.
-        mean, spread: K numbers each.
+        mean, spread: mean and standard deviation of the K coordinates.
     """
 
-    #: Coordinates that spread less than this stay small.
+    #: Coordinates with a smaller standard deviation are not scaled.
     LEAST = 1.0
 
     def __init__(self, observation_space: spaces.Box, mean: Sequence[float], spread: Sequence[float]) -> None:
@@ -31,15 +31,15 @@ class StandardizedLatents(BaseFeaturesExtractor):
         self.register_buffer("factor", 1.0 / torch.tensor(spread).clamp(min=self.LEAST))
 
     def forward(self, observations: Tensor) -> Tensor:
-        """(B, K) float32 → (B, K)."""
+        """Latents (B, K) float32 → features (B, K) float32 in [-10, 10]."""
         return ((observations - self.mean) * self.factor).clamp(-10.0, 10.0)
 
 
 class NormalizedReLU(nn.Sequential):
-    """LayerNorm, then ReLU: what stands after each linear layer of a policy, as SB3's `activation_fn`.
+    """LayerNorm, then ReLU: an `activation_fn` for SB3, which puts it after each linear layer of a policy.
 
     Args:
-        width: units of the layer.
+        width: units of the linear layer.
     """
 
     def __init__(self, width: int) -> None:
@@ -47,7 +47,7 @@ class NormalizedReLU(nn.Sequential):
 
 
 class PatchCNN(BaseFeaturesExtractor):
-    """Patches of 8×8 pixels, two 3×3 convolutions over them, one linear layer: far cheaper than SB3's `NatureCNN`.
+    """Features of pixels, far cheaper than SB3's `NatureCNN`: 8×8 patches, two 3×3 convolutions, one linear layer.
 
     Args:
         observation_space: (C, H, W) uint8, at least 8 pixels a side.
@@ -70,5 +70,5 @@ class PatchCNN(BaseFeaturesExtractor):
         self.linear = nn.Sequential(nn.Linear(length, features_dim), nn.ReLU())
 
     def forward(self, observations: Tensor) -> Tensor:
-        """(B, C, H, W) float32 in [0, 1] → (B, features_dim)."""
+        """Frames (B, C, H, W) float32 in [0, 1] → features (B, features_dim) float32."""
         return self.linear(self.patches(observations))

@@ -1,7 +1,7 @@
 """Hyperparameters of each algorithm, in one place, as in RL Baselines3 Zoo.
 
-`HYPERPARAMETERS[algorithm]` are SB3's own keyword arguments; `PIXELS` are the changes for observations in pixels.
-PPO's were tried on the dream of MiniGrid-SimpleCrossingS9N1 with 256 dreams; the others are untried there.
+`HYPERPARAMETERS[algorithm]` holds SB3's own keyword arguments, `PIXELS` the changes for observations in pixels. PPO's
+were tuned on the dream of MiniGrid-SimpleCrossingS9N1 with 256 dreams; those of A2C and DQN were not.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ HYPERPARAMETERS: dict[str, dict[str, Any]] = {
 
 PIXELS: dict[str, dict[str, Any]] = {
     "ppo": {
-        "gamma": 0.99,  # with 0.95 and 0.9 PPO on frames of the real environment never reached a goal (NOTES)
+        "gamma": 0.99,  # with 0.95 and 0.9, PPO on real frames never reached a goal (benchmarks/NOTES.md)
         "gae_lambda": 0.95,
         "policy_kwargs": {"features_extractor_class": PatchCNN, "net_arch": []},
     },
@@ -65,7 +65,7 @@ PIXELS: dict[str, dict[str, Any]] = {
 
 
 def hyperparameters(algorithm: str, observation: str) -> dict[str, Any]:
-    """Keyword arguments of `ALGORITHMS[algorithm]`, its policy included.
+    """A copy of the keyword arguments for `ALGORITHMS[algorithm]`, its policy included.
 
     Args:
         algorithm: `ppo`, `a2c` or `dqn`.
@@ -78,4 +78,4 @@ def hyperparameters(algorithm: str, observation: str) -> dict[str, Any]:
         raise BadInputError(f"unknown algorithm {algorithm!r}; there are {', '.join(ALGORITHMS)}")
     if observation == "pixels":
         return copy.deepcopy({"policy": "CnnPolicy", **HYPERPARAMETERS[algorithm], **PIXELS[algorithm]})
-    return copy.deepcopy({"policy": "MlpPolicy", **HYPERPARAMETERS[algorithm]})  # SB3's A2C writes into it
+    return copy.deepcopy({"policy": "MlpPolicy", **HYPERPARAMETERS[algorithm]})  # SB3's A2C changes it

@@ -31,12 +31,12 @@ from nova_gym.training import Run, check_recording, fine_tune
 from nova_gym.training.representation import encode_all
 from nova_gym.training.tuning import wrong_transitions
 
-#: Share of the drawing that goes to the original recording, where it is at hand; before `Tuning` shows more often what
-#: is wrong, which in new transitions is more.
+#: Share of the training samples that come from the original recording, if it is given. `Tuning` then draws transitions
+#: that the dream gets wrong more often, and more of these are new.
 OLD_SHARE = 0.5
-#: Added to the seed of the episodes that a tuned dream is judged on: those of `nova-gym eval` stay unseen.
+#: Added to the seed of the episodes that judge a tuned dream, so that those of `nova-gym eval` stay unseen.
 _JUDGED = 2000
-#: One step in so many is played once more to score a round on; that dataset is removed after it.
+#: A round is scored on fresh transitions, one for so many real steps. Their dataset is removed afterwards.
 FRESH, _FRESH_ID = 4, "improve/fresh-v0"
 
 Progress = Callable[..., None]
@@ -44,14 +44,14 @@ Progress = Callable[..., None]
 
 @dataclass(frozen=True)
 class Budget:
-    """What one round may cost.
+    """What one round may cost; every number is at least 1.
 
     Attributes:
-        agent_steps: of training in the dream.
-        real_steps: of acting in reality.
-        tuning_steps: of the optimiser on the dream.
-        episodes: of each evaluation.
-        num_dreams: stepped as one batch.
+        agent_steps: steps of training the agent in the dream.
+        real_steps: steps of the agent in reality.
+        tuning_steps: optimiser steps on the dream.
+        episodes: episodes of each evaluation.
+        num_dreams: dreams that the agent trains in, stepped as one batch.
     """
 
     agent_steps: int = 1_000_000
@@ -74,27 +74,27 @@ def improve(
     device: str = "auto",
     progress: Progress = lambda part, done, total, text="": None,
 ) -> Dream:
-    """Alternates: train an agent in the dream, let it act in reality, fine-tune the dream on what happened, evaluate.
+    """Improves a dream by what an agent trained in it meets in reality.
 
-    A round in which the dream was right about all that happened leaves it as it is: there is nothing to learn, and more
-    tuning on what the agent visits costs truth elsewhere. So does a round whose tuning made it worse (`_accepted`); the
-    transitions stay in the drawing of the rounds to come.
+    Each round trains the agent in the dream, lets it act in reality, fine-tunes the dream on what happened there, and
+    evaluates both. The round keeps the dream unchanged in two cases: the dream predicted all new transitions correctly,
+    or the tuned dream is worse (`_accepted`). The new transitions are used for tuning in all later rounds.
 
-    The encoder stays, so the agent goes on from round to round. No held-out layout is played, so `nova-gym eval` stays
-    honest. After each round the dream is at `output`, the agent beside it (`.zip`), the real transitions in the Minari
-    dataset `improve/<name of output>-round-<k>-v0`, and the scores in `card.scores["rounds"]`.
+    The encoder stays, so the agent can be trained further from round to round. Held-out layouts are never played, so
+    `nova-gym eval` remains a fair test. After each round `output` holds the dream, a `.zip` beside it the agent, the
+    Minari dataset `improve/<name of output>-round-<k>-v0` the real transitions, and `card.scores["rounds"]` the scores.
 
     Args:
-        dream: to start from; with `resume`, what stands at `output` is taken instead.
+        dream: the dream to start from; with `resume`, the one in `output` is taken instead.
         output: file of the improved dream.
-        rounds: in all, those done before a resumption counted.
-        dataset: Minari id of the original recording; without it only the new transitions are learned from, and what
-            the agent does not visit may be forgotten.
-        algorithm: of the agent; a resumed run goes on with the agent it has.
-        budget: what one round may cost.
+        rounds: number of rounds in all, those before a resumption included.
+        dataset: Minari id of the original recording. Without it the dream learns from the new transitions alone, and
+            may forget what the agent does not visit.
+        algorithm: `ppo`, `a2c` or `dqn`; a resumed run continues with the agent it has.
+        budget: what one round may cost; None for the default.
         seed: of everything random.
-        resume: continue after the last whole round.
-        overwrite: replace the datasets of an earlier run with that output.
+        resume: continue after the last finished round.
+        overwrite: replace the datasets of an earlier run with the same output.
         device: `auto` or `cpu`.
         progress: called as `progress(part, done, total, text)`.
 
@@ -102,7 +102,8 @@ def improve(
         The improved dream.
 
     Raises:
-        BadInputError: an argument makes no sense, or there is nothing to resume.
+        BadInputError: an argument is unknown or out of range, a dataset of a round exists already, the recording does
+            not fit the dream, or `resume` finds no dream and agent at `output`.
     """
     if device not in ("auto", "cpu"):
         raise BadInputError(f"improve runs on device auto or cpu, not {device!r}")
@@ -117,7 +118,7 @@ def improve(
             )
         dream = Dream.load(output)
         first = len(dream.card.scores.get("rounds", []))
-    else:  # rounds of the dream that it starts from are that dream's
+    else:  # its own earlier rounds are not rounds of this run
         dream = replace(dream, card=copy.deepcopy(dream.card))
         dream.card.scores.pop("rounds", None)
     _clear(output, range(first, rounds), overwrite or resume)
@@ -167,7 +168,7 @@ def improve(
 def _act(
     agent: PolicyPredictor, dream: Dream, reality: Reality, steps: int, seed: int, progress: Progress
 ) -> list[EpisodeBuffer]:
-    """Real episodes of the agent, actions sampled, until `steps` transitions; none on a held-out layout."""
+    """Real episodes of the agent with drawn actions, `steps` transitions in all, without held-out layouts."""
     env = reality.make()
     hold_out = reality.can_hold_out(env)
     rng = np.random.default_rng([seed, 0xDA])
@@ -233,10 +234,10 @@ def _scores(
     seed: int,
     progress: Progress,
 ) -> dict[str, Any]:
-    """What the round found and changed, JSON-ready; `after` is None where nothing was tuned.
+    """Scores of a round, JSON-ready; `after` is None if the dream was not tuned.
 
-    Shares of wrong transitions are of fresh episodes of the same agent, which no tuning saw; the gap is between reality
-    and the dream that the agent was trained in, the one before the tuning.
+    Shares of wrong transitions are measured on fresh episodes of the same agent, which tuning did not see. The gap is
+    between reality and the dream that the agent was trained in, which is `before`.
     """
     states = encode_all(before.world_model, fresh)
     acting = evaluate_agent(agent, before, budget.episodes, seed, ("stochastic",), progress)
@@ -254,10 +255,11 @@ def _scores(
 
 
 def _accepted(scores: dict[str, Any]) -> bool:
-    """Whether a tuned dream replaces the one before.
+    """Whether a tuned dream replaces the one before. Both conditions must hold.
 
-    It may not be wrong about more fresh transitions than that one was, and at no reported step of the open-loop
-    roll-outs may the share of exact frames (PSNR, where frames have no tiles) fall below the 95 % interval that it had.
+    It gets at most as many fresh transitions wrong as the one before. And at each reported step of the open-loop
+    roll-outs, its share of exact frames (PSNR if frames have no tiles) reaches at least the lower end of the earlier
+    95 % interval.
     """
     if scores["wrong after"] > scores["wrong before"]:
         return False
@@ -271,7 +273,7 @@ def _dataset_id(output: Path, k: int) -> str:
 
 
 def _clear(output: Path, rounds: range, replace_them: bool) -> None:
-    """Makes room for the datasets of rounds to come, and sees that their names will do."""
+    """Removes old datasets of the rounds to come if `replace_them`, and checks that their ids can be used."""
     for k in rounds:
         if replace_them:
             shutil.rmtree(get_dataset_path(_dataset_id(output, k)), ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Planning in the dream instead of learning: the cross-entropy method over the batch simulator."""
+"""Plans in the dream instead of learning a policy: the cross-entropy method over the batch simulator."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from nova_gym.envs.adapter import encode_frames, observation_space
 from nova_gym.errors import BadInputError
 from nova_gym.simulator import DreamSimulator
 
-#: Mean squared distance of states (mean square 1) beyond which the world is not where the plan expected it.
+#: Mean squared distance of states (whose mean square is 1) above which two states count as different.
 SURPRISE = 0.05
 
 
 class CrossEntropyPlanner:
     """Searches action sequences by the cross-entropy method (de Boer et al., 2005), behind SB3's `predict()`.
 
-    Sequences are scored by what the reward and termination heads say, discounted. While none of them is paid, those
-    that pass through more different states are better, so that the search spreads out. Actions that do nothing in any
-    of the dream's starts are hardly proposed. A plan that pays is followed as long as the world does what the dream
-    expected; one that does not, half-way.
+    Sequences are scored by the discounted rewards that the dream predicts, up to the predicted end. A small bonus for
+    different states on the way makes the search spread out while rewards are missing. Actions without effect in all of
+    the dream's starts are seldom proposed. A plan with a rewarded end is followed up to it, other plans half-way. The
+    agent plans again as soon as the world differs from what the dream expected.
 
     Args:
         dream: with discrete actions.
-        horizon: steps that a plan looks ahead.
-        population: sequences an iteration.
-        iterations: of sampling and refitting.
-        elites: share of the sequences that the next distribution is fitted to.
-        persistence: probability that a sampled action repeats the one before.
-        discount: of a reward one step later.
+        horizon: steps that a plan looks ahead, at least 1.
+        population: sequences in each iteration, at least 1.
+        iterations: rounds of sampling and refitting, at least 1.
+        elites: share of the sequences that the next distribution is fitted to, in (0, 1].
+        persistence: probability that a sampled action repeats the one before it, in [0, 1).
+        discount: factor on a reward for each step that it comes later.
         seed: of the sampling.
 
     Raises:
-        BadInputError: the dream's actions are not discrete, or a number makes no sense.
+        BadInputError: the dream's actions are not discrete, or a number is out of range.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class CrossEntropyPlanner:
         self.set_random_seed(seed)
 
     def set_random_seed(self, seed: int) -> None:
-        """Starts the sampling anew."""
+        """Restarts the random sampling with this seed."""
         self._generator = torch.Generator().manual_seed(seed)
 
     def predict(
@@ -74,15 +74,16 @@ class CrossEntropyPlanner:
         episode_start: np.ndarray | None = None,
         deterministic: bool = False,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """The next action of the plan, planning first where there is none or the world surprises.
+        """The next action of the plan. Plans first if there is no plan left or the world differs from its expectation.
 
         Args:
             observation: latents (N, K) or (K,) float32, or frames (N, H, W, C) or (H, W, C) uint8.
-            state: what the last call returned: plans (N, T) int64 with -1 behind their end, expected states (N, K).
-            episode_start, deterministic: without effect, here for SB3's interface; a new episode surprises by itself.
+            state: what the last call returned: plans (N, T) int64, filled up with -1, and expected states (N, K)
+                float32. None before the first call.
+            episode_start, deterministic: ignored; SB3 passes them. A new episode differs from the expectation anyway.
 
         Returns:
-            Actions (N,) int64, or a single one for a single observation; the new `state`.
+            Actions (N,) int64, or a single one for a single observation. Then the new `state`.
         """
         single = observation.ndim in (1, 3)
         observation = observation[None] if single else observation
@@ -107,7 +108,7 @@ class CrossEntropyPlanner:
 
     @torch.no_grad()
     def plan(self, start: Tensor) -> np.ndarray:
-        """The best sequence found from a state (K,): (horizon,) int64, -1 behind its end."""
+        """The best sequence found from a state (K,) float32: (horizon,) int64, filled up with -1."""
         odds = self._odds.expand(self.horizon, -1)
         best, best_score, best_length = None, -np.inf, 0
         for _ in range(self.iterations):
@@ -128,7 +129,7 @@ class CrossEntropyPlanner:
 
     @torch.no_grad()
     def _useful(self) -> Tensor:
-        """(actions,) float32: 1 for actions that do anything in at least one of the dream's starts; all 1 if none."""
+        """(actions,) float32: 1 for actions with an effect in some start of the dream; all 1 if no action has one."""
         states = torch.cat(list(self.dream.starts.values()))
         simulator = DreamSimulator(self.dream, len(states), horizon=0)
         changes = []
@@ -141,7 +142,7 @@ class CrossEntropyPlanner:
         return useful if useful.any() else torch.ones(self.actions)
 
     def _sample(self, odds: Tensor) -> Tensor:
-        """(population, horizon) int64, drawn from (horizon, actions) probabilities, some repeating the step before."""
+        """Draws sequences (population, horizon) int64 from probabilities (horizon, actions), with repeated actions."""
         drawn = torch.multinomial(odds, self.population, replacement=True, generator=self._generator).T
         repeat = torch.rand(drawn.shape, generator=self._generator) < self.persistence
         for t in range(1, self.horizon):
@@ -149,7 +150,7 @@ class CrossEntropyPlanner:
         return drawn.contiguous()
 
     def _score(self, start: Tensor, sequences: Tensor) -> tuple[Tensor, Tensor]:
-        """(population,) scores, and the lengths (0: no end) of the sequences that are paid at an end."""
+        """Scores (population,) float32, and steps to a rewarded end (population,) int64, 0 if there is none."""
         simulator = DreamSimulator(self.dream, len(sequences), horizon=0)
         simulator.reset(states=start.expand(len(sequences), -1))
         actions = sequences.to(simulator.device)
@@ -167,7 +168,7 @@ class CrossEntropyPlanner:
 
     @staticmethod
     def _spread(states: Tensor) -> Tensor:
-        """Share of the states (P, T, K) on each way that differ from all before them: (P,)."""
+        """For each sequence of states (P, T, K), the share that differs from all earlier ones: (P,) float32."""
         distances = torch.cdist(states, states).square() / states.shape[-1]
         same = (distances < SURPRISE).tril(-1)
         return 1.0 - same.any(-1).float().mean(-1)

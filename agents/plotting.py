@@ -1,4 +1,4 @@
-"""One figure: return in the dream and in reality over training."""
+"""Draws the curve of a training: return in the dream and in reality."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from nova_gym.files import write_atomically
 
 
 def plot_curve(curve: Curve, path: Path, title: str) -> None:
-    """Draws it as a PNG, without a display."""
+    """Draws return in the dream and in reality over training as a PNG; needs no display.
+
+    Raises:
+        BadInputError: the file cannot be written.
+    """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     steps = [point.steps / 1e6 for point in curve.points]

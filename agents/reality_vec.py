@@ -11,8 +11,8 @@ from nova_gym.dream import Dream
 from nova_gym.envs import make_reality
 from nova_gym.envs.adapter import encode_frames, observation_space, observe
 
-#: Recordings draw seeds below this, evaluations in reality from it on; looks during training, to choose a version, from
-#: the second on.
+#: Ranges of seeds in reality: recordings draw below the first number, evaluations use seeds from it on. Evaluations
+#: during training, which choose the version to keep, use seeds from the second number on.
 FIRST_UNSEEN_SEED, FIRST_CHOOSING_SEED = 2**31, 2**31 + 2**30
 
 
@@ -24,11 +24,11 @@ class EncodedFrames(VecEnvWrapper):
         self.dream = dream
 
     def reset(self) -> np.ndarray:
-        """Starts all episodes."""
+        """Resets all environments: latents (N, K) float32."""
         return self._encode(self.venv.reset())
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Steps all environments; `terminal_observation` is encoded as well."""
+        """Steps all environments: latents (N, K) float32, rewards, ends, infos with encoded `terminal_observation`."""
         frames, rewards, ended, infos = self.venv.step_wait()
         for i in np.flatnonzero(ended):
             infos[i]["terminal_observation"] = self._encode(infos[i]["terminal_observation"][None])[0]
@@ -45,11 +45,13 @@ def make_reality_vec(
     starts: str = "official",
     device: str | torch.device = "auto",
 ) -> VecEnv:
-    """N real environments that a policy of the dream acts in; frames are encoded as one batch.
+    """N real environments, with the dream's observations, for a policy that was trained in the dream.
+
+    They run in this process; their frames are encoded as one batch.
 
     Args:
         dream: a `Dream`, the name of a shipped one, or the path of a file.
-        num_envs: N.
+        num_envs: how many, N.
         observation, starts, device: as in `make_reality`.
 
     Raises:

@@ -1,6 +1,6 @@
 """Agents on disk: SB3's own zip files.
 
-SB3 pickles part of what it saves, so loading an agent runs code from its file: load only agents that ship with the
+SB3 pickles part of what it saves, so loading an agent runs code from its file. Load only agents that ship with the
 package or that you trust.
 """
 
@@ -27,7 +27,7 @@ _ORIGIN = "nova_gym_origin"
 
 
 def save_agent(agent: BaseAlgorithm, path: str | Path, dream: Dream) -> None:
-    """Writes an agent to one SB3 zip, atomically, with a note of the dream whose observations it reads.
+    """Writes an agent to one SB3 zip, atomically, with a note of the dream whose latents it reads.
 
     Raises:
         BadInputError: the file cannot be written.
@@ -38,15 +38,16 @@ def save_agent(agent: BaseAlgorithm, path: str | Path, dream: Dream) -> None:
 
 
 def load_agent(name: str | Path, dream: Dream, device: str = "auto") -> BaseAlgorithm:
-    """Reads an agent, PPO, A2C or DQN, made by `nova-gym agent train` or by SB3's `save()`.
+    """Reads a PPO, A2C or DQN agent that `nova-gym agent train` or SB3's `save()` wrote.
 
     Args:
-        name: name of a shipped agent (`shipped_agents()`) or path of a zip that you trust: it is a pickle.
-        dream: the dream it is to act in, or whose reality.
-        device: as SB3 takes it.
+        name: name of a shipped agent (`shipped_agents()`), or path of a zip that you trust: it is a pickle.
+        dream: the dream in which, or in whose reality, the agent is to act.
+        device: of the agent, as in SB3.
 
     Raises:
-        BadInputError: there is no such agent, the file is no SB3 zip, or it belongs to other observations or actions.
+        BadInputError: there is no such agent, the file is not an SB3 zip, or the agent was made for other observations
+            or actions.
     """
     path = find_agent(name)
     algorithm, origin = _read_header(path)
@@ -62,15 +63,15 @@ def load_agent(name: str | Path, dream: Dream, device: str = "auto") -> BaseAlgo
         raise BadInputError(f"{path} acts in {agent.action_space}; the dream takes {actions}")
     latent = len(agent.observation_space.shape) == 1
     if latent and origin.get("encoder") not in (None, encoder_digest(dream)):
-        raise BadInputError(f"{path} was trained on the latents of another dream; they mean nothing in this one")
+        raise BadInputError(f"{path} was trained on the latents of another dream, which differ from those of this one")
     return agent
 
 
 def agent_observation(agent: Any, dream: Dream) -> str:
-    """`latent` or `pixels`, what an agent reads.
+    """The kind of observations that an agent reads: `latent` or `pixels`.
 
     Raises:
-        BadInputError: its observations are neither of this dream's.
+        BadInputError: its observations have the shape of neither.
     """
     shape = agent.observation_space.shape
     for kind in ("latent", "pixels"):
@@ -105,9 +106,9 @@ def find_agent(name: str | Path) -> Path:
 
 
 def encoder_digest(dream: Dream) -> str:
-    """Hash of what turns frames into latents: agents move between dreams that share it.
+    """Hash of the encoder's weights. An agent on latents can be used in all dreams with the same hash.
 
-    It is of the half-precision weights, as on disk, so a dream hashes alike before it is saved and after it was loaded.
+    The weights are hashed in half precision, as on disk, so saving and loading a dream keeps its hash.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(dream.world_model.part("encoder").state_dict().items()):

@@ -1,4 +1,4 @@
-"""Where episodes in training start: often from where the agent still fails, and from places on the way."""
+"""Chooses where training episodes start: more often at starts from which the agent still fails."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from nova_gym.dream import Dream
 from nova_gym.envs.adapter import DreamInterface
 from nova_gym.simulator import DreamSimulator
 
-#: Share of the episodes that start anywhere; the others start where the real environment does, or on the way from
-#: there, on layouts so few that an agent could know them by heart.
+#: Share of the training episodes that begin at `random` starts. The others begin at official starts or on the way from
+#: there. There are so few official layouts that an agent could learn them by heart.
 RANDOM = 0.6
 
-#: Of those others, the share that starts on the way: where random actions lead from an official start.
+#: Of those others, the share that begins on the way: at states that random actions reach from an official start.
 ON_THE_WAY = 0.5
 
-#: Walks, all starts together, their steps at most, and states that are kept of each.
+#: Random walks from all official starts together, the most steps of a walk, and the states kept of each.
 WALKS, LONGEST_WALK, KEPT = 160, 324, 4
 
-#: Weight of a start from which the agent always succeeds, beside 1 of one from which it never does.
+#: Added to the failure rate of a start to give its weight, so starts with success alone are still drawn.
 LEAST = 0.1
 
-#: How much the last episode from a start counts in its rate of success; a random one has some dozen in all.
+#: Weight of the latest episode in a start's running success rate; a `random` start gets about a dozen episodes in all.
 RECENT = 0.3
 
 
 class PrioritizedStarts(BaseCallback):
-    """Draws the starts of each roll-out anew, those more often from which the agent fails.
+    """Draws the starts of training episodes; a start from which the agent fails is drawn more often.
 
-    Prioritised level replay (Jiang et al. 2021, arXiv 2010.03934), with failures for its scores, and with starts on the
-    way that only a simulator can offer. Without it an agent comes to know most layouts well and a few of them not at
-    all: what it does elsewhere keeps it from ever reaching the goal there.
+    This is prioritised level replay (Jiang et al. 2021, arXiv 2010.03934) with the failure rate as its score. The
+    starts include states on the way from an official start, which only a simulator can offer. With uniform starts, an
+    agent learns most layouts well, but on a few its habits keep it from ever reaching the goal.
 
-    Where an environment knows no success, all starts are as likely.
+    If the environment knows no success, all starts of a kind are equally likely.
 
     Args:
-        dream: whose starts; where it has no `random` ones, all come from its others.
+        dream: the dream whose starts to draw from; its `random` starts are used if it has them.
         seed: of walks and draws.
 
     Attributes:
-        bank: (n, K) float32 that `DreamVecEnv` draws from, rewritten in place after each roll-out: its first `drawn`
-            are the dream's own starts and places on the way, the others `random` ones.
-        success: (m,) float64, recent share of successes from each of the dream's own starts, then its `random` ones.
+        bank: (n, K) float32, the starts that `DreamVecEnv` draws from, rewritten in place after each roll-out. Its
+            first `drawn` rows are the dream's default starts and states on the way, the others `random` starts.
+        success: (m,) float64 in [0, 1], recent success rate from each default start, then from each `random` start.
     """
 
     def __init__(self, dream: Dream, seed: int = 0) -> None:
@@ -93,12 +93,12 @@ class PrioritizedStarts(BaseCallback):
         self._draw()
 
     def _start(self, i: int) -> int | None:
-        """Which start dream i has begun from, None for a place on the way."""
+        """Index of the start that dream i began from; None for a state on the way."""
         return self.of.get(np.asarray(self.training_env.unwrapped.reset_infos[i]["latent"]).tobytes())
 
 
 def _walk(dream: Dream, starts: Tensor, seed: int) -> Tensor:
-    """Where random actions lead: (n, K) states → (KEPT · n, K), from as many times before the end of each walk."""
+    """Walks at random from states (n, K): `KEPT` states of each, from random times, as (KEPT · n, K) float32."""
     door = DreamInterface(dream, "latent", "discrete", dream.default_starts, dream.world_model.device)
     space = batch_space(door.action_space, len(starts))
     space.seed(seed)

@@ -1,4 +1,4 @@
-"""Training an agent in the dream, with a look at reality now and then."""
+"""Trains an agent in the dream; evaluations in reality choose the version to keep."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ Progress = Callable[..., None]
 
 @dataclass(frozen=True)
 class Point:
-    """How good the agent was at one time of its training.
+    """One evaluation of the agent during its training.
 
     Attributes:
-        steps: steps it had taken in the dream.
+        steps: steps taken in the dream so far.
         seconds: since the start, evaluations included.
-        evaluating: of those, seconds spent to measure, in the dream and in reality.
-        dream: mean return of its episodes in the dream, from official starts, actions sampled.
-        reality: mean return of its episodes in reality, actions sampled.
-        success: share of those that succeeded, None where the environment knows no success.
+        evaluating: of those, seconds spent on evaluations, in the dream and in reality.
+        dream: mean return in the dream, from its default starts, with drawn actions.
+        reality: mean return in reality, with drawn actions.
+        success: share of the real episodes that succeeded; None if the environment knows no success.
         gap: [value, low, high], `dream` minus `reality` with Welch's 95 % interval.
     """
 
@@ -63,16 +63,20 @@ class Curve:
 
     @property
     def best(self) -> Point:
-        """The point whose agent was kept: the best in reality, of equal ones the last."""
+        """The point whose agent is kept: the one with the best return in reality, the last of equal ones."""
         return max(self.points, key=lambda point: (point.reality, point.steps))
 
     def save(self, path: Path) -> None:
-        """Writes the points as JSON, atomically."""
+        """Writes the points as JSON, atomically.
+
+        Raises:
+            BadInputError: the file cannot be written.
+        """
         write_json(path, [asdict(point) for point in self.points])
 
     @classmethod
     def load(cls, path: Path) -> Curve:
-        """The inverse of `save`."""
+        """Reads what `save` wrote."""
         return cls([Point(**point) for point in json.loads(path.read_text())])
 
 
@@ -84,30 +88,32 @@ def make_agent(
     device: str = "auto",
     log_dir: Path | None = None,
 ) -> BaseAlgorithm:
-    """An untrained agent with the hyperparameters of `HYPERPARAMETERS`; latents are standardised within its policy.
+    """An untrained agent with the settings of `HYPERPARAMETERS`. Its policy standardises latents.
 
     Args:
         algorithm: `ppo`, `a2c` or `dqn`.
-        env: a `DreamVecEnv` or what `make_reality_vec` makes, wrapped or not.
-        observation: what `env` gives.
-        seed, device, log_dir: as SB3 has them.
+        env: a `DreamVecEnv`, or what `make_reality_vec` makes; it may be wrapped.
+        observation: the observations of `env`, `latent` or `pixels`.
+        seed: of initial weights and exploration.
+        device: as in SB3.
+        log_dir: folder of TensorBoard curves; None for no curves.
 
     Raises:
-        BadInputError: the algorithm is unknown, or not made for these actions.
+        BadInputError: the algorithm is unknown, or cannot take the actions of `env`.
     """
     settings = hyperparameters(algorithm, observation)
     if algorithm == "dqn" and not isinstance(env.action_space, spaces.Discrete):
         raise BadInputError(f"dqn needs discrete actions, not {env.action_space}; ppo and a2c take these")
     if observation == "latent":
         settings["policy_kwargs"] |= latent_features(env.unwrapped.dream)
-    if algorithm == "ppo":  # few dreams fill no whole mini-batch
+    if algorithm == "ppo":  # few dreams may not fill a mini-batch
         settings["batch_size"] = min(settings["batch_size"], settings["n_steps"] * env.num_envs)
     logs = str(log_dir) if log_dir else None
     return ALGORITHMS[algorithm](env=env, seed=seed, device=device, tensorboard_log=logs, **settings)
 
 
 def latent_features(dream: Dream) -> dict[str, Any]:
-    """`policy_kwargs` for SB3 that standardise the dream's latents, by the spread of its `random` starts (or any)."""
+    """`policy_kwargs` for SB3 that standardise the dream's latents, by its `random` starts or else its first ones."""
     states = dream.starts.get("random", next(iter(dream.starts.values()))).cpu()
     spread = states.std(0) if len(states) > 1 else torch.ones(states.shape[1])
     return {
@@ -132,31 +138,31 @@ def train_agent(
     agent: BaseAlgorithm | None = None,
     progress: Progress = lambda part, done, total, text="": None,
 ) -> tuple[BaseAlgorithm, Curve]:
-    """Trains an agent in the dream alone; reality only says which of its versions is kept.
+    """Trains an agent in the dream alone. Evaluations in reality only choose the version that is kept.
 
     Args:
-        dream: a `Dream`, the name of a shipped one, or the path of a file.
+        dream: a `Dream`, the name of a shipped one, or the path of a file; it needs a real counterpart.
         algorithm: `ppo`, `a2c` or `dqn`, with the settings of `HYPERPARAMETERS`.
-        steps: in the dream, all dreams together; SB3 rounds up to whole roll-outs.
-        num_dreams: stepped as one batch.
+        steps: in the dream, all dreams together, at least 1; SB3 rounds up to whole roll-outs.
+        num_dreams: how many dreams are stepped as one batch.
         observation: `latent` or `pixels`.
         seed: of initial weights, starts and exploration.
-        device: of dream and agent.
-        output: zip that the best version so far is written to at each evaluation.
-        log_dir: folder of TensorBoard curves, None for none.
-        evaluations: looks at reality, evenly spread, the last one at the end.
-        episodes: real episodes at each.
-        patience: episodes in training are cut (truncated, not ended) at this share of the horizon, for an agent that
-            cannot end them yet would spend its time on few starts, or come free where the dream has drifted; 1 for none
-            of it, where successes take long.
-        agent: one to go on with instead of a new one.
+        device: `auto`, `cpu`, `cuda` …, of dream and agent.
+        output: zip file that each evaluation writes the best version so far to; None writes no file.
+        log_dir: folder of TensorBoard curves; None for no curves.
+        evaluations: how often to evaluate in dream and reality, evenly spread, the last time at the end; at least 1.
+        episodes: real episodes in each evaluation, at least 1.
+        patience: share of the horizon, in (0, 1], at which training episodes are truncated. Without that, an agent that
+            cannot reach an end yet spends its time on few starts, and may learn to use the drift of long dreams. Take 1
+            if successes take long.
+        agent: an agent to train further, instead of a new one.
         progress: called as `progress(part, done, total, text)`.
 
     Returns:
         The version that was best in reality, and the curve.
 
     Raises:
-        BadInputError: an argument makes no sense.
+        BadInputError: an argument is unknown or out of range, or the dream has no real counterpart.
     """
     if min(steps, evaluations, episodes) < 1:
         raise BadInputError(f"steps, evaluations and episodes must be at least 1: {steps}, {evaluations}, {episodes}")
@@ -184,7 +190,7 @@ def train_agent(
     else:
         if agent.n_envs != num_dreams:
             raise BadInputError(
-                f"the agent to go on with learned from {agent.n_envs} dreams at a time, not {num_dreams}"
+                f"the agent to train further learned from {agent.n_envs} dreams at a time, not {num_dreams}"
             )
         agent.set_env(env)
         agent.set_random_seed(seed)
@@ -199,7 +205,7 @@ def train_agent(
 
 
 class _RealityCheck(BaseCallback):
-    """Plays in reality now and then, logs it, keeps the best."""
+    """Evaluates the agent in dream and reality at intervals, logs it, and keeps the best version."""
 
     def __init__(
         self,

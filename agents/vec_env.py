@@ -21,16 +21,22 @@ from nova_gym.model.inr import Resolution
 
 
 class DreamVecEnv(VecEnv):
-    """`NovaDreamVectorEnv` as SB3 expects it: an episode that ends starts anew in the same step.
+    """N dreams as SB3's `VecEnv`: `NovaDreamVectorEnv`, with a reset in the step that ends an episode.
 
-    `infos[i]` of a dream whose episode ended holds `terminal_observation`, `TimeLimit.truncated`, `episode` (return
-    `r`, length `l` and seconds since the start `t`, as SB3's `Monitor` has them), `lost` (whether the dream was lost,
-    see `NovaDreamEnv`) and, where a positive reward at the end means success (MiniGrid), `is_success`; all others are
-    empty. `TimeLimit.truncated` is true at a time limit alone: from the state of a lost dream no value is estimated.
+    If the episode of dream i ended in a step, `infos[i]` holds:
+
+    - `terminal_observation`, the last observation;
+    - `episode`, as SB3's `Monitor` gives it: return `r`, length `l`, and seconds since the start `t`;
+    - `lost`, a bool, whether the dream was lost (see `NovaDreamEnv`);
+    - `TimeLimit.truncated`, a bool, True at a time limit only. SB3 estimates a value from the last state there, which
+      would be wrong for a lost dream;
+    - `is_success`, a bool, if a positive reward at the end means success (MiniGrid).
+
+    Otherwise `infos[i]` is empty.
 
     Args:
         dream: a `Dream`, the name of a shipped one, or the path of a file.
-        num_dreams: N.
+        num_dreams: how many, N.
         observation, action, starts, device, max_episode_steps, resolution: as in `NovaDreamEnv`.
 
     Raises:
@@ -72,10 +78,13 @@ class DreamVecEnv(VecEnv):
         return self.envs.dream
 
     def reset(self) -> VecEnvObs:
-        """Starts all episodes, by the seeds and options given before; dream i has the seed s + i.
+        """Resets all dreams, with the seeds of `seed()` (dream i has s + i) and the options of `set_options()`.
+
+        Returns:
+            Observations (N, …).
 
         Raises:
-            BadInputError: options that make no sense.
+            BadInputError: an option is unknown or cannot be a start.
         """
         observations, info = self.envs.reset(seed=list(self._seeds))
         for i, options in enumerate(self._options):
@@ -90,11 +99,18 @@ class DreamVecEnv(VecEnv):
         return observations
 
     def step_async(self, actions: np.ndarray) -> None:
-        """Keeps the actions (N, …) for `step_wait`."""
+        """Stores the actions (N, …) for `step_wait`."""
         self._actions = actions
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Steps all dreams: observations (N, …), rewards (N,) float32, ends (N,) bool, N infos."""
+        """Steps all dreams by the stored actions.
+
+        Returns:
+            Observations (N, …), rewards (N,) float32, ends (N,) bool, and N infos; see the class.
+
+        Raises:
+            BadInputError: the actions are not in the action space.
+        """
         observations, rewards, terminated, truncated, info = self.envs.step(self._actions)
         ended = terminated | truncated
         self._returns += rewards
@@ -113,19 +129,19 @@ class DreamVecEnv(VecEnv):
         return observations, rewards.astype(np.float32), ended, infos
 
     def _note_start(self, i: int, info: dict[str, Any]) -> None:
-        """SB3's `reset_infos`: what the reset of dream i said."""
+        """Stores the `info` of dream i's reset in SB3's `reset_infos`."""
         self.reset_infos[i] = {key: info[key][i] for key in INFO}
 
     def close(self) -> None:
-        """Nothing has to be released."""
+        """Closes the environment. A dream holds no window or process, so this may be left out."""
         self.envs.close()
 
     def get_images(self) -> tuple[np.ndarray, ...]:
-        """N frames (H, W, 3) uint8."""
+        """N frames (H, W, 3) uint8, at the resolution of the environment."""
         return self.envs.render()
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """An attribute of `NovaDreamVectorEnv`, once for each dream asked for; spaces are those of a single dream."""
+        """An attribute of `NovaDreamVectorEnv`, repeated for each dream in `indices`; spaces are of a single dream."""
         name = f"single_{attr_name}" if attr_name in ("observation_space", "action_space") else attr_name
         value = getattr(self.envs, name)
         return [value for _ in self._get_indices(indices)]
@@ -134,16 +150,19 @@ class DreamVecEnv(VecEnv):
         """Sets an attribute of `NovaDreamVectorEnv`, for all dreams at once.
 
         Raises:
-            BadInputError: only some dreams were chosen.
+            BadInputError: `indices` names only some of the dreams.
         """
         self._need_all(indices, f"attribute {attr_name!r}")
         setattr(self.envs, attr_name, value)
 
     def env_method(self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any):
-        """Calls a method of `NovaDreamVectorEnv` once: what it says of each dream asked for, or the same for all.
+        """Calls a method of `NovaDreamVectorEnv` once, for all dreams.
+
+        Returns:
+            For each dream in `indices`, its item of a result with N items, otherwise the whole result.
 
         Raises:
-            BadInputError: `reset` and `step`, which are for all dreams together and have methods of their own here.
+            BadInputError: the method is `reset` or `step`; call those of this class.
         """
         if method_name in ("reset", "step"):
             raise BadInputError(f"call {method_name}() of the VecEnv itself: it is for all dreams together")
@@ -152,7 +171,7 @@ class DreamVecEnv(VecEnv):
         return [value[i] if each else value for i in self._get_indices(indices)]
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
-        """True for SB3's `Monitor`, for `infos` hold what it would note, untouched by wrappers; else False."""
+        """True for SB3's `Monitor`, since `infos` hold what it would record; False for other wrappers."""
         return [wrapper_class is Monitor for _ in self._get_indices(indices)]
 
     def _need_all(self, indices: VecEnvIndices, what: str) -> None:

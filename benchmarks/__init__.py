@@ -1,1 +1,1 @@
-"""Speed and memory, each figure beside something measured in the same run: `nova-gym bench`."""
+"""Measurements. `python -m nova_gym.benchmarks` lists them; `nova-gym bench` runs those of speed and memory."""

@@ -1,4 +1,4 @@
-"""Lists what there is to measure: each command, the file that it writes, and roughly how long it takes.
+"""Lists all measurements: each command, the file that it writes, and roughly how long it takes.
 
 python -m nova_gym.benchmarks
 """
@@ -16,7 +16,7 @@ _FOLDER = Path(__file__).parent
 
 
 def modules() -> dict[str, ast.Module]:
-    """The source of each module beside this one by name; of a package that is a command, of its `__main__`."""
+    """Parsed source of each module beside this one, by name; for a package it is that of its `__main__`."""
     found = {}
     for path in sorted(_FOLDER.iterdir()):
         if path.suffix == ".py" and not path.stem.startswith("__"):
@@ -27,12 +27,12 @@ def modules() -> dict[str, ast.Module]:
 
 
 def is_command(module: ast.Module) -> bool:
-    """Whether it can be run with `python -m`."""
+    """Whether a module can be run with `python -m`."""
     return any(isinstance(n, ast.If) and ast.unparse(n.test) == "__name__ == '__main__'" for n in module.body)
 
 
 def first_line(module: ast.Module) -> str:
-    """What a module is for."""
+    """The first line of a module's docstring."""
     return (ast.get_docstring(module) or "").split("\n", 1)[0]
 
 
@@ -40,7 +40,7 @@ def writes_and_takes(name: str) -> tuple[str, str]:
     """The file that a command of this folder writes, and roughly how long it takes.
 
     Raises:
-        KeyError: `nova_gym.benchmarks.sources` does not name it.
+        KeyError: `nova_gym.benchmarks.sources` does not list the command.
     """
     for key, source in SOURCES.items():
         if re.search(rf"nova_gym\.benchmarks\.{name}\b", source.command):
@@ -49,13 +49,14 @@ def writes_and_takes(name: str) -> tuple[str, str]:
 
 
 def main() -> None:
+    """Prints the lists."""
     found = modules()
     commands = [
         (name, *writes_and_takes(name), first_line(module)) for name, module in found.items() if is_command(module)
     ]
     others = [(command_of(key), source.takes) for key, source in SOURCES.items() if "benchmarks." not in source.command]
     parts = [(name, first_line(found[name])) for name in BENCH_PARTS]
-    print("Times are rough ones, on two cores. Files of figures are written where --json says.")
+    print("Times are rough, for two cores. --json names the file that figures are written to.")
     show("python -m nova_gym.benchmarks.MODULE", ("module", "writes", "takes", "what"), commands)
     show("parts of nova-gym bench", ("part", "what"), parts)
     show(f"other commands that write into {RESULTS}", ("command", "takes"), others)

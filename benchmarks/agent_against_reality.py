@@ -1,9 +1,9 @@
-"""PPO in the dream against PPO in the real environment, the same wall clock each.
+"""PPO in the dream against PPO in the real environment, with equal wall-clock time for both.
 
-`python -m nova_gym.benchmarks.agent_against_reality [--json FILE]` trains in the dream (latents), then for as many
-seconds in the real environment with RGB frames (a convolutional policy, 16 environments, else the same
-hyperparameters), and plays both in reality. Where the dream comes from, its recording and training, is not part of its
-time.
+`python -m nova_gym.benchmarks.agent_against_reality [--json FILE]` trains one agent in the dream, on latents. Then it
+trains another for as many seconds in the real environment, on RGB frames: with a convolutional policy, 16 environments,
+and otherwise the same hyperparameters. Both are tested in reality. The time to record and train the dream itself does
+not count.
 """
 
 from __future__ import annotations
@@ -36,12 +36,15 @@ class _Deadline(BaseCallback):
 
 
 def main() -> None:
+    """Trains both agents, tests them, prints a table and writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dream", default="minigrid", help="name or path of a dream (default: minigrid)")
-    parser.add_argument("--steps", type=int, default=2_000_000, help="in the dream (default: 2,000,000)")
+    parser.add_argument(
+        "--steps", type=int, default=2_000_000, help="steps of training in the dream (default: 2,000,000)"
+    )
     parser.add_argument("--episodes", type=int, default=200, help="real episodes of each test (default: 200)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
     began = time.monotonic()
     dream = Dream.load(arguments.dream)

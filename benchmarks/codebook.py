@@ -1,10 +1,10 @@
-"""What do learned discrete actions mean, and how far do they carry? Measured on real MiniGrid.
+"""What do learned discrete actions mean, and how long do roll-outs on them stay true? Measured on real MiniGrid.
 
-`python -m nova_gym.benchmarks.codebook [--json FILE]` walks held-out layouts at random, takes for each step the code
-nearest to what the inverse dynamics infer from the two real frames, and rolls the dream out on these codes alone: a
-frame is exact if every tile is within 0.02 mean squared error of the real one. Beside it stands the same roll-out on
-the latent actions themselves. The table says, for each code, in which pose it leaves the agent and by which real
-actions, from where, it was reached.
+`python -m nova_gym.benchmarks.codebook [--json FILE]` walks at random on held-out layouts. The inverse dynamics infer a
+latent action from each pair of real frames, and the nearest code stands for the step. The dream is rolled out on these
+codes alone, and for comparison on the latent actions themselves. A frame is exact if every tile is within 0.02 mean
+squared error of the real one. A table shows, for each code, the pose in which it leaves the agent, and the real actions
+that it stood for.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Walks:
         poses: (n, `STEPS` + 1, 3) int64, x, y and direction of the agent.
         actions: (n, `STEPS`) int64.
         tile: pixels a side of a tile.
-        names: of the actions.
+        names: of the actions, in their order.
     """
 
     frames: np.ndarray
@@ -54,7 +54,12 @@ class Walks:
 
 
 def walk_at_random(dream: Dream, count: int, seed: int) -> Walks:
-    """Walks, agent and goal anywhere, none of which ends on the goal.
+    """Walks from random places on held-out layouts. Walks that reach the goal are left out.
+
+    Args:
+        dream: of a MiniGrid.
+        count: n, number of walks.
+        seed: of layouts and actions.
 
     Raises:
         BadInputError: the dream is not of a MiniGrid.
@@ -83,7 +88,7 @@ def walk_at_random(dream: Dream, count: int, seed: int) -> Walks:
 
 
 def measure(dream: Dream, walks: Walks) -> dict[str, Any]:
-    """Exactness by step, and what each code means, JSON-ready.
+    """Share of exact frames by step, and what each code means, JSON-ready.
 
     Raises:
         BadInputError: the dream has no codebook.
@@ -119,7 +124,7 @@ def _exact(dream: Dream, walks: Walks, state: Tensor, latent_actions: Tensor) ->
 
 
 def _meaning(codes: np.ndarray, walks: Walks) -> list[dict[str, Any]]:
-    """For each code that occurs, the most frequent first: the pose it leads to, and the actions that it stands for."""
+    """For each code that occurs, the most frequent first: the pose it leads to, and the real actions it stood for."""
     rows = []
     for code, times in Counter(codes.flatten().tolist()).most_common():
         where = codes == code
@@ -145,12 +150,13 @@ def _pose(env: Any) -> tuple[int, int, int]:
 
 
 def main() -> None:
+    """Measures, prints tables and writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dream", default="minigrid", help="name or path of a dream of a MiniGrid (default: minigrid)")
     parser.add_argument("--walks", type=int, default=512, help="random walks of 10 steps (default: 512)")
-    parser.add_argument("--rows", type=int, default=20, help="of the table to print (default: 20)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="write the figures there, all rows included")
+    parser.add_argument("--rows", type=int, default=20, help="rows of the table of codes (default: 20)")
+    parser.add_argument("--seed", type=int, default=0, help="of layouts and actions (default: 0)")
+    parser.add_argument("--json", type=Path, help="write the figures to this file, all rows included")
     arguments = parser.parse_args()
     if arguments.walks < 1:
         parser.error("--walks must be at least 1")
@@ -174,7 +180,7 @@ def _show(figures: dict[str, Any], rows: int) -> None:
 
 
 def code_cells(row: dict[str, Any]) -> list[str]:
-    """A row of `meaning` as cells below `CODE_COLUMNS`."""
+    """A row of `meaning` as cells for `CODE_COLUMNS`."""
     actions = ", ".join(f"{name} {part:.0%}" for name, part in row["real actions"].items())
     share_that_does, sources = f"{row['share that does']:.0%}", row["from so many poses"]
     return [str(cell) for cell in (row["code"], row["times"], row["leads to"], share_that_does, actions, sources)]

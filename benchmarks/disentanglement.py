@@ -1,12 +1,14 @@
-"""Does motion retargeting leave the content alone, and content retargeting the motion? Measured on real MiniGrid.
+"""Does motion retargeting keep the content, and content retargeting the motion? Measured on real MiniGrid.
 
-`python -m nova_gym.benchmarks.disentanglement [--json FILE]` takes pairs of real clips on held-out layouts, the two of
-a pair on the same layout or on different ones, such that every cell of the second clip's way is free in the first
-one's layout. Motion retargeting: the first clip is rolled out, and from a step on moved by the second's latent actions
-(inverse dynamics). Content retargeting: the second clip is rolled out, and at that step its state replaced by the
-first's frame. After either, the frame has to be the first clip's layout with the agent at the second's pose, and so it
-is compared with the real MiniGrid drawn like that: all tiles within 0.02 mean squared error. As a control, the first
-clip rolled out unedited is measured in the same way.
+`python -m nova_gym.benchmarks.disentanglement [--json FILE]` takes pairs of real clips on held-out layouts. The two
+clips of a pair have the same layout or different ones, and every cell on the second clip's way is free in the first
+one's layout.
+
+Motion retargeting rolls the first clip out and, from a step on, moves it by the second's latent actions (from the
+inverse dynamics). Content retargeting rolls the second clip out and at that step replaces its state by the first clip's
+frame. Both should then show the first clip's layout with the agent at the second clip's pose. The real MiniGrid draws
+that frame for comparison: it is exact if all tiles are within 0.02 mean squared error. As a control, the first clip is
+rolled out unedited and measured in the same way.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from nova_gym.measures import TILE_TOLERANCE, find_tiles, mean, overlap, share, 
 
 #: Step of the intervention, and steps of a clip.
 AT, STEPS = 3, 8
-#: Steps that a retargeted agent has to get where it shall be (the paper: 1 to 2).
+#: A retargeted agent must reach its pose within so many steps (the paper: 1 to 2).
 WITHIN = 2
 RETARGETINGS = ("motion retargeting", "content retargeting", "control: no edit")
 
@@ -47,8 +49,8 @@ class Pairs:
         poses: (n, T + 1, 3) int64 row, column and direction of the motion clip's agent.
         same: (n,) bool, whether both are on the same layout.
         looks: (4, s, s, C) uint8, the agent's tile in each direction.
-        empty: (H, W, C) uint8, the grid without walls inside, goal and agent.
-        layouts: how many different ones the content clips have.
+        empty: (H, W, C) uint8, the grid with its outer walls alone, without goal and agent.
+        layouts: number of different layouts of the content clips.
     """
 
     content: np.ndarray
@@ -62,7 +64,7 @@ class Pairs:
 
 
 def run(dream: Dream, count: int, seed: int) -> dict[str, Any]:
-    """All figures, JSON-ready: by where the goal is, then by retargeting, then by part, then by name.
+    """All figures, JSON-ready: by place of the goal, then by retargeting, part of the pairs and name.
 
     Raises:
         BadInputError: the dream is not of a MiniGrid.
@@ -75,16 +77,16 @@ def run(dream: Dream, count: int, seed: int) -> dict[str, Any]:
 
 
 def find_pairs(dream: Dream, count: int, starts: str, rng: np.random.Generator) -> Pairs:
-    """Walks until there are so many pairs, every other on one layout.
+    """Walks until there are `count` pairs; in every other pair both clips have the same layout.
 
     Args:
         dream: of a MiniGrid environment.
         count: n.
-        starts: where the goal is: `official`, as the environment resets itself, or `random`. The agent is anywhere.
+        starts: place of the goal: `official`, as the environment resets itself, or `random`. The agent starts anywhere.
         rng: of layouts and walks.
 
     Raises:
-        BadInputError: the dream is of something else.
+        BadInputError: the dream is of another environment.
     """
     reality = minigrid_of(dream)
     env, other = reality.make(), reality.make()
@@ -142,7 +144,7 @@ def measure(dream: Dream, pairs: Pairs) -> dict[str, Any]:
 
 
 def _summary(frames: np.ndarray, pairs: Pairs, rows: np.ndarray) -> dict[str, Any]:
-    """What became of frames (n, T + 1, H, W, C) after the intervention; steps are counted from there."""
+    """Figures of the frames (n, T + 1, H, W, C) after the intervention; steps are counted from there."""
     frames, truth = frames[:, AT + 1 :], pairs.truth[rows, AT + 1 :].astype(np.float32) / 255.0
     poses = pairs.poses[rows, AT + 1 :]
     n, steps = poses.shape[:2]
@@ -204,14 +206,17 @@ def _looks(env: gym.Env, reality: MiniGridReality) -> tuple[np.ndarray, np.ndarr
 
 
 def main() -> None:
+    """Measures, prints tables and writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dream", default="minigrid", help="name or path of a dream of a MiniGrid (default: minigrid)")
-    parser.add_argument("--pairs", type=int, default=256, help="of clips, for each kind of start (default: 256)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument(
+        "--pairs", type=int, default=256, help="pairs of clips for each place of the goal (default: 256)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of layouts and walks (default: 0)")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
     if arguments.pairs < 2:
-        parser.error("--pairs must be at least 2: one on the same layout, one on different ones")
+        parser.error("--pairs must be at least 2: one pair on the same layout, one on different layouts")
     try:
         figures = run(Dream.load(arguments.dream), arguments.pairs, arguments.seed)
     except BadInputError as error:

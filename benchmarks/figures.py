@@ -1,4 +1,4 @@
-"""One measured figure."""
+"""Measured figures, each with its ratio to the first of its table."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from nova_gym.benchmarks.speed import Speed
 
 @dataclass(frozen=True)
 class Figure:
-    """What was measured, beside what.
+    """One measured figure.
 
     Attributes:
-        name: what it is of.
+        name: what was measured.
         value: median of the rounds.
-        unit: of that.
-        ratio: to the first figure of its table, median of the rounds.
+        unit: of the value.
+        ratio: ratio to the first figure of the table, median of the rounds.
         low, high: least and largest ratio of a round.
     """
 
@@ -30,12 +30,12 @@ class Figure:
 
 
 def figures_of(speeds: list[Speed], unit: str) -> list[Figure]:
-    """Rates that were measured in turns."""
+    """Figures of rates that were measured in turns."""
     return [Figure(s.name, s.median, unit, s.ratio, float(s.ratios.min()), float(s.ratios.max())) for s in speeds]
 
 
 def figures_beside(values: dict[str, list[float]], unit: str) -> list[Figure]:
-    """Values of rounds, by name; the first is what the others are compared with, round by round."""
+    """Figures of values by name, one for each round. All are compared with the first, round by round."""
     base = np.asarray(next(iter(values.values())))
     table = []
     for name, rounds in values.items():

@@ -1,7 +1,7 @@
-"""A page of pictures, one for each thing that a dream can do: `docs/gallery.md`.
+"""Draws `docs/gallery.md`, a page of pictures, one for each thing that a dream can do.
 
-`python -m nova_gym.benchmarks.gallery [--output FOLDER]` draws all of them anew and writes the page. Another picture
-is another `Exhibit` in `EXHIBITS`.
+`python -m nova_gym.benchmarks.gallery [--output PAGE]` draws all pictures and writes the page. To add a picture, add an
+`Exhibit` to `EXHIBITS`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from nova_gym.files import write_atomically
 from nova_gym.pictures import film, save_gif, save_png, strip
 
 _FACTOR = 8
-#: Pixels a side of what is shown of an enlarged frame.
+#: Side in pixels of the part of an enlarged frame that is shown.
 _CROP = 28 * _FACTOR
 _SEED = 4
 
@@ -37,8 +37,8 @@ class Exhibit:
 
     Attributes:
         title: of its section.
-        caption: Markdown, what is to be seen. Numbers belong in `benchmarks/results`, not here.
-        draw: called with a folder; writes pictures there and returns their names, in order.
+        caption: Markdown, what the pictures show. Numbers belong in `benchmarks/results`.
+        draw: called with a folder; writes pictures there and returns the names of their files, in order.
     """
 
     title: str
@@ -65,7 +65,7 @@ def super_resolution(folder: Path) -> list[str]:
 
 
 def layers(folder: Path) -> list[str]:
-    """Each frame of a clip as background, content and motion."""
+    """Each frame of a clip, split into background, content and motion."""
     dream, pairs = _pair()
     model, states = dream.world_model, encode_frames(dream, pairs.motion[1])
     before, latent_actions = states[:-1], infer_actions(model, states[None])[0]
@@ -89,7 +89,7 @@ def motion_retargeting(folder: Path) -> list[str]:
 
 
 def interpolation(folder: Path) -> list[str]:
-    """The same, blending over four steps."""
+    """Motion retargeting that blends the latent actions over four steps."""
     return _retarget(
         folder, "interpolation", "content", lambda _, motion: Intervention(AT, motion=motion[:, AT:], over=4)
     )
@@ -99,12 +99,12 @@ EXHIBITS = (
     Exhibit(
         "Super-resolution",
         "A frame of 72×72 pixels is encoded and drawn at 576×576, around the agent: enlarged by filters; by the "
-        "weights that learned from such frames alone; by those for detail, which `nova-gym sharpen` gave the dream and "
-        "which draw its large frames by default; and the same scene as MiniGrid itself draws it at that size. No "
-        "recording, and none of the scenes that detail was learned from, holds these layouts. At 72×72 a grid line is "
-        "a quarter of a pixel wide: where in the pixel it lies, no frame of that size tells. Figures: "
-        "[super-resolution.json](../benchmarks/results/super-resolution.json), by "
-        "`python -m nova_gym.benchmarks.super_resolution`.",
+        "weights that learned from such frames alone; by the weights for detail, which `nova-gym sharpen` gave the "
+        "dream and which draw its large frames by default; and the same scene as MiniGrid itself draws it at that "
+        "size. The layouts are held out: neither the recording nor the scenes for detail show them. At 72×72 a grid "
+        "line is a quarter of a pixel wide, so a frame of that size cannot tell where in the pixel it lies. Figures: "
+        "[super-resolution.json](../benchmarks/results/super-resolution.json), by `python -m "
+        "nova_gym.benchmarks.super_resolution`.",
         super_resolution,
     ),
     Exhibit(
@@ -131,29 +131,30 @@ EXHIBITS = (
     Exhibit(
         "Interpolation",
         f"The same from step {AT} on, but the latent action goes from the one clip's to the other's in four steps. "
-        "Half of one go-to and half of another is no pose: the agent fades out in one place and comes up in the other. "
+        "A blend of two go-to actions is not a pose, so the agent fades out in one place and appears in the other. "
         "`nova-gym edit interpolate`.",
         interpolation,
     ),
     Exhibit(
         "Learned actions",
-        "The most frequent codes of the codebook, each done to the same two pictures. They were found without labels; "
-        "each stands for a pose to go to, whatever the layout. What each means, and how far codes carry: "
-        "[codebook.json](../benchmarks/results/codebook.json), by `python -m nova_gym.benchmarks.codebook`.",
+        "The most frequent codes of the codebook, each applied to the same two pictures. They were found without "
+        "labels. Each stands for a pose to go to, on any layout. What each means, and how long roll-outs on codes "
+        "stay true: [codebook.json](../benchmarks/results/codebook.json), by `python -m "
+        "nova_gym.benchmarks.codebook`.",
         learned_actions,
     ),
     Exhibit(
         "The dream goes on by itself",
-        "One real frame of a layout that no recording holds, then nothing: the control model, which has watched walks "
-        "to the goal, chooses every step, until the episode ends: where it has never been "
-        "it does not always find the way. `env.unwrapped.autopilot(k)`, and `g` in the player.",
+        "The dream starts from one real frame of a held-out layout. The control model, which imitates walks to the "
+        "goal, chooses every step until the episode ends. On layouts that are new to it, it does not always find the "
+        "way. `env.unwrapped.autopilot(k)`, and `g` in the player.",
         goes_on_by_itself,
     ),
     Exhibit(
         "Moving digits",
-        "Handwritten digits that no training clip shows. After ten frames of context the dream goes on by itself, near "
-        "and far: both digits go on and bounce for a hundred steps and more, but they blur and lose their identity "
-        "within ten frames, and after hundreds often one shape is left. Figures: "
+        "Handwritten digits that no training clip shows. After ten frames of context the dream goes on by itself. "
+        "Both digits move and bounce for a hundred steps and more, but they blur and lose their identity within "
+        "ten frames. After hundreds of steps often one shape is left. Figures: "
         "[generation.json](../benchmarks/results/generation.json), by "
         "`python -m nova_gym.benchmarks.generation`.",
         digits_go_on,
@@ -162,11 +163,11 @@ EXHIBITS = (
 
 
 def write_gallery(page: Path, exhibits: tuple[Exhibit, ...] = EXHIBITS) -> None:
-    """Draws everything into a folder beside the page, named as the page is, and writes the page.
+    """Writes the page, and its pictures into a folder beside it that has the page's name.
 
     Args:
-        page: Markdown file.
-        exhibits: in order.
+        page: Markdown file to write.
+        exhibits: entries of the page, in order.
 
     Raises:
         BadInputError: a file cannot be written.
@@ -183,7 +184,7 @@ def write_gallery(page: Path, exhibits: tuple[Exhibit, ...] = EXHIBITS) -> None:
 
 
 def _pair() -> tuple[Dream, Pairs]:
-    """The dream, and pairs of clips of which the second is on two layouts."""
+    """The dream, and two pairs of clips; the second pair has different layouts."""
     dream = Dream.load("minigrid")
     return dream, find_pairs(dream, 2, "random", np.random.default_rng(_SEED))
 
@@ -191,7 +192,14 @@ def _pair() -> tuple[Dream, Pairs]:
 def _retarget(
     folder: Path, name: str, edited: str, intervention: Callable[[Tensor, Tensor], Intervention]
 ) -> list[str]:
-    """Draws an edit of one clip of a pair, `content` or `motion`, given the content's states and the motion's u."""
+    """Draws an edit of one clip of a pair.
+
+    Args:
+        folder: of the pictures.
+        name: of the files.
+        edited: the clip to edit, `content` or `motion`.
+        intervention: of the content clip's states (1, T + 1, K) and the motion clip's latent actions (1, T, U).
+    """
     dream, pairs = _pair()
     clips = {"content": pairs.content[1], "motion": pairs.motion[1]}
     states = {key: encode_frames(dream, frames)[None] for key, frames in clips.items()}
@@ -211,7 +219,7 @@ def _render(dream: Dream, states: Tensor) -> np.ndarray:
 
 
 def _around_agent(frame: np.ndarray) -> tuple[int, int]:
-    """Upper left corner, in enlarged pixels, of a crop of a frame with the red agent in its middle."""
+    """Upper left corner (y, x), in enlarged pixels, of a crop of a frame with the red agent in its middle."""
     red = (frame[..., 0] > 128) & (frame[..., 1] < 64)
     y, x = (int(places.mean()) * _FACTOR - _CROP // 2 for places in red.nonzero())
     last = len(frame) * _FACTOR - _CROP
@@ -219,8 +227,14 @@ def _around_agent(frame: np.ndarray) -> tuple[int, int]:
 
 
 def main() -> None:
+    """Draws the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("docs/gallery.md"), help="page (default: docs/gallery.md)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("docs/gallery.md"),
+        help="Markdown page to write; pictures go into a folder beside it (default: docs/gallery.md)",
+    )
     page = parser.parse_args().output
     write_gallery(page)
     print(f"{page} and {page.with_suffix('')}")

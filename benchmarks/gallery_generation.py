@@ -1,4 +1,4 @@
-"""Pictures of dreams that go on by themselves, and of learned actions, for `nova_gym.benchmarks.gallery`."""
+"""Draws dreams that go on by themselves, and learned actions, for `nova_gym.benchmarks.gallery`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from nova_gym.envs.adapter import encode_frames, reality_of
 from nova_gym.pictures import film, save_gif, save_png, strip
 
 _SEED = 5
-#: Steps that are shown of a dream that goes on by itself.
+#: Steps to show of a dream that goes on by itself.
 _STEPS = 11
-#: Learned actions that are shown.
+#: Number of learned actions to show.
 _CODES = 12
 
 
 def digits_go_on(folder: Path) -> list[str]:
-    """Two clips of digits never seen: the truth, and what follows the context in the dream, near and far."""
+    """Two clips of test digits: the truth, and the dream's continuation after some steps and after many."""
     dream, rows = Dream.load("digits"), {}
     times = [*range(CONTEXT - 2, 20), 50, 100, 500, 1000]
     truth = moving_digits(2, _SEED, test=True, length=max(times) + 1)
@@ -43,7 +43,7 @@ def digits_go_on(folder: Path) -> list[str]:
 
 @torch.no_grad()
 def goes_on_by_itself(folder: Path) -> list[str]:
-    """The control model on three layouts that no recording holds, until the episode ends."""
+    """The control model on three held-out layouts, until the episode ends."""
     dream = Dream.load("minigrid")
     reality = reality_of(dream)
     env, rng, rows = reality.make(), np.random.default_rng(_SEED), {}
@@ -71,7 +71,7 @@ def _until_the_end(simulator: DreamSimulator):
 
 @torch.no_grad()
 def learned_actions(folder: Path) -> list[str]:
-    """What a dozen codes do to two pictures, in one step: each names a place to go to."""
+    """The effect of a dozen codes on two pictures, after one step."""
     dream = Dream.load("minigrid")
     walks = walk_at_random(dream, 32, _SEED)
     rows_of_table = measure(dream, walks)["meaning"][:_CODES]

@@ -1,12 +1,13 @@
 """Does a dream go on as the world would? Measured on moving digits that no training clip shows.
 
-`python -m nova_gym.benchmarks.generation [--json FILE]` gives the control model 10 frames of clips of the digits that
-are kept for tests. The next 10 frames are compared with the true ones (PSNR, SSIM), beside what standing still and the
-inverse dynamics with the true frames give; then the dream goes on to 1,000 steps, and for each clip the histogram of
-all its pixels is compared with that of the same digits bouncing on for as long (Wasserstein-1 distance and
-Jensen–Shannon distance to base 2, as in `nova_gym.measures`; medians over clips). Beside it: what these distances are
-for the true frames, encoded and drawn, in which nothing is foretold, and for the true frames with all pixels between
-black and white up to two grey levels off.
+`python -m nova_gym.benchmarks.generation [--json FILE]` gives the control model 10 frames of clips of test digits. The
+10 frames that it dreams next are compared with the true ones (PSNR, SSIM), beside two references: standing still, and
+the inverse dynamics, which see the true frames.
+
+Then the dream goes on to 1,000 steps. For each clip, the histogram of all its pixels is compared with that of the same
+digits bouncing on for as long, by Wasserstein-1 distance and Jensen–Shannon distance to base 2 (`nova_gym.measures`);
+the table shows medians over clips. Two references stand beside it: the true frames encoded and drawn, without any
+prediction, and the true frames with pixels between black and white changed by up to two grey levels.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from nova_gym.training.representation import encode_in_parts
 #: Frames of context, and frames that are predicted and compared one by one.
 CONTEXT, PREDICTED = 10, 10
 COMPARED = f"frames {CONTEXT + 1} to {CONTEXT + PREDICTED}"
-#: Grey levels that pixels are off at most in the comparison that shows how fine a histogram is.
+#: Grey levels by which pixels are changed at most, in the reference that shows how sensitive the histograms are.
 OFF = 2
-#: What the long run is compared with.
+#: The references of the long run.
 BESIDE = (", true frames encoded and drawn", f", true frames ±{OFF} grey levels")
 
 
@@ -51,7 +52,7 @@ def measure(
         progress: called with the number of steps made and their total.
 
     Raises:
-        BadInputError: the dream has no control model, or frames of another kind.
+        BadInputError: the dream has no control model, or other frames than moving digits.
     """
     size = dream.world_model.config.frame_size[0]
     truth = moving_digits(clips, seed, test=True, length=steps + 1, size=size)
@@ -75,7 +76,10 @@ def measure(
 
 
 def _long_run(dream: Dream, truth: np.ndarray, states: torch.Tensor, seed: int) -> dict[str, float]:
-    """Medians over clips of the distances of (clips, T, H, W) true frames from (clips, T, K) states, and `BESIDE`."""
+    """Medians over clips of the distances between true frames (clips, T, H, W) and states (clips, T, K).
+
+    The references in `BESIDE` are measured as well.
+    """
     rng = np.random.default_rng(seed)
     distances = []
     for pixels, dreamt in zip(truth, states, strict=True):
@@ -97,7 +101,7 @@ def _draw(dream: Dream, states: torch.Tensor) -> np.ndarray:
 
 
 def _compare(truth: np.ndarray, drawn: np.ndarray) -> dict[str, Any]:
-    """PSNR and SSIM, means over clips of means over frames, and PSNR by frame."""
+    """PSNR and SSIM, each averaged over the frames of a clip and then over clips, and PSNR by frame."""
     flat = (clips.reshape(-1, *clips.shape[2:]) for clips in (truth, drawn))
     truth, drawn = flat
     ratios, likeness = (measured.reshape(-1, PREDICTED) for measured in (psnr(truth, drawn), ssim(truth, drawn)))
@@ -109,12 +113,13 @@ def _compare(truth: np.ndarray, drawn: np.ndarray) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Measures, prints tables and writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dream", default="digits", help="name or path of a dream of moving digits (default: digits)")
-    parser.add_argument("--clips", type=int, default=64, help="of test digits (default: 64)")
-    parser.add_argument("--steps", type=int, default=1000, help="of the long run (default: 1000)")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--clips", type=int, default=64, help="clips of test digits (default: 64)")
+    parser.add_argument("--steps", type=int, default=1000, help="steps of the long run (default: 1000)")
+    parser.add_argument("--seed", type=int, default=1, help="of the clips (default: 1)")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
     if arguments.clips < 1 or arguments.steps < CONTEXT + PREDICTED:
         parser.error(f"--clips must be at least 1 and --steps at least {CONTEXT + PREDICTED}")

@@ -1,4 +1,4 @@
-"""How cost grows with the number of dreams, with resolution, and with D, the weights of a coordinate network."""
+"""Growth of cost with the number of dreams, with resolution, and with D, the weights of a coordinate network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BATCHES, SIZES, WIDTHS = (
     (36, 72, 144, 288, 576, 1152, 2304),
     (6, 8, 12, 16, 24, 32),
 )
-#: Pixels a side of the frames on which networks of different widths are compared.
+#: Side in pixels of the frames that networks of different widths draw.
 _SIDE = 256
 
 BATCH, RESOLUTION, WEIGHTS = "growth with the batch, latents", "growth with resolution", f"growth with D, {_SIDE}²"
@@ -32,7 +32,7 @@ Progress = Callable[[int, int], None]
 
 
 def measure_growth(dream: Dream, rounds: int, seconds: float, progress: Progress) -> dict[str, list[Figure]]:
-    """Rates of a batch of dreams stepped, of one frame drawn at any size, and of one drawn by networks of any width."""
+    """Rates of stepping batches of dreams, and of drawing a frame at several sizes and by several networks."""
     model, bank = dream.world_model, next(iter(dream.starts.values()))
     config, state = model.config, bank[:1]
     tables = {
@@ -42,7 +42,9 @@ def measure_growth(dream: Dream, rounds: int, seconds: float, progress: Progress
     }
     for width in WIDTHS:
         network = replace(config.inr, width=width)
-        other = WorldModel(replace(config, inr=network, detail=None))  # untrained: the cost of a frame is the same
+        other = WorldModel(
+            replace(config, inr=network, detail=None)
+        )  # untrained, since the cost of a frame is the same
         name = f"D = {inr.weight_count(network)}"
         tables[WEIGHTS][name] = repeat(lambda other=other: other.render(state, _SIDE))
     figures = {}
@@ -54,7 +56,7 @@ def measure_growth(dream: Dream, rounds: int, seconds: float, progress: Progress
 
 
 def draw_growth(tables: dict[str, list[Figure]], path: Path) -> None:
-    """What `measure_growth` found, as a PNG of three panels: milliseconds of a step of all dreams or of a frame."""
+    """Draws the result of `measure_growth` as a PNG: milliseconds of a step of all dreams, or of a frame."""
     drawing = Drawing(figsize=(11, 3.4), layout="constrained")
     titles = {BATCH: "dreams stepped at once", RESOLUTION: "pixels a side", WEIGHTS: f"D, drawn at {_SIDE} × {_SIDE}"}
     for axes, (title, label) in zip(drawing.subplots(1, 3), titles.items(), strict=True):

@@ -1,4 +1,4 @@
-"""Where the time of PPO in the dream goes."""
+"""Time of PPO in the dream, split into dream, policy and update."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from nova_gym.agents import DreamVecEnv, make_agent
 from nova_gym.benchmarks.figures import Figure, figures_beside
 from nova_gym.dream import Dream
 
-#: Dreams stepped as one batch, as `nova-gym agent train` has it; roll-outs of a round.
+#: Dreams stepped as one batch, the default of `nova-gym agent train`, and roll-outs in a round.
 DREAMS, ROLLOUTS = 256, 2
 
 Progress = Callable[[int, int], None]
 
 
 class _Timed(VecEnvWrapper):
-    """Notes how long the dream takes."""
+    """Measures how long the dream takes."""
 
     seconds = 0.0
 
@@ -35,7 +35,7 @@ class _Timed(VecEnvWrapper):
 
 
 class _Collecting(BaseCallback):
-    """Notes how long the collection of roll-outs takes, the dream included."""
+    """Measures how long the collection of roll-outs takes, the dream included."""
 
     seconds = 0.0
 
@@ -50,7 +50,7 @@ class _Collecting(BaseCallback):
 
 
 def measure_learning(dream: Dream, rounds: int, progress: Progress) -> dict[str, list[Figure]]:
-    """Seconds that 100,000 steps of PPO take: all of it, and its three parts."""
+    """Seconds of 100,000 steps of PPO, in all and for each of the three parts."""
     spent: dict[str, list[float]] = {name: [] for name in ("PPO", "the dream", "the policy", "the update")}
     env = _Timed(DreamVecEnv(dream, DREAMS))
     agent = make_agent("ppo", env)

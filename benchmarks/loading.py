@@ -1,4 +1,4 @@
-"""How long it takes until a dream can be stepped, and how much memory that needs, each in a process of its own."""
+"""Time and memory until a dream can be stepped and drawn, each round in a fresh process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from nova_gym.benchmarks.figures import Figure, figures_beside
 from nova_gym.errors import BadInputError
 
-#: What a fresh process does, one after the other; `{dream}` is the dream.
+#: Code that a fresh process runs, in this order; `{dream}` stands for the dream.
 _STEPS = {
     "import torch": "import torch",
     "import nova_gym, beyond that": "import nova_gym",
@@ -19,7 +19,7 @@ _STEPS = {
     "first picture": "env.render()",
 }
 
-#: KiB. Linux hands `ru_maxrss` of the parent down to a fresh process, but starts `VmHWM` anew.
+#: Peak memory in KiB. On Linux a fresh process inherits `ru_maxrss` of its parent, but not `VmHWM`.
 _MEMORY = """
 import resource, time
 from pathlib import Path
@@ -36,7 +36,11 @@ Progress = Callable[[int, int], None]
 
 
 def measure_loading(dream: str, rounds: int, progress: Progress) -> dict[str, list[Figure]]:
-    """Seconds of each step towards the first picture; peak memory after torch alone and after all of them."""
+    """Seconds of each step towards the first picture, and peak memory after importing torch and after all steps.
+
+    Raises:
+        BadInputError: the dream cannot be loaded in a fresh process.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in _STEPS}
     memory: dict[str, list[float]] = {"torch imported": [], "a dream stepped and drawn": []}
     for done in range(rounds):

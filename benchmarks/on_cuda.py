@@ -1,9 +1,9 @@
-"""The dream on a CUDA device: does the fused renderer agree, and how fast are rendering and stepping?
+"""The dream on a CUDA device: is the fused renderer right, and how fast are rendering and stepping?
 
     python -m nova_gym.benchmarks.on_cuda --json figures.json
 
-Apart from the other benchmarks, since a machine with such a device may have PyTorch and little else: this needs torch,
-NumPy, safetensors and the core of `nova_gym`, nothing of Gymnasium, MiniGrid or Stable-Baselines3.
+It needs a CUDA device, torch with Triton, NumPy, safetensors and the core of `nova_gym`. Gymnasium, MiniGrid and
+Stable-Baselines3 are not needed, so it runs on a machine with PyTorch and little else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from nova_gym.model import inr
 from nova_gym.simulator import DreamSimulator
 
 SIZES, BATCHES, STEP_BATCHES = (72, 512, 1024), (1, 64, 1024), (256, 4096, 65536)
-#: Pixels that plain PyTorch is asked for at most, in time, and that the two are compared on at most.
+#: The most pixels that plain PyTorch is timed on, and the most that the two renderers are compared on.
 _PLAIN, _COMPARED = 64 * 1024**2, 16 * 1024**2
 _MATRIX = 8192
 
@@ -33,7 +33,7 @@ Row = dict[str, object]
 
 
 def milliseconds(work: Callable[[], object], budget: float = 300.0) -> float:
-    """Median time of `work` by CUDA events, within about `budget` milliseconds and at least 3 times."""
+    """Median milliseconds of `work` by CUDA events, from at least 3 runs that take about `budget` milliseconds."""
     for _ in range(2):
         work()
     torch.cuda.synchronize()
@@ -68,10 +68,10 @@ def check_agreement(dream: Dream, generator: torch.Generator) -> list[Row]:
 
 
 def _difference(weights: Tensor, size: int, config: inr.INRConfig, as_bytes: bool) -> float:
-    """Grey levels; the whole batch is drawn fused, its first and last frames are compared."""
+    """Largest difference in grey levels. The fused renderer draws all frames; the first and last are compared."""
     dtype = torch.uint8 if as_bytes else torch.float32
     soiled = torch.full((len(weights) * size * size * config.channels,), 77, dtype=dtype, device=weights.device)
-    del soiled  # the allocator gives its memory to the picture: what the renderer leaves out shows
+    del soiled  # the picture gets this memory, so pixels that the renderer leaves out show up
     drawn = inr.render(weights, size, size, config, as_bytes=as_bytes)
     count = min(len(weights), max(1, _COMPARED // size**2))
     worst = 0.0
@@ -82,7 +82,7 @@ def _difference(weights: Tensor, size: int, config: inr.INRConfig, as_bytes: boo
 
 
 def time_rendering(dream: Dream) -> list[Row]:
-    """Fused beside plain, as bytes, and both beside a float32 matrix product's rate."""
+    """Times the fused renderer and plain PyTorch, as bytes, beside the rate of a float32 matrix product."""
     model = dream.world_model
     config, bank = model.config.inr, dream.starts["random"]
     matrix = torch.rand(_MATRIX, _MATRIX, device=bank.device)
@@ -104,7 +104,7 @@ def time_rendering(dream: Dream) -> list[Row]:
 
 
 def time_launches(dream: Dream) -> list[Row]:
-    """The fused renderer with other blocks and warps than it uses: 64 × 72² and 16 × 1024²."""
+    """Times the fused renderer with other blocks and warps than it uses, on 64 × 72² and 16 × 1024²."""
     from nova_gym.kernels import render_cuda
 
     model, bank = dream.world_model, dream.starts["random"]
@@ -128,7 +128,7 @@ def _drawing(weights: Tensor, size: int, config: inr.INRConfig) -> Callable[[], 
 
 
 def time_stepping(dream: Dream) -> list[Row]:
-    """Steps per second of the simulator: in latents, and with a frame as bytes after each; launched and as a graph."""
+    """Steps per second of the simulator, without and with a frame after each step, launched and as a CUDA graph."""
     model, bank = dream.world_model, dream.starts["random"]
     rows: list[Row] = []
     for batch in STEP_BATCHES:
@@ -154,15 +154,16 @@ def time_stepping(dream: Dream) -> list[Row]:
 
 
 def as_graph(simulator: DreamSimulator, work: Callable[[], object]) -> tuple[Callable[[], None], Tensor]:
-    """`work`, which steps the simulator, recorded once as a CUDA graph.
+    """Records `work`, which steps the simulator, as a CUDA graph.
 
     Returns:
-        Its replay, which goes on from where the last one ended; the (N, K) states, which the replays write to.
+        A function that replays the graph, each time from where the last replay ended, and the states (N, K) float32
+        that replays write to.
     """
     state, steps = simulator.state.clone(), simulator.steps.clone()
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):  # whatever is made at a first call is made away from the stream that records
+    with torch.cuda.stream(side):  # a first call may allocate, which must not happen on the recording stream
         work()
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
@@ -175,7 +176,7 @@ def as_graph(simulator: DreamSimulator, work: Callable[[], object]) -> tuple[Cal
 
 
 def check_graph(dream: Dream) -> float:
-    """Largest difference between states after 20 steps by launches and by replays, which should be the same."""
+    """Largest difference between states after 20 launched and 20 replayed steps; it should be 0."""
     bank, batch = dream.starts["random"], 64
     places = torch.arange(batch, device=bank.device)
     simulator = DreamSimulator(dream, batch, horizon=0)
@@ -195,7 +196,7 @@ def check_graph(dream: Dream) -> float:
 
 
 def _show(title: str, rows: list[Row]) -> None:
-    """Prints rows, the columns being those of the first."""
+    """Prints rows as a table, with the columns of the first row."""
     columns = list(rows[0])
     show(title, columns, [[_cell(row.get(column, "")) for column in columns] for row in rows])
 
@@ -205,13 +206,13 @@ def _cell(value: object) -> str:
 
 
 def main() -> None:
-    """Runs everything, writes the JSON file after each part, and ends with short tables."""
+    """Runs all parts, writes the JSON file after each, and prints short tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, required=True, help="where to write all figures")
+    parser.add_argument("--json", type=Path, required=True, help="file to write all figures to")
     parser.add_argument("--dream", default="minigrid", help="name of a shipped dream or path of a file")
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
-        sys.exit("on_cuda needs a CUDA device; there is none")
+        sys.exit("on_cuda needs a CUDA device, and PyTorch finds none")
     fused = kernels.find("render", "cuda")
     if fused is None:
         sys.exit("on_cuda needs Triton, which comes with the CUDA builds of PyTorch")
@@ -233,9 +234,7 @@ def main() -> None:
     for title in parts:
         _show(title, results[title])
     worst = max(value for row in results[next(iter(parts))] for key, value in row.items() if ", " in key)
-    print(
-        f"\nworst difference: {worst:.3g} grey levels, {'within' if worst <= 1.0 else 'ABOVE'} the 1 that is promised"
-    )
+    print(f"\nworst difference: {worst:.3g} grey levels, {'within' if worst <= 1.0 else 'ABOVE'} the promised 1")
     sys.exit(worst > 1.0)
 
 

@@ -1,4 +1,4 @@
-"""Frames a second of the player."""
+"""Frames per second of the player."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Progress = Callable[[int, int], None]
 
 
 def measure_playing(dream: Dream, rounds: int, seconds: float, progress: Progress) -> dict[str, list[Figure]]:
-    """Pictures that come onto the screen at 512×512, without and with reality beside, against rendering alone.
+    """Pictures per second on the screen at 512×512, without and with reality beside, against rendering alone.
 
-    The player's own loop runs without a window (SDL's dummy driver) while the dream steps at every turn of it, so that
-    no picture can be used twice; the loop makes no more than 60 turns a second.
+    The player's own loop runs without a window (SDL's dummy driver), at most 60 times a second. The dream steps each
+    time, so each picture must be rendered anew.
     """
     state = PlaySession(dream).now.state
     contestants = {
@@ -37,7 +37,7 @@ def measure_playing(dream: Dream, rounds: int, seconds: float, progress: Progres
 
 
 def _play(dream: Dream, seconds: float, beside: bool) -> float:
-    """Pictures a second on the screen of a player that steps at every turn of its loop."""
+    """Pictures per second on the screen of a player whose dream steps in each turn of the loop."""
     session = PlaySession(dream)
     player = Player(session)
     player.resolution, player.beside = RESOLUTION, beside
@@ -51,4 +51,4 @@ def _play(dream: Dream, seconds: float, beside: bool) -> float:
         return time.perf_counter() - began > seconds
 
     player.run(until=step)
-    return (len(pictures) - 1) / (time.perf_counter() - began)  # None was in it, before the first
+    return (len(pictures) - 1) / (time.perf_counter() - began)  # minus the None before the first picture

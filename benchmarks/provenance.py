@@ -1,6 +1,6 @@
-"""What figures were measured on, for a reader who wants to repeat or compare them: which dream, which machine, when.
+"""Notes beside figures what they were measured on, so that they can be repeated and compared: dream, machine, date.
 
-Every command that writes into `benchmarks/results` writes by `write_results`.
+Every command that writes into `benchmarks/results` uses `write_results`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import torch
 from nova_gym.dream import Card, find_dream
 from nova_gym.files import write_json
 
-#: The key that says it, in every file of figures.
+#: The key of this note, in every file of figures.
 MEASURED_ON = "measured on"
 
 
 def write_results(path: str | Path, figures: dict[str, Any], dream: str | Path | None) -> None:
-    """Writes figures as JSON, and what they were measured on.
+    """Writes figures as JSON, with a note of what they were measured on.
 
     Args:
         path: of the JSON file.
         figures: JSON-ready.
-        dream: name or path of the dream they are of; None if they are of none.
+        dream: name or path of the dream that was measured; None if it was not a dream.
 
     Raises:
         BadInputError: the file cannot be written, or there is no such dream.
@@ -37,10 +37,10 @@ def write_results(path: str | Path, figures: dict[str, Any], dream: str | Path |
 
 
 def measured_on(dream: str | Path | None) -> dict[str, Any]:
-    """Dream, machine, versions and date, JSON-ready.
+    """The note: dream, machine, versions and date, JSON-ready.
 
     Args:
-        dream: name or path, or None.
+        dream: name or path; None if it was not a dream.
 
     Raises:
         BadInputError: there is no such dream.
@@ -61,7 +61,7 @@ def measured_on(dream: str | Path | None) -> dict[str, Any]:
 
 
 def fingerprint(dream: str | Path) -> str:
-    """SHA-256 of a dream's tensors as its file holds them; scores that are added to its card do not change it.
+    """SHA-256 of the tensors in a dream's file. The card is left out, so adding scores does not change it.
 
     Raises:
         BadInputError: there is no such dream.
@@ -76,7 +76,7 @@ def fingerprint(dream: str | Path) -> str:
 
 
 def processor() -> str:
-    """The processor's model as the system names it."""
+    """The processor's model name, as the system gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

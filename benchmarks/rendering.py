@@ -1,4 +1,4 @@
-"""Frames, pixels and floating-point operations a second of the renderers, against a matrix product."""
+"""Floating-point operations and frames per second of the renderers, against a matrix product and a decoder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nova_gym.model.config import INRConfig
 from nova_gym.model.world_model import Renderer, WorldModel
 
 SIZES, BATCHES = (72, 256, 512, 1024), (1, 64)
-#: A matrix product large enough to run at the machine's rate.
+#: Side of a matrix product that is large enough to run at the machine's full rate.
 _MATRIX = 2048
 
 Progress = Callable[[int, int], None]
@@ -24,17 +24,18 @@ Progress = Callable[[int, int], None]
 def operations_a_pixel(config: INRConfig) -> int:
     """Floating-point operations of the whole network at one point: a multiplication and an addition for each weight.
 
-    Activations are not counted, nor is it discounted that the fused renderer shares its first layer among pixels.
+    Activations are not counted. The first layer is counted in full, although the fused renderer shares it among pixels.
     """
     return 2 * sum(inputs * outputs for inputs, outputs in inr.layer_sizes(config))
 
 
 def measure_rendering(dream: Dream, rounds: int, seconds: float, progress: Progress) -> dict[str, list[Figure]]:
-    """For each size and batch, FLOP per second: of a matrix product, of plain PyTorch and of the fused renderer, of the
-    network that draws frames of that size.
+    """Measures the renderers in FLOP per second and in frames per second.
 
-    Then frames per second of the sizes that the dream learned from, beside the transposed-CNN decoder of the ablations,
-    which has about as many parameters, and on digits is no worse where both are trained for equal time.
+    For each size and batch, FLOP per second: of a matrix product, and of plain PyTorch and the fused renderer on the
+    network that draws frames of that size. Then frames per second at the dream's own frame size, beside the
+    transposed-CNN decoder of the ablations. That decoder has about as many parameters; trained for equal time on
+    digits, it draws at least as well.
     """
     model = dream.world_model
     bank = next(iter(dream.starts.values()))
@@ -53,7 +54,7 @@ def measure_rendering(dream: Dream, rounds: int, seconds: float, progress: Progr
         speeds = in_turns(contestants, rounds, seconds)
         figures[f"rendering {batch} × {size}²"] = figures_of(speeds, "FLOP/s")
         progress(done + 1, len(cases) + 1)
-    decoder = VectorModel(model.config)  # untrained: its cost is the same
+    decoder = VectorModel(model.config)  # untrained, since its cost is the same
     for batch in BATCHES:
         state = bank[torch.arange(batch) % len(bank)]
         contestants = {"transposed-CNN decoder": _frames(decoder, state), "fused": _frames(model, state)}

@@ -1,4 +1,4 @@
-"""Where the files in `benchmarks/results` come from: which command writes each, and how long that takes."""
+"""The command behind each file in `benchmarks/results`, and how long it takes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ class Source:
     """One file of figures.
 
     Attributes:
-        command: that writes it; `{}` stands for the file.
-        takes: roughly how long, on two cores.
-        dream: what it was measured on, for a file that does not say so itself: commands write that since
-            `nova_gym.benchmarks.provenance` exists.
-        machine: the same of the machine; empty where that does not matter or is not known.
+        command: the command that writes it; `{}` stands for the file.
+        takes: roughly how long that takes, on two cores.
+        dream: what was measured, for a file without a note of its own (`nova_gym.benchmarks.provenance`).
+        machine: the machine, likewise; empty if it is unknown or does not matter.
     """
 
     command: str
@@ -86,7 +85,7 @@ SOURCES = {
 
 #: Parts of `nova-gym bench`, each a module of this folder.
 BENCH_PARTS = ("stepping", "rendering", "growth", "playing", "learning", "loading", "training")
-#: What the commands of this folder that measure no figures for the page write, and roughly how long they take.
+#: The other commands of this folder, whose figures are not on the page: what they write, and roughly how long it takes.
 PAGES = {
     "gallery": ("docs/gallery.md and its pictures", "1 minute"),
     "on_cuda": ("the file that --json names", "3 minutes on an H100"),
@@ -100,5 +99,5 @@ def file_of(name: str) -> str:
 
 
 def command_of(name: str) -> str:
-    """The command that writes it."""
+    """The command that writes a file of figures."""
     return SOURCES[name].command.format(file_of(name))

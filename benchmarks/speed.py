@@ -1,4 +1,4 @@
-"""Steps per second of the dream and of reality, measured in turns so that a busy machine slows both."""
+"""Measures steps per second of dream and reality in turns, so that a busy machine slows both."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Steps = Callable[[float], float]
 
 @dataclass(frozen=True)
 class Speed:
-    """Steps per second of one contestant, and how it compares.
+    """Steps per second of one contestant, and its ratio to the first.
 
     Attributes:
         name: what was stepped.
         median: steps per second, median of the rounds.
-        ratios: in each round, its steps per second over those of the first contestant.
+        ratios: (rounds,) float64, in each round its steps per second divided by those of the first contestant.
     """
 
     name: str
@@ -50,13 +50,16 @@ def measure_speed(
     Args:
         dream: with a real counterpart.
         batches: numbers of dreams stepped together, latent observations, through the vector environment.
-        rounds: how often each contestant has its turn.
+        rounds: turns of each contestant.
         seconds: length of a turn.
         progress: called with the number of rounds done and their total.
 
     Returns:
-        Reality as it comes (on MiniGrid: symbolic observations) in one process first, then reality with frames as
-        observations, then the dream for each batch.
+        First reality with its own observations (on MiniGrid symbolic ones), then reality with frames as observations,
+        each in one process, then the dream for each batch.
+
+    Raises:
+        BadInputError: the dream has no real counterpart.
     """
     reality = reality_of(dream)
     spec, drawn = reality.spec, reality.make()
@@ -83,9 +86,9 @@ def in_turns(
     """Lets contestants work in turns, round by round.
 
     Args:
-        contestants: by name, a function that works for about so many seconds and returns its rate; the first is what
-            the others are compared with.
-        rounds: how often each has its turn, after one short turn to warm up.
+        contestants: by name, a function that works for about the given seconds and returns its rate. All are compared
+            with the first.
+        rounds: turns of each, after one short turn to warm up.
         seconds: length of a turn.
         progress: called with the number of rounds done and their total.
     """
@@ -103,7 +106,7 @@ def in_turns(
 
 
 def repeat(work: Callable[[], object], amount: float = 1.0) -> Steps:
-    """A contestant that does `work`, worth `amount`, over and over: its rate is the amount a second."""
+    """A contestant that repeats `work`; its rate is `amount` times the repetitions per second."""
 
     def steps(seconds: float) -> float:
         count, began = 0, time.perf_counter()
@@ -116,7 +119,7 @@ def repeat(work: Callable[[], object], amount: float = 1.0) -> Steps:
 
 
 def step_reality(env: gym.Env, look: Callable[[], object] = lambda: None) -> Steps:
-    """A contestant: steps of one environment with random actions, `look` after each."""
+    """A contestant: steps of one environment with random actions, and `look()` after each step."""
     env.reset(seed=0)
     env.action_space.seed(0)
     actions = [env.action_space.sample() for _ in range(64)]
@@ -136,7 +139,7 @@ def step_reality(env: gym.Env, look: Callable[[], object] = lambda: None) -> Ste
 
 
 def step_vector(envs: VectorEnv) -> Steps:
-    """A contestant: steps of a vector environment with random actions, each of its environments counted."""
+    """A contestant: steps of a vector environment with random actions, counted for each of its environments."""
     envs.reset(seed=0)
     envs.action_space.seed(0)
     actions = itertools.cycle([envs.action_space.sample() for _ in range(64)])

@@ -15,7 +15,7 @@ from nova_gym.envs import NovaDreamVectorEnv
 from nova_gym.envs.adapter import reality_of
 from nova_gym.envs.reality.base import Reality
 
-#: Processes of the vectorised reality.
+#: Processes of the vector environment of reality.
 PROCESSES = 8
 LATENT_BATCHES, PIXEL_BATCHES = (1, 16, 256, 4096), (1, 64, 256)
 
@@ -40,14 +40,14 @@ class _Frames(gym.Wrapper):
 
 
 def measure_stepping(dream: Dream, rounds: int, seconds: float, progress: Progress) -> dict[str, list[Figure]]:
-    """Symbolic reality in one process against dreams in latents; frames of reality in processes against pixels."""
+    """Steps per second in two tables: symbolic reality against latents, and frames of reality against pixels."""
     reality = reality_of(dream)
     spec = reality.spec
     latent: dict[str, gym.Env | gym.vector.VectorEnv] = {
         "reality, symbolic, one process": gym.make(spec.env_id, disable_env_checker=True, **spec.env_kwargs),
         f"reality, symbolic, AsyncVectorEnv of {PROCESSES}": AsyncVectorEnv(
             [lambda: gym.make(spec.env_id, disable_env_checker=True, **spec.env_kwargs)] * PROCESSES,
-            shared_memory=False,  # it has no room for MiniGrid's missions
+            shared_memory=False,  # shared memory cannot hold MiniGrid's missions
         ),
         "dream, latents, gym.make": gym.make("nova_gym:NovaDream-v0", dream=dream),
     }

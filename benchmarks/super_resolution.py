@@ -1,10 +1,11 @@
-"""One encoded frame, rendered finer than it is, against upsampling filters.
+"""Encoded frames, rendered larger than they are, against upsampling filters.
 
-`python -m nova_gym.benchmarks.super_resolution [--json FILE]` encodes real MiniGrid frames, renders their states at
-×0.5 to ×32, and at ×2, ×4 and ×8 compares them with the same scene that MiniGrid draws at that size by itself; so do
-the filters, which enlarge the real frame. Differences are taken frame by frame. The dream draws by the weights that
-know frames of its own size alone, Nyquist mask off and on, and, where it has them, by those for detail. LPIPS
-stands beside PSNR and SSIM on machines that have it (`nova_gym.measures.perceptual`).
+`python -m nova_gym.benchmarks.super_resolution [--json FILE]` encodes real MiniGrid frames and renders their states at
+×0.5 to ×32. At ×2, ×4 and ×8 they are compared with the same scene as MiniGrid itself draws it at that size. Filters
+that enlarge the real frame are compared in the same way, and differences are taken frame by frame.
+
+The dream draws by the weights that learned from its own frames alone, with the Nyquist mask off and on, and by those
+for detail if it has them. LPIPS stands beside PSNR and SSIM on machines that have it (`nova_gym.measures.perceptual`).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from nova_gym.model.inr import nyquist_mask
 
 #: Kinds of scenes: official resets, and layouts that no recording holds.
 KINDS = ("official", "held out")
-#: Sizes that are rendered, and those of them that are compared with reality drawn at that size.
+#: Sizes to render, and those of them to compare with reality drawn at that size.
 FACTORS, COMPARED = (0.5, 1, 2, 4, 8, 16, 32), (2, 4, 8)
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -38,15 +39,15 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-#: The coordinate network that learned from the dream's own frames, without and with a mask; and what the dream draws
-#: by default, where `nova-gym sharpen` has shown it larger frames.
+#: Ways to draw: by the weights that learned from the dream's own frames, without and with a mask; and by the weights
+#: for detail from `nova-gym sharpen`, which a dream uses by default if it has them.
 WEIGHTS, MASKED, DETAIL = "weights", "weights, Nyquist mask", "weights for detail"
 COLUMNS = ("drawn by", "PSNR", "SSIM", "LPIPS", "PSNR above the best filter")
 SIZE_COLUMNS = ("factor", "size", "milliseconds", "PSNR to ×1, dB")
 
 
 def renderers(dream: Dream) -> tuple[str, ...]:
-    """Names of the ways in which a dream draws."""
+    """Names of the ways in which a dream can draw."""
     return (WEIGHTS, MASKED, DETAIL) if dream.world_model.has_detail else (WEIGHTS, MASKED)
 
 
@@ -55,13 +56,13 @@ def render(dream: Dream, states: Tensor, size: tuple[int, int], name: str) -> np
     """Draws states in one of the ways that `renderers` names.
 
     Args:
-        dream: whose.
+        dream: the dream that draws.
         states: (n, K) float32.
-        size: (H, W).
+        size: (H, W) in pixels.
         name: `WEIGHTS`, `MASKED` or `DETAIL`.
 
     Returns:
-        (n, H, W, C) uint8, as the filters give.
+        (n, H, W, C) uint8.
     """
     model = dream.world_model
     if name == WEIGHTS:
@@ -72,7 +73,7 @@ def render(dream: Dream, states: Tensor, size: tuple[int, int], name: str) -> np
 
 
 def upsample(frames: np.ndarray, factor: int, resampling: Image.Resampling) -> np.ndarray:
-    """(n, H, W, C) uint8 → (n, factor · H, factor · W, C) uint8."""
+    """Enlarges frames (n, H, W, C) uint8 by a filter → (n, factor · H, factor · W, C) uint8."""
     _, height, width, _ = frames.shape
     size = factor * width, factor * height
     return np.stack([np.asarray(Image.fromarray(frame).resize(size, resampling)) for frame in frames])
@@ -82,8 +83,8 @@ def compare(dream: Dream, drawn: dict[int, np.ndarray]) -> dict[str, Any]:
     """PSNR and SSIM to reality of renderers and filters, by factor; JSON-ready.
 
     Args:
-        dream: that encodes and renders.
-        drawn: what `scenes_of_a_kind` gave, factor 1 among them.
+        dream: the dream that encodes and renders.
+        drawn: the result of `scenes_of_a_kind`, factor 1 included.
     """
     states = encode_frames(dream, drawn[1])
     figures = {}
@@ -105,19 +106,19 @@ def compare(dream: Dream, drawn: dict[int, np.ndarray]) -> dict[str, Any]:
 
 
 def render_all_sizes(dream: Dream, state: Tensor) -> dict[str, Any]:
-    """Seconds that a frame takes at each of `FACTORS`, and its PSNR to the ×1 frame once both are averaged to one size.
+    """Seconds of a frame at each of `FACTORS`, and its PSNR to the ×1 frame after averaging both to the smaller size.
 
     Args:
-        dream: that renders.
-        state: (1, K).
+        dream: the dream that renders.
+        state: (1, K) float32.
     """
     height, width = dream.world_model.config.frame_size
-    name = renderers(dream)[-1]  # with detail it is another renderer that draws ×1
+    name = renderers(dream)[-1]  # with detail, ×1 has another renderer than larger sizes
     base = render(dream, state, (height, width), name)[0]
     figures = {}
     for factor in FACTORS:
         size = round(factor * height), round(factor * width)
-        render(dream, state, size, name)  # the first of a size is slower
+        render(dream, state, size, name)  # the first frame of a size is slower
         began = time.perf_counter()
         frame = render(dream, state, size, name)[0]
         seconds = time.perf_counter() - began
@@ -156,11 +157,12 @@ def _scores(truth: np.ndarray, frames: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
+    """Measures, prints tables and writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dream", default="minigrid", help="name or path of a dream of a MiniGrid (default: minigrid)")
-    parser.add_argument("--scenes", type=int, default=32, help="of each kind of start (default: 32)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--scenes", type=int, default=32, help="scenes of each kind (default: 32)")
+    parser.add_argument("--seed", type=int, default=0, help="of the scenes (default: 0)")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
     if arguments.scenes < 1:
         parser.error("--scenes must be at least 1")
@@ -183,7 +185,7 @@ def _show(figures: dict[str, Any]) -> None:
 
 
 def rows_of(part: dict[str, Any]) -> list[list[str]]:
-    """What `compare` measured at one factor as cells below `COLUMNS`."""
+    """The result of `compare` at one factor, as cells for `COLUMNS`."""
     leads = part["lead over the best filter"]
     rows = []
     for name, scores in part.items():
@@ -197,7 +199,7 @@ def rows_of(part: dict[str, Any]) -> list[list[str]]:
 
 
 def rows_of_sizes(figures: dict[str, Any]) -> list[list[str]]:
-    """What `render_all_sizes` measured as cells below `SIZE_COLUMNS`."""
+    """The result of `render_all_sizes`, as cells for `SIZE_COLUMNS`."""
     return [
         [
             factor,

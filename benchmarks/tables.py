@@ -1,4 +1,4 @@
-"""Measured numbers as text and as tables, the same in a terminal and on a page."""
+"""Measured numbers as text and as Markdown tables, for terminals and pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], padded: bool
     Args:
         columns: headings.
         rows: cells, as many as there are columns.
-        padded: fill cells with blanks, so that columns stand below each other in a terminal too.
+        padded: fill cells with blanks, so that columns align in a terminal.
     """
     lines = [[str(cell).replace("|", "\\|") for cell in line] for line in (columns, *rows)]
     widths = [max(3, *map(len, column)) if padded else 3 for column in zip(*lines, strict=True)]
@@ -30,19 +30,19 @@ def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -
 
 
 def number(value: float, form: str = ".3f") -> str:
-    """A number in a format such as `.3f`, without a minus before a zero."""
+    """A number in a format such as `.3f`; a zero has no minus."""
     text = format(value, form)
     return text if text.strip("-0.,") else text.removeprefix("-")
 
 
 def short(value: float, figures: int = 4) -> str:
-    """A number of any size, with so many figures."""
+    """A number of any size, with `figures` significant digits."""
     behind = figures - 1 - math.floor(math.log10(abs(value))) if value else 0
     return number(value, f",.{max(0, behind)}f")
 
 
 def interval(figure: dict[str, Any] | None, form: str = ".3f", unit: str = "") -> str:
-    """A figure `{"value", "low", "high", …}` as `value [low, high] unit`, `–` where there is none."""
+    """A figure `{"value", "low", "high", …}` as `value [low, high] unit`; `–` for None."""
     if figure is None:
         return "–"
     value, low, high = (number(figure[key], form) for key in ("value", "low", "high"))

@@ -1,4 +1,4 @@
-"""Steps per second of each stage of training."""
+"""Time of an optimiser step in each stage of training."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from nova_gym.model.config import ControlConfig
 from nova_gym.training import Run, preset, train
 from nova_gym.training.loop import STAGES
 
-#: Clips of so many steps, and so many of them: enough for every batch; what they show does not matter for the speed.
+#: Steps of a clip, and number of clips: enough for every batch. Their content does not affect the speed.
 _LENGTH, _CLIPS = 80, 40
-#: Steps of the optimiser in each stage of a round.
+#: Optimiser steps in each stage of a round.
 STEPS = 20
 
 Progress = Callable[[int, int], None]
@@ -29,7 +29,7 @@ def measure_training(rounds: int, progress: Progress) -> dict[str, list[Figure]]
     """Milliseconds of one step of each stage with preset `cpu`, beside 100 GFLOP of matrix products."""
     chosen = preset("cpu")
     recipes = {name: replace(getattr(chosen.training, name), steps=STEPS, warmup=2) for name in STAGES}
-    model = replace(chosen.model, control=ControlConfig())  # which `cpu` leaves to `--stage control`
+    model = replace(chosen.model, control=ControlConfig())  # the preset `cpu` leaves it to `--stage control`
     chosen = replace(chosen, model=model, training=replace(chosen.training, **recipes))
     clips, matrix = _noise(), torch.rand(2048, 2048)
     spent: dict[str, list[float]] = {"100 GFLOP of matrix products": [], **{name: [] for name in recipes}}
@@ -48,7 +48,7 @@ def measure_training(rounds: int, progress: Progress) -> dict[str, list[Figure]]
 
 
 def _noise() -> Clips:
-    """Clips of noise with MiniGrid's sizes."""
+    """Clips of noise, of the same size as MiniGrid's."""
     rng = np.random.default_rng(0)
     frames = torch.from_numpy(rng.integers(0, 256, (_CLIPS * (_LENGTH + 1), 3, 72, 72), dtype=np.uint8))
     count = _CLIPS * _LENGTH

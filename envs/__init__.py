@@ -1,6 +1,6 @@
 """Gymnasium: the dream as an environment, its real counterpart, recording from it and evaluation against it.
 
-What needs MiniGrid, Minari or SciPy is imported when it is first asked for: `gymnasium.make` does not wait for it.
+Names that need MiniGrid, Minari or SciPy are imported at their first use, so `gymnasium.make` does not wait for them.
 """
 
 from importlib import import_module

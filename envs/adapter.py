@@ -1,4 +1,4 @@
-"""The door between Gymnasium's NumPy and the simulator's torch; scalar and vector environment share it."""
+"""Converts between Gymnasium's NumPy arrays and the simulator's tensors, for scalar and vector environments."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ OBSERVATIONS, ACTIONS = ("latent", "pixels"), ("discrete", "latent", "codebook")
 
 #: What `reset(options=...)` understands.
 RESET_OPTIONS = ("frame", "latent", "reality")
-#: What `info` says of a dream.
+#: Keys of `info`.
 INFO = ("latent", "latent_action", "step", "lost")
 
 
 class DreamInterface:
-    """Spaces of a dream and conversions through the door.
+    """The spaces of a dream as an environment, and conversions between NumPy and torch.
 
     Args:
         dream: a `Dream`, the name of a shipped one, or the path of a file.
         observation: `latent` or `pixels`.
         action: `discrete`, the environment's own actions (a `Box` where those are continuous); `latent`; or `codebook`,
             the discrete actions that the dream has learned by itself.
-        starts: which of the dream's starts a reset draws from, None for its `default_starts`, or `reality`: fresh
-            resets of the real environment.
-        device: where to dream.
+        starts: the name of the dream's starts that a reset draws from, or `reality` for fresh resets of the real
+            environment. None stands for the dream's `default_starts`.
+        device: `auto`, `cpu`, `cuda` …
 
     Raises:
-        BadInputError: any of these is unknown.
+        BadInputError: an argument is unknown, or the dream has no such actions.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class DreamInterface:
 
     @property
     def device(self) -> torch.device:
-        """Where the dream is."""
+        """The device that the dream's tensors are on."""
         return self.dream.world_model.device
 
     def observe(self, states: Tensor) -> np.ndarray:
@@ -83,14 +83,18 @@ class DreamInterface:
         return observe(self.dream, states, self.observation)
 
     def to_tensor(self, actions: np.ndarray, ignored: np.ndarray | None = None) -> Tensor:
-        """Actions (N,) or (N, length) → a tensor for the simulator; latent actions are clipped to the space.
+        """Actions (N,) or (N, length) → a tensor for the simulator; continuous ones are clipped to the space.
 
         Args:
             actions: one for each dream.
-            ignored: (N,) bool, dreams whose action is not looked at: they get zeros; None for no dream.
+            ignored: (N,) bool, the dreams whose action is replaced by zeros unread; None if all actions count.
+
+        Returns:
+            (N,) int64 for discrete actions and codes, otherwise (N, length) float32.
 
         Raises:
-            BadInputError: they do not belong to the action space (a latent action: wrong shape or not finite).
+            BadInputError: an action is outside the action space. A continuous one may exceed the bounds, but must have
+                the right shape and be finite.
         """
         if ignored is not None and ignored.any():
             kind = torch.int64 if isinstance(self.action_space, spaces.Discrete) else torch.float32
@@ -113,14 +117,14 @@ class DreamInterface:
         return torch.from_numpy(clipped).to(self.device)
 
     def step(self, simulator: DreamSimulator, actions: np.ndarray, ignored: np.ndarray | None = None) -> Transition:
-        """Steps the simulator by actions of this door's kind; what is `ignored` is said in `to_tensor`."""
+        """Steps the simulator by actions (N,) or (N, length) of the chosen kind; `ignored` as in `to_tensor`."""
         tensor = self.to_tensor(actions, ignored)
         if self.action == "codebook":
             return simulator.step_code(tensor)
         return simulator.step_latent(tensor) if self.action == "latent" else simulator.step(tensor)
 
     def start(self, options: dict[str, Any] | None, rng: np.random.Generator) -> Tensor:
-        """One state (K,) to start from, drawn from the dream's starts or as `options` say.
+        """One state (K,) float32 to start from: the one that `options` name, or one drawn from the dream's starts.
 
         Raises:
             BadInputError: an unknown option, more than one, or a value that cannot be a start.
@@ -139,12 +143,12 @@ class DreamInterface:
         return bank[int(rng.integers(len(bank)))]
 
     def info(self, simulator: DreamSimulator) -> dict[str, np.ndarray]:
-        """What `info` says of each dream: `latent` (N, K), `latent_action` (N, U), `step` (N,), `lost` (N,); copies."""
+        """For `info`, copies: `latent` (N, K), `latent_action` (N, U) float32, `step` (N,) int64, `lost` (N,) bool."""
         values = simulator.state, simulator.latent_action, simulator.steps, simulator.lost
         return {key: value.cpu().numpy().copy() for key, value in zip(INFO, values, strict=True)}
 
     def render(self, states: Tensor, resolution: Resolution | None) -> np.ndarray:
-        """States (N, K) → (N, H, W, 3) uint8 frames; grey ones as RGB, for Gymnasium knows no other pictures."""
+        """States (N, K) → (N, H, W, 3) uint8 frames. Grey frames become RGB, which Gymnasium's tools expect."""
         frames = self.dream.world_model.render(states, resolution, as_bytes=True).cpu().numpy()
         return frames.repeat(3, axis=-1) if frames.shape[-1] == 1 else frames
 
@@ -152,7 +156,7 @@ class DreamInterface:
         """(H, W) that `render()` draws, by default the size of the real frames.
 
         Raises:
-            BadInputError: it is no resolution.
+            BadInputError: it is neither None, a number of pixels, nor (H, W).
         """
         try:
             return parse_resolution(self.dream.world_model.config.frame_size if resolution is None else resolution)
@@ -208,7 +212,7 @@ def encode_frames(dream: Dream, frames: np.ndarray) -> Tensor:
         (N, K) float32 on the dream's device.
 
     Raises:
-        BadInputError: another shape or type, NaN, or values outside the range.
+        BadInputError: the frames have another shape or dtype, hold NaN, or leave [0, 1].
     """
     config = dream.world_model.config
     expected = (*config.frame_size, config.inr.channels)
@@ -228,7 +232,7 @@ def reality_of(dream: Dream) -> Reality:
     """The real counterpart of a dream.
 
     Raises:
-        BadInputError: its card names none, or it cannot be made here.
+        BadInputError: the dream's card names no environment, or that environment cannot be made on this machine.
     """
     if not dream.card.env_id:
         raise BadInputError("this dream has no real counterpart: its card names no environment")

@@ -19,9 +19,9 @@ from nova_gym.model.control import Memory
 from nova_gym.model.inr import Resolution
 from nova_gym.simulator import DreamSimulator, Transition
 
-#: Pixels a side of the window, unless a resolution is given.
+#: Side of the window in pixels, unless a resolution is given.
 WINDOW = 512
-#: Steps of an episode that are kept for `autopilot`.
+#: The last steps of an episode, at most so many, are kept for `autopilot`.
 PAST = 1000
 
 
@@ -29,15 +29,16 @@ class NovaDreamEnv(gym.Env):
     """A learned simulator: a world model whose state is a picture, stepped like the environment it dreams of.
 
     ## Description
-    The state is the weights of a tiny coordinate network, advanced by `z' = A(z) + B(u)` and drawn by evaluating
-    that network (arXiv 2605.06298). Nothing of the real environment runs while it is stepped.
+    The state is the weights of a tiny coordinate network. A step computes `z' = A(z) + B(u)`, and a frame is drawn by
+    evaluating that network (arXiv 2605.06298). The real environment does not run; only a reset from `reality` makes it.
 
     ## Action Space
     `action="discrete"`: the real environment's own actions, for MiniGrid `Discrete(7)` (left, right, forward,
     pickup, drop, toggle, done); a dream of an environment with continuous actions has its `Box` instead.
     `action="latent"`: `Box(-1, 1, (U,), float32)`, the latent action `u` itself; values outside are clipped.
     `action="codebook"`: `Discrete(codes)`, the actions that the dream has learned by itself.
-    A dream made from video without actions has only the last two; `autopilot` lets it go on by itself.
+    A dream made from video without actions has only the last two. With a control model, `autopilot` lets a dream go on
+    by itself.
 
     ## Observation Space
     `observation="latent"`: `Box(-1000, 1000, (K,), float32)`, the standardised state.
@@ -45,23 +46,29 @@ class NovaDreamEnv(gym.Env):
     a grey dream.
 
     ## Rewards
-    What the real environment pays, its discount in time included; for MiniGrid `1 - 0.9 · step / 324` on the goal.
-    A dream made from video pays nothing.
+    What the real environment pays, as the reward head predicts it. On the shipped MiniGrid the goal pays
+    `1 - 0.9 · step / 324`. The reward of a dream made from video is always 0.
 
     ## Starting State
-    An encoded start of the real environment, or first frame of a clip, from a bank that ships with the dream.
-    `reset(options=...)` takes one of `{"frame": image}` (H, W, C) uint8 or float in [0, 1], `{"latent": state}` (K,)
-    as in `info["latent"]`, or `{"reality": True}` for a fresh reset of the real environment.
+    A state drawn from a bank in the dream's file: encoded starts of the real environment, or encoded first frames of
+    video clips. `reset(options=...)` takes another start, one of
+    `{"frame": image}`, (H, W, C) uint8 or float in [0, 1];
+    `{"latent": state}`, (K,) float32 as in `info["latent"]`;
+    `{"reality": True}`, a fresh reset of the real environment, encoded.
 
     ## Episode End
-    Terminated where the termination head says so. Truncated at the real environment's horizon, or for a dream made from
-    video at the length of its clips; or where the dream is lost: a number of its state left ±1000 or is none, so that
-    what it shows means nothing. `info["lost"]` tells the two apart: a value may be estimated from the last state at a
-    time limit, but not from that of a lost dream. Who steps on after an end dreams on, and is warned once.
+    Terminated where the termination head says so. Truncated in two cases. The first is the time limit: the real
+    environment's horizon, or for a dream made from video the length of its clips. The second is a lost dream: a number
+    of its state left ±1000 or became NaN, so its frames are meaningless. `info["lost"]` tells the two apart. Bootstrap
+    a value from the last state at a time limit, but not from the state of a lost dream. A `step` after an end continues
+    the dream and warns once.
 
     ## Information
-    `reset` and `step` both give: `latent`, (K,) float32, the state; `latent_action`, (U,) float32, what moved it, zeros
-    after a reset; `step`, int, steps since the reset; `lost`, bool, see above, False after a reset.
+    `reset` and `step` both give:
+    `latent`, (K,) float32, the state;
+    `latent_action`, (U,) float32, the latent action of the last step, zeros after a reset;
+    `step`, int, steps since the reset;
+    `lost`, bool, whether the last step lost the dream (see above), False after a reset.
 
     ## Arguments
     `dream`, `observation`, `action`, `render_mode`, `resolution`, `starts`, `device`, `max_episode_steps`: see below.
@@ -74,15 +81,15 @@ class NovaDreamEnv(gym.Env):
         observation: `latent` or `pixels`.
         action: `discrete`, `latent` or `codebook`.
         render_mode: `rgb_array`, `human` (a pygame window) or None.
-        resolution: of `render()`, pixels a side or (H, W); default the size of the real frames, in a window 512.
-            The attribute of the same name can be set at any time.
-        starts: `official`, where the real environment starts (from a bank that ships with the dream), `random`, agent
-            and goal anywhere (from a bank as well), `clips`, where the clips of a video begin, or `reality`, fresh
-            resets of the real environment, encoded; None for `official` or else what the dream has.
+        resolution: size of what `render()` draws, pixels a side or (H, W). The default is the size of the real frames,
+            in a window 512. The attribute of the same name can be set at any time.
+        starts: what a reset draws from. `official`: starts of the real environment, from a bank in the dream's file.
+            `random`: agent and goal anywhere, from a bank as well. `clips`: first frames of video clips. `reality`:
+            fresh resets of the real environment, encoded. None: `official`, or what the dream has instead.
         device: `auto`, `cpu`, `cuda` …
-        max_episode_steps: steps to truncation; default the real environment's, 0 for never. `gym.make` keeps this one
-            for its `TimeLimit`, which can shorten an episode but not lengthen it: to dream on beyond the real horizon,
-            make `NovaDreamEnv` itself, or the vector environment.
+        max_episode_steps: steps to truncation, 0 for never; the default is the real environment's horizon. `gym.make`
+            keeps this argument for its `TimeLimit`, which can shorten an episode but cannot lengthen it. For episodes
+            beyond the real horizon, construct `NovaDreamEnv` itself, or use the vector environment.
 
     Raises:
         BadInputError: an argument is unknown or out of range; the message says what is accepted.
@@ -139,14 +146,14 @@ class NovaDreamEnv(gym.Env):
         """Starts an episode.
 
         Args:
-            seed: of the choice of the start, now and in later resets.
-            options: nothing, or one of `frame`, `latent`, `reality`; see the class.
+            seed: of the draws of starts, by this reset and later ones; None goes on with the present generator.
+            options: None, or a dictionary with one of `frame`, `latent`, `reality`; see the class.
 
         Returns:
-            Observation, and `info`; see the class.
+            Observation and `info`; see the class.
 
         Raises:
-            BadInputError: the options make no start.
+            BadInputError: an unknown option, more than one, or a value that cannot be a start.
         """
         super().reset(seed=seed)
         self._simulator.reset(states=self._door.start(options, self.np_random)[None])
@@ -158,7 +165,13 @@ class NovaDreamEnv(gym.Env):
         return self._observation(), self._info()
 
     def step(self, action: int | np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One step: observation, reward, terminated, truncated, info.
+        """One step.
+
+        Args:
+            action: an int, or an array of the action space's shape, which is clipped to its bounds.
+
+        Returns:
+            Observation, reward, terminated, truncated and `info`; see the class.
 
         Raises:
             gymnasium.error.ResetNeeded: before the first reset.
@@ -171,12 +184,12 @@ class NovaDreamEnv(gym.Env):
         return self._said(before, self._door.step(self._simulator, np.asarray(action)[None]))
 
     def autopilot(self, steps: int) -> list[tuple[np.ndarray, float, bool, bool, dict[str, Any]]]:
-        """Lets the dream's control model act, from what happened in the last 1,000 steps or more.
+        """Lets the dream's control model act. It remembers at least the last 1,000 steps of the episode.
 
-        Wrappers do not see these steps: call it on `env.unwrapped`.
+        Call it on `env.unwrapped`: wrappers do not see these steps.
 
         Args:
-            steps: how many; fewer where the episode ends before.
+            steps: how many at most, at least 1; the end of the episode stops it earlier.
 
         Returns:
             What `step` returns, for each step.
@@ -188,7 +201,7 @@ class NovaDreamEnv(gym.Env):
         if not self._started:
             raise gym.error.ResetNeeded("call reset() before autopilot()")
         self._warn_after_end()
-        forgotten = len(self._past) == PAST  # there may have been more since the memory was brought up to date
+        forgotten = len(self._past) == PAST  # steps since the last update of the memory may have dropped out
         self._memory = self._simulator.remember(self._past, None if forgotten else self._memory)
         self._past.clear()
         before, results = self._simulator.state, []
@@ -200,7 +213,11 @@ class NovaDreamEnv(gym.Env):
         return results
 
     def render(self) -> np.ndarray | None:
-        """(H, W, 3) uint8 at `resolution` for `rgb_array`; the window is kept up to date by itself for `human`.
+        """Draws the present state at `resolution`.
+
+        Returns:
+            (H, W, 3) uint8 for `rgb_array`; None for `human`, which shows it in the window instead. `reset` and `step`
+            update the window by themselves.
 
         Raises:
             gymnasium.error.ResetNeeded: before the first reset.
@@ -213,8 +230,10 @@ class NovaDreamEnv(gym.Env):
         return self._show() if self.render_mode == "human" else self._frame()
 
     def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
-        """Keys for `gymnasium.utils.play.play`: those of the player (`nova-gym play`) where actions have
-        MiniGrid's names, else the digits. With MiniGrid pass `noop=6` (done), which changes nothing.
+        """Keys for `gymnasium.utils.play.play`.
+
+        Actions with MiniGrid's names have the keys of the player (`nova-gym play`), others the digits from 0. With
+        MiniGrid pass `noop=6` to `play`: the action `done` leaves the frame as it is.
 
         Raises:
             BadInputError: the actions are not discrete.
@@ -229,11 +248,11 @@ class NovaDreamEnv(gym.Env):
         return {(ord(str(action)),): action for action in range(min(10, int(self.action_space.n)))}
 
     def close(self) -> None:
-        """Closes the window, if there is one; `render()` and `step()` open another."""
+        """Closes the window, if it is open. The next `render()` or `step()` opens it again."""
         self._window.close()
 
     def _said(self, before: Tensor, transition: Transition) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Keeps the step in mind and says what `step` returns."""
+        """Keeps the step for `autopilot` and makes the tuple that `step` returns."""
         self._past.append((before, transition.latent_action))
         terminated, truncated = transition.terminated.item(), transition.truncated.item()
         self._ended = self._ended or terminated or truncated
@@ -250,7 +269,7 @@ class NovaDreamEnv(gym.Env):
     def _warn_after_end(self) -> None:
         if self._ended and not self._warned:
             self._warned = True
-            gym.logger.warn("this episode has ended: what comes now is dreamt beyond its end; reset() starts another")
+            gym.logger.warn("this episode has ended: further steps dream beyond its end; reset() starts another")
 
     def _observation(self) -> np.ndarray:
         return self._door.observe(self._simulator.state)[0]

@@ -1,7 +1,7 @@
-"""Which key stands for which of MiniGrid's actions, without loading pygame."""
+"""Keys for MiniGrid's actions, by name, so that pygame need not be loaded."""
 
-#: Name of an action, as the dream's card has it → name of pygame's constant for its key. Enter, which MiniGrid itself
-#: takes for `done`, starts a new episode in the player.
+#: Name of an action in the dream's card → name of pygame's constant for its key. MiniGrid itself uses Enter for
+#: `done`; here that is `d`, since Enter starts a new episode in the player.
 ACTION_KEYS = {
     "left": "K_LEFT",
     "right": "K_RIGHT",

@@ -20,24 +20,26 @@ from nova_gym.simulator import DreamSimulator
 
 
 class NovaDreamVectorEnv(VectorEnv):
-    """`NovaDreamEnv` N times, stepped as one batch; dream i with seed s is the scalar environment with seed s + i.
+    """N dreams stepped as one batch: `NovaDreamEnv` as a Gymnasium vector environment.
 
-    Batched matrix products round differently from single ones, so states agree with the scalar environment's to
-    rounding (1e-3 in the tests), not to the last bit.
+    Dream i with seed s behaves like the scalar environment with seed s + i. States agree to rounding (1e-3 in the
+    tests), because batched matrix products round differently from single ones. Actions, observations, rewards and the
+    end of episodes are those of `NovaDreamEnv`, with a leading dimension N.
 
     ## Information
-    That of `NovaDreamEnv`, of all dreams: `latent` (N, K) float32, `latent_action` (N, U) float32, `step` (N,) int64
-    and `lost` (N,) bool. Beside each stands a mask (N,) bool, such as `_latent`: of which dreams it speaks; the others
-    have zeros. Where dreams end under `SAME_STEP` there are `final_obs` (N,) object, an observation or None, and
-    `final_info`, the same four keys and masks at the end, with the masks `_final_obs` and `_final_info`.
+    The keys of `NovaDreamEnv`, for all dreams: `latent` (N, K) float32, `latent_action` (N, U) float32, `step` (N,)
+    int64 and `lost` (N,) bool. Each has a mask (N,) bool beside it, such as `_latent`: rows outside the mask are zero.
+    A step in which dreams end under `SAME_STEP` adds `final_obs`, (N,) object, the last observation or None, and
+    `final_info`, the same four keys and masks at the end of the episode. Their masks are `_final_obs` and
+    `_final_info`.
 
     Args:
         num_envs: N.
         dream, observation, action, resolution, starts, device, max_episode_steps: as in `NovaDreamEnv`.
         render_mode: `rgb_array` or None.
-        autoreset_mode: `NEXT_STEP` (the step after an end only resets, its action may be anything), `SAME_STEP` (an end
-            resets at once; the last observation is in `info["final_obs"]`) or `DISABLED` (call
-            `reset(options={"reset_mask": mask})`); https://farama.org/Vector-Autoreset-Mode.
+        autoreset_mode: `NEXT_STEP`: the step after an end resets that dream and ignores its action. `SAME_STEP`: the
+            step that ends an episode also resets; the last observation is in `info["final_obs"]`. `DISABLED`: call
+            `reset(options={"reset_mask": mask})`. See https://farama.org/Vector-Autoreset-Mode.
 
     Raises:
         BadInputError: an argument is unknown or out of range; the message says what is accepted.
@@ -107,15 +109,16 @@ class NovaDreamVectorEnv(VectorEnv):
         """Starts episodes.
 
         Args:
-            seed: s, which gives dream i the seed s + i, or one seed for each dream.
-            options: as for the scalar environment (every dream gets that start), and `reset_mask`, (N,) bool, to reset
-                only some.
+            seed: s, which gives dream i the seed s + i, or a list of N seeds. None, for all dreams or for one, goes on
+                with the present generator.
+            options: those of the scalar environment, which give every dream the same start, and `reset_mask`, (N,)
+                bool, which resets only the dreams where it is True.
 
         Returns:
-            Observations, and `info`; see the class.
+            Observations of all dreams, and `info`; see the class.
 
         Raises:
-            BadInputError: the options or the seeds make no sense.
+            BadInputError: an option cannot be used, the number of seeds is not N, or the first reset has a mask.
         """
         options = dict(options or {})
         mask = self._reset_mask(options.pop("reset_mask", None))
@@ -134,7 +137,13 @@ class NovaDreamVectorEnv(VectorEnv):
         return self._door.observe(self._simulator.state), self._info(mask)
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One step of every dream: observations, rewards, terminations, truncations, info.
+        """One step of every dream.
+
+        Args:
+            actions: (N,) for discrete actions, otherwise (N, length).
+
+        Returns:
+            Observations (N, …), rewards (N,) float64, terminations and truncations (N,) bool, `info`; see the class.
 
         Raises:
             gymnasium.error.ResetNeeded: before the first reset, or (`DISABLED`) after an end.
@@ -148,9 +157,9 @@ class NovaDreamVectorEnv(VectorEnv):
             raise gym.error.ResetNeeded(
                 f'dreams {np.flatnonzero(self._ended).tolist()} have ended: reset(options={{"reset_mask": mask}})'
             )
-        restarted = self._ended  # by `NEXT_STEP`: in the other modes no dream is left ended here
+        restarted = self._ended  # under `NEXT_STEP`; in the other modes this is all False
         result = self._door.step(self._simulator, actions, restarted)
-        # copies: where the dream lives on the CPU, NumPy would otherwise write into the simulator's tensors
+        # copies: on the CPU, NumPy would otherwise write into the simulator's tensors
         rewards = result.reward.cpu().numpy().astype(np.float64)
         terminated, truncated = result.terminated.cpu().numpy().copy(), result.truncated.cpu().numpy().copy()
         if restarted.any():
@@ -168,7 +177,7 @@ class NovaDreamVectorEnv(VectorEnv):
         return observations, rewards, terminated, truncated, {**info, **self._info(everywhere)}
 
     def render(self) -> tuple[np.ndarray, ...] | None:
-        """N frames (H, W, 3) uint8 at `resolution`.
+        """N frames (H, W, 3) uint8 at `resolution`; None, with a warning, without a render mode.
 
         Raises:
             gymnasium.error.ResetNeeded: before the first reset.
@@ -188,7 +197,7 @@ class NovaDreamVectorEnv(VectorEnv):
         self._ended = self._ended & ~mask
 
     def _final(self, ended: np.ndarray) -> dict[str, Any]:
-        """What Gymnasium's `SAME_STEP` promises of the episodes that just ended."""
+        """The entries that Gymnasium's `SAME_STEP` adds to `info` for episodes that just ended."""
         observations = self._door.observe(self._simulator.state)
         final = np.full(self.num_envs, None, dtype=object)
         for i in np.flatnonzero(ended):

@@ -1,4 +1,4 @@
-"""A window for frames, one of as many as a process likes to have."""
+"""A window for frames; a process may open several."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _OPEN: WeakSet[Window] = WeakSet()
 
 
 class Window:
-    """Shows frames in a window of its own, beside whatever other windows there are.
+    """Shows frames in a window of its own, beside other windows of the process.
 
-    It never ends pygame's display, which all windows of a process share. Where somebody else does, it opens again with
-    the next frame. A copy (`copy.deepcopy`, `pickle`) is a window that has not opened yet.
+    All windows of a process share pygame's display, so this class never quits it. If other code does, the window opens
+    again with the next frame. A copy (`copy.deepcopy`, `pickle`) starts closed.
 
     Args:
         title: of the window.
-        fps: frames a second at most; `show` waits for so long.
+        fps: frames a second at most; `show` waits to keep to it.
     """
 
     def __init__(self, title: str, fps: float) -> None:
@@ -32,12 +32,12 @@ class Window:
         return self._window.size[::-1] if self._alive() else None
 
     def show(self, frame: np.ndarray) -> None:
-        """Shows a frame (H, W, 3) uint8, in a window as large, and lets the system's events pass."""
+        """Shows a frame (H, W, 3) uint8 in a window of its size, and pumps the system's events."""
         import pygame
 
         size = frame.shape[1], frame.shape[0]
         if not pygame.display.get_init():
-            _close_all()  # it took them along; once it is back, they must not be touched
+            _close_all()  # quitting the display destroyed them: they must not be touched once it is back
             pygame.display.init()
         if self._window is None:
             if not _OPEN:
@@ -47,19 +47,19 @@ class Window:
         elif self._window.size != size:
             self._window.size = size
         self._window.get_surface().blit(pygame.surfarray.make_surface(frame.swapaxes(0, 1)), (0, 0))
-        pygame.event.pump()  # who does not ask for events looks frozen to the system
+        pygame.event.pump()  # the system takes a window without this for frozen
         self._window.flip()
         self._clock.tick(self.fps)
 
     def close(self) -> None:
-        """Closes the window, if it is open, and no other."""
+        """Closes this window, if it is open; other windows stay."""
         if self._window is not None:
             self._window.destroy()
             self._window = self._clock = None
             _OPEN.discard(self)
 
     def _alive(self) -> bool:
-        """Whether the window is open, and the display with it."""
+        """Whether both the window and pygame's display are open."""
         if self._window is None:
             return False
         import pygame
@@ -71,6 +71,6 @@ class Window:
 
 
 def _close_all() -> None:
-    """Closes all windows, before pygame ends or after its display did: what opens later may stand in their place."""
+    """Closes all windows before pygame quits, or after its display did: later windows may reuse their handles."""
     for window in list(_OPEN):
         window.close()

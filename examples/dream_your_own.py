@@ -1,7 +1,7 @@
 """Dream an environment of your own: define it, record it, train a dream of it, step the dream.
 
-It takes seconds, with the preset for tests: everything works, little is true. Take `preset("cpu")`, 100,000s of
-transitions and some patience for a dream that is worth something.
+It takes seconds, with the preset for tests: all parts work, but the dream is poor. For a faithful one take
+`preset("cpu")` and 100,000s of transitions, and half an hour.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))  # left, right, up, down
 
 
 class Square(gym.Env):
-    """A red square that walks on a board of 6 × 6 fields to the green one, which pays 1."""
+    """A red square walks on a board of 6 × 6 fields; reaching the green field pays 1."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
 
@@ -45,14 +45,14 @@ class Square(gym.Env):
         return board.repeat(8, axis=0).repeat(8, axis=1)  # 48 × 48 pixels
 
 
-# The recording keeps the entry point, so it is given by name.
+# The recording stores the entry point, so it must be a string.
 gym.register("Square-v0", entry_point=f"{__name__}:Square", max_episode_steps=100)
 
 name, file = "examples/square-v0", Path("square.safetensors")
 if name not in minari.list_local_datasets():
     record(reality_spec("Square-v0", size=48), name, transitions=2_000)
 clips = load_clips(name)
-checkpoint = Path("square.ckpt")  # where a run that is stopped goes on from
+checkpoint = Path("square.ckpt")  # a stopped run continues from it
 dream = train(clips, name, preset("tiny"), Run(checkpoint, device="cpu"))
 dream.save(file)
 checkpoint.unlink(missing_ok=True)

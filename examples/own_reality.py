@@ -1,6 +1,6 @@
-"""Say what you know of your environment, and record what matters: a corridor with a door, and a `Reality` for it.
+"""Write a `Reality` for an environment of your own, here a corridor with a door, so that recordings cover what matters.
 
-Without one, it would be recorded by a random walk, which hardly ever reaches the end.
+Without it, a random walk would make the recording, and hardly ever reach the end.
 """
 
 import json
@@ -13,7 +13,7 @@ from nova_gym.envs import Coverage, Reality, RealitySpec, reality_spec, record, 
 
 
 class Corridor(gym.Env):
-    """A white dot walks left (0) or right (1); the right end pays 1. A green door stands somewhere, for looks."""
+    """A white dot walks left (0) or right (1); the right end pays 1. A green door is only drawn."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
 
@@ -42,7 +42,7 @@ class Corridor(gym.Env):
 class CorridorReality(Reality):
     """What Gymnasium's API does not say of a corridor."""
 
-    scatters = True  # so there are starts `random` beside `official`
+    scatters = True  # `scatter` moves the agent, so there are starts `random`
     transition_classes = ("left", "right")  # `nova-gym eval` tests each of them
 
     @classmethod
@@ -50,7 +50,7 @@ class CorridorReality(Reality):
         return isinstance(env.unwrapped, Corridor)
 
     @classmethod
-    def view(cls, env_id, env, size):  # one pixel a place, instead of a picture shrunk to `size`
+    def view(cls, env_id, env, size):  # one pixel a place, not a picture shrunk to `size`
         return RealitySpec(env_id, {"length": size}, (size, size))
 
     def horizon(self, env):
@@ -59,13 +59,13 @@ class CorridorReality(Reality):
     def success(self, env, reward, terminated):
         return terminated
 
-    def layout_id(self, env):  # doors in one of eight places are never recorded: `nova-gym eval` uses these alone
+    def layout_id(self, env):  # one door in eight is held out: only `nova-gym eval` uses it
         return bytes([env.unwrapped.door])
 
     def transition_class(self, env, action):
         return self.transition_classes[int(action)]
 
-    def policy(self, env):  # the expert: always right
+    def policy(self, env):  # the expert always walks right
         return lambda: 1
 
     def scatter(self, env, rng):

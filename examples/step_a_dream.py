@@ -1,4 +1,4 @@
-"""Step a dream like any Gymnasium environment, and draw it larger than the real one was ever drawn."""
+"""Step a dream like any Gymnasium environment, and draw it four times as large as its frames."""
 
 import gymnasium as gym
 import imageio.v3 as iio

@@ -8,7 +8,7 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 from nova_gym.agents import DreamVecEnv, make_reality_vec
 
-steps = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000  # enough to see it run; an agent needs some 100,000s
+steps = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000  # enough to see it run; a good agent needs some 100,000s
 
 env = DreamVecEnv("minigrid", num_dreams=128)
 agent = PPO("MlpPolicy", env, n_steps=64, batch_size=1024, n_epochs=4, learning_rate=5e-4, ent_coef=0.01, device="cpu")

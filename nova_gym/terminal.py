@@ -24,13 +24,13 @@ from nova_gym.errors import BadInputError
 
 console = Console()
 
-DreamArgument = Annotated[str, typer.Argument(help="Name of a shipped dream (minigrid) or path of a file.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda …")]
+DreamArgument = Annotated[str, typer.Argument(help="Shipped dream (minigrid or digits), or path of a dream file.")]
+DeviceOption = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, cuda …")]
 SeedOption = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
 
 
 def one_line_errors(command: Callable) -> Callable:
-    """Wraps a command: bad input prints one line and exits with code 2, Ctrl-C exits with code 130."""
+    """Decorator of commands: bad input ends them with one line and exit code 2, Ctrl-C with exit code 130."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
@@ -47,7 +47,10 @@ def one_line_errors(command: Callable) -> Callable:
 
 
 class Bars:
-    """Progress bars with the time left, one for each part of a command; without a terminal, lines of text instead."""
+    """Progress bars with the time left, one for each part of a command; plain lines if there is no terminal.
+
+    Called as `bars(part, done, total, text)`.
+    """
 
     def __init__(self, progress: Progress) -> None:
         self.progress, self.tasks, self.over, self.printed = progress, {}, set(), time.monotonic()
@@ -66,7 +69,7 @@ class Bars:
 
 @contextmanager
 def progress_bars() -> Iterator[Bars]:
-    """Progress bars for the length of a block."""
+    """Shows progress bars during a `with` block."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -81,7 +84,7 @@ def progress_bars() -> Iterator[Bars]:
 
 
 def cell(estimate: Any, decibel: bool = False) -> str:
-    """An `Estimate` as text for a table: the value with its interval, a dash for None; `decibel` gives 1 decimal."""
+    """An `Estimate` (or None) as a table cell: `value [low, high]`, or `–`; with one digit for decibels."""
     if estimate is None:
         return "–"
     digits = 1 if decibel else 4

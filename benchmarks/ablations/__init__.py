@@ -1,1 +1,1 @@
-"""What each of the paper's choices is worth: `python -m nova_gym.benchmarks.ablations`."""
+"""Measures what each of the paper's choices is worth: `python -m nova_gym.benchmarks.ablations`."""

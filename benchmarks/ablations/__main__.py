@@ -1,19 +1,19 @@
-"""What each of the paper's choices is worth, on moving digits, with equal time for both sides.
+"""Measures what each of the paper's choices is worth, on moving digits, with equal time for both sides.
 
 `python -m nova_gym.benchmarks.ablations [inr] [dynamics] [editing] --minutes 6 --seed 0 --json FILE`
 
-inr: a state that is the weights of a coordinate network against a plain vector of equal size with a transposed-CNN
-decoder. Same encoder, data, seeds and stages, and the same minutes for each stage, which the two take in turns.
+inr compares a state that is the weights of a coordinate network with a plain vector of equal size and a transposed-CNN
+decoder. Both have the same encoder, data, seeds, stages and minutes for each stage, and are trained in turns.
 
-dynamics: additive, z' = A(z) + B(u), against joint, z' = z + F([z, u]) with as many parameters, on one encoder and
-renderer: those of the `inr` side after its first stage. With --dataset on MiniGrid as well, on those of the
-shipped dream.
+dynamics compares additive, z' = A(z) + B(u), with joint, z' = z + F([z, u]), with as many parameters. Both use one
+encoder and renderer: those of the side `inr` after its first stage. With --dataset, they are also compared on MiniGrid,
+with encoder and renderer of the shipped dream.
 
-editing: motion retargeting with latent actions from the inverse dynamics (before distillation) against latent actions
-of the control model, which remembers the beginning of the motion clip (after it). The model is that of the `inr` side.
+editing compares motion retargeting by latent actions from the inverse dynamics (before distillation) with latent
+actions of the control model, which remembers the beginning of the motion clip (after it). It uses the side `inr`.
 
-Test digits are by other hands than those that were trained on. --minutes is what one side is trained for in all; what
-lies between stages (encoding, coordinates) and the measuring take their own time.
+Test digits are by other writers than those trained on. --minutes is the training time of one side in all. Work between
+stages (encoding, coordinates) and the measurements come on top.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from nova_gym.terminal import progress_bars
 
 
 def run(parts: list[str], minutes: float, seed: int, dataset: str | None, target: Path | None) -> dict[str, Any]:
-    """Runs ablations, shows their tables, and writes what is measured after each of them.
+    """Runs ablations and shows their tables; writes the figures to `target` after each of them.
 
     Raises:
         BadInputError: the recording cannot be used, or the file cannot be written.
@@ -55,7 +55,7 @@ def run(parts: list[str], minutes: float, seed: int, dataset: str | None, target
         for part in (part for part in PARTS if part in parts):
             report[part] = PARTS[part](workshop, dataset)
             tables += [(f"{part}: {title}", figures) for title, figures in report[part]["figures"].items()]
-            if target:  # after each part: what is measured is not lost if a later one fails
+            if target:  # after each part, so that a later failure loses no figures
                 write_results(target, report, "minigrid" if dataset else None)
     for title, figures in tables:
         show(title, *columns_and_rows(figures))
@@ -63,12 +63,15 @@ def run(parts: list[str], minutes: float, seed: int, dataset: str | None, target
 
 
 def main() -> None:
+    """Parses the arguments and runs the ablations."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default")
-    parser.add_argument("--minutes", type=float, default=6.0, help="that a side is trained for (default: 6)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
-    parser.add_argument("--dataset", help="recording of MiniGrid for `dynamics`, such as minigrid/crossing-v0")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("parts", nargs="*", help=f"ablations to run: {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--minutes", type=float, default=6.0, help="minutes to train each side for (default: 6)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+    parser.add_argument(
+        "--dataset", help="Minari id of a recording of MiniGrid, for dynamics, such as minigrid/crossing-v0"
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"unknown ablation {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")

@@ -1,4 +1,4 @@
-"""How well a model draws, foretells and goes on dreaming moving digits that no training clip shows."""
+"""Measures how well a model draws, predicts and goes on dreaming moving digits that no training clip shows."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from nova_gym.measures import jensen_shannon, psnr, ssim, wasserstein
 from nova_gym.model.world_model import WorldModel
 from nova_gym.simulator import DreamSimulator
 
-#: Test clips; frames of context and frames that are foretold from them.
+#: Test clips, frames of context in each, and frames predicted from them.
 CLIPS, CONTEXT, FORETOLD = 128, 10, 10
-#: Clips and steps of the long dream.
+#: Clips and steps of the long roll-outs.
 LONG_CLIPS, LONG = 40, 1000
-#: Steps after which errors of an open-loop roll-out are taken, beside the first.
+#: Steps after which errors of an open-loop roll-out are measured, in addition to the first.
 STEPS = (10, 19)
 
 #: By name of the figure, one number for each clip.
@@ -25,7 +25,7 @@ Figures = dict[str, np.ndarray]
 
 
 def measure_generation(model: WorldModel, seed: int) -> Figures:
-    """Reconstruction, ten frames from ten by the control model, roll-outs on inferred latent actions, a long dream.
+    """Measures reconstruction, ten frames predicted from ten, roll-outs on inferred latent actions, and long roll-outs.
 
     Args:
         model: on the CPU, with a control model.
@@ -47,7 +47,7 @@ def measure_generation(model: WorldModel, seed: int) -> Figures:
 
 
 def measure_long_dream(model: WorldModel, seed: int) -> Figures:
-    """Distances between pixel histograms of a long dream and of the way the clip really goes on, by clip."""
+    """Distances by clip between the pixel histograms of a long roll-out and of the true continuation."""
     frames = moving_digits(LONG_CLIPS, seed, test=True, length=CONTEXT + LONG)
     states = generate(model, frames[:, :CONTEXT], LONG)[:, CONTEXT:]
     distances = []
@@ -66,7 +66,7 @@ def measure_dynamics(model: WorldModel, frames: np.ndarray) -> Figures:
         frames: (n, T + 1, H, W) or (n, T + 1, H, W, C) uint8.
 
     Returns:
-        Mean squared error of states, whose mean square is 1, and PSNR of frames, by steps.
+        By step, the mean squared error of states, whose mean square is 1, and the PSNR of frames in dB.
     """
     states = encode(model, frames)
     latent_actions = infer_actions(model, states)
@@ -88,19 +88,19 @@ def measure_dynamics(model: WorldModel, frames: np.ndarray) -> Figures:
 
 @torch.no_grad()
 def encode(model: WorldModel, frames: np.ndarray) -> Tensor:
-    """(n, T, H, W) or (n, T, H, W, C) uint8 → (n, T, K)."""
+    """Encodes frames (n, T, H, W) or (n, T, H, W, C) uint8 → states (n, T, K) float32."""
     clips = torch.from_numpy(frames)
     clips = clips[:, :, None] if clips.ndim == 4 else clips.movedim(-1, 2)
     return torch.stack([model.encode(to_unit(clip)) for clip in clips])
 
 
 def draw(model: WorldModel, states: Tensor) -> np.ndarray:
-    """(n, T, K) → (n, T, H, W, C) float32 in [0, 1]."""
+    """Renders states (n, T, K) float32 → frames (n, T, H, W, C) float32 in [0, 1]."""
     return np.stack([model.render(clip).movedim(1, -1).numpy() for clip in states])
 
 
 def generate(model: WorldModel, context: np.ndarray, steps: int) -> Tensor:
-    """Context frames (n, c, H, W) uint8 and `steps` dreamt after them by the control model → (n, c + steps, K)."""
+    """Continues context frames (n, c, H, W) uint8 for `steps` steps by the control model → states (n, c + steps, K)."""
     clips = to_unit(torch.from_numpy(context))[:, :, None]
     horizon = context.shape[1] - 1 + steps
     simulator = DreamSimulator(Dream(model, {}, Card()), len(clips), 0)
@@ -108,6 +108,12 @@ def generate(model: WorldModel, context: np.ndarray, steps: int) -> Tensor:
 
 
 def by_clip(measure, truth: np.ndarray, pictures: np.ndarray) -> np.ndarray:
-    """(n,) means over each clip of a measure of single frames, (n, T, H, W, C) float32; truth uint8, C may lack."""
+    """Means over each clip of a measure of frames: (n,).
+
+    Args:
+        measure: of two stacks of frames (T, H, W, C) float32, one number a frame.
+        truth: (n, T, H, W) or (n, T, H, W, C) uint8.
+        pictures: (n, T, H, W, C) float32 in [0, 1].
+    """
     truth = truth.reshape(pictures.shape).astype(np.float32) / 255.0
     return np.asarray([measure(*clip).mean() for clip in zip(truth, pictures, strict=True)])

@@ -1,4 +1,4 @@
-"""What NOVA is compared with: models that differ from `WorldModel` in one thing, so that all stages train them."""
+"""Models to compare NOVA with. Each differs from `WorldModel` in one thing, so the same stages train it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ CHANNELS = (64, 32, 32)
 
 
 class VectorModel(WorldModel):
-    """A plain vector latent of equal size with a transposed-CNN decoder (what the paper compares with).
+    """A plain vector latent of equal size with a transposed-CNN decoder, the paper's baseline.
 
-    Base and basis give the decoder's features instead of a coordinate network's weights: as many as make the decoder as
-    large as base and basis are in NOVA. All else is the same, down to the initial weights of encoder and dynamics.
+    Base and basis give the decoder's features instead of a coordinate network's weights. The number of features makes
+    base, basis and decoder together as large as base and basis in NOVA. All other parts are the same, down to the
+    initial weights of encoder and dynamics.
     """
 
     def __init__(self, config: ModelConfig, generator: Generator | None = None) -> None:
@@ -38,7 +39,7 @@ class VectorModel(WorldModel):
             torch.manual_seed(generator.initial_seed())
             widths = (*CHANNELS, config.inr.channels)
             layers = [layer for pair in pairwise(widths) for layer in (nn.GELU(), _doubling(*pair))]
-            channel = math.prod(self.grid) * (1 + config.rank) + CHANNELS[0] * 4**2  # parameters of one of features
+            channel = math.prod(self.grid) * (1 + config.rank) + CHANNELS[0] * 4**2  # parameters of one channel
             wanted = parameter_count(self.base, self.basis) - sum(map(parameter_count, layers)) - CHANNELS[0]
             channels = max(round(wanted / channel), 1)
             self.decoder = nn.Sequential(nn.GELU(), _doubling(channels, CHANNELS[0]), *layers)
@@ -47,6 +48,7 @@ class VectorModel(WorldModel):
         self.basis = nn.Parameter(torch.randn(config.rank, features, generator=generator) / config.rank**0.5)
 
     def draw(self, state: Tensor, points: Tensor | None = None) -> Tensor:
+        """As `WorldModel.draw`, but whole frames only: states (B, K) float32 → (B, C, H · W) float32."""
         if points is not None:
             raise ValueError("a decoder draws whole frames")
         height, width = self.config.frame_size
@@ -57,7 +59,11 @@ class VectorModel(WorldModel):
     def render(
         self, state: Tensor, resolution: inr.Resolution | None = None, nyquist: bool = False, as_bytes: bool = False
     ) -> Tensor:
-        """As `WorldModel.render`, at the size of the training frames alone."""
+        """As `WorldModel.render`, but only at the size of the training frames.
+
+        Raises:
+            ValueError: another resolution or a Nyquist mask is asked for.
+        """
         if resolution is not None or nyquist:
             raise ValueError("a decoder draws frames of one size, and has no Fourier features")
         frames = self.draw(state).clamp_(0.0, 1.0).unflatten(2, self.config.frame_size)
@@ -69,27 +75,29 @@ def _doubling(inputs: int, outputs: int) -> nn.Module:
 
 
 class VectorRepresentation(Representation):
-    """The same stage for a decoder: it draws whole frames or nothing, and only the centres of pixels."""
+    """The stage `representation` for a decoder, which draws whole frames, at the centres of pixels."""
 
     trains = ("encoder", "renderer", "decoder")
 
     def batch(self, generator: Generator, progress: float) -> Batch:
+        """Whole frames, drawn at random."""
         chosen = torch.randint(len(self.clips.frames), (self.recipe.batch,), generator=generator)
         return {"frames": self.clips.frames[chosen]}
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
+        """The loss of whole frames, and what to log."""
         frames = to_unit(batch["frames"])
         return picture_loss(self.model.draw(self.model.encode(frames)), frames.flatten(2), self.margin)
 
 
 class StateUnrolling(Unrolling):
-    """The same stage for all sides, by the states alone: a decoder draws whole frames or nothing."""
+    """The stage `unrolling` with a loss on states alone, so that it is the same for all sides."""
 
     points = 0
 
 
 class JointDynamics(nn.Module):
-    """`z' = z + F([z, u])`: the residual network of A, but one for both, with as many parameters as A and B have."""
+    """`z' = z + F([z, u])`: one residual network for both inputs, with as many parameters as A and B together."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -106,7 +114,7 @@ class JointDynamics(nn.Module):
 
 
 class JointModel(WorldModel):
-    """NOVA but for the sum in `z' = A(z) + B(u)`."""
+    """NOVA with joint instead of additive dynamics."""
 
     def __init__(self, config: ModelConfig, generator: Generator | None = None) -> None:
         generator = generator or torch.Generator().manual_seed(0)
@@ -117,6 +125,6 @@ class JointModel(WorldModel):
 
 
 def parameter_count(*parts: nn.Module | Tensor | None) -> int:
-    """Numbers that training changes; None has none."""
+    """Number of trained parameters in all parts; a part that is None counts 0."""
     tensors = ([part] if isinstance(part, Tensor) else part.parameters() for part in parts if part is not None)
     return sum(tensor.numel() for several in tensors for tensor in several)

@@ -1,4 +1,4 @@
-"""Additive against joint dynamics on MiniGrid, where an edited frame can be compared with the real one."""
+"""Compares additive and joint dynamics on MiniGrid, where an edited frame can be compared with the real one."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ PAIRS = 128
 
 
 def train_on_minigrid(workshop: Workshop, dataset: str) -> list[Side]:
-    """Both kinds of dynamics on the shipped dream's encoder and a recording, without its labels.
+    """Trains both kinds of dynamics on the shipped dream's encoder and a recording without its labels.
 
     Raises:
-        BadInputError: there is no such recording, or it is of something else.
+        BadInputError: there is no such recording, or it is of another environment.
     """
     dream = Dream.load("minigrid").to(workshop.device)
     clips = load_dataset(dataset, labels=False)
@@ -34,7 +34,7 @@ def train_on_minigrid(workshop: Workshop, dataset: str) -> list[Side]:
 
 
 def measure_on_minigrid(sides: list[Side], seed: int) -> tuple[dict[str, Figures], dict[str, Any]]:
-    """On held-out layouts: by side, errors on real clips; by retargeting and side, what `disentanglement` gives."""
+    """Measures on held-out layouts: errors on real clips by side, and the figures of `disentanglement` by side."""
     dream = Dream.load("minigrid")
     pairs = find_pairs(dream, PAIRS, "random", np.random.default_rng([seed, 0xAB1A]))
     errors, edited = {}, {name: {} for name in RETARGETINGS}

@@ -1,4 +1,4 @@
-"""The three ablations: who is trained, and what is measured."""
+"""The three ablations: which sides each trains, and what it measures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nova_gym.benchmarks.ablations.sides import DYNAMICS_SHARES, SHARES, Side, W
 from nova_gym.benchmarks.ablations.tables import beside
 from nova_gym.data import moving_digits
 
-#: Ways of motion retargeting, before and after the inverse dynamics are distilled into the control model.
+#: Ways of motion retargeting, before and after distilling the inverse dynamics into the control model.
 WAYS = {
     "before: inverse dynamics": retargeting.by_inverse_dynamics,
     "after: control dreams the motion clip on": retargeting.by_control,
@@ -21,7 +21,7 @@ WAYS = {
 
 
 def data(seed: int, dataset: str | None) -> dict[str, Any]:
-    """What is trained and measured on, JSON-ready."""
+    """The data for training and measurements, JSON-ready."""
     return {
         "training": f"{sides.CLIPS} clips of moving digits, seed {seed}",
         "test": f"{generation.CLIPS} clips of digits by other hands, {generation.LONG_CLIPS} for T = {generation.LONG}",
@@ -31,23 +31,23 @@ def data(seed: int, dataset: str | None) -> dict[str, Any]:
 
 
 def seconds_of(parts: list[str], minutes: float, dataset: str | None) -> float:
-    """Of training, all sides together."""
+    """Seconds of training, for all sides together."""
     ours = 1.0 if {"inr", "editing"} & set(parts) else SHARES["representation"]
     others = ("inr" in parts) + 2 * ("dynamics" in parts) * (2 if dataset else 1)
     return 60.0 * minutes * (ours + others)
 
 
 def ablate_state(workshop: Workshop, dataset: str | None) -> dict[str, Any]:
-    """INR state against vector latent."""
+    """Compares the INR state with a vector latent."""
     pair = [workshop.inr, workshop.vector]
     workshop.train(pair, SHARES)
-    workshop.say("measuring what they draw and foretell")
+    workshop.say("measuring frames and predictions")
     figures = {side.name: generation.measure_generation(side.measured(), workshop.seed) for side in pair}
     return {"figures": {"moving digits": beside(figures)}, "sides": _reports(pair)}
 
 
 def ablate_dynamics(workshop: Workshop, dataset: str | None) -> dict[str, Any]:
-    """Additive against joint dynamics, on digits and, where there is a recording, on MiniGrid."""
+    """Compares additive with joint dynamics, on digits and, if a recording is given, on MiniGrid."""
     shared = workshop.inr
     workshop.train([shared], {"representation": SHARES["representation"]})
     pair = workshop.dynamics(shared.model, shared.clips, shared.states, shared.training)
@@ -77,7 +77,7 @@ def ablate_dynamics(workshop: Workshop, dataset: str | None) -> dict[str, Any]:
 
 
 def ablate_distillation(workshop: Workshop, dataset: str | None) -> dict[str, Any]:
-    """Editing before and after distillation. It leaves the rest of the model as it was, so one model does for both."""
+    """Compares editing before and after distillation, with one model, since distillation changes no other part."""
     side = workshop.inr
     workshop.train([side], SHARES)
     workshop.say("measuring editing")
@@ -91,7 +91,7 @@ def ablate_distillation(workshop: Workshop, dataset: str | None) -> dict[str, An
 
 
 def _references(side: Side, pairs: retargeting.Pairs) -> dict[str, generation.Figures]:
-    """What is reached without any edit, by a mere copy of the motion clip, and at best with these states."""
+    """References: no edit, a copy of the motion clip, and the best that these states allow."""
     model, after = side.measured(), slice(retargeting.AT + 1, None)
     copied = pairs.motion[:, after, ..., None].astype("float32") / 255.0
     return {
@@ -107,7 +107,7 @@ def _reports(trained: list[Side]) -> dict[str, Any]:
     return {side.name: side.report() for side in trained}
 
 
-#: By name on the command line, in the order in which one can use what another trained.
+#: By name on the command line, in an order that lets later ablations use what earlier ones trained.
 PARTS: dict[str, Callable[[Workshop, str | None], dict[str, Any]]] = {
     "inr": ablate_state,
     "dynamics": ablate_dynamics,

@@ -1,7 +1,7 @@
-"""Motion retargeting on moving digits: the digits of one clip go where those of another go. Do they, and do they last?
+"""Motion retargeting on moving digits: do the digits of one clip take the places of another's, and stay the same?
 
-Each edited frame is compared with the truth: the content clip's digits drawn at the motion clip's places. Which of the
-two digits takes which of the two ways is left to the model, so the truth that it comes nearer to holds.
+Each edited frame is compared with the truth: the content clip's digits drawn at the motion clip's places. The model may
+choose which of the two digits takes which of the two ways, so the nearer of the two truths counts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ AT, LENGTH, SIZE = 10, 20, 64
 #: Pairs of clips.
 PAIRS = 128
 
-#: What moves the content clip from `AT` on: model, states of content and motion clips (n, T + 1, K) → edited states.
+#: A way of retargeting: model, states of content and motion clips (n, T + 1, K) → edited states (n, T + 1, K).
 Way = Callable[[WorldModel, Tensor, Tensor], Tensor]
 
 
@@ -45,7 +45,7 @@ class Pairs:
 
 
 def digit_pairs(count: int, seed: int) -> Pairs:
-    """So many pairs; all digits and ways are drawn on their own."""
+    """Draws `count` pairs of clips; all digits and ways are drawn independently."""
     rng = np.random.default_rng([seed, 0xED17])
     digits = handwritten_digits()[-HELD_OUT:]
     chosen = rng.integers(len(digits), size=(2, count, 2))
@@ -56,13 +56,13 @@ def digit_pairs(count: int, seed: int) -> Pairs:
 
 
 def by_inverse_dynamics(model: WorldModel, content: Tensor, motion: Tensor) -> Tensor:
-    """Latent actions inferred from the motion clip: before distillation."""
+    """Before distillation: moves the content clip by latent actions inferred from the motion clip."""
     return edit(model, content, [Intervention(AT, motion=infer_actions(model, motion)[:, AT:])])
 
 
 @torch.no_grad()
 def by_control(model: WorldModel, content: Tensor, motion: Tensor) -> Tensor:
-    """Latent actions by which the control model dreams the motion clip on from its beginning: after distillation."""
+    """After distillation: moves the content clip by latent actions with which the control model continues the other."""
     latent_actions = infer_actions(model, motion)
     simulator = DreamSimulator(Dream(model, {}, Card()), len(motion), 0)
     simulator.reset(states=motion[:, AT])
@@ -74,7 +74,7 @@ def by_control(model: WorldModel, content: Tensor, motion: Tensor) -> Tensor:
 
 @torch.no_grad()
 def by_control_in_place(model: WorldModel, content: Tensor, motion: Tensor) -> Tensor:
-    """The control model remembers the motion clip, and acts in the content clip."""
+    """After distillation: the control model remembers the motion clip and acts in the content clip."""
     latent_actions = infer_actions(model, motion)
     before = edit(model, content)[:, : AT + 1]
     simulator = DreamSimulator(Dream(model, {}, Card()), len(motion), 0)
@@ -86,18 +86,23 @@ def by_control_in_place(model: WorldModel, content: Tensor, motion: Tensor) -> T
 
 
 def no_edit(model: WorldModel, content: Tensor, motion: Tensor) -> Tensor:
-    """The content clip as the model remembers it, for comparison."""
+    """For comparison: the content clip, rolled out without an edit."""
     return edit(model, content)
 
 
 def measure_retargeting(model: WorldModel, pairs: Pairs, way: Way) -> Figures:
-    """How the edited clips look; `model` is on the CPU."""
+    """Measures clips edited in this way; `model` is on the CPU."""
     edited = way(model, encode(model, pairs.content), encode(model, pairs.motion))
     return measure_clips(draw(model, edited)[:, AT + 1 :], pairs)
 
 
 def measure_clips(pictures: np.ndarray, pairs: Pairs) -> Figures:
-    """Pictures (n, LENGTH - AT - 1, SIZE, SIZE, 1) float32 in [0, 1], from the first after the intervention on."""
+    """Compares edited pictures with the truth.
+
+    Args:
+        pictures: (n, LENGTH - AT - 1, SIZE, SIZE, 1) float32 in [0, 1], all frames after the intervention.
+        pairs: of the same clips.
+    """
     nothing = np.zeros((SIZE, SIZE, 1), dtype=np.float32)
 
     def shared(truth: np.ndarray) -> np.ndarray:
@@ -115,7 +120,7 @@ def measure_clips(pictures: np.ndarray, pairs: Pairs) -> Figures:
 
 
 def centroids(clips: np.ndarray) -> np.ndarray:
-    """(n, T, H, W, 1) of any brightness → (n, T, 2) float64 row and column of the mean place of the ink, in pixels."""
+    """Centroid of the ink: frames (n, T, H, W, 1) → (n, T, 2) float64, row and column in pixels."""
     ink = clips[..., 0].astype(np.float64) + 1e-9  # an empty frame has its centre in the middle
     total = ink.sum((2, 3))
     rows, columns = np.arange(ink.shape[2]), np.arange(ink.shape[3])

@@ -32,10 +32,10 @@ from nova_gym.training.presets import Recipe, TrainingConfig, preset
 from nova_gym.training.representation import Representation, encode_all, settle_coordinates
 from nova_gym.training.stage import Stage
 
-#: Clips of moving digits that are trained on.
+#: Number of training clips of moving digits.
 CLIPS = 4_000
-#: What each stage gets of a side's minutes: of a side that is trained from the start, most of them for pictures, and
-#: of one of dynamics alone.
+#: Share of a side's minutes that each stage gets: for a side that is trained from the start, and for one whose
+#: dynamics alone are trained.
 SHARES = {"representation": 0.6, "dynamics": 0.05, "unrolling": 0.1, "control": 0.25}
 DYNAMICS_SHARES = {"dynamics": 0.5, "unrolling": 0.5}
 
@@ -45,17 +45,18 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass
 class TimedLoop(Loop):
-    """The training loop, but a stage ends when its time is over, and its schedule runs over that time.
+    """The training loop with a time limit: a stage and its schedule last as long as its time.
 
-    How many steps that will be is estimated anew at every step, from the time that the steps so far have taken.
+    The number of steps is estimated anew at every step, from the time that the steps so far have taken.
 
     Attributes:
-        budget: seconds of the stage that runs.
+        budget: seconds of the present stage.
     """
 
     budget: float = 0.0
 
     def recipe(self, stage: Stage, state: dict[str, Any]) -> Recipe:
+        """The stage's recipe, with the number of steps that its time allows."""
         step, spent = state["step"], state["seconds"]
         if not spent:
             return stage.recipe
@@ -65,13 +66,13 @@ class TimedLoop(Loop):
 
 @dataclass
 class Side:
-    """A model and how far its training is.
+    """One model of a comparison, with its training.
 
     Attributes:
         name: of the side.
-        loop: that trains the model.
-        clips: what it is trained on.
-        training: the recipes, of which the numbers of steps do not count.
+        loop: the loop that trains the model.
+        clips: the training clips.
+        training: the recipes; time limits replace their numbers of steps.
         states: (F, K) float32 of all frames, once they are encoded.
     """
 
@@ -83,10 +84,11 @@ class Side:
 
     @property
     def model(self) -> WorldModel:
+        """The model that is trained."""
         return self.loop.model
 
     def run(self, stage: str, seconds: float) -> None:
-        """Trains a stage for so long, and then does what follows it, which takes its own time."""
+        """Trains a stage for `seconds`, then does the work that follows the stage, which takes further time."""
         model, clips = self.model, self.clips
         self.loop.budget = seconds
         self.loop.train(self._stage(stage))
@@ -94,7 +96,7 @@ class Side:
         if stage == "representation":
             settle_coordinates(model, clips, step_generator(self.training.seed, "coordinates", 0), self.training.margin)
             self.states = encode_all(model, clips)
-        elif model.has_control:  # nothing else minds the scale of latent actions
+        elif model.has_control:  # only the control model depends on the scale of latent actions
             if stage == "dynamics":
                 scale_latent_actions(model, infer_all(model, clips, self.states))
             elif stage == "unrolling":
@@ -102,11 +104,11 @@ class Side:
         self.loop.finished[stage]["seconds after it"] = round(time.monotonic() - began, 3)
 
     def measured(self) -> WorldModel:
-        """A copy to measure, on the CPU."""
+        """A copy of the model for measurements, on the CPU."""
         return copy.deepcopy(self.model).cpu().eval().requires_grad_(False)
 
     def report(self) -> dict[str, Any]:
-        """What went into it, JSON-ready."""
+        """Numbers of parameters, and the stages that were trained, JSON-ready."""
         model = self.model
         parts = ("forward dynamics", "encoder", "inverse dynamics", "control")
         decoder = model.part("decoder") if isinstance(model, VectorModel) else None
@@ -127,14 +129,14 @@ class Side:
 
 
 class Workshop:
-    """What all ablations of a run share: data, seed, time, and what is trained already.
+    """What all ablations of a run share: data, seed, time, and the sides trained so far.
 
     Args:
-        minutes: of a side.
+        minutes: of training for each side.
         seed: of everything random.
-        total: seconds of training that there will be, for the progress.
+        total: seconds of training in all, for the progress.
         folder: for checkpoints.
-        progress: called as training goes on.
+        progress: called during training, see `Progress`.
     """
 
     def __init__(self, minutes: float, seed: int, total: float, folder: Path, progress: Progress) -> None:
@@ -159,15 +161,15 @@ class Workshop:
 
     @cached_property
     def vector(self) -> Side:
-        """The same with a vector latent and a decoder."""
+        """The model with a vector latent and a decoder, on moving digits."""
         return self._side("vector latent", VectorModel, self.preset.model, self.clips, self.preset.training)
 
     def dynamics(self, source: WorldModel, clips: Clips, states: Tensor, training: TrainingConfig) -> list[Side]:
-        """Additive and joint dynamics on one representation, neither trained yet.
+        """Two untrained sides with additive and joint dynamics, on one representation.
 
         Args:
-            source: whose encoder and renderer both have.
-            clips: to train on.
+            source: the model whose encoder and renderer both use.
+            clips: the training clips.
             states: (F, K) float32 of all their frames.
             training: the recipes.
         """
@@ -182,7 +184,7 @@ class Workshop:
         return sides
 
     def train(self, sides: Sequence[Side], shares: Mapping[str, float]) -> None:
-        """Trains stages in turns, each for its share of the minutes, unless that was done before."""
+        """Trains the sides in turns, each stage for its share of the minutes. Skips stages that are trained already."""
         for stage, share in shares.items():
             for side in sides:
                 if stage in side.loop.finished:
@@ -192,7 +194,7 @@ class Workshop:
                 self.say(f"{side.name}: {stage} done")
 
     def say(self, what: str) -> None:
-        """Tells what is being done besides training."""
+        """Reports work besides training to the progress."""
         self.progress(round(self.spent), round(self.total), what)
 
     def _side(

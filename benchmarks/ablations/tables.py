@@ -1,4 +1,4 @@
-"""Figures of sides beside each other: as JSON and as tables."""
+"""Puts the figures of sides beside each other, as JSON and as tables."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def beside(columns: dict[str, Figures], references: dict[str, Figures] | None = 
     """Means over clips with 95 % intervals, medians, and by how much the first side is above each other one.
 
     Args:
-        columns: by side, then by figure, one number for each clip; the same figures and clips in all of them.
-        references: more of these, which nothing is subtracted from.
+        columns: by side, then by figure, one number for each clip. All sides have the same figures and clips.
+        references: further columns, for which no differences are taken.
 
     Returns:
         By column, then by figure; JSON-ready. Differences are taken clip by clip.
@@ -33,7 +33,7 @@ def beside(columns: dict[str, Figures], references: dict[str, Figures] | None = 
 
 
 def columns_and_rows(figures: dict[str, dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """What `beside` gave as a table, a column a side, or a line a side where there are more of these than figures."""
+    """The result of `beside` as a table: a column for each side, or a row if there are more sides than figures."""
     names = list(next(iter(figures.values())))
     if len(figures) > len(names):
         return ["", *names], [[side, *(_cell(name, rows[name]) for name in names)] for side, rows in figures.items()]

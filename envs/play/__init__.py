@@ -1,1 +1,1 @@
-"""The player: a person walks through the dream, in a pygame window."""
+"""The player: a person walks through a dream in a pygame window."""

@@ -16,10 +16,10 @@ VIDEO_FORMATS = ("gif", "mp4")
 
 
 def read_picture(path: Path, dream: Dream) -> np.ndarray:
-    """A picture file as a frame (H, W, C) uint8 of the dream's size.
+    """Reads a picture file as a frame (H, W, C) uint8, resized to the dream's frame size.
 
     Raises:
-        BadInputError: it cannot be read.
+        BadInputError: the file cannot be read as a picture.
     """
     height, width = dream.world_model.config.frame_size
     try:
@@ -32,7 +32,10 @@ def read_picture(path: Path, dream: Dream) -> np.ndarray:
 
 
 def save_picture(path: Path, picture: np.ndarray) -> Path:
-    """Writes a picture (H, W, C) uint8 as PNG; returns where, which is another name if there is such a file.
+    """Writes a picture (H, W, C) uint8 as PNG.
+
+    Returns:
+        The path written to: `path`, with a number added if that file exists.
 
     Raises:
         BadInputError: the folder cannot be written to.
@@ -44,13 +47,16 @@ def save_picture(path: Path, picture: np.ndarray) -> Path:
 
 
 def save_video(path: Path, frames: list[np.ndarray], rate: float) -> Path:
-    """Writes frames (H, W, 3) uint8; returns where, which is another name if there is such a file.
+    """Writes frames (H, W, 3) uint8 as a video.
 
     Args:
-        path: where to; its ending, one of `VIDEO_FORMATS`, is the format.
-        frames: cut to the smallest of them, for the window may have been resized meanwhile, and to even sizes, for
-            H.264 has no other.
+        path: its ending, one of `VIDEO_FORMATS`, is the format.
+        frames: may differ in size if the window was resized. They are cut to the smallest, and to even sizes, which
+            H.264 needs.
         rate: frames a second.
+
+    Returns:
+        The path written to: `path`, with a number added if that file exists.
 
     Raises:
         BadInputError: the folder cannot be written to.
@@ -59,7 +65,7 @@ def save_video(path: Path, frames: list[np.ndarray], rate: float) -> Path:
     height, width = (min(frame.shape[axis] for frame in frames) // 2 * 2 for axis in (0, 1))
     frames = [frame[:height, :width] for frame in frames]
     with write_atomically(path) as temporary:
-        if path.suffix == ".mp4":  # the temporary file ends differently, so ffmpeg must be told
+        if path.suffix == ".mp4":  # ffmpeg cannot tell the format from the temporary file's name
             options = {"macro_block_size": 2, "output_params": ["-f", "mp4"]}
             iio.imwrite(temporary, frames, extension=".mp4", plugin="FFMPEG", fps=rate, **options)
         else:
@@ -68,7 +74,7 @@ def save_video(path: Path, frames: list[np.ndarray], rate: float) -> Path:
 
 
 def _free(path: Path) -> Path:
-    """`path`, or with a number where that exists."""
+    """`path`, with a number added if that file exists."""
     number, chosen = 1, path
     while chosen.exists():
         chosen = path.with_stem(f"{path.stem}-{number}")

@@ -1,4 +1,4 @@
-"""Which key does what, in the player; `H` shows it."""
+"""The keys of the player; `h` shows them in the window."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pygame
 
 from nova_gym.envs import keys
 
-#: Key → the environment's action, by the name that the dream's card gives it.
+#: Key → name of the environment's action, as in the dream's card.
 ACTION_KEYS: dict[int, str] = {getattr(pygame, key): action for action, key in keys.ACTION_KEYS.items()}
 
 #: Key → command of the player.
@@ -41,21 +41,27 @@ HELP = (
     ("Backspace", "one step back"),
     (". and e", "pause the agent; one step of it while paused"),
     ("+ and -", "finer and coarser picture, 36 to 1024 pixels"),
-    ("1, 2, 3", "background, content or motion alone; the same key again: all"),
+    ("1, 2, 3", "show background, content or motion alone; the same key again shows all"),
     ("Tab", "reality beside the dream; tiles that differ are framed in red"),
     ("a", "the trained agent drives"),
-    ("g", "the dream goes on by itself: its control model drives (GCM)"),
+    ("g", "the dream goes on by itself: its control model (GCM) drives"),
     ("r", "start and stop recording a GIF, or MP4 (--video-format mp4)"),
     ("s", "save the picture"),
     ("o", "start from a picture file: type its path, or drop it on the window"),
     ("click on the dream", "put the agent there"),
-    ("drag a bar, or click on it", "set that latent action; a step when you let go"),
+    ("drag a bar, or click on it", "set that number of the latent action; letting go makes a step"),
     ("h, Esc", "this help; leave"),
 )
 
 
 def action_of(key: int, names: list[str], count: int) -> int | None:
-    """The action behind a key, None if it is none of this dream's."""
+    """The action that a key stands for; None if this dream has no action for it.
+
+    Args:
+        key: pygame's constant.
+        names: of the dream's actions; empty if they have no names.
+        count: how many actions there are.
+    """
     name = ACTION_KEYS.get(key)
     if name in names:
         return names.index(name)

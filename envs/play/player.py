@@ -22,27 +22,27 @@ from nova_gym.envs.play.view import STRIP, Painter, Shown, View
 from nova_gym.errors import BadInputError
 from nova_gym.measures import TILE_TOLERANCE, tile_errors
 
-#: Resolutions that + and - go through, pixels a side.
+#: Heights of the dream's picture in pixels that + and - go through.
 RESOLUTIONS = (36, 72, 144, 288, 512, 768, 1024)
-#: Steps a second of an agent that drives, and of a replay.
+#: Steps a second while an agent drives or a session is replayed.
 PACE = 8.0
 
 Policy = Callable[[np.ndarray], int]
 
 
 class Player:
-    """The game loop; a `PlaySession` is what is played, a `View` what is seen.
+    """The game loop: answers keys and mouse, steps a `PlaySession`, and draws it with a `View`.
 
     Args:
-        session: to play on.
-        policy: latents (K,) float32 → action, for the key `a`; None for none.
-        folder: where pictures and recordings go.
-        size: of the window, pixels.
-        script: events to replay first, at `PACE`.
-        video_format: of recordings, one of `VIDEO_FORMATS`.
+        session: the session to play on.
+        policy: latents (K,) float32 → action, an agent for the key `a`; None without an agent.
+        folder: where pictures and videos are saved.
+        size: (width, height) of the window in pixels.
+        script: events to replay first, at `PACE` steps a second.
+        video_format: of videos, one of `VIDEO_FORMATS`.
 
     Raises:
-        BadInputError: there is no display, or no such format.
+        BadInputError: there is no display, or the video format is unknown.
     """
 
     def __init__(
@@ -72,19 +72,19 @@ class Player:
         self.resolution, self.layer = 288, ""
         self.message = "h shows the keys" if session.discrete else "drag the bars to act; h shows the keys"
         self.paused = self.beside = self.help = False
-        self.driving = ""  # who does: agent, control, or the person
+        self.driving = ""  # "agent", "control", or empty while the person does
         self.typed: str | None = None
-        self.dragged: tuple[int, list[float]] | None = None  # which bar, and the latent action as it would be
+        self.dragged: tuple[int, list[float]] | None = None  # the bar, and the latent action if let go
         self.running, self.recording = True, None
         self.script = deque(script or [])
         self.drawn: Any = None
-        self.on_screen: Any = None  # which picture of the dream is, as `wanted` names it
+        self.on_screen: Any = None  # key, as in `wanted`, of the picture that is shown
         self.frames_drawn, self._ticks = 0, deque(maxlen=30)
         self._next_step = 0.0
         self._small: dict[int, np.ndarray] = {}
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Plays until the window is closed, or `until()` says so."""
+        """Plays until the window is closed or `until()`, called once a frame, returns True. Then closes the window."""
         clock = pygame.time.Clock()
         try:
             while self.running and not until():
@@ -99,12 +99,12 @@ class Player:
                 self._toggle_recording()
 
     def close(self) -> None:
-        """Stops drawing and closes the window, and no other: an environment may show one too."""
+        """Stops drawing and closes this window. Windows of environments stay open."""
         self.painter.stop()
         self.window.destroy()
 
     def handle(self, event: pygame.event.Event) -> None:
-        """Answers one event of pygame's; what cannot be done is said in the window."""
+        """Answers one pygame event. If it cannot be carried out, the window shows why."""
         try:
             self._answer(event)
         except BadInputError as error:
@@ -133,11 +133,11 @@ class Player:
 
     @property
     def wanted(self) -> tuple[int, str, int]:
-        """Which picture of the dream is to be seen."""
+        """Key of the picture to show: number of the moment, layer and resolution."""
         return self.session.now.number, self.layer, self.resolution
 
     def show(self) -> None:
-        """Draws, if anything changed."""
+        """Draws the window if anything changed."""
         now, key = self.session.now, self.wanted
         self.painter.ask(key, self._layer_state(), self._size())
         finished, picture = self.painter.latest() or (None, None)
@@ -167,7 +167,7 @@ class Player:
             self.recording.append(pygame.surfarray.array3d(self.screen).swapaxes(0, 1)[::2, ::2].copy())
 
     def _go_on(self) -> None:
-        """What happens by itself, and no faster than can be seen: a replay, or an agent that drives."""
+        """Makes the next step of a replay or of an agent that drives, but waits until the last one was shown."""
         waits = time.monotonic() < self._next_step or self.on_screen != self.wanted or self.dragged is not None
         if self.paused or waits or not (self.script or self.driving):
             return
@@ -191,7 +191,7 @@ class Player:
             self.session.do(["act", int(self.policy(seen))])
 
     def _do(self, event: list[Any], message: str = "") -> None:
-        """A person's step, if the episode goes on."""
+        """Carries out a person's step, unless the episode has ended."""
         if self.session.now.ended:
             self.message = "the episode has ended: Enter starts another, Backspace goes back"
             return
@@ -217,9 +217,9 @@ class Player:
         elif name == "reality":
             self.beside = not self.beside
             if self.beside and self.session.real_frame is None:
-                self.message = "reality has no part in this episode; Enter starts one that it has"
+                self.message = "reality does not follow this episode; Enter starts one with reality"
         elif name == "agent":
-            self._let_drive(name, "" if self.policy else "no agent was handed over (--agent)")
+            self._let_drive(name, "" if self.policy else "start the player with --agent to let an agent drive")
         elif name == "control":
             there = self.session.dream.world_model.has_control
             self._let_drive(name, "" if there else "this dream has no control model")
@@ -235,7 +235,7 @@ class Player:
             self.running = False
 
     def _let_drive(self, name: str, hindrance: str) -> None:
-        """Hands over to the agent or the control model, or takes back from it."""
+        """Lets the agent or the control model drive, or takes over from it; a `hindrance` is shown instead."""
         self.driving = "" if hindrance or self.driving == name else name
         self.message = hindrance
 
@@ -248,18 +248,20 @@ class Player:
         area = self.view.dream_area
         if area.collidepoint(position):
             y, x = (position[1] - area.y) / area.height, (position[0] - area.x) / area.width
-            message = "the agent was put there (motion retargeting); reality stays behind"
+            message = "the agent was put there (motion retargeting); reality no longer follows"
             self._do(["teleport", y, x], message)
 
     def _drag(self, position: tuple[int, int]) -> None:
         i, values = self.dragged
         bar = self.view.bars[i]
         values[i] = float(np.clip(1.0 - 2.0 * (position[1] - bar.y) / bar.height, -1.0, 1.0))
-        self.message = f"latent action {i + 1} of {len(values)}: {values[i]:+.2f}; a step when you let go"
+        self.message = f"latent action {i + 1} of {len(values)}: {values[i]:+.2f}; letting go makes a step"
 
     def _let_go(self) -> None:
         (_, values), self.dragged = self.dragged, None
-        self._do(["latent", values], "reality has no latent actions: it stays behind" if self.session.episode else "")
+        self._do(
+            ["latent", values], "reality has no latent actions: it no longer follows" if self.session.episode else ""
+        )
 
     def _type(self, event: pygame.event.Event) -> None:
         if event.key == pygame.K_ESCAPE:
@@ -291,21 +293,21 @@ class Player:
             self.message = f"saved {path}, {len(frames)} frames"
 
     def _size(self) -> tuple[int, int]:
-        """(H, W) of the picture, as high as `resolution`."""
+        """(H, W) of the dream's picture in pixels; its height is `resolution`."""
         height, width = self.session.dream.world_model.config.frame_size
         return self.resolution, round(self.resolution * width / height)
 
     def _layer_state(self) -> torch.Tensor:
-        """(1, K) what is drawn: the state, or one of its layers."""
+        """(1, K) float32, what is drawn: the state, or one of its layers."""
         model, now = self.session.dream.world_model, self.session.now
         if not self.layer:
             return now.state
-        # of the step that led here: content and motion add up to what is shown
+        # layers of the step that led here: content + motion is the state shown
         before = self.session.history[-2].state if len(self.session.history) > 1 else now.state
         return layer(model, self.layer, before, now.latent_action)
 
     def _picture_of(self, moment: Moment) -> np.ndarray:
-        """(H, W, C) uint8 at the native size, drawn once for each moment."""
+        """(H, W, C) uint8 at the dream's frame size; drawn once for each moment and kept."""
         if moment.number not in self._small:
             kept = {known.number for known in self.session.history[-2 * STRIP :]}
             self._small = {number: frame for number, frame in self._small.items() if number in kept}
@@ -314,7 +316,7 @@ class Player:
         return self._small[moment.number]
 
     def _wrong_tiles(self) -> np.ndarray | None:
-        """(rows, columns) bool, the tiles that differ from reality, where that is shown and has tiles."""
+        """(rows, columns) bool, the tiles that differ from reality; None if reality is not shown or has no tiles."""
         real, tile = self.session.real_frame, self.session.tile
         if not self.beside or real is None or not tile:
             return None
@@ -345,6 +347,6 @@ class Player:
         return first, second, "   ".join(flags)
 
     def _rate(self) -> float:
-        """Frames a second over the last second, as drawn."""
+        """Frames drawn in the last second."""
         recent = [tick for tick in self._ticks if tick > time.monotonic() - 1.0]
         return float(len(recent))

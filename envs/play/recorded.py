@@ -1,4 +1,4 @@
-"""Recordings of played sessions: a header and all events in an `.npz` without pickles."""
+"""Files of played sessions: a header and all events in an `.npz` without pickles."""
 
 from __future__ import annotations
 
@@ -19,17 +19,24 @@ FORMAT = 1
 
 
 def write_recording(path: Path, dream: Dream, seed: int, events: list[list[Any]], state: np.ndarray) -> None:
-    """Writes all events, atomically, with the last state (1, K) to check a replay by."""
+    """Writes all events atomically, and the last state (1, K) float32, which a replay can be checked against.
+
+    Raises:
+        BadInputError: the file cannot be written.
+    """
     header = {"format": FORMAT, "seed": seed, "dream": _identity(dream), "events": events}
     with write_atomically(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, session=np.array(json.dumps(header)), state=state)
 
 
 def read_recording(path: Path, dream: Dream) -> tuple[int, list[list[Any]], np.ndarray]:
-    """(seed, events, last state) of a recorded session.
+    """Reads a recorded session.
+
+    Returns:
+        The seed, the events, and the last state (1, K) float32.
 
     Raises:
-        BadInputError: the file is no recording, or of another dream.
+        BadInputError: the file is not a recorded session, or it was recorded in another dream.
     """
     try:
         with np.load(path, allow_pickle=False) as saved:
@@ -45,12 +52,15 @@ def read_recording(path: Path, dream: Dream) -> tuple[int, list[list[Any]], np.n
 
 
 def picture_event(frame: np.ndarray) -> list[Any]:
-    """The event that starts from a picture (H, W, C) uint8."""
+    """The event that starts an episode from a picture (H, W, C) uint8."""
     return ["picture", np.ascontiguousarray(frame).tobytes().hex(), list(frame.shape)]
 
 
 def _identity(dream: Dream) -> str:
-    """Tells dreams apart: what they are of, and a sum over their weights; those for large frames change no session."""
+    """Tells dreams apart, by environment and a sum over the weights.
+
+    The weights for large frames are left out: sessions replay alike with and without them.
+    """
     parameters = dream.world_model.named_parameters()
     weights = sum(float(p.double().abs().sum()) for name, p in parameters if not name.startswith("detail."))
     return f"{dream.card.env_id} {weights:.6e}"

@@ -1,4 +1,4 @@
-"""A played session as pure state: what a person does to a dream, with the whole history and reality beside it."""
+"""A played session without its window: the dream, the history of what was done, and reality beside it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nova_gym.errors import BadInputError
 from nova_gym.model.control import Memory
 from nova_gym.simulator import DreamSimulator
 
-#: How many times larger than its frame reality draws itself beside the dream, at most: some draw pixel by pixel.
+#: Reality beside the dream is drawn at most so many times larger than its frame: some environments draw slowly.
 LARGEST_SCALE = 7
 
 
@@ -30,15 +30,15 @@ class Moment:
     """One point of the history.
 
     Attributes:
-        number: no other moment of the session has it.
+        number: unique in the session.
         state: (1, K) float32.
-        latent_action: (1, U) float32, what led here; zero at a start.
-        action: the environment's own action that led here, None where there was none.
+        latent_action: (1, U) float32, the latent action that led here; zero at a start.
+        action: the environment's own action that led here; None at a start and after a latent action.
         step: since the start of the episode.
         reward: of the step that led here.
         total: return so far.
-        end: probability that the episode ends here, as the termination head says.
-        ended: whether it did.
+        end: probability in [0, 1] that the episode ends here, from the termination head.
+        ended: whether the episode was terminated or truncated here.
     """
 
     number: int
@@ -54,7 +54,7 @@ class Moment:
 
 @dataclass
 class Episode:
-    """One played episode of reality: its seed and what was done; `frames` has one more than `actions`."""
+    """One played episode of reality. `frames`, each (H, W, C) uint8, has one item more than `actions`."""
 
     seed: int
     held_out: bool
@@ -66,25 +66,26 @@ class Episode:
 
     @property
     def over(self) -> bool:
-        """Whether reality ended or truncated it."""
+        """Whether reality terminated or truncated the episode."""
         return bool(self.actions) and (self.terminations[-1] or self.truncations[-1])
 
 
 class PlaySession:
     """A dream, its history and its reality. Every change goes through `do`, so a session can be recorded and replayed.
 
-    Events are lists, JSON-ready, the first item their name: `["reset"]`, `["act", a]`, `["latent", [u…]]`,
-    `["control"]`, `["rewind"]`, `["teleport", y, x]` (fractions of the picture) and `["picture", bytes as hex, shape]`.
+    Events are JSON-ready lists that begin with a name: `["reset"]`, `["act", a]`, `["latent", [u…]]`, `["control"]`,
+    `["rewind"]`, `["teleport", y, x]` (fractions of the picture's height and width, in [0, 1]) and
+    `["picture", bytes as hex, shape]`.
 
     Args:
-        dream: to play, on the CPU.
+        dream: the dream to play, on the CPU.
         seed: of all starts.
 
     Attributes:
-        history: all moments since the last start, the present one last.
-        episode: what reality did in the meantime; None where it has no part in this (no real counterpart, or the
-            dream was moved to where reality did not follow).
-        events: all that was done.
+        history: all moments since the last start; the last is the present.
+        episode: what reality did since the last start. None if reality does not follow: the dream has no real
+            counterpart, or it was changed in a way that reality cannot be.
+        events: all events so far.
     """
 
     def __init__(self, dream: Dream, seed: int = 0) -> None:
@@ -108,11 +109,11 @@ class PlaySession:
 
     @property
     def real_frame(self) -> np.ndarray | None:
-        """(H, W, C) uint8, what reality looks like now; None where it has no part in this."""
+        """(H, W, C) uint8, what reality looks like now; None if reality does not follow."""
         return self.episode.frames[-1] if self.episode else None
 
     def real_picture(self, width: int) -> np.ndarray | None:
-        """(H, W, C) uint8, the same drawn by reality itself, as many times larger as fits into `width` pixels."""
+        """Like `real_frame`, drawn natively and as large as fits into `width` pixels, in whole multiples."""
         if self.episode is None:
             return None
         scale = min(width // self.real_frame.shape[1], LARGEST_SCALE)
@@ -125,14 +126,14 @@ class PlaySession:
 
     @property
     def tile(self) -> int:
-        """Pixels a side of a tile of reality's frames, 0 where these have no tiles."""
+        """Side of a tile of reality's frames in pixels; 0 if they have no tiles."""
         return self._reality.reality.tile(self._reality) if self._reality is not None else 0
 
     def do(self, event: list[Any]) -> None:
         """Carries out one event and notes it.
 
         Raises:
-            BadInputError: there is no such event, or its picture cannot be a start.
+            BadInputError: the event is unknown, or cannot be carried out in this dream.
         """
         name, *values = event
         if name not in _EVENTS:
@@ -141,15 +142,19 @@ class PlaySession:
         self.events.append(event)
 
     def save(self, path: Path) -> None:
-        """Writes all events, with the last state to check a replay by."""
+        """Writes all events, and the last state, which a replay can be checked against.
+
+        Raises:
+            BadInputError: the file cannot be written.
+        """
         write_recording(path, self.dream, self.seed, self.events, self.now.state.numpy())
 
     @classmethod
     def replay(cls, path: Path, dream: Dream) -> PlaySession:
-        """Does again what a recording holds.
+        """A new session in which all events of a recorded one were carried out.
 
         Raises:
-            BadInputError: the file is no recording, or of another dream.
+            BadInputError: the file is not a recorded session, or it was recorded in another dream.
         """
         seed, events, _ = read_recording(path, dream)
         session = cls(dream, seed)
@@ -158,9 +163,9 @@ class PlaySession:
         return session
 
     def real_episodes(self) -> list[EpisodeBuffer]:
-        """Episodes that reality took part in, with at least one step, for a Minari dataset.
+        """The episodes that reality followed for at least one step, for a Minari dataset.
 
-        Held-out layouts are left out: a dream trained on them could not be evaluated.
+        Episodes on held-out layouts are left out: a dream trained on them could not be evaluated.
         """
         episodes = [*self.played, *([self.episode] if self.episode else [])]
         return [
@@ -208,9 +213,9 @@ class PlaySession:
         self._close_episode()
 
     def _control(self) -> None:
-        """A step of the control model's choice, from all that happened since the start.
+        """A step that the control model chooses, from all steps since the start.
 
-        Where actions are discrete, the one whose latent action comes nearest to its answer: so reality can follow.
+        With discrete actions, the one whose latent action is nearest to its answer is taken, so reality can follow.
         """
         with torch.no_grad():
             action, latent_action = self.dream.world_model.choose(self._remember(), self.now.state)
@@ -220,7 +225,7 @@ class PlaySession:
             self._latent(latent_action[0].tolist())
 
     def _remember(self) -> Memory:
-        """The control model's memory of all steps that led here; a step more costs a step."""
+        """The control model's memory of all steps that led here, kept up to date step by step."""
         model, history = self.dream.world_model, self.history
         known = [i for i, moment in enumerate(history) if self._memory and moment.number == self._memory[0]]
         start, memory = (known[0], self._memory[1]) if known else (0, model.fresh_memory(1))
@@ -239,13 +244,13 @@ class PlaySession:
                 del values[count:]
             del episode.frames[count + 1 :]
             self._reality.env.reset(seed=episode.seed)
-            for action in episode.actions:  # an environment cannot step back: it goes there again, unseen
+            for action in episode.actions:  # environments cannot step back, so it replays the episode up to here
                 self._reality.env.step(action)
 
     def _teleport(self, y: float, x: float) -> None:
-        """Motion retargeting: the latent action of another moment, one that ends at the place asked for."""
+        """Motion retargeting: takes the latent action, of another state, that leads nearest to (y, x)."""
         if not self.discrete:
-            raise BadInputError("only in a dream with discrete actions can the agent be put elsewhere")
+            raise BadInputError("the agent can be put elsewhere only in a dream with discrete actions")
         latent_actions, places = self._known_places()
         if len(places):
             nearest = int(np.square(places - (y, x)).sum(1).argmin())
@@ -267,7 +272,7 @@ class PlaySession:
         self.episode = None
 
     def _resumed(self) -> DreamSimulator:
-        """The simulator, put to the present."""
+        """The simulator, set to the present moment."""
         self._simulator.reset(states=self.now.state)
         self._simulator.steps = self._simulator.steps + self.now.step
         return self._simulator
@@ -292,10 +297,10 @@ class PlaySession:
 
     @torch.no_grad()
     def _known_places(self) -> tuple[Tensor, np.ndarray]:
-        """Latent actions (n, U) and where in the picture (n, 2) they end, as fractions (y, x).
+        """Latent actions (n, U) float32, and the places (n, 2) float32 where they put the agent, as fractions (y, x).
 
-        The first action, which turns the agent where there is one, changes a picture only where the agent is. So the
-        middle of the change is its place, and the latent action one that puts it there.
+        The first action turns the agent, if there is one, so it changes a picture only where the agent is. The centre
+        of that change is the agent's place, to which this latent action leads.
         """
         if self._places is None:
             model = self.dream.world_model

@@ -1,4 +1,4 @@
-"""What the player shows: the dream, reality beside it, live numbers, latent action, the last frames."""
+"""Draws the player's window: the dream, reality beside it, numbers, latent action, the last frames."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from nova_gym.envs.play.keymap import HELP
 BACK, INK, DIM, RED, BAR = (24, 26, 32), (235, 235, 235), (150, 150, 160), (230, 60, 60), (90, 160, 240)
 #: Frames in the strip.
 STRIP = 8
-#: Share of the window's width that bars take at most.
+#: Share of the window's width that the bars of the latent action take at most.
 BARS = 0.5
 
 
 @dataclass
 class Shown:
-    """What is to be seen around the dream's picture.
+    """What to show around the dream's picture.
 
     Attributes:
-        lines: header, one string a line.
-        latent_action: (U,) values in [-1, 1].
-        real: reality's frame (H, W, C) uint8, or None.
-        wrong: (rows, columns) bool, the tiles in which the dream differs from that, or None.
-        strip: the last frames.
-        message: below the header, the last thing that happened.
-        help: whether the keys are shown.
-        typed: what was typed so far of a path, or None.
+        lines: of the header.
+        latent_action: U numbers in [-1, 1].
+        real: reality's frame (H, W, C) uint8; None if reality is not shown.
+        wrong: (rows, columns) bool, the tiles in which dream and reality differ; None if they are not compared.
+        strip: the last frames, each (H, W, C) uint8.
+        message: what happened last, shown below the header.
+        help: whether to show the keys.
+        typed: the part of a path typed so far; None if no path is asked for.
     """
 
     lines: tuple[str, ...]
@@ -47,7 +47,7 @@ class Shown:
 
 
 class Painter(threading.Thread):
-    """Renders the newest picture asked for in a thread of its own, so that keys are answered meanwhile."""
+    """Renders the newest picture asked for, in a thread, so that the window goes on answering keys."""
 
     def __init__(self, dream: Dream) -> None:
         super().__init__(daemon=True)
@@ -59,7 +59,16 @@ class Painter(threading.Thread):
         self.start()
 
     def ask(self, key: Hashable, state: Tensor, resolution: tuple[int, int]) -> None:
-        """Wants the picture of a state (1, K); replaces what was wanted before and has not begun."""
+        """Asks for the picture of a state, in place of an earlier request that has not begun.
+
+        Args:
+            key: names the picture in `latest`.
+            state: (1, K) float32.
+            resolution: (H, W) in pixels.
+
+        Raises:
+            RuntimeError: an earlier picture could not be rendered.
+        """
         with self._changed:
             if self._error is not None:
                 raise RuntimeError(f"the picture cannot be rendered: {self._error}") from self._error
@@ -71,7 +80,7 @@ class Painter(threading.Thread):
                 self._changed.notify()
 
     def latest(self) -> tuple[Hashable, np.ndarray] | None:
-        """(key, (H, W, C) uint8) of the last picture that was finished."""
+        """Key and picture (H, W, C) uint8 that were finished last; None before the first."""
         return self._done
 
     def stop(self) -> None:
@@ -93,22 +102,25 @@ class Painter(threading.Thread):
             try:
                 with torch.no_grad():
                     picture = self._model.render(state, resolution, as_bytes=True)[0].numpy()
-            except Exception as error:  # told to whoever asks next: a thread that dies silently freezes the window
+            except Exception as error:  # raised by the next `ask`, not lost with the thread
                 self._error, self._wish = error, None
                 continue
             with self._changed:
-                if self._wish is not None:  # else nobody waits for a picture any more
-                    self._done = (key, picture)  # even if late: a dream faster than its pictures is still seen to move
+                if self._wish is not None:  # otherwise the picture is not needed any more
+                    self._done = (
+                        key,
+                        picture,
+                    )  # even if late, so that a dream faster than its pictures is seen to move
                     self._wish = None if self._wish[0] == key else self._wish
 
 
 @dataclass
 class View:
-    """Draws on a pygame surface; knows where on it things are.
+    """Draws the window's content on a pygame surface, and keeps where the parts that can be clicked are.
 
     Attributes:
-        aspect: width of a frame over its height.
-        dream_area: where the dream was drawn last.
+        aspect: width of a frame divided by its height.
+        dream_area: where the dream's picture was drawn last.
         bars: where the bars of the latent action were drawn last.
     """
 
@@ -117,7 +129,13 @@ class View:
     bars: list[pygame.Rect] = field(default_factory=list)
 
     def draw(self, surface: pygame.Surface, shown: Shown, picture: np.ndarray | None) -> None:
-        """Draws everything."""
+        """Draws everything.
+
+        Args:
+            surface: of the window.
+            shown: what to show around the picture.
+            picture: of the dream, (H, W, C) uint8; None while it is not rendered yet.
+        """
         surface.fill(BACK)
         width, height = surface.get_size()
         size = max(12, min(width, height) // 34)
@@ -186,7 +204,7 @@ class View:
 
 
 def _blit(surface: pygame.Surface, frame: np.ndarray, area: pygame.Rect) -> None:
-    """A frame (H, W, C) uint8, scaled without smoothing, so that its pixels stay visible."""
+    """Draws a frame (H, W, C) uint8 into `area`, scaled without smoothing, so that its pixels stay visible."""
     if frame.shape[2] == 1:
         frame = frame.repeat(3, axis=2)
     image = pygame.surfarray.make_surface(frame.swapaxes(0, 1))
@@ -194,13 +212,13 @@ def _blit(surface: pygame.Surface, frame: np.ndarray, area: pygame.Rect) -> None
 
 
 def _fit(image: pygame.Surface, width: int, height: int) -> pygame.Surface:
-    """The image, made smaller where it is larger than that."""
+    """The image, shrunk if it is larger than `width` × `height`."""
     factor = min(1.0, max(1, width) / max(1, image.get_width()), height / image.get_height())
     return image if factor == 1.0 else pygame.transform.smoothscale_by(image, factor)
 
 
 def _frame_tiles(surface: pygame.Surface, wrong: np.ndarray | None, area: pygame.Rect) -> None:
-    """Frames in red those of the tiles (rows, columns) bool of a picture drawn at `area` that are true."""
+    """Draws red frames around the tiles where `wrong`, (rows, columns) bool, is True, in a picture drawn at `area`."""
     if wrong is None:
         return
     tall, wide = area.height / wrong.shape[0], area.width / wrong.shape[1]

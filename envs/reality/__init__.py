@@ -1,1 +1,1 @@
-"""Reality: the real environment behind the dream, recording from it, and the dream in lockstep with it."""
+"""Reality: the real environment behind a dream, recordings of it, and evaluation in lockstep with it."""

@@ -1,4 +1,4 @@
-"""Reality: one real environment, and all that is known of it beyond Gymnasium's own API."""
+"""Reality: one real environment, and what is known of it beyond Gymnasium's own API."""
 
 from __future__ import annotations
 
@@ -14,20 +14,30 @@ from nova_gym.envs.reality.coverage import RANDOM_COVERAGE, Coverage
 from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.errors import BadInputError
 
-#: One layout in `HELD_OUT_ONE_IN` is never recorded; evaluation uses these alone.
+#: One layout in so many is held out: recordings leave it out, and evaluation uses held-out layouts alone.
 HELD_OUT_ONE_IN = 8
-#: Resets after which an environment is believed to have no layout, or no pose, of the kind looked for.
+#: Resets after which the search for a layout or a pose of some kind is given up.
 ATTEMPTS = 200
-#: What scenes may be: as the environment resets itself; on layouts that no recording holds; what recordings may hold.
+#: Kinds of scenes: `official`, as the environment resets itself; `held out`, on held-out layouts; `recorded`, such as
+#: recordings may hold.
 SCENES = ("official", "held out", "recorded")
 
 
 class Reality:
-    """A real environment, as the rest of the package knows it.
+    """What recording, evaluation and the player need to know of a real environment.
 
-    This class is right for any environment that draws itself. A subclass knows one family of environments better, and
-    overrides what it knows: `register_reality` makes the package use it. An `env` below is always one that `make` gave,
-    wrapped or not.
+    This class suits every environment that renders to `rgb_array`. A subclass describes one family of environments and
+    overrides the methods that it can answer better; the decorator `register_reality` makes the package use it.
+
+    All methods follow the same rules:
+
+    - An instance keeps only its `spec`. What belongs to an episode lives in the `env` that is passed in.
+    - That `env` was made by `make` (by `make_env` in `knows` and `view`). It may be wrapped: use `env.unwrapped` to
+      reach the environment's own attributes.
+    - A method leaves the state of `env` as it is, its random generators included, unless its docstring says otherwise.
+    - Methods that take an `rng` draw all chance from it, so that one seed gives one recording. It is a
+      `numpy.random.Generator`.
+    - An action is a member of `env.action_space`: an int for `Discrete`, an array for `Box`.
 
     Args:
         spec: which environment, with which arguments, in frames of which size.
@@ -36,11 +46,12 @@ class Reality:
         spec: the same.
     """
 
-    #: Whether `scatter` moves anything, so that there are starts `random` beside `official`.
+    #: Whether `scatter` moves anything. If so, there are starts `random` beside `official`.
     scatters: ClassVar[bool] = False
-    #: All that `transition_class` can say, in the order of reports. `place` must be able to arrange each of them.
+    #: The names that reports show, in their order. `place` is asked to arrange each of them.
     transition_classes: ClassVar[tuple[str, ...]] = ()
-    #: c, where a success pays `1 - c · step / horizon` and nothing else pays; 0 where rewards are as they are.
+    #: c, if a success pays `1 - c · step / horizon` (step counted from 1) and all other steps pay 0; otherwise 0.
+    #: `record` checks the rewards against it and takes 0 where they differ.
     reward_discount: ClassVar[float] = 0.0
 
     def __init__(self, spec: RealitySpec) -> None:
@@ -50,25 +61,36 @@ class Reality:
 
     @classmethod
     def knows(cls, env: gym.Env) -> bool:
-        """Whether this class is made for such an environment."""
+        """Whether this class describes `env`.
+
+        Args:
+            env: freshly made with the arguments in question, perhaps not reset yet.
+        """
         return True
 
     @classmethod
     def view(cls, env_id: str, env: gym.Env, size: int) -> RealitySpec:
-        """How an environment is looked at unless its user says otherwise: its own picture, shrunk to a square.
+        """The default view of an environment: its arguments and the size of its frames.
+
+        Here these are no arguments, and a square of `size` pixels to which the environment's own picture is shrunk.
 
         Args:
-            env_id: Gymnasium id.
-            env: made with that id and no arguments.
-            size: width of a frame in pixels.
+            env_id: Gymnasium id, `module:` prefix allowed.
+            env: made with that id and without arguments, not reset yet.
+            size: width of a frame in pixels, at least 8.
+
+        Returns:
+            The spec that `make` and `frame` will follow.
 
         Raises:
-            BadInputError: this size cannot be.
+            BadInputError: the environment cannot be shown at this size.
         """
         return RealitySpec(env_id, frame_size=(size, size))
 
     def make(self) -> gym.Env:
-        """The real environment, unwrapped by anything of ours, with `render_mode="rgb_array"`.
+        """A new environment after `spec`, with `render_mode="rgb_array"` and Gymnasium's own wrappers alone.
+
+        It has not been reset. The caller closes it.
 
         Raises:
             BadInputError: the id is unknown, or the environment cannot render to an array.
@@ -76,13 +98,27 @@ class Reality:
         return make_env(self.spec.env_id, self.spec.env_kwargs)
 
     def frame(self, env: gym.Env) -> np.ndarray:
-        """What `env` looks like now: (H, W, 3) uint8, resized by area where it draws itself at another size."""
+        """What `env` looks like now, at `spec.frame_size`.
+
+        A picture of another size is resized by averaging over areas.
+
+        Returns:
+            (H, W, 3) uint8.
+        """
         return _resized(np.asarray(env.render(), dtype=np.uint8), *self.spec.frame_size)
 
     def draw(self, env: gym.Env, scale: int) -> np.ndarray:
-        """What `env` looks like now, (scale · H, scale · W, 3) uint8.
+        """What `env` looks like now, drawn larger than a frame.
 
-        Where the environment's own picture is as large as that, it is shrunk to it; elsewhere the frame is enlarged.
+        If the environment's own picture is at least that large, it is shrunk to the size asked for. Otherwise the
+        pixels of the frame are repeated.
+
+        Args:
+            env: after a reset.
+            scale: how many times larger than a frame, at least 1.
+
+        Returns:
+            (scale · H, scale · W, 3) uint8.
         """
         picture = np.asarray(env.render(), dtype=np.uint8)
         height, width = (scale * side for side in self.spec.frame_size)
@@ -91,85 +127,127 @@ class Reality:
         return _resized(picture, *self.spec.frame_size).repeat(scale, axis=0).repeat(scale, axis=1)
 
     def largest_scale(self, env: gym.Env) -> int:
-        """How large `draw` shows more than the frame does; resets `env`."""
+        """The largest scale at which `draw` shows more detail than an enlarged frame would. Resets `env`.
+
+        Returns:
+            A whole number; below 2 if the environment draws too few pixels for larger frames.
+        """
         env.reset(seed=0)
         height, width = np.shape(env.render())[:2]
         return min(height // self.spec.frame_size[0], width // self.spec.frame_size[1])
 
     def tile(self, env: gym.Env) -> int:
-        """Pixels a side of a tile, where frames are made of tiles that are right or wrong as a whole; else 0."""
+        """Side of a tile in pixels, for an environment whose frames consist of square tiles; otherwise 0.
+
+        Evaluation counts each tile as right or wrong as a whole. `env` may not have been reset yet.
+        """
         return 0
 
     # What holds for its episodes
 
     def horizon(self, env: gym.Env) -> int:
-        """Steps after which an episode is truncated, 0 for never."""
+        """Steps after which an episode is truncated, 0 for never. `env` may not have been reset yet."""
         return (env.spec.max_episode_steps if env.spec else None) or 0
 
     def action_names(self, env: gym.Env) -> list[str]:
-        """Names of discrete actions; empty where they have none."""
+        """Names of the discrete actions, one for each, in their order; empty if they have no names."""
         return []
 
     def success(self, env: gym.Env, reward: float, terminated: bool) -> bool | None:
-        """Whether an episode that just ended was a success; None where that means nothing here."""
+        """Whether the episode that just ended was a success; None if the environment knows no success.
+
+        Args:
+            env: after the last step, before the next reset.
+            reward: of the last step.
+            terminated: whether the environment ended the episode, instead of truncating it.
+        """
         return None
 
     def layout_id(self, env: gym.Env) -> bytes | None:
-        """What stays in an episode, such as walls, so that whole layouts can be held out; None where nothing does."""
+        """Identifies the layout: what stays the same throughout an episode, such as walls.
+
+        Whole layouts are held out by it. Equal layouts must give equal bytes in every process, now and later. None
+        means that the environment has no layouts.
+
+        Args:
+            env: after a reset, and after `scatter` where that was called.
+        """
         return None
 
     def transition_class(self, env: gym.Env, action: Any) -> str:
-        """The class of the transition that `action` is about to make."""
+        """The class of the transition that `action` would make from the present state; does not make it.
+
+        Returns:
+            One of `transition_classes`, or another name, which recordings and evaluations do not report.
+        """
         return "any"
 
     # How to record it
 
     def coverage(self) -> tuple[Coverage, ...]:
-        """The kinds of clips that a recording holds."""
+        """The kinds of clips that a recording holds, at least one; their shares add up to 1."""
         return RANDOM_COVERAGE
 
     def expert_coverage(self) -> tuple[Coverage, ...]:
-        """The same where all that counts is what `policy` does; empty where there is no such policy."""
+        """The kinds of clips that `record(expert=True)` makes: those in which `policy` acts. Empty without a policy."""
         return ()
 
     def policy(self, env: gym.Env) -> Callable[[], Any] | None:
-        """An expert for the episode that `env` is in: each call gives the action for the present; None if unknown."""
+        """An expert for the episode that `env` is in; None if none is known.
+
+        Args:
+            env: after a reset, and after `scatter` or `place` where that was called.
+
+        Returns:
+            A function without arguments that reads the present state of `env` and gives an action for it. It is used
+            until the episode ends or `env` is reset.
+        """
         return None
 
     def random_action(self, env: gym.Env, rng: np.random.Generator) -> Any:
-        """An action drawn at random."""
+        """An action drawn at random, as recordings take it. Seeds `env.action_space` from `rng`."""
         env.action_space.seed(int(rng.integers(2**31)))
         return env.action_space.sample()
 
     def stroll(self, env: gym.Env, rng: np.random.Generator) -> Any:
-        """An action drawn at random from those that move something."""
+        """An action drawn at random from those that move something. May seed `env.action_space` from `rng`."""
         return self.random_action(env, rng)
 
     def scatter(self, env: gym.Env, rng: np.random.Generator) -> None:
-        """Moves to anywhere what may be anywhere, such as agent and goal."""
+        """Changes `env`: moves what can be elsewhere, such as agent and goal, to places drawn at random.
+
+        It is called right after a reset, before `is_held_out`. Here it does nothing.
+        """
 
     def place(self, env: gym.Env, kind: str, rng: np.random.Generator) -> Any | None:
-        """Moves the agent to where one of its actions makes a transition of class `kind`.
+        """Changes `env`: puts the agent where one of its actions makes a transition of class `kind`.
+
+        It must leave `layout_id` as it is.
+
+        Args:
+            env: after a reset, and after `scatter` where that was called.
+            kind: one of `transition_classes`.
+            rng: of the choice of place and action.
 
         Returns:
-            That action; None if the present layout has no such place.
+            That action, not taken yet; None if the present layout has no such place. The caller then resets `env`.
         """
         return None
 
     # Holding out, which follows from `layout_id`
 
     def is_held_out(self, env: gym.Env) -> bool:
-        """Whether the present layout is kept from all recordings.
+        """Whether the present layout is held out, which keeps it from all recordings.
 
-        It depends on nothing but the layout, so no seed can bring a held-out layout into a recording.
+        The answer follows from `layout_id` alone, so every seed leads to the same one. Without layouts it is False.
         """
         layout = self.layout_id(env)
         return layout is not None and zlib.crc32(layout) % HELD_OUT_ONE_IN == 0
 
     def can_hold_out(self, env: gym.Env) -> bool:
-        """Whether among the environment's own resets some layouts are held out and some are not; resets it.
+        """Whether the environment's own resets lead to held-out layouts and to others as well. Resets `env`.
 
-        Where not (one layout alone, say), nothing is held out at all, neither from recordings nor for evaluation.
+        If not (there may be one layout alone), recordings and evaluations use all layouts.
         """
         held = set()
         for seed in range(ATTEMPTS):
@@ -182,15 +260,18 @@ class Reality:
         return False
 
     def scenes(self, env: gym.Env, kind: str, rng: np.random.Generator) -> Iterator[None]:
-        """Brings `env` from one scene of a kind to the next, without end.
+        """Brings `env` from one scene of a kind to the next, endlessly. Resets and steps `env`.
 
         Args:
-            env: the environment.
+            env: looked at by the caller after each turn, and left as it is.
             kind: one of `SCENES`.
             rng: of the scenes.
 
+        Yields:
+            None, each time that `env` shows another scene. Scenes may repeat.
+
         Raises:
-            BadInputError: there is no such kind, or nothing can be held out.
+            BadInputError: there is no such kind, or the environment has no held-out layouts.
         """
         hold_out = self.check_scenes(env, kind)
         while True:
@@ -206,10 +287,10 @@ class Reality:
                 ended = terminated or truncated
 
     def check_scenes(self, env: gym.Env, kind: str) -> bool:
-        """Whether scenes of this kind must be chosen by their layout; resets `env`.
+        """Whether scenes of this kind must be chosen by their layout. Resets `env`.
 
         Raises:
-            BadInputError: there is no such kind, or nothing can be held out.
+            BadInputError: there is no such kind, or the environment has no held-out layouts.
         """
         if kind not in SCENES:
             raise BadInputError(f"unknown kind of scenes {kind!r}; there are {', '.join(SCENES)}")
@@ -220,7 +301,11 @@ class Reality:
 
 
 def make_env(env_id: str, env_kwargs: dict[str, Any]) -> gym.Env:
-    """An environment that draws itself.
+    """Makes an environment that renders to `rgb_array`.
+
+    Args:
+        env_id: Gymnasium id, `module:` prefix allowed.
+        env_kwargs: keyword arguments of `gymnasium.make`.
 
     Raises:
         BadInputError: the id is unknown, or the environment cannot render to an array.

@@ -1,4 +1,4 @@
-"""Clips to edit: walked in the real environment, or read from a user's file."""
+"""Clips to edit: recorded on the spot in the real environment, or read from a user's file."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from nova_gym.errors import BadInputError
 
 #: Endings of files that clips are read from.
 CLIP_FORMATS = (".npz", ".gif", ".mp4")
-#: Share of a walk's actions that are the expert's, where there is one.
+#: Share of a clip's actions that the expert chooses, if there is one.
 _EXPERT = 0.6
 
 
 def real_clip(dream: Dream, seed: int, steps: int) -> np.ndarray:
-    """A clip of the real environment.
+    """A new clip of the real environment.
 
-    Where the `Reality` knows such things, agent and goal are anywhere and the agent strolls towards the goal; elsewhere
-    actions are random.
+    If the `Reality` has `scatter` and an expert, agent and goal are anywhere and the agent strolls towards the goal.
+    Otherwise the actions are random.
 
     Args:
         dream: with a real counterpart.
-        seed: of the layout and what is done; the same seed gives the same clip.
-        steps: T, of the clip, at least 1.
+        seed: of layout and actions; the same seed gives the same clip.
+        steps: T, at least 1.
 
     Returns:
         (T + 1, H, W, C) uint8.
 
     Raises:
-        BadInputError: the dream has no real counterpart, or no episode of it lasts that long.
+        BadInputError: `steps` is below 1, the dream has no real counterpart, or all episodes tried ended earlier.
     """
     if steps < 1:
         raise BadInputError(f"a clip needs at least 1 step, not {steps}")
@@ -60,17 +60,17 @@ def walk(
     rng: np.random.Generator,
     look: Callable[[gym.Env], None] = lambda env: None,
 ) -> np.ndarray | None:
-    """Takes some steps from where `env` is.
+    """Steps `env` from its present state: mostly as the expert does, if there is one, otherwise at random.
 
     Args:
-        env: as `reality.make` gave it, after a reset.
+        env: made by `reality.make`, after a reset.
         reality: of that environment.
         steps: how many.
-        rng: of what is done.
-        look: called before the first step and after each, with the environment.
+        rng: of the actions.
+        look: called with `env` before the first step and after each step.
 
     Returns:
-        (steps + 1, H, W, C) uint8 frames; None if the episode ended before.
+        (steps + 1, H, W, C) uint8 frames; None if the episode ended earlier.
     """
     expert = reality.policy(env)
     frames = [reality.frame(env)]
@@ -86,17 +86,17 @@ def walk(
 
 
 def read_clip(path: Path, dream: Dream) -> np.ndarray:
-    """A clip from a file: `frames` of an NPZ, or a GIF or MP4.
+    """Reads a clip from a GIF or MP4, or from the array `frames` of an NPZ.
 
     Args:
-        path: of the file.
-        dream: whose frame size and channels it must have.
+        path: of the file, which ends in one of `CLIP_FORMATS`.
+        dream: the clip must have its frame size and channels.
 
     Returns:
         (T + 1, H, W, C) uint8.
 
     Raises:
-        BadInputError: the file cannot be read, or its frames are not such as the dream's.
+        BadInputError: the file cannot be read, has fewer than 2 frames, or frames of another size or kind.
     """
     if path.suffix not in CLIP_FORMATS:
         raise BadInputError(f"{path} is not a clip: its name must end in {', '.join(CLIP_FORMATS)}")
@@ -117,7 +117,7 @@ def read_clip(path: Path, dream: Dream) -> np.ndarray:
 def _decode(path: Path, dream: Dream) -> np.ndarray:
     frames = iio.imread(path, plugin="pillow", mode="RGB") if path.suffix == ".gif" else iio.imread(path)
     if dream.world_model.config.inr.channels == 1 and (frames == frames[..., :1]).all():
-        return frames[..., :1]  # films know no grey: they say it with three equal colours
+        return frames[..., :1]  # films store grey as three equal channels
     return frames
 
 

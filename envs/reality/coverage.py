@@ -1,4 +1,4 @@
-"""How an environment is recorded: which kinds of clips, and how much of each."""
+"""Plans of recordings: which kinds of clips, and how much of each."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ class Coverage:
     """One kind of clip in a recording.
 
     Attributes:
-        name: what the clips are for.
-        share: share of all recorded transitions.
+        name: what the clips show; recordings report their shares under it.
+        share: share of all recorded transitions, above 0.
         length: transitions in a clip at most; a clip also ends where its episode does.
-        official: whether a clip starts where the environment starts; otherwise `Reality.scatter` comes first.
-        facing: class of the transition that the first step can make, as `Reality.place` arranges it; None for any.
-        expert: probability of the action that `Reality.policy` chooses.
-        favoured: an action, and the probability to take it. What is left of 1 is a random action.
+        official: True if a clip starts as the environment resets itself, False if `Reality.scatter` follows the reset.
+        facing: a transition class; `Reality.place` then puts the agent where one step makes such a transition. None
+            leaves the agent where it is.
+        expert: probability in each step of the action that `Reality.policy` chooses.
+        favoured: an action, and the probability in each step to take it. With the probability that remains,
+            `Reality.random_action` chooses.
     """
 
     name: str
@@ -30,9 +32,9 @@ class Coverage:
 
     @property
     def starts(self) -> str:
-        """What the first frames are a fair sample of: `official` or `random` starts, or nothing that has a name."""
+        """The starts that the first frames are a fair sample of: `official`, `random`, or an empty string."""
         return "official" if self.official else "" if self.facing else "random"
 
 
-#: An environment of which nothing is known: its own episodes under a random policy.
+#: For environments without a `Reality` of their own: official starts and random actions.
 RANDOM_COVERAGE = (Coverage("official starts, at random", 1.0, 200, official=True),)

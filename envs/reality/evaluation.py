@@ -1,4 +1,4 @@
-"""The dream in lockstep with reality: same start, same actions, on layouts that no recording holds."""
+"""Compares a dream with reality in lockstep: same start, same actions, on held-out layouts."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from nova_gym.errors import BadInputError
 from nova_gym.measures import TILE_TOLERANCE, Estimate, alike, mean, psnr, share, ssim, tile_errors
 from nova_gym.simulator import DreamSimulator
 
-#: Steps of the open loop after which frames are compared.
+#: Steps of the open-loop roll-out after which frames are compared.
 CHECKPOINTS = (1, 10, 50, 100)
-#: Steps after which an episode that has no horizon is left.
+#: Steps after which an episode without a horizon is stopped.
 LONGEST = 1000
-#: Share of the expert's actions in the episodes that test rewards and endings.
+#: Share of actions that the expert chooses in the episodes that test rewards and endings.
 EXPERT = 0.7
 
 Progress = Callable[[str, int, int], None]
@@ -32,11 +32,11 @@ class Report:
     """What an evaluation found.
 
     Attributes:
-        settings: what was asked for.
-        open_loop: by step, then by measure.
-        transitions: by class of transition, share of exact frames after one step.
-        outcomes: reward and termination, by part: `random` actions, and `expert`.
-        worst: the worst last frames, (n, H, W, C) float32 of reality and of the dream.
+        settings: the arguments of the evaluation, and the number of held-out layouts where there are any.
+        open_loop: by step, then by measure: `psnr` (dB) and `ssim`, and for tiled frames `exact` and `tile accuracy`.
+        transitions: by transition class, the share of exact frames after one step.
+        outcomes: figures of reward and termination, for `random` actions and for those of the `expert`.
+        worst: the worst last frames of the open loop, (n, H, W, C) float32 in [0, 1], of reality and of the dream.
     """
 
     settings: dict[str, Any]
@@ -74,24 +74,26 @@ def evaluate(
 ) -> Report:
     """Compares a dream with its reality.
 
-    Open loop: the dream is given the first frame and then actions only, drawn uniformly from the action space; an
-    episode counts as long as the real one goes on. Transitions: one step from an encoded real frame, for each class of
-    transition that the `Reality` can arrange. Outcomes: reward and termination in those episodes and, where the
-    `Reality` has an expert, in as many that mostly do as it says (a random walk seldom ends), until reality ends or
-    truncates. Intervals take episodes as
-    independent, though some share a layout; `settings["held_out_layouts"]` says how many different ones there were.
+    - Open loop: the dream gets the first frame, and from then on actions alone, drawn uniformly from the action space.
+      An episode counts as long as the real one goes on.
+    - Transitions: one step from an encoded real frame, for each transition class that the `Reality` can arrange.
+    - Outcomes: reward and termination in the open-loop episodes. If the `Reality` has an expert, as many episodes that
+      mostly follow it are played as well, until reality ends them, because a random walk seldom reaches an end.
+
+    Intervals treat episodes as independent, though some share a layout. `settings["held_out_layouts"]` says how many
+    different layouts there were.
 
     Args:
         dream: with a real counterpart.
         episodes: number of episodes, and of transitions of each class.
         steps: length of the open loop.
         seed: of layouts and actions.
-        starts: `random`, agent and goal anywhere, or `official`, as the environment starts, which is all that there is
-            where the `Reality` cannot move them.
+        starts: `random`, agent and goal anywhere, or `official`, as the environment resets itself. Where the `Reality`
+            cannot move them, both are official.
         progress: called as `progress(part, done, total)`.
 
     Raises:
-        BadInputError: an argument makes no sense, or the dream has no real counterpart.
+        BadInputError: an argument is out of range or unknown, or the dream has no real counterpart.
     """
     if episodes < 1 or steps < 1:
         raise BadInputError(f"at least 1 episode of 1 step is needed, not {episodes} of {steps}")
@@ -109,7 +111,7 @@ def evaluate(
 
 
 class _Bench:
-    """Makes real environments at starts that no recording holds."""
+    """Real environments at held-out starts, and dreams that begin where they do."""
 
     def __init__(self, dream: Dream, reality: Reality, starts: str, seed: int) -> None:
         self.dream, self.reality, self.starts = dream, reality, starts
@@ -127,7 +129,7 @@ class _Bench:
         return env
 
     def restart(self, env: gym.Env) -> None:
-        """Resets to another held-out start; to any start where none can be."""
+        """Resets to another start on a held-out layout; on any layout if the environment has no held-out ones."""
         while True:
             env.reset(seed=int(self.rng.integers(2**31)))
             if self.starts == "random":
@@ -139,7 +141,7 @@ class _Bench:
                 return
 
     def frames(self, envs: list[gym.Env]) -> np.ndarray:
-        """(n, H, W, C) uint8."""
+        """What environments look like now: (n, H, W, C) uint8."""
         return np.stack([self.reality.frame(env) for env in envs])
 
     def simulator(self, frames: np.ndarray) -> DreamSimulator:
@@ -155,7 +157,7 @@ class _Bench:
 
     @property
     def sparse(self) -> bool:
-        """Whether rewards take so few values that each is right or wrong."""
+        """Whether rewards take few values, so that each predicted reward is either right or wrong."""
         return bool(self.dream.world_model.config.reward_values)
 
     def random_action(self) -> Any:
@@ -167,7 +169,7 @@ class _Bench:
         return self.rng.uniform(low, high).astype(np.float32)
 
     def draw(self, simulator: DreamSimulator, rows: np.ndarray) -> np.ndarray:
-        """(n, H, W, C) float32 in [0, 1], the dreams of these rows."""
+        """The frames of the dreams in these rows: (n, H, W, C) float32 in [0, 1]."""
         states = simulator.state[torch.from_numpy(rows).to(simulator.device)]
         frames = [self.dream.world_model.render(chunk) for chunk in states.split(64)]
         return torch.cat(frames).permute(0, 2, 3, 1).cpu().numpy()
@@ -205,9 +207,10 @@ def _lockstep(
     outcomes: _Outcomes,
     each_step: Callable[[int, DreamSimulator, np.ndarray], None],
 ) -> None:
-    """Steps environments and dreams together by `choose(i)`; `each_step(t, simulator, alive)` looks on.
+    """Steps environments and dreams together by the actions `choose(i)`, and adds what they pay to `outcomes`.
 
-    The dream's return ends where the dream says the episode ends; the comparison ends where reality does.
+    A dream's return stops where the dream ends the episode, the comparison where reality does. After each step,
+    `each_step(t, simulator, alive)` is called.
     """
     simulator = bench.simulator(bench.frames(envs))
     alive, dreaming = np.ones(len(envs), dtype=bool), np.ones(len(envs), dtype=bool)
@@ -266,7 +269,7 @@ def _transitions(bench: _Bench, report: Report, count: int, progress: Progress) 
     classes = bench.reality.transition_classes
     for done, kind in enumerate(classes):
         before, after, actions, failed = [], [], [], 0
-        while len(actions) < count and failed < 20:  # 20 layouts without such a pose: there is none
+        while len(actions) < count and failed < 20:  # after 20 layouts without such a pose the class is left out
             bench.restart(env)
             action = bench.reality.place(env, kind, bench.rng)
             if action is None:
@@ -288,7 +291,7 @@ def _transitions(bench: _Bench, report: Report, count: int, progress: Progress) 
 
 
 def _led(bench: _Bench, episodes: int, progress: Progress) -> dict[str, Estimate | None] | None:
-    """Outcomes of episodes that mostly do as the expert says; None where there is no expert."""
+    """Outcomes of episodes that mostly follow the expert; None without an expert."""
     envs = [bench.environment() for _ in range(episodes)]
     experts = [bench.reality.policy(env) for env in envs]
     outcomes, horizon = _Outcomes(), bench.dream.card.horizon or LONGEST

@@ -25,7 +25,7 @@ TRANSITION_CLASSES = (
 
 
 def draw(env: gym.Env, tile: int) -> np.ndarray:
-    """What `env` looks like now with tiles of so many pixels a side, (H, W, 3) uint8."""
+    """What `env` looks like now, with tiles of `tile` pixels a side: (H, W, 3) uint8."""
     grid = env.unwrapped
     return grid.get_frame(grid.highlight, tile, grid.agent_pov)
 
@@ -56,7 +56,7 @@ def free_cells(env: gym.Env) -> list[tuple[int, int]]:
 
 
 def scatter(env: gym.Env, rng: np.random.Generator) -> None:
-    """Moves the goal (where there is one) and the agent to random empty cells, the agent facing anywhere."""
+    """Moves the goal, if there is one, and the agent to random empty cells; the agent's direction is random too."""
     grid = env.unwrapped
     goal = goal_position(env)
     if goal is not None:
@@ -72,7 +72,7 @@ def place_agent(env: gym.Env, cell: tuple[int, int], direction: int) -> None:
 
 
 def goal_position(env: gym.Env) -> tuple[int, int] | None:
-    """The cell of the first goal, None where there is none."""
+    """The cell (x, y) of the first goal; None without a goal."""
     grid = env.unwrapped
     for x in range(grid.width):
         for y in range(grid.height):
@@ -83,7 +83,7 @@ def goal_position(env: gym.Env) -> tuple[int, int] | None:
 
 
 def poses_facing(env: gym.Env, kind: str) -> list[tuple[tuple[int, int], int]]:
-    """All (cell, direction) from which a step forward is of transition class `kind`."""
+    """All poses (cell, direction) from which a step forward is of transition class `kind`."""
     before = env.unwrapped.agent_pos, env.unwrapped.agent_dir
     poses = []
     for cell in free_cells(env):
@@ -96,7 +96,7 @@ def poses_facing(env: gym.Env, kind: str) -> list[tuple[tuple[int, int], int]]:
 
 
 def distances_to_goal(env: gym.Env) -> dict[tuple[int, int, int], int]:
-    """Steps to the goal from every pose (x, y, direction) that can reach it, by breadth-first search."""
+    """Steps to the goal from each pose (x, y, direction) that can reach it, by breadth-first search."""
     goal = goal_position(env)
     if goal is None:
         return {}
@@ -117,7 +117,7 @@ def distances_to_goal(env: gym.Env) -> dict[tuple[int, int, int], int]:
 
 
 def action_to_goal(env: gym.Env, distances: dict[tuple[int, int, int], int]) -> int:
-    """An action on a shortest way to the goal; forward where no way is known."""
+    """The next action on a shortest way to the goal; forward if the goal cannot be reached."""
     grid = env.unwrapped
     x, y = (int(v) for v in grid.agent_pos)
     direction = grid.agent_dir

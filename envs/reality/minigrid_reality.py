@@ -22,7 +22,7 @@ from nova_gym.model.inr import LARGEST
 
 _FORWARD = int(Actions.forward)
 
-#: Every layout and pose, rare events often, random and goal-directed mixed, some long clips.
+#: Covers all layouts and poses: rare events often, random and goal-directed clips, some long ones.
 _COVERAGE = (
     Coverage("official starts, to the goal", 0.10, 40, official=True, expert=0.6),
     Coverage("anywhere, at random", 0.10, 8, favoured=(_FORWARD, 0.4)),
@@ -32,19 +32,19 @@ _COVERAGE = (
     Coverage("next to the goal", 0.13, 8, facing="into goal", expert=0.7),
     Coverage("anywhere, long", 0.32, 80, favoured=(_FORWARD, 0.3)),
 )
-#: Straight to the goal, what a control model should imitate.
+#: Straight to the goal: what a control model should imitate.
 _EXPERT = (
     Coverage("official starts, straight to the goal", 0.5, 80, official=True, expert=1.0),
     Coverage("anywhere, straight to the goal", 0.5, 80, expert=1.0),
 )
-#: Of scenes that a recording could hold, the share with the goal where the environment puts it, the share with the
-#: agent on the goal, and random steps before a scene is drawn, at most.
+#: Of the scenes `recorded`: the share with the goal where the environment puts it, the share with the agent on the
+#: goal, and the largest number of random steps before a scene is drawn.
 _OFFICIAL_GOAL, _ON_GOAL, _STEPS = 0.25, 0.1, 8
 
 
 @register_reality
 class MiniGridReality(Reality):
-    """Any environment that is built on `minigrid`'s grid."""
+    """Any environment that derives from `minigrid`'s `MiniGridEnv`."""
 
     scatters: ClassVar[bool] = True
     transition_classes: ClassVar[tuple[str, ...]] = grids.TRANSITION_CLASSES
@@ -52,11 +52,16 @@ class MiniGridReality(Reality):
 
     @classmethod
     def knows(cls, env: gym.Env) -> bool:
+        """Whether `env` derives from `MiniGridEnv`."""
         return isinstance(env.unwrapped, MiniGridEnv)
 
     @classmethod
     def view(cls, env_id: str, env: gym.Env, size: int) -> RealitySpec:
-        """Drawn natively at `size`, in whole tiles, without the highlighted field of view."""
+        """Drawn natively at `size`, in whole tiles, without the highlighted field of view.
+
+        Raises:
+            BadInputError: `size` is no multiple of the number of columns.
+        """
         columns, rows = env.unwrapped.width, env.unwrapped.height
         if size % columns:
             below, above = size // columns * columns, (size // columns + 1) * columns
@@ -69,23 +74,28 @@ class MiniGridReality(Reality):
         return RealitySpec(env_id, {"highlight": False, "tile_size": tile}, (rows * tile, columns * tile))
 
     def draw(self, env: gym.Env, scale: int) -> np.ndarray:
-        """Drawn natively, in tiles that many times as large."""
+        """Drawn natively, in tiles `scale` times as large."""
         grid = env.unwrapped
         return grid.get_frame(grid.highlight, scale * self.tile(env), grid.agent_pov)
 
     def largest_scale(self, env: gym.Env) -> int:
+        """MiniGrid draws at any size, so frames of `LARGEST` pixels a side are the limit."""
         return LARGEST // max(self.spec.frame_size)
 
     def tile(self, env: gym.Env) -> int:
+        """Side of a grid cell in pixels."""
         return self.spec.frame_size[1] // env.unwrapped.width
 
     def horizon(self, env: gym.Env) -> int:
+        """The environment's `max_steps`."""
         return int(env.unwrapped.max_steps)
 
     def action_names(self, env: gym.Env) -> list[str]:
+        """MiniGrid's own names: left, right, forward, …"""
         return [action.name for action in Actions][: int(env.action_space.n)]
 
     def success(self, env: gym.Env, reward: float, terminated: bool) -> bool:
+        """Whether the episode was terminated with a positive reward."""
         return bool(terminated and reward > 0)
 
     def layout_id(self, env: gym.Env) -> bytes:
@@ -93,31 +103,37 @@ class MiniGridReality(Reality):
         return env.unwrapped.grid.encode().tobytes()
 
     def transition_class(self, env: gym.Env, action: Any) -> str:
+        """One of `grids.TRANSITION_CLASSES`, by the action and the cell in front of the agent."""
         return grids.transition_class(env, int(action))
 
     def coverage(self) -> tuple[Coverage, ...]:
+        """Clips from official starts, from anywhere, and next to walls and goal."""
         return _COVERAGE
 
     def expert_coverage(self) -> tuple[Coverage, ...]:
+        """Clips straight to the goal, half from official starts, half from anywhere."""
         return _EXPERT
 
     def policy(self, env: gym.Env) -> Callable[[], int] | None:
-        """A shortest way to the goal, by the walls as they are now."""
+        """Follows a shortest way to the goal, by the walls at the time of the call."""
         distances = grids.distances_to_goal(env)
         return lambda: grids.action_to_goal(env, distances)
 
     def random_action(self, env: gym.Env, rng: np.random.Generator) -> int:
-        """Turns and steps are drawn four times as often as the rest."""
+        """Draws each turn and the step forward four times as often as each other action."""
         weights = np.where(np.arange(env.action_space.n) <= _FORWARD, 4.0, 1.0)
         return int(rng.choice(env.action_space.n, p=weights / weights.sum()))
 
     def stroll(self, env: gym.Env, rng: np.random.Generator) -> int:
+        """A turn or a step forward, drawn at random."""
         return int(rng.integers(_FORWARD + 1))
 
     def scatter(self, env: gym.Env, rng: np.random.Generator) -> None:
+        """Moves goal and agent to random empty cells; walls stay."""
         grids.scatter(env, rng)
 
     def place(self, env: gym.Env, kind: str, rng: np.random.Generator) -> int | None:
+        """Puts the agent in front of what `kind` names; for turns and no-ops it stays where it is."""
         if kind == "turn":
             return int(rng.choice([Actions.left, Actions.right]))
         if kind == "no-op":
@@ -130,7 +146,7 @@ class MiniGridReality(Reality):
         return _FORWARD
 
     def scenes(self, env: gym.Env, kind: str, rng: np.random.Generator) -> Iterator[None]:
-        """Each on a layout of its own; goal and agent anywhere but in `official` ones."""
+        """Resets for each scene. In `official` ones agent and goal stay where the environment puts them."""
         hold_out = self.check_scenes(env, kind)
         while True:
             env.reset(seed=int(rng.integers(2**31)))
@@ -144,7 +160,7 @@ class MiniGridReality(Reality):
             yield
 
     def _go_on(self, env: gym.Env, rng: np.random.Generator) -> None:
-        """A few steps into an episode from anywhere, or to its end."""
+        """Puts the agent on the goal, or anywhere and then takes a few random steps."""
         goal, cells = grids.goal_position(env), grids.free_cells(env)
         on_goal = goal is not None and rng.random() < _ON_GOAL
         grids.place_agent(env, goal if on_goal else cells[int(rng.integers(len(cells)))], int(rng.integers(4)))
@@ -155,12 +171,12 @@ class MiniGridReality(Reality):
 
 
 def minigrid_of(dream: Dream) -> MiniGridReality:
-    """The reality of a dream of MiniGrid, for what makes sense there alone.
+    """The reality of a dream of MiniGrid, for measurements that only MiniGrid allows.
 
     Raises:
-        BadInputError: the dream is of something else.
+        BadInputError: the dream is of another environment.
     """
     reality = reality_of(dream)
     if not isinstance(reality, MiniGridReality):
-        raise BadInputError(f"{reality.spec.env_id} is not a MiniGrid, which this is about")
+        raise BadInputError(f"{reality.spec.env_id} is not a MiniGrid, which this needs")
     return reality

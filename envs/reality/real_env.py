@@ -1,4 +1,4 @@
-"""The real counterpart of a dream, with the dream's observations: one policy runs in both."""
+"""The real counterpart of a dream, with the dream's observations, so that one policy runs in both."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from nova_gym.errors import BadInputError
 
 
 class RealityEnv(gym.Wrapper):
-    """The real environment, unchanged, seen as the dream is seen.
+    """The unchanged real environment behind a dream, with the dream's observations.
 
     Args:
-        dream: whose reality it is.
+        dream: the dream whose reality this is.
         observation: `latent`, the encoded frame (K,) float32, or `pixels`, the frame (H, W, C) uint8.
-        starts: `official`, as the environment resets itself, or `random`, which then moves agent and goal anywhere
-            (where the `Reality` can).
+        starts: `official`, as the environment resets itself, or `random`: agent and goal anywhere, if the `Reality`
+            can move them.
 
     Raises:
         BadInputError: an argument is unknown, or the dream has no real counterpart.
@@ -42,7 +42,11 @@ class RealityEnv(gym.Wrapper):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """A reset of the real environment; the same seed gives the same start."""
+        """Resets the real environment; the same seed gives the same start.
+
+        Returns:
+            Observation, and the real environment's own `info`.
+        """
         _, info = self.env.reset(seed=seed, options=options)
         if self._starts == "random":
             self.reality.scatter(self.env, self.env.unwrapped.np_random)
@@ -51,10 +55,13 @@ class RealityEnv(gym.Wrapper):
         return self._observe(), info
 
     def step(self, action: int | np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """A step of the real environment.
+        """Steps the real environment.
 
-        The last `info` of an episode has `is_success`, where the `Reality` knows success. It has `held_out`, where the
-        `Reality` knows layouts: whether no recording holds the one that the episode began with.
+        The last `info` of an episode has `is_success`, a bool, if the `Reality` knows success. It has `held_out`, a
+        bool, if the `Reality` knows layouts: whether the layout that the episode began with is held out.
+
+        Returns:
+            Observation, reward, terminated, truncated and `info`.
         """
         _, reward, terminated, truncated, info = self.env.step(action)
         if terminated or truncated:
@@ -63,11 +70,18 @@ class RealityEnv(gym.Wrapper):
         return self._observe(), float(reward), terminated, truncated, info
 
     def frame(self) -> np.ndarray:
-        """(H, W, C) uint8, what it looks like now, at the dream's frame size."""
+        """What the environment looks like now, at the dream's frame size: (H, W, C) uint8."""
         return self.reality.frame(self.env)
 
     def draw(self, scale: int) -> np.ndarray:
-        """What it looks like now, (scale · H, scale · W, C) uint8, drawn by itself as far as it can."""
+        """What the environment looks like now, `scale` times as large, as `Reality.draw` has it.
+
+        Args:
+            scale: how many times larger than a frame, at least 1.
+
+        Returns:
+            (scale · H, scale · W, C) uint8.
+        """
         return self.reality.draw(self.env, scale)
 
     def _observe(self) -> np.ndarray:
@@ -83,12 +97,12 @@ def make_reality(
     starts: str = "official",
     device: str | torch.device = "auto",
 ) -> RealityEnv:
-    """The real counterpart of a dream with the same observation interface.
+    """Makes the real counterpart of a dream, with the dream's observations.
 
     Args:
         dream: a `Dream`, the name of a shipped one, or the path of a file.
         observation, starts: as in `RealityEnv`.
-        device: where frames are encoded.
+        device: `auto`, `cpu`, `cuda` …, where frames are encoded.
 
     Raises:
         BadInputError: an argument is unknown, or the dream has no real counterpart.

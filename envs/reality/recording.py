@@ -39,25 +39,28 @@ def record(
     progress: Callable[[int], None] = lambda recorded: None,
     expert: bool = False,
 ) -> minari.MinariDataset:
-    """Plays the real environment and writes what happened to a Minari dataset.
+    """Plays the real environment and writes the episodes to a Minari dataset.
 
-    Frames are stored without loss as the observations, (T + 1, H, W, 3) uint8 an episode, with actions, the
-    environment's own rewards and terminations. No held-out layout is recorded (`Reality.is_held_out`).
+    The observations of an episode are its frames, (T + 1, H, W, 3) uint8, stored without loss. Actions, rewards and
+    terminations are the environment's own. Held-out layouts are left out (`Reality.is_held_out`). If the recording
+    fails or is interrupted, the unfinished dataset is removed.
 
     Args:
         spec: the environment and its frames.
-        dataset_id: Minari id, such as `minigrid/crossing-v0`.
-        transitions: how many transitions to record; whole clips, so slightly more.
-        seed: of layouts, placements and policies.
+        dataset_id: Minari id, such as `minigrid/crossing-v0`. Minari keeps the dataset below `~/.minari/datasets`, or
+            below the folder that MINARI_DATASETS_PATH names.
+        transitions: how many to record, at least 1. The last clip is finished, so there are slightly more.
+        seed: of layouts, placements and actions.
         progress: called with the number of transitions recorded so far.
-        expert: only what the expert of the `Reality` does.
+        expert: record only clips in which the expert of the `Reality` acts.
 
     Returns:
-        The dataset; `dataset.storage.metadata["nova_gym"]` holds, as JSON, the spec, the reward discount,
-        the horizon and the share of each kind of clip and each transition class.
+        The dataset. `dataset.storage.metadata["nova_gym"]` holds, as JSON, the spec, the reward discount, the horizon,
+        and the share of each kind of clip and of each transition class.
 
     Raises:
-        BadInputError: the dataset exists already, its id is malformed, nothing was asked for, or there is no expert.
+        BadInputError: the dataset exists already, its id is malformed, `transitions` is below 1, the environment has
+            actions of another kind or no expert, or the disk is full.
     """
     if transitions < 1:
         raise BadInputError(f"at least 1 transition has to be recorded, not {transitions}")
@@ -65,7 +68,7 @@ def record(
     reality = find_reality(spec)
     coverage = reality.expert_coverage() if expert else reality.coverage()
     if not coverage:
-        raise BadInputError(f"nothing is known of an expert for {spec.env_id}: leave out --expert")
+        raise BadInputError(f"there is no expert for {spec.env_id}: leave out --expert")
     with _whole_or_not_at_all(reality, dataset_id) as env:
         _check_space(env, spec)
         hold_out = reality.can_hold_out(env)
@@ -94,12 +97,12 @@ def write_dataset(dataset_id: str, buffers: list[EpisodeBuffer], dream: Dream) -
     """Writes episodes played elsewhere as a Minari dataset that `load_clips` reads.
 
     Args:
-        dataset_id: Minari id, free so far.
-        buffers: at least one, observations (T + 1, H, W, 3) uint8.
-        dream: in whose reality they were played.
+        dataset_id: Minari id of a new dataset.
+        buffers: the episodes, at least one, with observations (T + 1, H, W, 3) uint8.
+        dream: the dream whose reality they were played in.
 
     Raises:
-        BadInputError: the dataset exists already, or the disk is full.
+        BadInputError: the dataset exists already, its id is malformed, or the disk is full.
     """
     check_dataset_id(dataset_id)
     reality, card = reality_of(dream), dream.card
@@ -116,7 +119,10 @@ def write_dataset(dataset_id: str, buffers: list[EpisodeBuffer], dream: Dream) -
 
 @contextmanager
 def _whole_or_not_at_all(reality: Reality, dataset_id: str) -> Iterator[gym.Env]:
-    """The real environment while a dataset is written; half a dataset helps nobody and blocks the next attempt."""
+    """The real environment while a dataset is written. After an error the unfinished dataset is removed.
+
+    It could not be used, and it would block the next attempt under the same name.
+    """
     env = reality.make()
     try:
         yield env
@@ -137,13 +143,13 @@ def _clips(
     transitions: int,
     rng: np.random.Generator,
 ) -> Iterator[tuple[str, EpisodeBuffer, list[str]]]:
-    """Clips of all kinds, interleaved so that each kind keeps its share at any time."""
+    """Clips of all kinds, interleaved so that each kind has its share at any time."""
     recorded = Counter({kind.name: 0 for kind in coverage})
     possible = list(coverage)
     while recorded.total() < transitions:
         kind = min(possible, key=lambda kind: recorded[kind.name] / kind.share)
         seed = _start(env, reality, kind, hold_out, rng)
-        if seed is None:  # this environment has no inner walls, say
+        if seed is None:  # such as inner walls, which this environment may lack
             possible.remove(kind)
             if not possible:
                 raise BadInputError(f"{reality.spec.env_id} has no start of any kind that a recording is made of")
@@ -213,7 +219,7 @@ def _check_space(env: gym.Env, spec: RealitySpec) -> None:
 
 
 def _is_discounted(reality: Reality, env: gym.Env, rewards: list[float]) -> bool:
-    """Whether all rewards are 0 or `1 - c · step / horizon`, as for a success at that step."""
+    """Whether each reward is 0 or `1 - c · step / horizon`, which a success at that step pays."""
     c, horizon = reality.reward_discount, reality.horizon(env)
     usual = (1 - c * step / horizon for step in range(1, len(rewards) + 1))
     return all(reward == 0 or abs(reward - due) < 1e-6 for reward, due in zip(rewards, usual, strict=True))
@@ -224,7 +230,7 @@ def _write(dataset, dataset_id, buffers, env, spec):
         dataset.storage.update_episodes(buffers)
         return dataset
     shape = (*spec.frame_size, 3)
-    with warnings.catch_warnings():  # Minari asks for an author and a link, which a user's own data has not
+    with warnings.catch_warnings():  # Minari warns that author and link are missing, but they are optional
         warnings.simplefilter("ignore", UserWarning)
         return minari.create_dataset_from_buffers(
             dataset_id,
@@ -239,7 +245,7 @@ def _write(dataset, dataset_id, buffers, env, spec):
 
 
 def _portable(spec: EnvSpec | None) -> EnvSpec | None:
-    """What Minari can write down of how an environment is made; nothing where that is code, such as a class."""
+    """The environment's spec if Minari can store it; None if its entry point is code, such as a class."""
     try:
         return spec if spec is not None and spec.to_json() else None
     except ValueError:
@@ -247,10 +253,10 @@ def _portable(spec: EnvSpec | None) -> EnvSpec | None:
 
 
 def check_dataset_id(dataset_id: str) -> None:
-    """Before anything is recorded: is the id well formed, and free?
+    """Checks the id of a new dataset before anything is recorded.
 
     Raises:
-        BadInputError: it is not.
+        BadInputError: the id is malformed, or a dataset has it already.
     """
     try:
         parse_dataset_id(dataset_id)

@@ -13,20 +13,23 @@ from nova_gym.errors import BadInputError
 
 #: Entry points of this group name subclasses of `Reality`, such as `my_package.my_module:MyReality`.
 ENTRY_POINTS = "nova_gym.realities"
-#: What comes with the package: loaded when an environment is first looked for, since libraries come with it.
+#: Classes of this package, imported at the first look-up, because they import further libraries.
 _BUILT_IN = ("nova_gym.envs.reality.minigrid_reality",)
-#: Registered classes; the last one that knows an environment is taken.
+#: Registered classes. Of those that know an environment, the last is used.
 _REGISTERED: list[type[Reality]] = []
 
 
 def register_reality(reality: type[Reality]) -> type[Reality]:
-    """Class decorator: from now on this subclass of `Reality` is used for the environments that it `knows`.
+    """Class decorator: registers a subclass of `Reality` for the environments that it `knows`.
 
-    Of several that know one, the last registered is used. A package that is installed can do without the decorator's
-    import: an entry point of the group `nova_gym.realities` names the class.
+    Of several classes that know an environment, the last registered is used. An installed package can name its class
+    in an entry point of the group `nova_gym.realities` instead; then nova-gym imports it by itself.
+
+    Returns:
+        The class.
 
     Raises:
-        BadInputError: it is not a subclass of `Reality`.
+        BadInputError: the argument is not a subclass of `Reality`.
     """
     if not (isinstance(reality, type) and issubclass(reality, Reality)):
         raise BadInputError(f"a reality is a subclass of nova_gym.envs.Reality, not {reality!r}")
@@ -36,7 +39,7 @@ def register_reality(reality: type[Reality]) -> type[Reality]:
 
 
 def find_reality(spec: RealitySpec) -> Reality:
-    """The `Reality` of an environment: of the class that knows it best.
+    """The `Reality` of an environment, of the last registered class that knows it.
 
     Raises:
         BadInputError: the environment does not exist or cannot render.
@@ -50,17 +53,18 @@ def find_reality(spec: RealitySpec) -> Reality:
 
 
 def reality_spec(env_id: str, size: int = 72) -> RealitySpec:
-    """How an environment is looked at unless its user says otherwise.
+    """The default view of an environment: its arguments and the size of its frames.
 
-    MiniGrid is drawn natively at `size` (whole tiles) and without the highlighted field of view, as in the paper; any
-    other environment is drawn at its own size and shrunk to `size`×`size`. A registered `Reality` may say otherwise.
+    MiniGrid is drawn natively at `size` (whole tiles), without the highlighted field of view, as in the paper. Any
+    other environment is drawn at its own size and shrunk to `size`×`size`. A registered `Reality` may decide otherwise
+    (`Reality.view`).
 
     Args:
         env_id: Gymnasium id, `module:` prefix allowed.
         size: width of a frame in pixels, at least 8.
 
     Raises:
-        BadInputError: the environment does not exist or cannot render, or this size cannot be.
+        BadInputError: the environment does not exist, cannot render, or cannot be shown at this size.
     """
     if size < 8:
         raise BadInputError(f"frames need at least 8 pixels a side, not {size}")
@@ -78,14 +82,14 @@ def _class_for(env: Any) -> type[Reality]:
 
 @cache
 def _load() -> None:
-    """Loads what ships and what installed packages name; what a user registered before stays the last."""
+    """Loads the package's own classes, then those of entry points; classes that a user registered stay the last."""
     registered, _REGISTERED[:] = _REGISTERED[:], []
     for module in _BUILT_IN:
         import_module(module)
     for point in metadata.entry_points(group=ENTRY_POINTS):
         try:
             register_reality(point.load())
-        except Exception as error:  # somebody else's code: what else there is must still work
+        except Exception as error:  # the code of another package: all other classes must still work
             warnings.warn(f"the entry point {point.value!r} ({ENTRY_POINTS}) cannot be used: {error}", stacklevel=2)
     for reality in registered:
         if reality in _REGISTERED:

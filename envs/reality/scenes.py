@@ -1,4 +1,4 @@
-"""The same scenes of the real environment, drawn at several sizes."""
+"""Scenes of the real environment, each drawn at several sizes."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def scenes_of_a_kind(
     seed: int,
     progress: Progress = lambda done, total: None,
 ) -> dict[int, np.ndarray]:
-    """Scenes of the real environment, all different, each drawn by itself at every size.
+    """Different scenes of the real environment, each drawn natively at every size.
 
     Args:
-        dream: of any environment.
-        kind: one of `nova_gym.envs.reality.SCENES`.
-        count: n, or as many as are found.
-        scales: sizes, 1 for that of the dream's frames.
+        dream: with a real counterpart.
+        kind: one of `nova_gym.envs.reality.base.SCENES`.
+        count: n at most; a small environment may have fewer scenes.
+        scales: sizes as multiples of the dream's frame size, which is 1.
         seed: of the scenes.
         progress: called with the number of scenes drawn and their total.
 
     Returns:
-        By scale, (n, H, W, C) uint8.
+        By scale, (n, scale · H, scale · W, C) uint8; the same scenes in the same order at each.
 
     Raises:
-        BadInputError: the dream is of nothing real, its environment does not draw as large as that, there is no such
-            kind, or no scene of it was found.
+        BadInputError: the dream has no real counterpart, its environment draws too few pixels for that, or it has no
+            scenes of this kind.
     """
     reality = reality_of(dream)
     with closing(reality.make()) as env:
@@ -52,21 +52,21 @@ def scenes_of_a_kind(
 def scenes(
     dream: Dream, count: int, largest: int, seed: int, progress: Progress = lambda done, total: None
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Scenes that a recording could hold, each as the dream's frame and once larger.
+    """Scenes such as recordings hold, each drawn as a frame of the dream and at one larger size.
 
     Args:
-        dream: of any environment.
-        count: n, of all sizes together, as many of each.
-        largest: the largest size; 2 and all whole numbers between are the others.
+        dream: with a real counterpart.
+        count: scenes of all sizes together, shared out evenly.
+        largest: the largest size as a multiple of the dream's frame size. The sizes are 2, 3, … `largest`.
         seed: of the scenes.
         progress: called with the number of scenes drawn and their total.
 
     Returns:
-        By size, the dream's frames (m, H, W, C) uint8, and those that many times as large of the same scenes.
+        By size: m frames (m, H, W, C) uint8, and the same scenes drawn larger, (m, size · H, size · W, C) uint8.
 
     Raises:
-        BadInputError: the dream is of nothing real, its environment does not draw as large as that, or there are fewer
-            scenes than sizes.
+        BadInputError: the dream has no real counterpart, its environment draws too few pixels for that, or `count` is
+            below the number of sizes.
     """
     sizes, reality = range(2, largest + 1), reality_of(dream)
     if count < len(sizes):
@@ -80,7 +80,7 @@ def scenes(
             both = _draw(reality, env, "recorded", number, (1, size), rng, said)
             drawn[size] = both[1], both[size]
             done += number
-            progress(done, count)  # also where a small environment has fewer scenes
+            progress(done, count)  # even if a small environment has fewer scenes
     return drawn
 
 
@@ -97,7 +97,7 @@ def _draw(
     rng: np.random.Generator,
     progress: Progress,
 ) -> dict[int, np.ndarray]:
-    """Different scenes, until there are enough or `ATTEMPTS` in a row were known already."""
+    """Draws different scenes, until there are enough or `ATTEMPTS` in a row were drawn before."""
     height, width = reality.spec.frame_size
     drawn = {scale: np.empty((count, scale * height, scale * width, 3), np.uint8) for scale in scales}
     seen: set[bytes] = set()

@@ -1,4 +1,4 @@
-"""What makes a real environment again, as a recording and a dream's card keep it."""
+"""What recordings and cards of dreams keep to make a real environment again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class RealitySpec:
     Attributes:
         env_id: Gymnasium id, `module:` prefix allowed.
         env_kwargs: keyword arguments of `gymnasium.make`.
-        frame_size: height and width of a frame in pixels.
+        frame_size: (H, W) of a frame in pixels.
     """
 
     env_id: str

@@ -1,4 +1,4 @@
-"""The command line: `nova-gym`, one file a group of commands. It may import everything, and nothing imports it."""
+"""The command line `nova-gym`, one file for each group of commands. Other packages must not import it."""
 
 from nova_gym.cli.app import app, main
 

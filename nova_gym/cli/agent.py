@@ -17,44 +17,58 @@ agent_app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-DreamOption = Annotated[str, typer.Option(help="Name of a shipped dream (minigrid) or path of a file.")]
+DreamOption = Annotated[str, typer.Option(help="Shipped dream (minigrid), or path of a dream file.")]
 AgentArgument = Annotated[
     str,
     typer.Argument(
-        help="Shipped agent (minigrid-ppo), `planner`, `control` (the dream's own), or path of an SB3 zip "
-        "that you trust: it is a pickle."
+        help="Shipped agent (minigrid-ppo), planner (plans in the dream), control (the dream's control model), or "
+        "path of an SB3 zip that you trust: it is a pickle."
     ),
 ]
-EpisodesOption = Annotated[int, typer.Option(help="Episodes, in each place and mode.", min=1)]
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Write all numbers there.")]
-AlgorithmOption = Annotated[str, typer.Option("--algorithm", "-a", help="ppo, a2c or dqn.")]
+EpisodesOption = Annotated[int, typer.Option(help="Episodes to play, in each place and mode.", min=1)]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")]
+AlgorithmOption = Annotated[str, typer.Option("--algorithm", "-a", help="Algorithm: ppo, a2c or dqn.")]
 
 
 @agent_app.command("train")
 @one_line_errors
 def train(
-    output: Annotated[Path, typer.Option("--output", "-o", help="SB3 zip of the version that was best in reality.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write the agent to (.zip).")],
     dream: DreamOption = "minigrid",
     algorithm: AlgorithmOption = "ppo",
     steps: Annotated[int, typer.Option(help="Steps in the dream, all dreams together.", min=1)] = 2_000_000,
     dreams: Annotated[int, typer.Option(help="Dreams stepped as one batch.", min=1)] = 256,
-    observation: Annotated[str, typer.Option(help="latent (the state) or pixels (the INR, rendered).")] = "latent",
-    evaluations: Annotated[int, typer.Option(help="Looks at reality, the last at the end.", min=1)] = 2,
-    episodes: Annotated[int, typer.Option(help="Real episodes at each.", min=1)] = 64,
+    observation: Annotated[
+        str, typer.Option(help="What the agent sees: latent (the state) or pixels (rendered frames).")
+    ] = "latent",
+    evaluations: Annotated[
+        int, typer.Option(help="Evaluations in reality, evenly spread, the last at the end.", min=1)
+    ] = 2,
+    episodes: Annotated[int, typer.Option(help="Real episodes of each evaluation.", min=1)] = 64,
     patience: Annotated[
-        float, typer.Option(help="Training episodes are cut at this share of the horizon; 1 where successes take long.")
+        float, typer.Option(help="Training episodes are cut at this share of the horizon; 1 if successes take long.")
     ] = 0.15,
-    log_dir: Annotated[Path | None, typer.Option(help="TensorBoard folder; runs/<name of output> by default.")] = None,
-    plot: Annotated[
-        Path | None, typer.Option(help="Draw return in dream and reality over training there (PNG).")
+    log_dir: Annotated[
+        Path | None, typer.Option(help="TensorBoard folder; default runs/NAME, after the output.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the returns over training to this file (PNG).")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
 ) -> None:
-    """Train an agent in the dream. Reality is only asked now and then how good it is, and the best version is kept.
+    """Train an agent in the dream, and keep the version that is best in reality.
 
-    Hyperparameters: nova_gym.agents.HYPERPARAMETERS. The curve is written beside the zip, as <output>.json.
+    The agent learns from the dream alone. A few evaluations in reality choose
+    which of its versions is kept. The default takes about 3 minutes;
+    observations in pixels take much longer.
+
+    Writes OUTPUT, a Stable-Baselines3 zip, the curve of returns beside it
+    (.json), and TensorBoard logs in runs/. The hyperparameters are those of
+    nova_gym.agents.HYPERPARAMETERS.
+
+    Example:
+
+    nova-gym agent train -o agent.zip --dream mine.safetensors
     """
     from nova_gym.agents import train_agent
 
@@ -102,14 +116,25 @@ def evaluate(
     dream: DreamOption = "minigrid",
     episodes: EpisodesOption = 200,
     json_file: JsonOption = None,
-    gif: Annotated[Path | None, typer.Option(help="Film it in reality (left) and in the dream (right) there.")] = None,
+    gif: Annotated[
+        Path | None, typer.Option(help="Film the agent in reality (left) and dream (right) to this file.")
+    ] = None,
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
 ) -> None:
-    """Test an agent in the dream and in the unchanged real environment: official starts, seeds no training used.
+    """Test an agent in the dream and in the unchanged real environment.
 
-    Seeds repeat layouts where there are few (SimpleCrossingS9N1 has 42): held-out ones are reported apart.
-    The gap is the return in the dream minus the return in reality. Brackets are 95 % confidence intervals.
+    Episodes begin at official starts, with seeds that no training used. If an
+    environment has few layouts (SimpleCrossingS9N1 has 42), seeds repeat them;
+    so success on held-out layouts is shown in a column of its own.
+
+    Prints return, success and length of episodes, with 95 % confidence intervals
+    in brackets. The gap is the return in the dream minus the return in reality.
+    The default takes about a minute, the planner 10 minutes.
+
+    Example:
+
+    nova-gym agent eval agent.zip --dream mine.safetensors --gif agent.gif
     """
     import imageio.v3 as iio
 
@@ -133,12 +158,24 @@ def diagnose(
     agent: AgentArgument = "minigrid-ppo",
     dream: DreamOption = "minigrid",
     episodes: EpisodesOption = 200,
-    deterministic: Annotated[bool, typer.Option("--deterministic", help="Likeliest actions only.")] = False,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The agent takes its likeliest actions instead of drawing them.")
+    ] = False,
     json_file: JsonOption = None,
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
 ) -> None:
-    """Find where the dream leads an agent astray: its dream actions are replayed in reality, in lockstep."""
+    """Find where dream and reality part under an agent's actions.
+
+    The agent acts in dreams of real starts, and the same actions are replayed in
+    reality, in lockstep. Prints how often and when the two part, what differs
+    first (end, reward or frame), and how much each class of transitions
+    contributes to the gap between the returns. It takes about a minute.
+
+    Example:
+
+    nova-gym agent diagnose agent.zip --dream mine.safetensors
+    """
     from nova_gym.agents import diagnose as diagnose_agent
 
     loaded, player = _load(agent, dream, device)
@@ -147,7 +184,7 @@ def diagnose(
     summary = found.to_dict()
     table = Table(title=f"{episodes} episodes", show_header=False)
     table.add_row("return in the dream − return of the same actions in reality", cell(found.gap))
-    table.add_row("share of episodes in which the two part", cell(found.parted))
+    table.add_row("share of episodes in which dream and reality part", cell(found.parted))
     table.add_row("median step at which they part", str(summary["median step of parting"]))
     table.add_row("what differs first", ", ".join(f"{k} {v}" for k, v in summary["first difference"].items()) or "–")
     console.print(table)
@@ -160,27 +197,43 @@ def diagnose(
 
 @one_line_errors
 def improve(
-    dream: Annotated[str, typer.Argument(help="Name of a shipped dream or path of a file; it is left as it is.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File of the improved dream (.safetensors).")],
-    rounds: Annotated[int, typer.Option(help="Rounds in all.", min=1)] = 3,
+    dream: Annotated[str, typer.Argument(help="Shipped dream (minigrid), or path of a dream file; it is not changed.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write the improved dream to (.safetensors).")],
+    rounds: Annotated[int, typer.Option(help="Rounds in all, those before --resume included.", min=1)] = 3,
     dataset: Annotated[
-        str | None, typer.Option(help="Minari id of the original recording, so that nothing is forgotten.")
+        str | None,
+        typer.Option(
+            help="Minari id of the original recording; with it the dream does not forget what the agent does not visit."
+        ),
     ] = None,
     algorithm: AlgorithmOption = "ppo",
-    agent_steps: Annotated[int, typer.Option(help="Steps of the agent in the dream, a round.", min=1)] = 1_000_000,
-    real_steps: Annotated[int, typer.Option(help="Steps of the agent in reality, a round.", min=1)] = 4_000,
-    tuning_steps: Annotated[int, typer.Option(help="Optimiser steps on the dream, a round.", min=1)] = 1000,
+    agent_steps: Annotated[
+        int, typer.Option(help="Steps of training the agent in the dream, in each round.", min=1)
+    ] = 1_000_000,
+    real_steps: Annotated[int, typer.Option(help="Steps of the agent in reality, in each round.", min=1)] = 4_000,
+    tuning_steps: Annotated[
+        int, typer.Option(help="Steps of the optimiser on the dream, in each round.", min=1)
+    ] = 1000,
     episodes: Annotated[int, typer.Option(help="Episodes of each evaluation.", min=1)] = 100,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue after the last whole round.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue after the last finished round.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     json_file: JsonOption = None,
-    device: DeviceOption = "auto",
+    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
     seed: SeedOption = 0,
 ) -> None:
-    """Alternate: train an agent in the dream, let it act in reality, fine-tune the dream on that, evaluate.
+    """Improve a dream by what an agent trained in it meets in reality.
 
-    A tuned dream that is less true than the one before is not kept.
-    Each round's scores are in the dream's card (`nova-gym info`). The agent is written beside the dream, as .zip.
+    Each round trains the agent in the dream, lets it act in reality, fine-tunes
+    the dream on what happened there, and evaluates both. A tuned dream replaces
+    the one before only if it is at least as true. A round takes about 7 minutes.
+
+    After each round OUTPUT holds the dream and, beside it, a .zip the agent. The
+    dream's card holds the scores of all rounds (`nova-gym info`). The real
+    episodes become Minari datasets, improve/NAME-round-K-v0.
+
+    Example:
+
+    nova-gym improve mine.safetensors -o better.safetensors --dataset minigrid/crossing-v0
     """
     from nova_gym.agents.improvement import Budget
     from nova_gym.agents.improvement import improve as improve_dream
@@ -213,7 +266,7 @@ def improve(
 
 
 def _load(agent: str, dream: str, device: str) -> tuple[Any, Any]:
-    """The dream on its device, and the agent."""
+    """The dream on its device, and the agent of that name or file."""
     from nova_gym.agents import ControlPolicy, CrossEntropyPlanner, load_agent
     from nova_gym.dream import Dream
 
@@ -226,7 +279,7 @@ def _load(agent: str, dream: str, device: str) -> tuple[Any, Any]:
 
 
 def _report_table(report: Any) -> Table:
-    """Return, success and length in both places, the gap below."""
+    """A table of return, success and length in both places, with the gap below them."""
     settings = report.settings
     title = f"{settings['env_id']}, {settings['episodes']} episodes each"
     columns = ("return", "success", "success on held-out layouts", "length")

@@ -16,18 +16,30 @@ from nova_gym.terminal import console, one_line_errors, progress_bars
 
 @one_line_errors
 def bench(
-    parts: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(PARTS)}; all by default.")] = None,
-    dream: Annotated[str, typer.Option(help="Name of a shipped dream (minigrid) or path of a file.")] = "minigrid",
-    rounds: Annotated[int, typer.Option(help="Turns of each contestant.", min=1)] = 5,
-    seconds: Annotated[float, typer.Option(help="Length of a turn.", min=0.01)] = 1.0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures there.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw what the part growth measures there, as a PNG.")] = None,
+    parts: Annotated[
+        list[str] | None, typer.Argument(help=f"What to measure: {', '.join(PARTS)}. Default: all.")
+    ] = None,
+    dream: Annotated[str, typer.Option(help="Shipped dream (minigrid), or path of a dream file.")] = "minigrid",
+    rounds: Annotated[int, typer.Option(help="Turns that each contestant of a table gets.", min=1)] = 5,
+    seconds: Annotated[float, typer.Option(help="Length of a turn in seconds.", min=0.01)] = 1.0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw what the part growth measures to this file (PNG).")] = None,
 ) -> None:
-    """Measure speed and memory on this machine: stepping, rendering, their growth, the player, PPO, loading, training.
+    """Measure speed and memory on this machine.
 
-    Each figure is the median over rounds, and stands beside its ratio to the first one of its table, measured in turns
-    in the same run: ratios survive a busy machine, the figures themselves do not. In brackets the least and the
-    largest ratio of a round.
+    stepping and rendering compare the dream with reality and with plain PyTorch;
+    growth shows how cost grows with batch, resolution and network; playing is
+    the player, learning PPO, loading the start of a process, training the stages
+    of `nova-gym train`. All parts together take about 10 minutes.
+
+    Each table shows the median over the rounds, and its ratio to the first row.
+    The rows of a table are measured in turns, so the ratios hold on a busy
+    machine too, while the figures themselves suffer. Brackets show the least and
+    the largest ratio of a round.
+
+    Example:
+
+    nova-gym bench stepping rendering --json bench.json
     """
     from nova_gym.benchmarks.growth import draw_growth, measure_growth
     from nova_gym.benchmarks.learning import measure_learning
@@ -43,7 +55,7 @@ def bench(
         if part not in PARTS:
             raise BadInputError(f"unknown part {part!r}; there are {', '.join(PARTS)}")
     if plot and "growth" not in (parts or PARTS):
-        raise BadInputError("--plot draws the part growth, which is not among those asked for")
+        raise BadInputError("--plot draws the part growth, which is not among the parts to measure")
     loaded, tables = Dream.load(dream), {}
     with progress_bars() as bars:
         measures = {
@@ -57,7 +69,7 @@ def bench(
         }
         for part in parts or PARTS:
             tables |= measures[part](lambda done, total, part=part: bars(part, done, total))
-            if json_file:  # after each part: what is measured is not lost if a later one fails
+            if json_file:  # after each part, so that a later failure loses no figures
                 plain = {title: [asdict(figure) for figure in figures] for title, figures in tables.items()}
                 write_results(json_file, plain, dream)
     if plot:

@@ -1,4 +1,4 @@
-"""`nova-gym demo`: what the package does, in some minutes."""
+"""`nova-gym demo`: shows in some minutes what the package does."""
 
 from __future__ import annotations
 
@@ -14,17 +14,28 @@ from nova_gym.terminal import DeviceOption, SeedOption, cell, console, one_line_
 
 @one_line_errors
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the pictures and the agent.")] = Path(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write pictures and agent to.")] = Path(
         "demo"
     ),
-    dream: Annotated[str, typer.Option(help="Name or path of a dream of MiniGrid.")] = "minigrid",
-    steps: Annotated[int, typer.Option(help="Steps of the agent in the dream, 0 for no agent.", min=0)] = 1_500_000,
+    dream: Annotated[str, typer.Option(help="Name or path of a dream of MiniGrid (minigrid ships).")] = "minigrid",
+    steps: Annotated[
+        int, typer.Option(help="Steps of training in the dream; 0 leaves out the agent.", min=0)
+    ] = 1_500_000,
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
 ) -> None:
-    """Walk the dream beside the real MiniGrid, measure how true and how fast it is, train an agent in it, test that.
+    """See in some minutes what a dream can do, beside the real MiniGrid.
 
-    `--steps 0` leaves out the agent, which takes most of the time.
+    Walks dream and reality side by side, measures how true and how fast the dream
+    is, trains a PPO agent in it and tests the agent in reality. It takes a few
+    minutes; `--steps 0` leaves out the agent, which takes most of the time.
+
+    Prints tables, and writes into the folder: dream.gif, frame-8x.png, agent.zip
+    (an SB3 agent) and agent.gif. Existing files are replaced.
+
+    Example:
+
+    nova-gym demo --steps 0
     """
     from nova_gym.cli.walk import run_demo
 
@@ -37,7 +48,7 @@ def demo(
         table.add_row(speed.name, f"{speed.median:,.0f}", spread)
     console.print(table)
     count, reached = made.dreams
-    console.print(f"{count} dreams stepped as one batch; at random, {reached} episodes came upon the goal")
+    console.print(f"{count} dreams stepped as one batch with random actions; {reached} episodes reached the goal")
     console.print(f"reality (left) and dream (right): {made.gif}\none dreamt frame at 8×: {made.picture}")
     if steps:
         _train_and_test(output, dream, steps, device, seed)
@@ -65,7 +76,7 @@ def _train_and_test(folder: Path, dream: str, steps: int, device: str, seed: int
     table.add_row("return in reality", cell(real["return"]))
     table.add_row("gap: dream minus reality", cell(report.gap["stochastic"]))
     table.add_row("success in reality", cell(real.get("success")))
-    table.add_row("seconds of training, a test at its end included", f"{curve.points[-1].seconds:.0f}")
+    table.add_row("seconds of training, with one test at the end", f"{curve.points[-1].seconds:.0f}")
     table.add_row("steps in the dream", f"{curve.points[-1].steps:,}")
     table.add_row("real frames that it learned from", "0")
     console.print(table)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from nova_gym.dream import Dream
 
-#: Which clips each mode is of: the one that is rolled out, then what it is edited with.
+#: The clips of each mode: first the one that is rolled out, then those that it is edited with.
 MODES = {
     "content": ("motion", "content"),
     "motion": ("content", "motion"),
@@ -24,37 +24,50 @@ MODES = {
     "interpolate": ("content", "motion"),
     "layers": ("clip",),
 }
-_SOURCE = "seed of a real episode, or file (.npz with frames (T, H, W, C) uint8, .gif, .mp4)"
+_SOURCE = "seed of a real episode, or file (.gif, .mp4, .npz with frames (T, H, W, C) uint8)"
 
 
 @one_line_errors
 def edit(
     mode: Annotated[str, typer.Argument(help=f"One of {', '.join(MODES)}.")],
-    dream: Annotated[str, typer.Option(help="Name of a shipped dream (minigrid) or path of a file.")] = "minigrid",
-    content: Annotated[str | None, typer.Option(help=f"Content clip: {_SOURCE}.")] = None,
-    motion: Annotated[str | None, typer.Option(help="Motion clip: the same. All of one frame size.")] = None,
-    clip: Annotated[str | None, typer.Option(help="For both and layers, the clip that is edited: the same.")] = None,
-    at: Annotated[int, typer.Option(help="Step of the intervention, from 0.", min=0)] = 4,
-    over: Annotated[int, typer.Option(help="For interpolate: steps from one motion to the other.", min=1)] = 4,
-    steps: Annotated[int, typer.Option(help="Steps of a real episode.", min=1)] = 10,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Pictures, without ending (.gif and .png); default edit-MODE.")
+    dream: Annotated[
+        str, typer.Option(help="Shipped dream (minigrid or digits), or path of a dream file.")
+    ] = "minigrid",
+    content: Annotated[str | None, typer.Option(help=f"Content clip: {_SOURCE}, in the dream's frame size.")] = None,
+    motion: Annotated[str | None, typer.Option(help="Motion clip: seed or file, as --content.")] = None,
+    clip: Annotated[
+        str | None, typer.Option(help="Clip that both and layers edit: seed or file, as --content.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures that are there.")] = False,
+    at: Annotated[int, typer.Option(help="Step of the intervention, counted from 0.", min=0)] = 4,
+    over: Annotated[int, typer.Option(help="For interpolate: steps from one motion to the other.", min=1)] = 4,
+    steps: Annotated[int, typer.Option(help="Length of real episodes, in steps.", min=1)] = 10,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Path of the two pictures without their ending; default edit-MODE."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing pictures.")] = False,
     seed: SeedOption = 0,
 ) -> None:
-    """Edit clips in the dream: one clip's content with another's motion, or a frame in its layers.
+    """Edit clips in the dream: give one clip's content another's motion, or show layers.
 
     \b
-    content      roll the motion clip out; at step --at, put the content clip's frame in
-    motion       roll the content clip out; from step --at on, move as in the motion clip
-    both         roll --clip out; at step --at, the content of one and the motion of the other
-    interpolate  as motion, blending from one to the other --over steps
-    layers       each frame of --clip as background, content A(z) and motion B(u)
+    content      the motion clip; at step --at, the content clip's frame goes in
+    motion       the content clip; from step --at on, moved by the motion clip
+    both         --clip; from step --at on, with the content and motion of others
+    interpolate  as motion, but blending from one motion to the other
+    layers       each frame of --clip as background, content A(z), motion B(u)
 
-    Clips that are not given are real episodes: --seed for the content, the seeds after it for motion and clip. Longer
-    clips are cut to the shortest. The agent goes to where it is in the motion clip; where the content has a wall there,
-    it is not seen. Writes a film (.gif) and all frames in rows (.png).
+    Clips that are not given are real episodes: --seed makes the content clip, the
+    next seed the motion clip, the one after that --clip. Longer clips are cut to
+    the shortest. An edited agent goes where it is in the motion clip; if the
+    content has a wall there, the wall hides it.
+
+    It takes seconds. Writes a film (.gif) and a picture of all frames in rows
+    (.png).
+
+    Example:
+
+    nova-gym edit motion --content 1 --motion 2 -o pictures/retargeted
     """
     from nova_gym.dream import Dream
     from nova_gym.pictures import film, save_gif, save_png, strip
@@ -79,7 +92,7 @@ def edit(
 
 
 def _targets(stem: Path, overwrite: bool) -> tuple[Path, Path]:
-    """Files of the film and of the rows."""
+    """Paths of the film and of the picture of rows."""
     name = stem.name.removesuffix(".gif").removesuffix(".png")
     targets = stem.with_name(f"{name}.gif"), stem.with_name(f"{name}.png")
     for target in targets:
@@ -95,7 +108,7 @@ def _frames(source: str, dream: Dream, steps: int) -> np.ndarray:
 
 
 def _edited(dream: Dream, mode: str, clips: dict[str, np.ndarray], at: int, over: int) -> dict[str, np.ndarray]:
-    """Rows of a picture: the clips, and what became of the first of them."""
+    """Rows of the picture: the clips, and the edited clip below them."""
     from nova_gym.editing import Intervention, infer_actions
     from nova_gym.editing import edit as edit_clips
 
@@ -118,7 +131,7 @@ def _edited(dream: Dream, mode: str, clips: dict[str, np.ndarray], at: int, over
 
 
 def _layers(dream: Dream, frames: np.ndarray) -> dict[str, np.ndarray]:
-    """Rows of a picture: the frames after the first, and the layers that they are made of."""
+    """Rows of the picture: the frames after the first, and the layers that they consist of."""
     from nova_gym.editing import LAYERS, infer_actions, layer
 
     model, states = dream.world_model, _encode(dream, frames)

@@ -13,25 +13,39 @@ from nova_gym.terminal import SeedOption, console, one_line_errors
 
 @one_line_errors
 def play(
-    dream: Annotated[str, typer.Argument(help="Name of a shipped dream (minigrid) or path of a file.")] = "minigrid",
+    dream: Annotated[
+        str, typer.Argument(help="Shipped dream (minigrid or digits), or path of a dream file.")
+    ] = "minigrid",
     agent: Annotated[
         str | None,
-        typer.Option(help="Who drives on the key a: shipped agent (minigrid-ppo), or an SB3 zip that you trust."),
+        typer.Option(
+            help="Agent that the key a lets drive: shipped (minigrid-ppo), or path of an SB3 zip that you trust."
+        ),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of pictures and videos.")] = Path("."),
-    video_format: Annotated[str, typer.Option(help="What the key r records: gif or mp4.")] = "gif",
-    picture: Annotated[Path | None, typer.Option(help="Picture file to start from.")] = None,
-    record: Annotated[Path | None, typer.Option(help="Keep the session there (.npz).")] = None,
-    replay: Annotated[Path | None, typer.Option(help="Begin with a recorded session (.npz).")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to save pictures and videos in.")] = Path("."),
+    video_format: Annotated[str, typer.Option(help="Format of the videos that the key r records: gif or mp4.")] = "gif",
+    picture: Annotated[
+        Path | None, typer.Option(help="Picture file to start from; it is resized to the dream's frames.")
+    ] = None,
+    record: Annotated[Path | None, typer.Option(help="Write the session to this file (.npz), for --replay.")] = None,
+    replay: Annotated[Path | None, typer.Option(help="Replay a session that --record wrote, then play on.")] = None,
     export_minari: Annotated[
-        str | None, typer.Option(help="Write what reality did meanwhile to this Minari dataset.")
+        str | None, typer.Option(help="Write the real episodes beside the dream to a new Minari dataset of this id.")
     ] = None,
-    size: Annotated[int, typer.Option(help="Width of the window, pixels.", min=300)] = 1000,
+    size: Annotated[int, typer.Option(help="Width of the window in pixels.", min=300)] = 1000,
     seed: SeedOption = 0,
 ) -> None:
-    """Walk through a dream with the keyboard; the key h shows all keys.
+    """Walk through a dream with the keyboard, in a window.
 
-    Arrows walk, Tab shows reality beside the dream, Backspace goes back in time, + and - change the resolution.
+    Arrows walk, Tab shows reality beside the dream, Backspace goes one step back,
+    + and - change the resolution, s saves a picture, r records a video, Esc
+    leaves. The key h shows all keys. It needs a display.
+
+    Examples:
+
+    nova-gym play
+
+    nova-gym play mine.safetensors --output pictures --record session.npz
     """
     from nova_gym.dream import Dream
     from nova_gym.envs.play.files import read_picture
@@ -45,7 +59,7 @@ def play(
         check_dataset_id(export_minari)
     script = []
     if replay and picture:
-        raise BadInputError("--replay brings its own start: leave out --picture")
+        raise BadInputError("a replay has its own start: leave out --picture")
     if replay:
         seed, events, _ = read_recording(replay, loaded)
         script = events[1:]
@@ -65,7 +79,10 @@ def play(
 
 
 def _policy(agent: str | None, dream):
-    """Latents → action, sampled, of an agent; the shipped one where it is for this dream."""
+    """A function from latents (K,) float32 to an action that the agent draws.
+
+    Without a name it is the shipped agent, or None if that is for another dream.
+    """
     import torch
 
     from nova_gym.agents import agent_observation, load_agent
@@ -73,14 +90,14 @@ def _policy(agent: str | None, dream):
 
     if not dream.world_model.config.discrete:
         if agent:
-            raise BadInputError("in the player an agent drives dreams with discrete actions only: leave out --agent")
+            raise BadInputError("an agent can only drive dreams with discrete actions in the player: leave out --agent")
         return None
     try:
         loaded = load_agent(agent or "minigrid-ppo", dream, device="cpu")
     except BadInputError:
         if agent:
             raise
-        return None  # the shipped agent is for another dream; nobody asked for it
+        return None  # the shipped agent is for another dream, and --agent was not given
     kind = agent_observation(loaded, dream)
     return lambda latent: int(
         loaded.predict(observe(dream, torch.from_numpy(latent)[None], kind), deterministic=False)[0][0]
@@ -93,7 +110,7 @@ def _export(session, dataset_id: str) -> None:
     episodes = session.real_episodes()
     if not episodes:
         raise BadInputError(
-            "nothing to export: reality took part in no step of this session, or on held-out layouts only"
+            "nothing to export: reality followed no step of this session, or only steps on held-out layouts"
         )
     write_dataset(dataset_id, episodes, session.dream)
     console.print(f"{sum(len(episode.actions) for episode in episodes)} real transitions in {dataset_id}")

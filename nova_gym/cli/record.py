@@ -14,20 +14,33 @@ from nova_gym.terminal import SeedOption, console, one_line_errors, progress_bar
 @one_line_errors
 def record(
     env_id: Annotated[str, typer.Argument(help="Gymnasium id, such as MiniGrid-SimpleCrossingS9N1-v0.")],
-    name: Annotated[str, typer.Option(help="Minari id of the dataset, such as minigrid/crossing-v0.")],
-    transitions: Annotated[int, typer.Option(help="How many transitions to record.", min=1)] = 250_000,
-    size: Annotated[int, typer.Option(help="Width of a frame in pixels.", min=8)] = 72,
+    name: Annotated[str, typer.Option(help="Minari id of the new dataset, such as minigrid/crossing-v0.")],
+    transitions: Annotated[int, typer.Option(help="How many transitions (steps) to record.", min=1)] = 250_000,
+    size: Annotated[
+        int, typer.Option(help="Width of a frame in pixels; on MiniGrid a multiple of its columns.", min=8)
+    ] = 72,
     expert: Annotated[
         bool,
-        typer.Option("--expert", help="Only what an expert does, where one is known."),
+        typer.Option("--expert", help="Record only clips in which an expert acts (MiniGrid has one)."),
     ] = False,
     seed: SeedOption = 0,
 ) -> None:
     """Record real episodes of an environment into a Minari dataset.
 
-    Any Gymnasium environment that renders to `rgb_array` and has Discrete or one-dimensional Box actions. On MiniGrid
-    the recording covers layouts, poses and rare events on purpose, and leaves one layout in eight out for `eval`.
-    With --expert it holds what `nova-gym train --stage control` should imitate.
+    It takes any Gymnasium environment that renders to `rgb_array` and has
+    Discrete actions or a bounded one-dimensional Box. The dataset holds frames,
+    actions, rewards and ends of episodes. Minari keeps it in ~/.minari/datasets,
+    or in the folder that MINARI_DATASETS_PATH names. The default length takes
+    some minutes on MiniGrid.
+
+    On MiniGrid the recording covers layouts, poses and rare events on purpose,
+    and leaves out one layout in eight, on which `nova-gym eval` tests. Elsewhere
+    random actions are recorded, unless you register a Reality. With --expert it
+    holds what `nova-gym train --stage control` should imitate.
+
+    Example:
+
+    nova-gym record MiniGrid-SimpleCrossingS9N1-v0 --name minigrid/crossing-v0
     """
     from nova_gym.envs import reality_spec
     from nova_gym.envs import record as record_dataset

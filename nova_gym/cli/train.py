@@ -18,41 +18,61 @@ if TYPE_CHECKING:
     from nova_gym.dream import Dream
     from nova_gym.training import Preset
 
-OutputOption = Annotated[Path, typer.Option("--output", "-o", help="File of the dream, *.safetensors.")]
+OutputOption = Annotated[Path, typer.Option("--output", "-o", help="File to write the dream to, *.safetensors.")]
 
 
 @one_line_errors
 def train(
     source: Annotated[
-        str, typer.Argument(help="Minari id of a recording, a folder of videos or one file, or `digits`.")
+        str, typer.Argument(help="Minari id of a recording, a video file, a folder of videos, or `digits`.")
     ],
     output: OutputOption,
     preset: Annotated[
         str | None,
         typer.Option(
-            help="tiny (seconds, for tests), cpu (ships), digits (grey 64×64) or paper (one GPU); default cpu, for a "
-            "stage that of the dream."
+            help="Size of model and training: tiny (seconds, for tests), cpu (half an hour), digits (grey 64×64, an "
+            "hour) or paper (for one GPU). Default: cpu; with --stage, that of the dream."
         ),
     ] = None,
     no_actions: Annotated[bool, typer.Option("--no-actions", help="Ignore a recording's actions and rewards.")] = False,
-    size: Annotated[int | None, typer.Option(help="Width in pixels that videos are scaled to.", min=8)] = None,
-    stage: Annotated[str | None, typer.Option(help="Train only rendering, codebook or control, of --dream.")] = None,
-    dream: Annotated[str | None, typer.Option(help="Name or file of the dream for --stage; stays as it is.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Width in pixels to scale videos to; default their own.", min=8)
+    ] = None,
+    stage: Annotated[
+        str | None, typer.Option(help="Train only this part of --dream: rendering, codebook or control.")
+    ] = None,
+    dream: Annotated[
+        str | None, typer.Option(help="Name or file of the dream that --stage starts from; it is not changed.")
+    ] = None,
     control: Annotated[str | None, typer.Option(help="Kind of control model: lstm, gru or transformer.")] = None,
     device: DeviceOption = "auto",
-    precision: Annotated[str, typer.Option(help="Mixed precision: no or bf16.")] = "no",
+    precision: Annotated[str, typer.Option(help="Mixed precision: no (float32) or bf16.")] = "no",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint beside the output.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output or a checkpoint.")] = False,
-    log_dir: Annotated[Path | None, typer.Option(help="TensorBoard folder; default runs/<name>.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output or checkpoint.")] = False,
+    log_dir: Annotated[
+        Path | None, typer.Option(help="TensorBoard folder; default runs/NAME, after the output.")
+    ] = None,
     seed: SeedOption = 0,
 ) -> None:
-    """Train a dream from a recording or from video: representation, dynamics, roll-outs, codebook, control.
+    """Train a dream from a recording or from video.
 
-    Video (MP4, GIF, NPZ …) has no actions: its dream is stepped by latent actions, those of its codebook, or by its
-    control model, which goes on by itself. `digits` stands for digits that bounce in a square.
+    SOURCE is a dataset that `nova-gym record` made, or video (MP4, GIF, NPZ …).
+    `digits` stands for generated clips of digits that bounce in a square.
+    The preset `cpu` takes half an hour on MiniGrid. A dream of video has no
+    environment actions: step it by latent actions, by the codes of its codebook,
+    or let its control model go on by itself.
 
-    Ctrl-C leaves a checkpoint beside the output; the same command with --resume continues it, step for step as if
-    nothing had happened. Watch with `tensorboard --logdir runs`.
+    Writes one file, OUTPUT, and curves for `tensorboard --logdir runs`. Ctrl-C
+    leaves a checkpoint beside the output (.ckpt). The same command with --resume
+    continues from it and gives the same dream as an uninterrupted run.
+
+    Examples:
+
+    nova-gym train minigrid/crossing-v0 -o mine.safetensors
+
+    nova-gym train videos/ -o film.safetensors --size 64
+
+    nova-gym train minigrid/expert-v0 --stage control --dream mine.safetensors -o new.safetensors
     """
     from nova_gym.data import load_clips
     from nova_gym.dream import Dream
@@ -62,9 +82,9 @@ def train(
     if stage is not None and stage not in PARTS:
         raise BadInputError(f"stage {stage!r} cannot be trained by itself; {', '.join(PARTS)} can")
     if (stage is None) != (dream is None):
-        raise BadInputError("--stage and --dream go together: a stage of which dream, or which stage of a dream?")
+        raise BadInputError("--stage and --dream go together: give the stage to train and the dream to start from")
     if control is not None and stage not in (None, "control"):
-        raise BadInputError(f"--control says which control model to train: --stage {stage} trains none")
+        raise BadInputError(f"--control chooses the control model to train, and --stage {stage} does not train it")
     loaded = Dream.load(dream) if dream is not None else None
     chosen = _preset(preset, loaded, stage, control, seed)
     _check_output(output, overwrite)
@@ -87,7 +107,7 @@ def train(
 
 
 def _preset(name: str | None, dream: Dream | None, stage: str | None, control: str | None, seed: int) -> Preset:
-    """The preset asked for, or the dream's, with this seed and kind of control model."""
+    """The preset of this name, or else that of the dream, with this seed and kind of control model."""
     from nova_gym.model.config import CONTROLS, ControlConfig
     from nova_gym.training.presets import preset, preset_of
 
@@ -108,7 +128,11 @@ def _check_output(output: Path, overwrite: bool) -> None:
 
 
 def _checkpoint(output: Path, resume: bool, overwrite: bool) -> Path:
-    """Beside the output."""
+    """The checkpoint's path, beside the output.
+
+    Raises:
+        BadInputError: there is no checkpoint to resume, or one would be overwritten.
+    """
     checkpoint = output.with_suffix(".ckpt")
     if resume and not checkpoint.exists():
         raise BadInputError(f"nothing to resume: {checkpoint} does not exist")
@@ -123,23 +147,30 @@ def _says_how_to_go_on(checkpoint: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if checkpoint.exists():
-            print(f"stopped; {checkpoint} holds what was trained, the same command with --resume goes on")
+            print(f"stopped; {checkpoint} holds what was trained; continue with the same command and --resume")
         raise
 
 
 @one_line_errors
 def tune(
-    dream: Annotated[str, typer.Argument(help="Name of a shipped dream or path of a file; it is left as it is.")],
+    dream: Annotated[str, typer.Argument(help="Shipped dream (minigrid), or path of a dream file; it is not changed.")],
     dataset: Annotated[str, typer.Argument(help="Minari id of a recording of the same environment.")],
     output: OutputOption,
     steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 3000,
     device: DeviceOption = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     seed: SeedOption = 0,
 ) -> None:
-    """Train a dream further on its own roll-outs, which lessens its drift; encoder and renderer stay.
+    """Train a dream further on its own roll-outs, so that it drifts less.
 
-    Agents trained in the dream's latents stay valid.
+    It needs a recording with actions, of the environment that the dream is of.
+    Encoder and renderer stay, so agents that were trained in the dream's latents
+    stay valid. The default takes about 5 minutes, and some more to encode the
+    recording. Writes one file, OUTPUT.
+
+    Example:
+
+    nova-gym tune mine.safetensors minigrid/crossing-v0 -o tuned.safetensors
     """
     from nova_gym.data import load_clips
     from nova_gym.dream import Dream
@@ -156,7 +187,9 @@ def tune(
         tuned = fine_tune(loaded, clips, states, steps, seed, run)
     tuned.save(output)
     if tuned.world_model.has_codebook or tuned.world_model.has_control:
-        console.print("codebook and control model are as before: `nova-gym train --stage …` fits them to what changed")
+        console.print(
+            "codebook and control model are unchanged: `nova-gym train --stage …` fits them to the tuned dynamics"
+        )
     wrong = tuned.card.training["tuned"][-1]["wrong before"]
     console.print(f"{wrong} of {len(clips.source)} recorded transitions were wrong before")
     console.print(f"{output}. How true is it? nova-gym eval {output}")
@@ -164,23 +197,32 @@ def tune(
 
 @one_line_errors
 def sharpen(
-    dream: Annotated[str, typer.Argument(help="Name of a shipped dream or path of a file; it is left as it is.")],
+    dream: Annotated[str, typer.Argument(help="Shipped dream (minigrid), or path of a dream file; it is not changed.")],
     output: OutputOption,
-    factor: Annotated[int, typer.Option(help="How many times larger than the dream's frames, at most.", min=2)] = 8,
+    factor: Annotated[int, typer.Option(help="Largest frames to learn, as a multiple of the dream's.", min=2)] = 8,
     scenes: Annotated[
-        int, typer.Option(help="Real scenes to learn from; the default, at ×8, takes some 2.5 GB.", min=1)
+        int, typer.Option(help="Real scenes to learn from; at --factor 8 the default needs 2.5 GB of memory.", min=1)
     ] = 4096,
     steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 18_000,
     device: DeviceOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint beside the output.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output or a checkpoint.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output or checkpoint.")] = False,
     seed: SeedOption = 0,
 ) -> None:
-    """Give a dream detail: it learns what reality looks like drawn larger, so that its large frames are sharp.
+    """Teach a dream to draw sharp frames that are larger than its own.
 
-    Detail is a second renderer, for these. Its own frames, dynamics and latents stay as they are, and agents that
-    were trained in it stay valid. It learns from real scenes, each drawn at one of the sizes: MiniGrid draws itself at
-    any, other environments only as large as they do anyway.
+    It learns from real scenes that the environment draws at larger sizes.
+    MiniGrid can draw itself at any size; other environments must render larger
+    than the dream's frames. The result is a second renderer, called detail, for
+    large frames alone. Frames of the dream's own size, dynamics and latents stay
+    as they are, so agents stay valid.
+
+    The default takes 10 to 15 minutes. Writes one file, OUTPUT. Ctrl-C leaves a
+    checkpoint beside it (.ckpt), from which --resume continues.
+
+    Example:
+
+    nova-gym sharpen mine.safetensors -o sharp.safetensors
     """
     import torch
 

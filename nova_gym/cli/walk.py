@@ -1,4 +1,4 @@
-"""The main job in a minute: walk a dream beside its reality, and look at it."""
+"""The demo without its agent: walks a dream beside its reality, draws both, and measures truth and speed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from nova_gym.envs.reality.real_env import RealityEnv, make_reality
 from nova_gym.files import write_atomically
 from nova_gym.pictures import beside
 
-#: How many times larger than the dream's own frames those in the GIF are, and the single picture.
+#: Scale, relative to the dream's own frames, of the frames in the GIF and of the single picture.
 GIF_SCALE, PICTURE_SCALE = 4, 8
-#: Episodes in the GIF, and steps of each at most.
+#: Episodes in the GIF, and the most steps that each shows.
 WALKS, WALK_STEPS = 4, 40
-#: Episodes that agreement with reality is measured on; `nova-gym eval` takes more.
+#: Episodes on which agreement with reality is measured; `nova-gym eval` takes more.
 EPISODES = 64
 
 Progress = Callable[[str, int, int], None]
@@ -35,10 +35,10 @@ class Demo:
 
     Attributes:
         gif: file of the walk, reality left and dream right.
-        picture: file of one dreamt frame at 8× the size of the dream's own.
+        picture: file of one dreamt frame, 8 times as large as the dream's own.
         report: agreement with reality.
-        speeds: steps per second of both.
-        dreams: number of dreams that were stepped as one batch, and how many of their episodes reached the goal.
+        speeds: steps per second of reality and dream.
+        dreams: number of dreams stepped as one batch, and how many of their episodes were terminated.
     """
 
     gif: Path
@@ -55,13 +55,13 @@ def run_demo(
     device: str = "auto",
     progress: Progress = lambda part, done, total: None,
 ) -> Demo:
-    """Runs it.
+    """Walks, draws and measures; writes `dream.gif` and `frame-8x.png`.
 
     Args:
-        folder: where the pictures go.
+        folder: of the pictures.
         dream: name or path of a dream with a real counterpart.
         seed: of layouts and actions.
-        device: where to dream.
+        device: `auto`, `cpu`, `cuda` …, where to dream.
         progress: called as `progress(part, done, total)`.
 
     Raises:
@@ -90,7 +90,7 @@ def run_demo(
 
 
 def _walk(env: gym.Env, reality: RealityEnv, seed: int, progress: Progress) -> list[np.ndarray]:
-    """Frames of both, side by side: mostly as the expert does, sometimes astray, on held-out layouts."""
+    """Frames of reality and dream, side by side, on held-out layouts; mostly led by the expert, if there is one."""
     rng, known = np.random.default_rng(seed), reality.reality
     frames: list[np.ndarray] = []
     for walk in range(WALKS):
@@ -115,7 +115,7 @@ def _walk(env: gym.Env, reality: RealityEnv, seed: int, progress: Progress) -> l
 
 
 def _batch(dream: Dream, count: int, seed: int, progress: Progress) -> tuple[int, int]:
-    """Steps a batch of dreams at random for an episode's length; how many ended."""
+    """Steps `count` dreams 100 times with random actions: (`count`, how many episodes were terminated)."""
     device = dream.world_model.device
     envs = gym.make_vec("nova_gym:NovaDream-v0", num_envs=count, dream=dream, device=device)
     envs.reset(seed=seed)

@@ -91,6 +91,6 @@ def test_the_command_writes_json_and_refuses_unknown_parts(tmp_path, monkeypatch
     assert written["rendering 1 × 8²"][2]["name"] == "fused"
     assert written["measured on"]["dream"]["name"] == "minigrid"
     wrong = CliRunner().invoke(app, ["bench", "loading", "--plot", "x.png"])
-    assert (wrong.exit_code, "not among those" in wrong.output) == (2, True)
+    assert (wrong.exit_code, "not among the parts" in wrong.output) == (2, True)
     wrong = CliRunner().invoke(app, ["bench", "flying"])
     assert (wrong.exit_code, "there are stepping" in wrong.output) == (2, True)

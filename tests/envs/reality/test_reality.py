@@ -143,7 +143,7 @@ def test_evaluation_asks_the_reality_for_classes_layouts_and_an_expert(corridor,
 
 
 def test_an_environment_without_an_expert_says_so():
-    with pytest.raises(BadInputError, match="nothing is known of an expert for CartPole-v1"):
+    with pytest.raises(BadInputError, match="there is no expert for CartPole-v1"):
         record(reality_spec("CartPole-v1"), "test/expert-v0", 10, expert=True)
 
 
