@@ -1,9 +1,9 @@
-# Two commands: `make demo` for what it does, `make test` for whether it still does it.
+# `make demo` for what it does, `make test` for whether it still does it, `make docs` for how.
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-lowest test-newest
+.PHONY: demo test test-lowest test-newest docs
 
 demo: $(VENV)/.installed
 	$(BIN)/nova-gym demo
@@ -12,6 +12,10 @@ test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pytest
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx --builder html --fresh-env --write-all --fail-on-warning --keep-going --quiet docs docs/_build
+	@echo "docs/_build/index.html"
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +26,10 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@
 
 # The tests with the lowest versions that setup.cfg allows, and with the newest: `make test-lowest TESTS=tests/envs` runs

@@ -30,12 +30,10 @@ class ControlPolicy:
             raise BadInputError(f"unknown action {action!r}; there are latent and discrete")
         config = dream.world_model.config
         self.discrete = action == "discrete"
-        if self.discrete and not (config.actions and config.discrete):
+        if self.discrete and not dream.world_model.has_discrete_actions:
             raise BadInputError("this dream has no discrete actions: take action='latent'")
-        control = dream.world_model.control
-        if control is None:
-            raise BadInputError("this dream has no control model: `nova-gym train --stage control` makes one")
-        self.model, self.control, self.device = dream.world_model, control, dream.world_model.device
+        dream.world_model.fresh_memory(0)  # says so where there is no control model
+        self.model, self.device = dream.world_model, dream.world_model.device
         self.observation_space = observation_space(dream, "latent")
         self.action_space: spaces.Space = spaces.Box(-1.0, 1.0, (config.latent_action,), np.float32)
         if self.discrete:
@@ -72,12 +70,12 @@ class ControlPolicy:
             )
         latents = torch.from_numpy(np.atleast_2d(observation)).to(self.device)
         if state is None:
-            memory = self.control.reset(len(latents))
+            memory = self.model.fresh_memory(len(latents))
         else:
             memory = tuple(torch.from_numpy(part).to(self.device) for part in state)
             if episode_start is not None:
-                memory = self.control.restart(memory, torch.from_numpy(np.atleast_1d(episode_start)).to(self.device))
+                memory = self.model.forget(memory, torch.from_numpy(np.atleast_1d(episode_start)).to(self.device))
         actions, latent_actions = self.model.choose(memory, latents)
-        memory = self.control.encode(memory, latents, latent_actions)
+        memory = self.model.remember(memory, latents, latent_actions)
         actions = (actions if self.discrete else latent_actions).cpu().numpy()
         return actions[0] if observation.ndim == 1 else actions, tuple(part.cpu().numpy() for part in memory)

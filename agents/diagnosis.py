@@ -16,13 +16,10 @@ from nova_gym.agents.saving import agent_observation
 from nova_gym.dream import Dream
 from nova_gym.envs import RealityEnv, make_reality
 from nova_gym.envs.adapter import encode_frames, observe
-from nova_gym.envs.reality import grids
 from nova_gym.errors import BadInputError
-from nova_gym.measures import TILE_TOLERANCE, Estimate, mean, psnr, share, tile_errors
+from nova_gym.measures import Estimate, alike, mean, share
 from nova_gym.simulator import DreamSimulator
 
-#: Frames without tiles agree if they are closer than this, in dB.
-SAME_PSNR = 25.0
 #: Rewards agree if they are closer than this.
 SAME_REWARD = 0.01
 #: Steps after which an episode without a horizon is left.
@@ -37,8 +34,7 @@ class Parting:
 
     Attributes:
         step: counted from 1; 0 if the encoded start is wrong already.
-        transition: class of the transition (`nova_gym.envs.reality.grids.TRANSITION_CLASSES`; `any` outside
-            MiniGrid), or `start`.
+        transition: class of the transition, as `Reality.transition_class` says, or `start`.
         what: `end`, `reward` or `frame`, the first of these that differs.
     """
 
@@ -149,7 +145,7 @@ def diagnose(
         compared = []
         for i in np.flatnonzero(dreaming):
             together = found.partings[i] is None
-            kind = _kind(envs[i], actions[i])
+            kind = envs[i].reality.transition_class(envs[i], actions[i])
             reward, ended = 0.0, True
             if acting[i]:
                 frames[i], reward, terminated, truncated, _ = envs[i].step(actions[i])
@@ -176,10 +172,6 @@ def diagnose(
     return found
 
 
-def _kind(env: RealityEnv, action: Any) -> str:
-    return grids.transition_class(env, int(action)) if grids.is_minigrid(env) else "any"
-
-
 def _same(simulator: DreamSimulator, envs: list[RealityEnv], frames: np.ndarray, rows: list[int]) -> np.ndarray:
     """Whether dream and reality look alike, for these rows."""
     if not rows:
@@ -188,7 +180,4 @@ def _same(simulator: DreamSimulator, envs: list[RealityEnv], frames: np.ndarray,
     drawn = torch.cat([simulator.dream.world_model.render(part) for part in states.split(64)])
     drawn = drawn.permute(0, 2, 3, 1).cpu().numpy()
     truth = frames[rows].astype(np.float32) / 255.0
-    if not grids.is_minigrid(envs[0]):
-        return psnr(truth, drawn) > SAME_PSNR
-    tile = truth.shape[2] // envs[0].unwrapped.width
-    return (tile_errors(truth, drawn, tile) < TILE_TOLERANCE).all((1, 2))
+    return alike(truth, drawn, envs[0].reality.tile(envs[0]))

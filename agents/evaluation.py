@@ -86,7 +86,7 @@ def play(
 
     Args:
         agent: anything with SB3's `predict()`.
-        env: wrapped in `VecMonitor`; it is reset first.
+        env: monitored, as `DreamVecEnv` is and what `VecMonitor` wraps; it is reset first.
         episodes: how many, spread evenly over the environments.
         deterministic: whether the agent takes its likeliest action.
         progress: called with the number of episodes played and their total.
@@ -138,7 +138,7 @@ def evaluate_agent(
     observation, device = agent_observation(agent, dream), dream.world_model.device
     count = min(32, episodes)
     places = {
-        "dream": VecMonitor(DreamVecEnv(dream, count, observation, starts="reality", device=device)),
+        "dream": DreamVecEnv(dream, count, observation, starts="reality", device=device),
         "reality": VecMonitor(make_reality_vec(dream, count, observation, device=device)),
     }
     report = AgentReport({"env_id": dream.card.env_id, "episodes": episodes, "seed": seed})

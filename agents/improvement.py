@@ -24,9 +24,8 @@ from nova_gym.data import Clips, join_clips, load_clips
 from nova_gym.dream import Dream
 from nova_gym.envs import evaluate
 from nova_gym.envs.adapter import encode_frames, observe, reality_of
-from nova_gym.envs.reality import grids
+from nova_gym.envs.reality.base import Reality
 from nova_gym.envs.reality.recording import check_dataset_id, write_dataset
-from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.errors import BadInputError
 from nova_gym.training import Run, check_recording, fine_tune
 from nova_gym.training.representation import encode_all
@@ -122,7 +121,7 @@ def improve(
         dream = replace(dream, card=copy.deepcopy(dream.card))
         dream.card.scores.pop("rounds", None)
     _clear(output, range(first, rounds), overwrite or resume)
-    spec = reality_of(dream)
+    reality = reality_of(dream)
     recordings = [load_clips(dataset, lambda done, total: progress("reading", done, total))] if dataset else []
     for clips in recordings:
         check_recording(clips, dream, dataset, labels=True)
@@ -145,11 +144,11 @@ def improve(
             agent=agent,
             progress=said,
         )
-        played = _act(agent, dream, spec, budget.real_steps, seed + k, said)
+        played = _act(agent, dream, reality, budget.real_steps, seed + k, said)
         write_dataset(_dataset_id(output, k), played, dream)
         recordings.append(load_clips(_dataset_id(output, k)))
         states.append(encode_all(dream.world_model, recordings[-1]))
-        fresh = _act(agent, dream, spec, max(1, budget.real_steps // FRESH), seed + k + 1000, said)
+        fresh = _act(agent, dream, reality, max(1, budget.real_steps // FRESH), seed + k + 1000, said)
         write_dataset(_FRESH_ID, fresh, dream)
         tuned = None
         if wrong_transitions(dream.world_model, recordings[-1], states[-1]).any():
@@ -166,24 +165,24 @@ def improve(
 
 
 def _act(
-    agent: PolicyPredictor, dream: Dream, spec: RealitySpec, steps: int, seed: int, progress: Progress
+    agent: PolicyPredictor, dream: Dream, reality: Reality, steps: int, seed: int, progress: Progress
 ) -> list[EpisodeBuffer]:
     """Real episodes of the agent, actions sampled, until `steps` transitions; none on a held-out layout."""
-    env = spec.make()
-    hold_out = grids.is_minigrid(env) and grids.can_hold_out(env)
+    env = reality.make()
+    hold_out = reality.can_hold_out(env)
     rng = np.random.default_rng([seed, 0xDA])
     buffers, count = [], 0
     while count < steps:
         start = int(rng.integers(2**31))
         env.reset(seed=start)
-        if hold_out and grids.is_held_out(env):
+        if hold_out and reality.is_held_out(env):
             continue
-        frames, actions, rewards, ends, cuts = [spec.frame(env)], [], [], [], []
+        frames, actions, rewards, ends, cuts = [reality.frame(env)], [], [], [], []
         while count + len(actions) < steps:
             seen = observe(dream, encode_frames(dream, frames[-1][None]), "latent")
             action = agent.predict(seen, deterministic=False)[0][0]
             _, reward, terminated, truncated, _ = env.step(action)
-            frames.append(spec.frame(env))
+            frames.append(reality.frame(env))
             actions.append(action)
             rewards.append(float(reward))
             ends.append(bool(terminated))

@@ -110,7 +110,7 @@ def encoder_digest(dream: Dream) -> str:
     It is of the half-precision weights, as on disk, so a dream hashes alike before it is saved and after it was loaded.
     """
     digest = hashlib.sha256()
-    for name, tensor in sorted(dream.world_model.encoder.state_dict().items()):
+    for name, tensor in sorted(dream.world_model.part("encoder").state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.cpu().numpy().astype(np.float16).tobytes())
     return digest.hexdigest()[:16]

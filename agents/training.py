@@ -26,7 +26,7 @@ from nova_gym.agents.starts import PrioritizedStarts
 from nova_gym.agents.vec_env import DreamVecEnv
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
-from nova_gym.files import write_atomically
+from nova_gym.files import write_json
 from nova_gym.measures import difference
 
 Progress = Callable[..., None]
@@ -68,8 +68,7 @@ class Curve:
 
     def save(self, path: Path) -> None:
         """Writes the points as JSON, atomically."""
-        with write_atomically(path) as temporary:
-            temporary.write_text(json.dumps([asdict(point) for point in self.points], indent=2) + "\n")
+        write_json(path, [asdict(point) for point in self.points])
 
     @classmethod
     def load(cls, path: Path) -> Curve:
@@ -167,19 +166,17 @@ def train_agent(
     dream = (dream if isinstance(dream, Dream) else Dream.load(dream)).to(device)
     longest = math.ceil(patience * dream.card.horizon)
     starts = PrioritizedStarts(dream, seed)
-    env = VecMonitor(
-        DreamVecEnv(
-            replace(dream, starts=dream.starts | {"training": starts.bank}),
-            num_dreams,
-            observation,
-            starts="training",
-            device=device,
-            max_episode_steps=longest,
-        )
+    env = DreamVecEnv(
+        replace(dream, starts=dream.starts | {"training": starts.bank}),
+        num_dreams,
+        observation,
+        starts="training",
+        device=device,
+        max_episode_steps=longest,
     )
     count = min(32, episodes)
     places = {
-        "dream": VecMonitor(DreamVecEnv(dream, count, observation, device=device)),
+        "dream": DreamVecEnv(dream, count, observation, device=device),
         "reality": VecMonitor(make_reality_vec(dream, count, observation, device=device)),
     }
     if agent is None:

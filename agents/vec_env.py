@@ -9,11 +9,13 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from nova_gym.dream import Dream
 from nova_gym.envs import NovaDreamVectorEnv
+from nova_gym.envs.adapter import INFO
 from nova_gym.errors import BadInputError
 from nova_gym.model.inr import Resolution
 
@@ -22,8 +24,9 @@ class DreamVecEnv(VecEnv):
     """`NovaDreamVectorEnv` as SB3 expects it: an episode that ends starts anew in the same step.
 
     `infos[i]` of a dream whose episode ended holds `terminal_observation`, `TimeLimit.truncated`, `episode` (return
-    `r`, length `l` and seconds since the start `t`, as SB3's `Monitor` has them) and, where a positive reward at the
-    end means success (MiniGrid), `is_success`; all others are empty.
+    `r`, length `l` and seconds since the start `t`, as SB3's `Monitor` has them), `lost` (whether the dream was lost,
+    see `NovaDreamEnv`) and, where a positive reward at the end means success (MiniGrid), `is_success`; all others are
+    empty. `TimeLimit.truncated` is true at a time limit alone: from the state of a lost dream no value is estimated.
 
     Args:
         dream: a `Dream`, the name of a shipped one, or the path of a file.
@@ -61,6 +64,7 @@ class DreamVecEnv(VecEnv):
         self._actions = np.zeros(0)
         self._returns, self._began = np.zeros(num_dreams), time.monotonic()
         super().__init__(num_dreams, self.envs.single_observation_space, self.envs.single_action_space)
+        self.metadata = {**self.metadata, "render_fps": self.envs.metadata["render_fps"]}
 
     @property
     def dream(self) -> Dream:
@@ -97,7 +101,8 @@ class DreamVecEnv(VecEnv):
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for i in np.flatnonzero(ended):
             infos[i]["terminal_observation"] = info["final_obs"][i]
-            infos[i]["TimeLimit.truncated"] = bool(truncated[i] and not terminated[i])
+            infos[i]["lost"] = lost = bool(info["final_info"]["lost"][i])
+            infos[i]["TimeLimit.truncated"] = bool(truncated[i] and not terminated[i] and not lost)
             length = int(info["final_info"]["step"][i])
             seconds = round(time.monotonic() - self._began, 6)
             infos[i]["episode"] = {"r": float(self._returns[i]), "l": length, "t": seconds}
@@ -109,7 +114,7 @@ class DreamVecEnv(VecEnv):
 
     def _note_start(self, i: int, info: dict[str, Any]) -> None:
         """SB3's `reset_infos`: what the reset of dream i said."""
-        self.reset_infos[i] = {key: info[key][i] for key in ("latent", "latent_action", "step")}
+        self.reset_infos[i] = {key: info[key][i] for key in INFO}
 
     def close(self) -> None:
         """Nothing has to be released."""
@@ -147,8 +152,8 @@ class DreamVecEnv(VecEnv):
         return [value[i] if each else value for i in self._get_indices(indices)]
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
-        """False: dreams are not wrapped one by one."""
-        return [False for _ in self._get_indices(indices)]
+        """True for SB3's `Monitor`, for `infos` hold what it would note, untouched by wrappers; else False."""
+        return [wrapper_class is Monitor for _ in self._get_indices(indices)]
 
     def _need_all(self, indices: VecEnvIndices, what: str) -> None:
         if indices is not None and sorted(self._get_indices(indices)) != list(range(self.num_envs)):

@@ -9,7 +9,6 @@ time.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -20,7 +19,8 @@ from nova_gym import Dream
 from nova_gym.agents import make_agent, make_reality_vec, train_agent
 from nova_gym.agents.evaluation import play
 from nova_gym.agents.reality_vec import FIRST_UNSEEN_SEED
-from nova_gym.files import write_atomically
+from nova_gym.benchmarks.provenance import write_results
+from nova_gym.benchmarks.tables import interval, show
 from nova_gym.measures import mean, share
 
 
@@ -62,13 +62,11 @@ def main() -> None:
             "return": returns.to_dict(),
             "success": success.to_dict(),
         }
-        print(
-            f"{name}: {agent.num_timesteps:,} steps in {seconds:.0f} s, success {success.value:.3f} "
-            f"[{success.low:.3f}, {success.high:.3f}], return {returns.value:.3f}"
-        )
+    trained = {name: row for name, row in figures.items() if name.startswith("trained")}
+    rows = [(name, f"{r['steps']:,}", interval(r["success"]), interval(r["return"])) for name, r in trained.items()]
+    show(f"PPO, {seconds:.0f} s each", ("", "steps", "success in reality", "return in reality"), rows)
     if arguments.json:
-        with write_atomically(arguments.json) as temporary:
-            temporary.write_text(json.dumps(figures, indent=2) + "\n")
+        write_results(arguments.json, figures, arguments.dream)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ actions, from where, it was reached.
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,21 +17,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from nova_gym import BadInputError, Dream, DreamSimulator
+from nova_gym.benchmarks.provenance import write_results
+from nova_gym.benchmarks.tables import interval, show
 from nova_gym.editing import infer_actions
-from nova_gym.envs.adapter import encode_frames, reality_of
-from nova_gym.envs.reality import grids
-from nova_gym.envs.reality.recording import random_action
-from nova_gym.files import write_atomically
+from nova_gym.envs.adapter import encode_frames
+from nova_gym.envs.reality.grids import pose
+from nova_gym.envs.reality.minigrid_reality import minigrid_of
 from nova_gym.measures import TILE_TOLERANCE, share, tile_errors
 
 #: Steps of a walk.
 STEPS = 10
 _FACING = ("right", "down", "left", "up")
+CODE_COLUMNS = ("code", "times", "leads to", "share that does", "real actions", "from so many poses")
 
 
 @dataclass(frozen=True)
@@ -60,27 +59,25 @@ def walk_at_random(dream: Dream, count: int, seed: int) -> Walks:
     Raises:
         BadInputError: the dream is not of a MiniGrid.
     """
-    spec, rng = reality_of(dream), np.random.default_rng([seed, 0xC0DE])
-    env = spec.make()
-    if not grids.is_minigrid(env):
-        raise BadInputError(f"{spec.env_id} is not a MiniGrid: only there do actions and poses have names")
-    hold_out, found = grids.can_hold_out(env), []
+    reality, rng = minigrid_of(dream), np.random.default_rng([seed, 0xC0DE])
+    env = reality.make()
+    hold_out, found = reality.can_hold_out(env), []
     while len(found) < count:
         env.reset(seed=int(rng.integers(2**31)))
-        grids.scatter(env, rng)
-        if hold_out and not grids.is_held_out(env):
+        reality.scatter(env, rng)
+        if hold_out and not reality.is_held_out(env):
             continue
-        frames, poses, actions = [spec.frame(env)], [_pose(env)], []
+        frames, poses, actions = [reality.frame(env)], [pose(env)], []
         while len(actions) < STEPS:
-            action = random_action(env, rng)
+            action = reality.random_action(env, rng)
             if env.step(action)[2]:
                 break
-            frames.append(spec.frame(env))
-            poses.append(_pose(env))
+            frames.append(reality.frame(env))
+            poses.append(pose(env))
             actions.append(action)
         else:
             found.append((np.stack(frames), np.array(poses), np.array(actions)))
-    tile = spec.frame_size[1] // env.unwrapped.width
+    tile = reality.tile(env)
     env.close()
     return Walks(*(np.stack(part) for part in zip(*found, strict=True)), tile, dream.card.action_names)
 
@@ -92,17 +89,17 @@ def measure(dream: Dream, walks: Walks) -> dict[str, Any]:
         BadInputError: the dream has no codebook.
     """
     model = dream.world_model
-    if model.codebook is None:
+    if not model.has_codebook:
         raise BadInputError("this dream has no codebook: `nova-gym train --stage codebook` makes one")
     count = len(walks.frames)
     states = encode_frames(dream, walks.frames.reshape(-1, *walks.frames.shape[2:])).unflatten(0, (count, -1))
     latent_actions = infer_actions(model, states)
-    codes = model.codebook.nearest(latent_actions.flatten(0, 1)).unflatten(0, (count, -1))
-    coded = model.codebook.codes[codes]
+    codes = model.nearest_code(latent_actions.flatten(0, 1)).unflatten(0, (count, -1))
+    coded = model.decode(codes)
     return {
-        "codes": len(model.codebook.codes),
+        "codes": model.config.codes,
         "codes used": len(codes.unique()),
-        "perplexity": float(model.codebook.perplexity()),
+        "perplexity": float(model.part("codebook").perplexity()),
         "exact frames, codes": _exact(dream, walks, states[:, 0], coded),
         "exact frames, latent actions": _exact(dream, walks, states[:, 0], latent_actions),
         "meaning": _meaning(codes.numpy(), walks),
@@ -163,21 +160,24 @@ def main() -> None:
             figures = measure(dream, walk_at_random(dream, arguments.walks, arguments.seed))
     except BadInputError as error:
         parser.error(str(error))
-    console = Console()
-    console.print(f"{figures['codes used']} of {figures['codes']} codes used, perplexity {figures['perplexity']:.0f}")
-    for name in ("exact frames, codes", "exact frames, latent actions"):
-        for step in ("1", str(STEPS)):
-            value = figures[name][step]
-            console.print(f"{name}, step {step}: {value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]")
-    table = Table("code", "times", "leads to", "share that does", "real actions", "from so many poses")
-    for row in figures["meaning"][: arguments.rows]:
-        actions = ", ".join(f"{name} {part:.0%}" for name, part in row["real actions"].items())
-        cells = (row["code"], row["times"], row["leads to"], f"{row['share that does']:.0%}", actions)
-        table.add_row(*map(str, cells), str(row["from so many poses"]))
-    console.print(table)
+    _show(figures, arguments.rows)
     if arguments.json:
-        with write_atomically(arguments.json) as temporary:
-            temporary.write_text(json.dumps(figures, indent=2) + "\n")
+        write_results(arguments.json, figures, arguments.dream)
+
+
+def _show(figures: dict[str, Any], rows: int) -> None:
+    print(f"{figures['codes used']} of {figures['codes']} codes used, perplexity {figures['perplexity']:.0f}")
+    exact = ("exact frames, codes", "exact frames, latent actions")
+    steps = [(step, *(interval(figures[name][step]) for name in exact)) for step in figures[exact[0]]]
+    show("roll-outs", ("step", *exact), steps)
+    show("the most frequent codes", CODE_COLUMNS, [code_cells(row) for row in figures["meaning"][:rows]])
+
+
+def code_cells(row: dict[str, Any]) -> list[str]:
+    """A row of `meaning` as cells below `CODE_COLUMNS`."""
+    actions = ", ".join(f"{name} {part:.0%}" for name, part in row["real actions"].items())
+    share_that_does, sources = f"{row['share that does']:.0%}", row["from so many poses"]
+    return [str(cell) for cell in (row["code"], row["times"], row["leads to"], share_that_does, actions, sources)]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ clip rolled out unedited is measured in the same way.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,13 @@ import numpy as np
 import torch
 
 from nova_gym import BadInputError, Dream
+from nova_gym.benchmarks.provenance import write_results
+from nova_gym.benchmarks.tables import interval, show
 from nova_gym.editing import Intervention, edit, infer_actions
-from nova_gym.envs.adapter import encode_frames, reality_of
+from nova_gym.envs.adapter import encode_frames
 from nova_gym.envs.reality import grids
-from nova_gym.envs.reality.clips import Pose, walk
-from nova_gym.envs.reality.spec import RealitySpec
-from nova_gym.files import write_atomically
+from nova_gym.envs.reality.clips import walk
+from nova_gym.envs.reality.minigrid_reality import MiniGridReality, minigrid_of
 from nova_gym.measures import TILE_TOLERANCE, find_tiles, mean, overlap, share, tile_errors
 
 #: Step of the intervention, and steps of a clip.
@@ -86,32 +86,32 @@ def find_pairs(dream: Dream, count: int, starts: str, rng: np.random.Generator) 
     Raises:
         BadInputError: the dream is of something else.
     """
-    spec = reality_of(dream)
-    env, other = spec.make(), spec.make()
-    if not grids.is_minigrid(env):
-        raise BadInputError(f"{spec.env_id} is not a MiniGrid: only there can an edited frame be compared with reality")
-    hold_out = grids.can_hold_out(env)
-    found: list[tuple[np.ndarray, np.ndarray, np.ndarray, list[Pose]]] = []
+    reality = minigrid_of(dream)
+    env, other = reality.make(), reality.make()
+    hold_out = reality.can_hold_out(env)
+    found: list[tuple[np.ndarray, np.ndarray, np.ndarray, list[grids.Pose]]] = []
     layouts = set()
     while len(found) < count:
-        seed = _reset(env, starts, hold_out, rng)
-        layout = env.unwrapped.grid.encode().tobytes()
+        seed = _reset(env, reality, starts, hold_out, rng)
+        layout = reality.layout_id(env)
         if len(found) % 2:
-            _reset(other, starts, hold_out, rng)
+            _reset(other, reality, starts, hold_out, rng)
         else:
             other.reset(seed=seed)
             other.unwrapped.grid = env.unwrapped.grid.copy()
         for environment in (env, other):
             free = grids.free_cells(environment)
             grids.place_agent(environment, free[int(rng.integers(len(free)))], int(rng.integers(4)))
-        content, motion = (walk(environment, spec, STEPS, rng) for environment in (env, other))
+        poses: list[grids.Pose] = []
+        content = walk(env, reality, STEPS, rng)
+        motion = walk(other, reality, STEPS, rng, lambda e, seen=poses: seen.append(grids.pose(e)))
         if content is None or motion is None:
             continue
-        if all(env.unwrapped.grid.get(x, y) is None for x, y, _ in motion[1]):
-            truth = np.stack([_drawn(env, spec, pose) for pose in motion[1]])
-            found.append((content[0], motion[0], truth, motion[1]))
+        if all(env.unwrapped.grid.get(x, y) is None for x, y, _ in poses):
+            truth = np.stack([_drawn(env, reality, pose) for pose in poses])
+            found.append((content, motion, truth, poses))
             layouts.add(layout)
-    looks, empty = _looks(env, spec)
+    looks, empty = _looks(env, reality)
     env.close()
     other.close()
     content, motion, truth, poses = (np.stack(part) for part in zip(*found, strict=True))
@@ -174,30 +174,30 @@ def _frames(model: Any, states: torch.Tensor) -> np.ndarray:
     return frames.reshape(*states.shape[:2], *frames.shape[1:])
 
 
-def _reset(env: gym.Env, starts: str, hold_out: bool, rng: np.random.Generator) -> int:
+def _reset(env: gym.Env, reality: MiniGridReality, starts: str, hold_out: bool, rng: np.random.Generator) -> int:
     while True:
         seed = int(rng.integers(2**31))
         env.reset(seed=seed)
         if starts == "random":
-            grids.scatter(env, rng)
-        if not hold_out or grids.is_held_out(env):
+            reality.scatter(env, rng)
+        if not hold_out or reality.is_held_out(env):
             return seed
 
 
-def _drawn(env: gym.Env, spec: RealitySpec, pose: Pose) -> np.ndarray:
+def _drawn(env: gym.Env, reality: MiniGridReality, pose: grids.Pose) -> np.ndarray:
     """(H, W, C) uint8, the layout of `env` with the agent at another pose."""
     grids.place_agent(env, pose[:2], pose[2])
-    return spec.frame(env)
+    return reality.frame(env)
 
 
-def _looks(env: gym.Env, spec: RealitySpec) -> tuple[np.ndarray, np.ndarray]:
+def _looks(env: gym.Env, reality: MiniGridReality) -> tuple[np.ndarray, np.ndarray]:
     """The agent's tile in each direction, and the grid with outer walls alone and no agent; changes `env`."""
     grid = env.unwrapped
-    tile = spec.frame_size[1] // grid.width
+    tile = reality.tile(env)
     for x in range(1, grid.width - 1):
         for y in range(1, grid.height - 1):
             grid.grid.set(x, y, None)
-    frames = [_drawn(env, spec, (1, 1, direction)) for direction in range(4)]
+    frames = [_drawn(env, reality, (1, 1, direction)) for direction in range(4)]
     empty = frames[0].copy()
     empty[tile : 2 * tile, tile : 2 * tile] = empty[tile : 2 * tile, 2 * tile : 3 * tile]
     return np.stack([frame[tile : 2 * tile, tile : 2 * tile] for frame in frames]), empty
@@ -217,14 +217,11 @@ def main() -> None:
     except BadInputError as error:
         parser.error(str(error))
     for starts, measured in figures.items():
-        print(f"goal {starts}, {measured['layouts']} held-out layouts")
-        for name in RETARGETINGS:
-            print(f"  {name}")
-            for figure, value in measured[name]["all"].items():
-                print(f"    {figure:55} {value['value']:.4f} [{value['low']:.4f}, {value['high']:.4f}], n {value['n']}")
+        names = measured[RETARGETINGS[0]]["all"]
+        rows = [(name, *(interval(measured[way]["all"][name]) for way in RETARGETINGS)) for name in names]
+        show(f"goal {starts}, {measured['layouts']} held-out layouts", ("", *RETARGETINGS), rows)
     if arguments.json:
-        with write_atomically(arguments.json) as temporary:
-            temporary.write_text(json.dumps(figures, indent=2) + "\n")
+        write_results(arguments.json, figures, arguments.dream)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from nova_gym.benchmarks.gallery_generation import digits_go_on, goes_on_by_itse
 from nova_gym.benchmarks.super_resolution import DETAIL, FILTERS, WEIGHTS, render, upsample
 from nova_gym.editing import LAYERS, Intervention, edit, infer_actions, layer
 from nova_gym.envs.adapter import encode_frames
-from nova_gym.envs.reality.scenes import grid_scenes
+from nova_gym.envs.reality.scenes import scenes_of_a_kind
 from nova_gym.files import write_atomically
 from nova_gym.pictures import film, save_gif, save_png, strip
 
@@ -49,7 +49,7 @@ class Exhibit:
 def super_resolution(folder: Path) -> list[str]:
     """The same corner of two scenes: enlarged by filters, rendered, and drawn by MiniGrid itself."""
     dream = Dream.load("minigrid")
-    drawn = grid_scenes(dream, "held out", 2, (1, _FACTOR), _SEED)
+    drawn = scenes_of_a_kind(dream, "held out", 2, (1, _FACTOR), _SEED)
     size, states = drawn[_FACTOR].shape[1:3], encode_frames(dream, drawn[1])
     pictures = [upsample(drawn[1], _FACTOR, FILTERS[name]) for name in ("nearest", "bicubic")]
     pictures += [render(dream, states, size, name) for name in (WEIGHTS, DETAIL)]

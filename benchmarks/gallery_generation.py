@@ -14,7 +14,6 @@ from nova_gym.benchmarks.codebook import measure, walk_at_random
 from nova_gym.benchmarks.generation import CONTEXT
 from nova_gym.data.moving_digits import moving_digits
 from nova_gym.envs.adapter import encode_frames, reality_of
-from nova_gym.envs.reality import grids
 from nova_gym.pictures import film, save_gif, save_png, strip
 
 _SEED = 5
@@ -46,16 +45,16 @@ def digits_go_on(folder: Path) -> list[str]:
 def goes_on_by_itself(folder: Path) -> list[str]:
     """The control model on three layouts that no recording holds, until the episode ends."""
     dream = Dream.load("minigrid")
-    spec = reality_of(dream)
-    env, rng, rows = spec.make(), np.random.default_rng(_SEED), {}
+    reality = reality_of(dream)
+    env, rng, rows = reality.make(), np.random.default_rng(_SEED), {}
     for number in range(3):
         while True:
             env.reset(seed=int(rng.integers(2**31)))
-            grids.scatter(env, rng)
-            if grids.is_held_out(env):
+            reality.scatter(env, rng)
+            if reality.is_held_out(env):
                 break
         simulator = DreamSimulator(dream, horizon=0)
-        states = [simulator.reset(states=encode_frames(dream, spec.frame(env)[None]))[0]]
+        states = [simulator.reset(states=encode_frames(dream, reality.frame(env)[None]))[0]]
         states += [transition.state[0] for transition in islice(_until_the_end(simulator), _STEPS)]
         rows[f"layout {number + 1}"] = _render(dream, torch.stack(states))
     env.close()

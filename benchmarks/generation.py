@@ -12,7 +12,6 @@ black and white up to two grey levels off.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,15 +20,17 @@ import numpy as np
 import torch
 
 from nova_gym import BadInputError, Dream, DreamSimulator
+from nova_gym.benchmarks.provenance import write_results
+from nova_gym.benchmarks.tables import interval, number, show
 from nova_gym.data.moving_digits import moving_digits
 from nova_gym.editing import edit
-from nova_gym.files import write_atomically
 from nova_gym.measures import jensen_shannon, mean, psnr, ssim, wasserstein
 from nova_gym.terminal import progress_bars
 from nova_gym.training.representation import encode_in_parts
 
 #: Frames of context, and frames that are predicted and compared one by one.
 CONTEXT, PREDICTED = 10, 10
+COMPARED = f"frames {CONTEXT + 1} to {CONTEXT + PREDICTED}"
 #: Grey levels that pixels are off at most in the comparison that shows how fine a histogram is.
 OFF = 2
 #: What the long run is compared with.
@@ -70,7 +71,7 @@ def measure(
     wanted = truth[:, CONTEXT : CONTEXT + PREDICTED, :, :, None].astype(np.float32) / 255.0
     short = {name: _compare(wanted, _draw(dream, chosen)) for name, chosen in ways.items()}
     long = {"steps": steps, **_long_run(dream, truth[:, CONTEXT:], states[:, CONTEXT:], seed)}
-    return {"clips": clips, "seed": seed, f"frames {CONTEXT + 1} to {CONTEXT + PREDICTED}": short, "long run": long}
+    return {"clips": clips, "seed": seed, COMPARED: short, "long run": long}
 
 
 def _long_run(dream: Dream, truth: np.ndarray, states: torch.Tensor, seed: int) -> dict[str, float]:
@@ -129,18 +130,12 @@ def main() -> None:
             )
     except BadInputError as error:
         parser.error(str(error))
-    for part, values in figures.items():
-        print(f"{part}: {values}" if not isinstance(values, dict) else part)
-        for name, value in values.items() if isinstance(values, dict) else ():
-            if isinstance(value, dict):
-                ratio, likeness = value["psnr"], value["ssim"]
-                interval = f"[{ratio['low']:.2f}, {ratio['high']:.2f}]"
-                print(f"  {name:45} PSNR {ratio['value']:.2f} {interval} dB, SSIM {likeness['value']:.3f}")
-            else:
-                print(f"  {name:65} {value:.4g}")
+    ways, long = figures[COMPARED], figures["long run"]
+    rows = [(name, interval(way["psnr"], ".2f", "dB"), interval(way["ssim"])) for name, way in ways.items()]
+    show(f"{COMPARED}, {figures['clips']} clips", ("by", "PSNR", "SSIM"), rows)
+    show("long run", ("", "value"), [(name, number(value, ".4g")) for name, value in long.items()])
     if arguments.json:
-        with write_atomically(arguments.json) as temporary:
-            temporary.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
+        write_results(arguments.json, figures, arguments.dream)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ NumPy, safetensors and the core of `nova_gym`, nothing of Gymnasium, MiniGrid or
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from collections.abc import Callable
@@ -19,6 +18,8 @@ import torch
 from torch import Tensor
 
 from nova_gym import kernels
+from nova_gym.benchmarks.provenance import write_results
+from nova_gym.benchmarks.tables import show
 from nova_gym.dream import Dream
 from nova_gym.model import inr
 from nova_gym.simulator import DreamSimulator
@@ -193,14 +194,10 @@ def check_graph(dream: Dream) -> float:
     return (state - expected).abs().max().item()
 
 
-def table(title: str, rows: list[Row]) -> None:
+def _show(title: str, rows: list[Row]) -> None:
     """Prints rows, the columns being those of the first."""
     columns = list(rows[0])
-    cells = [[_cell(row.get(column, "")) for column in columns] for row in rows]
-    widths = [max(len(column), *(len(line[i]) for line in cells)) for i, column in enumerate(columns)]
-    print(f"\n{title}")
-    for line in [columns, *cells]:
-        print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
+    show(title, columns, [[_cell(row.get(column, "")) for column in columns] for row in rows])
 
 
 def _cell(value: object) -> str:
@@ -231,10 +228,10 @@ def main() -> None:
     }
     for title, part in parts.items():
         results[title] = part()
-        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+        write_results(arguments.json, results, arguments.dream)
     print(f"\n{device}, {versions}")
     for title in parts:
-        table(title, results[title])
+        _show(title, results[title])
     worst = max(value for row in results[next(iter(parts))] for key, value in row.items() if ", " in key)
     print(
         f"\nworst difference: {worst:.3g} grey levels, {'within' if worst <= 1.0 else 'ABOVE'} the 1 that is promised"

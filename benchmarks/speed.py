@@ -58,11 +58,12 @@ def measure_speed(
         Reality as it comes (on MiniGrid: symbolic observations) in one process first, then reality with frames as
         observations, then the dream for each batch.
     """
-    spec = reality_of(dream)
-    plain, drawn = gym.make(spec.env_id, disable_env_checker=True, **spec.env_kwargs), spec.make()
+    reality = reality_of(dream)
+    spec, drawn = reality.spec, reality.make()
+    plain = gym.make(spec.env_id, disable_env_checker=True, **spec.env_kwargs)
     contestants = {
         "reality, its own observations, one process": step_reality(plain),
-        "reality, frames, one process": step_reality(drawn, lambda: spec.frame(drawn)),
+        "reality, frames, one process": step_reality(drawn, lambda: reality.frame(drawn)),
     }
     for batch in batches:
         envs = NovaDreamVectorEnv(batch, dream, device=dream.world_model.device)

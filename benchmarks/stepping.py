@@ -13,7 +13,7 @@ from nova_gym.benchmarks.speed import in_turns, step_reality, step_vector
 from nova_gym.dream import Dream
 from nova_gym.envs import NovaDreamVectorEnv
 from nova_gym.envs.adapter import reality_of
-from nova_gym.envs.reality.spec import RealitySpec
+from nova_gym.envs.reality.base import Reality
 
 #: Processes of the vectorised reality.
 PROCESSES = 8
@@ -25,10 +25,10 @@ Progress = Callable[[int, int], None]
 class _Frames(gym.Wrapper):
     """The real environment with its frames as observations, as an agent on pixels would use it."""
 
-    def __init__(self, env: gym.Env, spec: RealitySpec) -> None:
+    def __init__(self, env: gym.Env, reality: Reality) -> None:
         super().__init__(env)
-        self.look = spec.frame
-        self.observation_space = gym.spaces.Box(0, 255, (*spec.frame_size, 3), "uint8")
+        self.look = reality.frame
+        self.observation_space = gym.spaces.Box(0, 255, (*reality.spec.frame_size, 3), "uint8")
 
     def reset(self, **kwargs):
         _, info = self.env.reset(**kwargs)
@@ -41,7 +41,8 @@ class _Frames(gym.Wrapper):
 
 def measure_stepping(dream: Dream, rounds: int, seconds: float, progress: Progress) -> dict[str, list[Figure]]:
     """Symbolic reality in one process against dreams in latents; frames of reality in processes against pixels."""
-    spec = reality_of(dream)
+    reality = reality_of(dream)
+    spec = reality.spec
     latent: dict[str, gym.Env | gym.vector.VectorEnv] = {
         "reality, symbolic, one process": gym.make(spec.env_id, disable_env_checker=True, **spec.env_kwargs),
         f"reality, symbolic, AsyncVectorEnv of {PROCESSES}": AsyncVectorEnv(
@@ -52,9 +53,9 @@ def measure_stepping(dream: Dream, rounds: int, seconds: float, progress: Progre
     }
     pixels: dict[str, gym.Env | gym.vector.VectorEnv] = {
         f"reality, frames, AsyncVectorEnv of {PROCESSES}": AsyncVectorEnv(
-            [lambda: _Frames(spec.make(), spec)] * PROCESSES
+            [lambda: _Frames(reality.make(), reality)] * PROCESSES
         ),
-        "reality, frames, one process": _Frames(spec.make(), spec),
+        "reality, frames, one process": _Frames(reality.make(), reality),
         "dream, pixels, gym.make": gym.make("nova_gym:NovaDream-v0", dream=dream, observation="pixels"),
     }
     for batch in LATENT_BATCHES:

@@ -10,7 +10,6 @@ stands beside PSNR and SSIM on machines that have it (`nova_gym.measures.percept
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,10 @@ from PIL import Image
 from torch import Tensor
 
 from nova_gym import BadInputError, Dream
+from nova_gym.benchmarks.provenance import write_results
+from nova_gym.benchmarks.tables import interval, number, show
 from nova_gym.envs.adapter import encode_frames
-from nova_gym.envs.reality.scenes import grid_scenes
-from nova_gym.files import write_atomically
+from nova_gym.envs.reality.scenes import scenes_of_a_kind
 from nova_gym.measures import lpips, mean, psnr, ssim, why_no_lpips
 from nova_gym.model import inr
 from nova_gym.model.inr import nyquist_mask
@@ -41,11 +41,13 @@ FILTERS = {
 #: The coordinate network that learned from the dream's own frames, without and with a mask; and what the dream draws
 #: by default, where `nova-gym sharpen` has shown it larger frames.
 WEIGHTS, MASKED, DETAIL = "weights", "weights, Nyquist mask", "weights for detail"
+COLUMNS = ("drawn by", "PSNR", "SSIM", "LPIPS", "PSNR above the best filter")
+SIZE_COLUMNS = ("factor", "size", "milliseconds", "PSNR to ×1, dB")
 
 
 def renderers(dream: Dream) -> tuple[str, ...]:
     """Names of the ways in which a dream draws."""
-    return (WEIGHTS, MASKED, DETAIL) if dream.world_model.detail is not None else (WEIGHTS, MASKED)
+    return (WEIGHTS, MASKED, DETAIL) if dream.world_model.has_detail else (WEIGHTS, MASKED)
 
 
 @torch.no_grad()
@@ -81,7 +83,7 @@ def compare(dream: Dream, drawn: dict[int, np.ndarray]) -> dict[str, Any]:
 
     Args:
         dream: that encodes and renders.
-        drawn: what `grid_scenes` gave, factor 1 among them.
+        drawn: what `scenes_of_a_kind` gave, factor 1 among them.
     """
     states = encode_frames(dream, drawn[1])
     figures = {}
@@ -139,7 +141,7 @@ def run(dream: Dream, count: int, seed: int) -> dict[str, Any]:
         "LPIPS": why_no_lpips() or "on AlexNet",
     }
     for kind in KINDS:
-        drawn = grid_scenes(dream, kind, count, (1, *COMPARED), seed)
+        drawn = scenes_of_a_kind(dream, kind, count, (1, *COMPARED), seed)
         figures[kind] = {"scenes": len(drawn[1]), **compare(dream, drawn)}
     figures["all sizes"] = render_all_sizes(dream, encode_frames(dream, drawn[1][:1]))
     return figures
@@ -168,29 +170,43 @@ def main() -> None:
         parser.error(str(error))
     _show(figures)
     if arguments.json:
-        with write_atomically(arguments.json) as temporary:
-            temporary.write_text(json.dumps(figures, indent=2) + "\n")
+        write_results(arguments.json, figures, arguments.dream)
 
 
 def _show(figures: dict[str, Any]) -> None:
     for kind in KINDS:
         for factor in COMPARED:
-            part = figures[kind][f"×{factor}"]
-            leads = {f"lead of {name}": lead for name, lead in part["lead over the best filter"].items()}
-            print(f"{kind}, {figures[kind]['scenes']} scenes, ×{factor}; best filter: {part['best filter']}")
-            for name, scores in {**part, **leads}.items():
-                if "psnr" not in scores:
-                    continue
-                ratio, likeness = scores["psnr"], scores["ssim"]
-                print(
-                    f"  {name:30} {ratio['value']:6.2f} dB [{ratio['low']:.2f}, {ratio['high']:.2f}]"
-                    f"   SSIM {likeness['value']:.4f} [{likeness['low']:.4f}, {likeness['high']:.4f}]"
-                    + (f"   LPIPS {scores['lpips']['value']:.4f}" if "lpips" in scores else "")
-                )
+            show(f"{kind}, {figures[kind]['scenes']} scenes, ×{factor}", COLUMNS, rows_of(figures[kind][f"×{factor}"]))
     for name in ("features the Nyquist mask switches off", "LPIPS"):
         print(f"{name}: {figures[name]}")
-    for factor, part in figures["all sizes"].items():
-        print(f"  {factor}: {part['size']}, {part['seconds'] * 1000:.1f} ms, {part['psnr to ×1']:.1f} dB to ×1")
+    show("all sizes", SIZE_COLUMNS, rows_of_sizes(figures["all sizes"]))
+
+
+def rows_of(part: dict[str, Any]) -> list[list[str]]:
+    """What `compare` measured at one factor as cells below `COLUMNS`."""
+    leads = part["lead over the best filter"]
+    rows = []
+    for name, scores in part.items():
+        if name in ("best filter", "lead over the best filter"):
+            continue
+        marked = f"{name} (best filter)" if name == part["best filter"] else name
+        lead = interval(leads[name]["psnr"], ".2f", "dB") if name in leads else "–"
+        perceptual = interval(scores.get("lpips"), ".4f")
+        rows.append([marked, interval(scores["psnr"], ".2f", "dB"), interval(scores["ssim"], ".4f"), perceptual, lead])
+    return rows
+
+
+def rows_of_sizes(figures: dict[str, Any]) -> list[list[str]]:
+    """What `render_all_sizes` measured as cells below `SIZE_COLUMNS`."""
+    return [
+        [
+            factor,
+            "{} × {}".format(*part["size"]),
+            number(1000 * part["seconds"], ".1f"),
+            number(part["psnr to ×1"], ".1f"),
+        ]
+        for factor, part in figures.items()
+    ]
 
 
 if __name__ == "__main__":

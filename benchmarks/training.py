@@ -13,8 +13,8 @@ import torch
 
 from nova_gym.benchmarks.figures import Figure, figures_beside
 from nova_gym.data import Clips
-from nova_gym.model.config import ControlConfig, preset
-from nova_gym.training import Run, train
+from nova_gym.model.config import ControlConfig
+from nova_gym.training import Run, preset, train
 from nova_gym.training.loop import STAGES
 
 #: Clips of so many steps, and so many of them: enough for every batch; what they show does not matter for the speed.

@@ -7,7 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nova_gym.envs.dream_env import NovaDreamEnv
-from nova_gym.envs.reality.spec import RealitySpec, reality_spec
+from nova_gym.envs.reality.base import Reality
+from nova_gym.envs.reality.coverage import Coverage
+from nova_gym.envs.reality.registry import find_reality, reality_spec, register_reality
+from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.envs.vector_env import NovaDreamVectorEnv
 
 if TYPE_CHECKING:
@@ -16,14 +19,18 @@ if TYPE_CHECKING:
     from nova_gym.envs.reality.recording import record
 
 __all__ = [
+    "Coverage",
     "NovaDreamEnv",
     "NovaDreamVectorEnv",
+    "Reality",
     "RealityEnv",
     "RealitySpec",
     "evaluate",
+    "find_reality",
     "make_reality",
     "reality_spec",
     "record",
+    "register_reality",
 ]
 
 _LATER = {

@@ -11,15 +11,19 @@ from gymnasium import spaces
 from torch import Tensor
 
 from nova_gym.dream import Dream
+from nova_gym.envs.reality.base import Reality
+from nova_gym.envs.reality.registry import find_reality
 from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.errors import BadInputError
 from nova_gym.model.inr import Resolution, parse_resolution
-from nova_gym.simulator import STATE_LIMIT, DreamSimulator
+from nova_gym.simulator import STATE_LIMIT, DreamSimulator, Transition
 
 OBSERVATIONS, ACTIONS = ("latent", "pixels"), ("discrete", "latent", "codebook")
 
 #: What `reset(options=...)` understands.
 RESET_OPTIONS = ("frame", "latent", "reality")
+#: What `info` says of a dream.
+INFO = ("latent", "latent_action", "step", "lost")
 
 
 class DreamInterface:
@@ -50,13 +54,15 @@ class DreamInterface:
         if starts not in self.dream.starts and starts != "reality":
             raise BadInputError(f"unknown starts {starts!r}; this dream has {', '.join(self.dream.starts)}, reality")
         self.observation, self.action, self.starts = observation, action, starts
-        self._reality: gym.Env | None = None
+        self._reality: tuple[Reality, gym.Env] | None = None
         config = self.dream.world_model.config
         self.observation_space = observation_space(self.dream, observation)
         if action == "discrete" and not config.actions:
-            raise BadInputError("this dream was made from video without actions: take action='latent' or 'codebook'")
+            others = "'latent' or 'codebook'" if config.codes else "'latent'"
+            raise BadInputError(f"this dream was made from video without actions: take action={others}")
         if action == "codebook" and not config.codes:
-            raise BadInputError("this dream has no codebook of learned actions: take action='discrete' or 'latent'")
+            others = "'discrete' or 'latent'" if config.actions else "'latent'"
+            raise BadInputError(f"this dream has no codebook of learned actions: take action={others}")
         if action == "latent":
             self.action_space: spaces.Space = spaces.Box(-1.0, 1.0, (config.latent_action,), np.float32)
         elif action == "codebook":
@@ -76,12 +82,23 @@ class DreamInterface:
         """States (N, K) → observations (N, K) float32 or (N, H, W, C) uint8."""
         return observe(self.dream, states, self.observation)
 
-    def to_tensor(self, actions: np.ndarray) -> Tensor:
+    def to_tensor(self, actions: np.ndarray, ignored: np.ndarray | None = None) -> Tensor:
         """Actions (N,) or (N, length) → a tensor for the simulator; latent actions are clipped to the space.
+
+        Args:
+            actions: one for each dream.
+            ignored: (N,) bool, dreams whose action is not looked at: they get zeros; None for no dream.
 
         Raises:
             BadInputError: they do not belong to the action space (a latent action: wrong shape or not finite).
         """
+        if ignored is not None and ignored.any():
+            kind = torch.int64 if isinstance(self.action_space, spaces.Discrete) else torch.float32
+            whole = torch.zeros((len(ignored), *self.action_space.shape), dtype=kind, device=self.device)
+            kept = [action for action, unseen in zip(actions, ignored, strict=True) if not unseen]
+            if kept:
+                whole[torch.from_numpy(~ignored).to(self.device)] = self.to_tensor(np.asarray(kept))
+            return whole
         actions = np.asarray(actions)
         if actions.dtype.kind not in "iufc":
             raise BadInputError(f"invalid action {actions!r}; each must be a member of {self.action_space}")
@@ -95,9 +112,9 @@ class DreamInterface:
         clipped = np.clip(actions, self.action_space.low, self.action_space.high).astype(np.float32)
         return torch.from_numpy(clipped).to(self.device)
 
-    def step(self, simulator: DreamSimulator, actions: np.ndarray):
-        """Steps the simulator by actions of this door's kind; returns its `Transition`."""
-        tensor = self.to_tensor(actions)
+    def step(self, simulator: DreamSimulator, actions: np.ndarray, ignored: np.ndarray | None = None) -> Transition:
+        """Steps the simulator by actions of this door's kind; what is `ignored` is said in `to_tensor`."""
+        tensor = self.to_tensor(actions, ignored)
         if self.action == "codebook":
             return simulator.step_code(tensor)
         return simulator.step_latent(tensor) if self.action == "latent" else simulator.step(tensor)
@@ -120,6 +137,11 @@ class DreamInterface:
             return self._from_reality(rng)
         bank = self.dream.starts[self.starts]
         return bank[int(rng.integers(len(bank)))]
+
+    def info(self, simulator: DreamSimulator) -> dict[str, np.ndarray]:
+        """What `info` says of each dream: `latent` (N, K), `latent_action` (N, U), `step` (N,), `lost` (N,); copies."""
+        values = simulator.state, simulator.latent_action, simulator.steps, simulator.lost
+        return {key: value.cpu().numpy().copy() for key, value in zip(INFO, values, strict=True)}
 
     def render(self, states: Tensor, resolution: Resolution | None) -> np.ndarray:
         """States (N, K) → (N, H, W, 3) uint8 frames; grey ones as RGB, for Gymnasium knows no other pictures."""
@@ -151,11 +173,12 @@ class DreamInterface:
         return state.to(self.device)
 
     def _from_reality(self, rng: np.random.Generator) -> Tensor:
-        spec = reality_of(self.dream)
         if self._reality is None:
-            self._reality = spec.make()
-        self._reality.reset(seed=int(rng.integers(2**31)))
-        return encode_frames(self.dream, spec.frame(self._reality)[None])[0]
+            reality = reality_of(self.dream)
+            self._reality = reality, reality.make()
+        reality, env = self._reality
+        env.reset(seed=int(rng.integers(2**31)))
+        return encode_frames(self.dream, reality.frame(env)[None])[0]
 
 
 def observation_space(dream: Dream, observation: str) -> spaces.Box:
@@ -201,12 +224,13 @@ def encode_frames(dream: Dream, frames: np.ndarray) -> Tensor:
     return dream.world_model.encode(tensor.to(dream.world_model.device))
 
 
-def reality_of(dream: Dream) -> RealitySpec:
+def reality_of(dream: Dream) -> Reality:
     """The real counterpart of a dream.
 
     Raises:
-        BadInputError: its card names none.
+        BadInputError: its card names none, or it cannot be made here.
     """
     if not dream.card.env_id:
         raise BadInputError("this dream has no real counterpart: its card names no environment")
-    return RealitySpec(dream.card.env_id, dream.card.env_kwargs, tuple(dream.world_model.config.frame_size))
+    size = tuple(dream.world_model.config.frame_size)
+    return find_reality(RealitySpec(dream.card.env_id, dream.card.env_kwargs, size))

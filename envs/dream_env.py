@@ -12,6 +12,8 @@ from torch import Tensor
 
 from nova_gym.dream import Dream
 from nova_gym.envs.adapter import DreamInterface
+from nova_gym.envs.keys import ACTION_KEYS
+from nova_gym.envs.window import Window
 from nova_gym.errors import BadInputError
 from nova_gym.model.control import Memory
 from nova_gym.model.inr import Resolution
@@ -52,8 +54,14 @@ class NovaDreamEnv(gym.Env):
     as in `info["latent"]`, or `{"reality": True}` for a fresh reset of the real environment.
 
     ## Episode End
-    Terminated where the termination head says so; truncated at the real environment's horizon. A dream made from
-    video is truncated at the length of its clips.
+    Terminated where the termination head says so. Truncated at the real environment's horizon, or for a dream made from
+    video at the length of its clips; or where the dream is lost: a number of its state left ±1000 or is none, so that
+    what it shows means nothing. `info["lost"]` tells the two apart: a value may be estimated from the last state at a
+    time limit, but not from that of a lost dream. Who steps on after an end dreams on, and is warned once.
+
+    ## Information
+    `reset` and `step` both give: `latent`, (K,) float32, the state; `latent_action`, (U,) float32, what moved it, zeros
+    after a reset; `step`, int, steps since the reset; `lost`, bool, see above, False after a reset.
 
     ## Arguments
     `dream`, `observation`, `action`, `render_mode`, `resolution`, `starts`, `device`, `max_episode_steps`: see below.
@@ -101,8 +109,8 @@ class NovaDreamEnv(gym.Env):
         self.action_space = self._door.action_space
         self.render_mode = render_mode
         self.resolution = WINDOW if resolution is None and render_mode == "human" else resolution
-        self._window = self._clock = None
-        self._started = False
+        self._window = Window("nova-gym", self.metadata["render_fps"])
+        self._started = self._ended = self._warned = False
         self._memory: Memory | None = None  # the control model's, of all but the steps in `_past`
         self._past: deque[tuple[Tensor, Tensor]] = deque(maxlen=PAST)
 
@@ -135,14 +143,14 @@ class NovaDreamEnv(gym.Env):
             options: nothing, or one of `frame`, `latent`, `reality`; see the class.
 
         Returns:
-            Observation, and `info` with `latent` (K,), `latent_action` (U,) and `step`.
+            Observation, and `info`; see the class.
 
         Raises:
             BadInputError: the options make no start.
         """
         super().reset(seed=seed)
         self._simulator.reset(states=self._door.start(options, self.np_random)[None])
-        self._started = True
+        self._started, self._ended, self._warned = True, False, False
         self._memory = None
         self._past.clear()
         if self.render_mode == "human":
@@ -158,6 +166,7 @@ class NovaDreamEnv(gym.Env):
         """
         if not self._started:
             raise gym.error.ResetNeeded("call reset() before step()")
+        self._warn_after_end()
         before = self._simulator.state
         return self._said(before, self._door.step(self._simulator, np.asarray(action)[None]))
 
@@ -178,6 +187,7 @@ class NovaDreamEnv(gym.Env):
         """
         if not self._started:
             raise gym.error.ResetNeeded("call reset() before autopilot()")
+        self._warn_after_end()
         forgotten = len(self._past) == PAST  # there may have been more since the memory was brought up to date
         self._memory = self._simulator.remember(self._past, None if forgotten else self._memory)
         self._past.clear()
@@ -203,8 +213,8 @@ class NovaDreamEnv(gym.Env):
         return self._show() if self.render_mode == "human" else self._frame()
 
     def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
-        """Keys for `gymnasium.utils.play.play`: arrows and MiniGrid's usual keys where actions have its names,
-        else the digits. With MiniGrid pass `noop=6` (done), which changes nothing.
+        """Keys for `gymnasium.utils.play.play`: those of the player (`nova-gym play`) where actions have
+        MiniGrid's names, else the digits. With MiniGrid pass `noop=6` (done), which changes nothing.
 
         Raises:
             BadInputError: the actions are not discrete.
@@ -213,66 +223,44 @@ class NovaDreamEnv(gym.Env):
             raise BadInputError("keys are only mapped to discrete actions: action='discrete'")
         import pygame
 
-        usual = {
-            "left": pygame.K_LEFT,
-            "right": pygame.K_RIGHT,
-            "forward": pygame.K_UP,
-            "pickup": pygame.K_PAGEUP,
-            "drop": pygame.K_PAGEDOWN,
-            "toggle": pygame.K_SPACE,
-            "done": pygame.K_RETURN,
-        }
         names = self.dream.card.action_names if self._door.action == "discrete" else []  # codes have none
-        if names and all(name in usual for name in names):
-            return {(usual[name],): action for action, name in enumerate(names)}
+        if names and all(name in ACTION_KEYS for name in names):
+            return {(getattr(pygame, ACTION_KEYS[name]),): action for action, name in enumerate(names)}
         return {(ord(str(action)),): action for action in range(min(10, int(self.action_space.n)))}
 
     def close(self) -> None:
-        """Closes the window, if there is one."""
-        if self._window is not None:
-            import pygame
-
-            pygame.display.quit()
-            self._window = self._clock = None
+        """Closes the window, if there is one; `render()` and `step()` open another."""
+        self._window.close()
 
     def _said(self, before: Tensor, transition: Transition) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Keeps the step in mind and says what `step` returns."""
         self._past.append((before, transition.latent_action))
+        terminated, truncated = transition.terminated.item(), transition.truncated.item()
+        self._ended = self._ended or terminated or truncated
         if self.render_mode == "human":
             self._show()
         return (
             self._observation(),
             transition.reward.item(),
-            transition.terminated.item(),
-            transition.truncated.item(),
+            terminated,
+            truncated,
             self._info(),
         )
+
+    def _warn_after_end(self) -> None:
+        if self._ended and not self._warned:
+            self._warned = True
+            gym.logger.warn("this episode has ended: what comes now is dreamt beyond its end; reset() starts another")
 
     def _observation(self) -> np.ndarray:
         return self._door.observe(self._simulator.state)[0]
 
     def _info(self) -> dict[str, Any]:
-        return {
-            "latent": self._simulator.state.cpu().numpy()[0].copy(),
-            "latent_action": self._simulator.latent_action.cpu().numpy()[0].copy(),
-            "step": self._simulator.steps.item(),
-        }
+        info = {key: value[0] for key, value in self._door.info(self._simulator).items()}
+        return {**info, "step": int(info["step"]), "lost": bool(info["lost"])}
 
     def _frame(self) -> np.ndarray:
         return self._door.render(self._simulator.state, self.resolution)[0]
 
     def _show(self) -> None:
-        import pygame
-
-        height, width = self.resolution
-        if self._window is None:
-            pygame.display.init()
-            pygame.display.set_caption("nova-gym")
-            self._window = pygame.display.set_mode((width, height))
-            self._clock = pygame.time.Clock()
-        elif self._window.get_size() != (width, height):
-            self._window = pygame.display.set_mode((width, height))
-        self._window.blit(pygame.surfarray.make_surface(self._frame().transpose(1, 0, 2)), (0, 0))
-        pygame.event.pump()
-        pygame.display.flip()
-        self._clock.tick(self.metadata["render_fps"])
+        self._window.show(self._frame())

@@ -25,12 +25,18 @@ class NovaDreamVectorEnv(VectorEnv):
     Batched matrix products round differently from single ones, so states agree with the scalar environment's to
     rounding (1e-3 in the tests), not to the last bit.
 
+    ## Information
+    That of `NovaDreamEnv`, of all dreams: `latent` (N, K) float32, `latent_action` (N, U) float32, `step` (N,) int64
+    and `lost` (N,) bool. Beside each stands a mask (N,) bool, such as `_latent`: of which dreams it speaks; the others
+    have zeros. Where dreams end under `SAME_STEP` there are `final_obs` (N,) object, an observation or None, and
+    `final_info`, the same four keys and masks at the end, with the masks `_final_obs` and `_final_info`.
+
     Args:
         num_envs: N.
         dream, observation, action, resolution, starts, device, max_episode_steps: as in `NovaDreamEnv`.
         render_mode: `rgb_array` or None.
-        autoreset_mode: `NEXT_STEP` (the step after an end resets and ignores the action), `SAME_STEP` (an end resets
-            at once; the last observation is in `info["final_obs"]`) or `DISABLED` (call
+        autoreset_mode: `NEXT_STEP` (the step after an end only resets, its action may be anything), `SAME_STEP` (an end
+            resets at once; the last observation is in `info["final_obs"]`) or `DISABLED` (call
             `reset(options={"reset_mask": mask})`); https://farama.org/Vector-Autoreset-Mode.
 
     Raises:
@@ -106,7 +112,7 @@ class NovaDreamVectorEnv(VectorEnv):
                 only some.
 
         Returns:
-            Observations, and `info` with `latent` (N, K), `latent_action` (N, U), `step` (N,) and their masks.
+            Observations, and `info`; see the class.
 
         Raises:
             BadInputError: the options or the seeds make no sense.
@@ -136,19 +142,18 @@ class NovaDreamVectorEnv(VectorEnv):
         """
         if self._generators is None:
             raise gym.error.ResetNeeded("call reset() before step()")
-        actions = np.asarray(actions)
-        if actions.shape[:1] != (self.num_envs,):
-            raise BadInputError(f"actions of shape {actions.shape} for {self.num_envs} dreams")
+        if (shape := np.shape(actions))[:1] != (self.num_envs,):
+            raise BadInputError(f"actions of shape {shape} for {self.num_envs} dreams")
         if self.autoreset_mode is AutoresetMode.DISABLED and self._ended.any():
             raise gym.error.ResetNeeded(
                 f'dreams {np.flatnonzero(self._ended).tolist()} have ended: reset(options={{"reset_mask": mask}})'
             )
-        result = self._door.step(self._simulator, actions)
+        restarted = self._ended  # by `NEXT_STEP`: in the other modes no dream is left ended here
+        result = self._door.step(self._simulator, actions, restarted)
         # copies: where the dream lives on the CPU, NumPy would otherwise write into the simulator's tensors
         rewards = result.reward.cpu().numpy().astype(np.float64)
         terminated, truncated = result.terminated.cpu().numpy().copy(), result.truncated.cpu().numpy().copy()
-        if self.autoreset_mode is AutoresetMode.NEXT_STEP and self._ended.any():
-            restarted = self._ended
+        if restarted.any():
             self._start(restarted, {})
             rewards[restarted], terminated[restarted], truncated[restarted] = 0.0, False, False
         ended = terminated | truncated
@@ -196,15 +201,8 @@ class NovaDreamVectorEnv(VectorEnv):
         }
 
     def _info(self, mask: np.ndarray) -> dict[str, Any]:
-        simulator = self._simulator
-        values = {
-            "latent": simulator.state,
-            "latent_action": simulator.latent_action,
-            "step": simulator.steps,
-        }
         info: dict[str, Any] = {}
-        for key, value in values.items():
-            array = value.cpu().numpy().copy()
+        for key, array in self._door.info(self._simulator).items():
             array[~mask] = 0
             info[key], info[f"_{key}"] = array, mask.copy()
         return info

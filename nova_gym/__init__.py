@@ -14,6 +14,7 @@ if "OMP_WAIT_POLICY" not in _os.environ:
 
 from gymnasium.envs.registration import register as _register
 
+import nova_gym.kernels.threads  # noqa: F401, so that processes forked from here on do not wait for PyTorch's threads
 from nova_gym.dream import Card, Dream, shipped_dreams
 from nova_gym.errors import BadInputError, DreamFileError
 from nova_gym.model.world_model import WorldModel

@@ -25,7 +25,7 @@ from nova_gym.version import __version__
 if TYPE_CHECKING:
     from nova_gym.model.compiled_step import CompiledStep
 
-#: Version of the file's layout. A reader takes this one and older ones.
+#: Version of the file's layout, the only one that is read.
 FORMAT = 3
 _KEY = "nova_gym"
 _START_PREFIX = "starts."
@@ -102,16 +102,11 @@ class Dream:
             path: where; a file that is there is replaced only once the new one is whole.
 
         Raises:
-            BadInputError: the file cannot be written.
+            BadInputError: the file cannot be written, or a number is not finite or too large for half precision;
+                nothing is written then.
         """
-        tensors = {
-            name: tensor.detach().cpu().to(torch.float16).contiguous()
-            for name, tensor in self.world_model.state_dict().items()
-        }
-        tensors |= {
-            _START_PREFIX + name: start.detach().cpu().to(torch.float16).contiguous()
-            for name, start in self.starts.items()
-        }
+        starts = {_START_PREFIX + name: start for name, start in self.starts.items()}
+        tensors = {name: _halved(name, tensor) for name, tensor in {**self.world_model.state_dict(), **starts}.items()}
         header = {
             "format": FORMAT,
             "config": self.world_model.config.to_dict(),
@@ -151,7 +146,7 @@ class Dream:
 
         Raises:
             BadInputError: there is no such dream.
-            DreamFileError: the file is foreign, truncated, tampered with, or of a newer format.
+            DreamFileError: the file is foreign, truncated, tampered with, or of another format than this version's.
         """
         path = find_dream(name)
         tensors, header = _read(path)
@@ -217,10 +212,10 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             header = json.loads((file.metadata() or {}).get(_KEY, "null"))
             if not isinstance(header, dict) or "format" not in header:
                 raise DreamFileError(f"{path} is a safetensors file, but not a dream of nova-gym")
-            if header["format"] > FORMAT:
+            if header["format"] != FORMAT:
+                advice = "please upgrade" if header["format"] > FORMAT else "record and train anew"
                 raise DreamFileError(
-                    f"{path} has format {header['format']}; this nova-gym ({__version__}) reads up to {FORMAT}: "
-                    "please upgrade"
+                    f"{path} has format {header['format']}; this nova-gym ({__version__}) reads {FORMAT}: {advice}"
                 )
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a dict
     except (safetensors.SafetensorError, json.JSONDecodeError, OSError, TypeError) as error:
@@ -228,6 +223,22 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if _digest(tensors, {key: value for key, value in header.items() if key != "sha256"}) != header.get("sha256"):
         raise DreamFileError(f"{path} was changed after it was saved: its checksum does not match")
     return {key: tensor.to(torch.float32) for key, tensor in tensors.items()}, header
+
+
+def _halved(name: str, tensor: Tensor) -> Tensor:
+    """A tensor in half precision, on the CPU.
+
+    Raises:
+        BadInputError: a number in it would not be one any more.
+    """
+    half = tensor.detach().cpu().to(torch.float16).contiguous()
+    if not half.isfinite().all():
+        worst = tensor.detach().abs().max().item()
+        raise BadInputError(
+            f"the dream cannot be saved: {name} holds {worst:g}, and half precision ends at "
+            f"{torch.finfo(torch.float16).max:,.0f}"
+        )
+    return half
 
 
 def _digest(tensors: dict[str, Tensor], header: dict[str, Any]) -> str:

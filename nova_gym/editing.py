@@ -140,9 +140,9 @@ def layer(model: WorldModel, name: str, state: Tensor, latent_action: Tensor) ->
     if name == "background":
         return torch.zeros_like(state)
     if name == "content":
-        return model.forward_dynamics.content(state)
+        return model.content(state)
     if name == "motion":
-        return model.forward_dynamics.motion(latent_action)
+        return model.motion(latent_action)
     raise BadInputError(f"unknown layer {name!r}; there are {', '.join(LAYERS)}")
 
 

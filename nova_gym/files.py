@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from nova_gym.errors import BadInputError
 
@@ -41,3 +43,19 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, values: Any) -> None:
+    """Writes values as JSON that people can read, atomically.
+
+    Args:
+        path: where; its folder is made if need be.
+        values: of numbers, texts, lists and dictionaries.
+
+    Raises:
+        BadInputError: as `write_atomically`.
+        TypeError: the values hold something else.
+    """
+    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    with write_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -84,13 +84,13 @@ def save_gif(path: Path, frames: list[np.ndarray]) -> None:
         iio.imwrite(temporary, frames, extension=".gif", duration=durations, loop=0)
 
 
-@cache
 def beside(real: np.ndarray, dreamt: np.ndarray) -> np.ndarray:
     """Two frames (H, W, C) uint8 with a white line between them: (H, 2 W + 4, C)."""
     line = np.full((len(real), 4, real.shape[2]), 255, dtype=np.uint8)
     return np.concatenate([real, line, dreamt], axis=1)
 
 
+@cache
 def _font() -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which comes with Matplotlib: Pillow's own font lacks ×."""
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", _LETTERS)

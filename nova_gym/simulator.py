@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from nova_gym import kernels
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
-from nova_gym.model.control import Control, Memory
+from nova_gym.model.control import Memory
 from nova_gym.model.inr import Resolution
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ class Transition(NamedTuple):
         latent_action: (N, U) float32, what moved them.
         reward: (N,) float32, discounted in time as the real environment does.
         terminated: (N,) bool, the episode ended in the dream.
-        truncated: (N,) bool, the horizon is reached, or the dream is lost: its state left ±`STATE_LIMIT`.
+        truncated: (N,) bool, the horizon is reached, or the dream is lost.
+        lost: (N,) bool, the state left ±`STATE_LIMIT` or is no number. What is returned for it is held at these bounds
+            and means nothing, whereas a state at the horizon is as good as any other.
     """
 
     state: Tensor
@@ -44,10 +46,11 @@ class Transition(NamedTuple):
     reward: Tensor
     terminated: Tensor
     truncated: Tensor
+    lost: Tensor
 
 
 class DreamSimulator:
-    """N dreams, advanced together. It never resets by itself: who steps on after an end dreams on.
+    """N dreams, advanced together. It never resets by itself: a step after an episode's end goes on dreaming.
 
     Weights may change under it, by training or `load_state_dict`: the next step takes them as they are. A layer or a
     parameter that is put in the place of another is seen by the next simulator that is made.
@@ -61,6 +64,7 @@ class DreamSimulator:
         state: (N, K) float32, present states.
         latent_action: (N, U) float32, last latent actions, zero after a reset.
         steps: (N,) int64, steps since the last reset.
+        lost: (N,) bool, whether the last step lost the dream; False after a reset.
 
     Raises:
         BadInputError: `num_dreams` or `horizon` makes no sense.
@@ -80,6 +84,7 @@ class DreamSimulator:
         self.state = torch.zeros(num_dreams, model.config.rank, device=model.device)
         self.latent_action = torch.zeros(num_dreams, model.config.latent_action, device=model.device)
         self.steps = torch.zeros(num_dreams, dtype=torch.int64, device=model.device)
+        self.lost = torch.zeros(num_dreams, dtype=torch.bool, device=model.device)
 
     @property
     def device(self) -> torch.device:
@@ -123,6 +128,7 @@ class DreamSimulator:
         self.state = torch.where(mask[:, None], states, self.state)
         self.latent_action = torch.where(mask[:, None], 0.0, self.latent_action)
         self.steps = torch.where(mask, 0, self.steps)
+        self.lost = self.lost & ~mask
         return self.state
 
     def step(self, actions: Tensor) -> Transition:
@@ -135,12 +141,12 @@ class DreamSimulator:
             BadInputError: the dream knows no actions but latent ones.
         """
         model = self.dream.world_model
-        if model.bridge is None:
+        if not model.has_actions:
             raise BadInputError("this dream was made from video without actions: step_latent() or step_code() steps it")
         if model.config.discrete and (compiled := self._compiled()) and _alike(actions, self.steps):
             return self._step_compiled(compiled, None, actions)
         with torch.no_grad():
-            latent_actions = model.bridge(self.state, model.action_features(actions))
+            latent_actions = model.translate(self.state, actions)
         return self.step_latent(latent_actions)
 
     @torch.no_grad()
@@ -150,10 +156,7 @@ class DreamSimulator:
         Raises:
             BadInputError: the dream has no codebook.
         """
-        codebook = self.dream.world_model.codebook
-        if codebook is None:
-            raise BadInputError("this dream has no codebook: `nova-gym train --stage codebook` makes one")
-        return self.step_latent(codebook.codes[codes])
+        return self.step_latent(self.dream.world_model.decode(codes))
 
     @torch.no_grad()
     def remember(self, pairs: Iterable[tuple[Tensor, Tensor]], memory: Memory | None = None) -> Memory:
@@ -166,14 +169,14 @@ class DreamSimulator:
         Raises:
             BadInputError: the dream has no control model.
         """
-        control = self._control()
-        memory = control.reset(self.num_dreams) if memory is None else memory
+        model = self.dream.world_model
+        memory = model.fresh_memory(self.num_dreams) if memory is None else memory
         for pair in pairs:
-            memory = control.encode(memory, *pair)
+            memory = model.remember(memory, *pair)
         return memory
 
     def autopilot(self, steps: int, memory: Memory | None = None) -> Iterator[Transition]:
-        """Lets the generative control model choose (`nova.md`, "GCM"), one step each time the next item is asked for.
+        """Lets the generative control model choose, one step each time the next item is asked for.
 
         Args:
             steps: how many.
@@ -182,10 +185,10 @@ class DreamSimulator:
         Raises:
             BadInputError: the dream has no control model, or there are no steps to make.
         """
-        self._control()
+        memory = self.remember((), memory)
         if steps < 1:
             raise BadInputError(f"there must be at least 1 step, not {steps}")
-        return self._autopilot(steps, self.remember((), memory))
+        return self._autopilot(steps, memory)
 
     def _autopilot(self, steps: int, memory: Memory) -> Iterator[Transition]:
         for _ in range(steps):
@@ -194,11 +197,6 @@ class DreamSimulator:
                 transition = self.step_latent(latent_action)
                 memory = self.remember([(before, latent_action)], memory)
             yield transition
-
-    def _control(self) -> Control:
-        if (control := self.dream.world_model.control) is None:
-            raise BadInputError("this dream has no control model: `nova-gym train --stage control` makes one")
-        return control
 
     @torch.no_grad()
     def generate(
@@ -266,17 +264,14 @@ class DreamSimulator:
         following = model.step(self.state, latent_actions)
         moved = (following - self.state).square().mean(-1, keepdim=True) > card.dead_band
         following = torch.where(moved, following, self.state)
-        if model.heads is None:
-            reward = termination = following.new_zeros(len(following))
-        else:
-            reward, termination = model.heads.outcome(self.state, latent_actions, following)
+        reward, termination = model.outcome(self.state, latent_actions, following)
         lost = ~(following.abs() < STATE_LIMIT).all(-1)  # so that NaN is lost as well
         following = following.nan_to_num(0.0).clamp(-STATE_LIMIT, STATE_LIMIT)
-        self.state, self.latent_action, self.steps = following, latent_actions, self.steps + 1
+        self.state, self.latent_action, self.steps, self.lost = following, latent_actions, self.steps + 1, lost
         if card.reward_discount:
             reward = reward * (1.0 - card.reward_discount * self.steps / card.horizon)
         truncated = lost | (self.steps >= self.horizon) if self.horizon else lost
-        return Transition(following, latent_actions, reward.nan_to_num(0.0), termination > 0.5, truncated)
+        return Transition(following, latent_actions, reward.nan_to_num(0.0), termination > 0.5, truncated, lost)
 
     def _step_compiled(
         self, compiled: CompiledStep, latent_actions: Tensor | None, actions: Tensor | None
@@ -286,7 +281,7 @@ class DreamSimulator:
         numbers = (card.dead_band, STATE_LIMIT, card.reward_discount, card.horizon, self.horizon)
         *given, steps = compiled.advance(self.state, latent_actions, actions, self.steps, tuple(map(float, numbers)))
         result = Transition(*given)
-        self.state, self.latent_action, self.steps = result.state, result.latent_action, steps
+        self.state, self.latent_action, self.steps, self.lost = result.state, result.latent_action, steps, result.lost
         return result
 
     def _compiled(self) -> CompiledStep | None:

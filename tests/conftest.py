@@ -10,8 +10,7 @@ import pytest
 from nova_gym import Dream
 from nova_gym.data import load_clips, moving_digits
 from nova_gym.envs import reality_spec, record
-from nova_gym.model.config import preset
-from nova_gym.training import Run, train
+from nova_gym.training import Run, preset, train
 
 ENV_ID = "MiniGrid-SimpleCrossingS9N1-v0"
 

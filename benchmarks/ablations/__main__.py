@@ -19,21 +19,17 @@ lies between stages (encoding, coordinates) and the measuring take their own tim
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
-
 from nova_gym.benchmarks.ablations.parts import PARTS, data, seconds_of
 from nova_gym.benchmarks.ablations.sides import DYNAMICS_SHARES, SHARES, Workshop
-from nova_gym.benchmarks.ablations.tables import table
-from nova_gym.dream import Card
+from nova_gym.benchmarks.ablations.tables import columns_and_rows
+from nova_gym.benchmarks.provenance import write_results
+from nova_gym.benchmarks.tables import show
 from nova_gym.errors import BadInputError
-from nova_gym.files import write_atomically
-from nova_gym.terminal import console, progress_bars
+from nova_gym.terminal import progress_bars
 
 
 def run(parts: list[str], minutes: float, seed: int, dataset: str | None, target: Path | None) -> dict[str, Any]:
@@ -47,8 +43,6 @@ def run(parts: list[str], minutes: float, seed: int, dataset: str | None, target
         "seed": seed,
         "data": data(seed, dataset),
         "shares of the minutes": {"from the start": SHARES, "dynamics alone": DYNAMICS_SHARES},
-        "versions": Card().versions,
-        "machine": {"processor": platform.machine(), "threads": torch.get_num_threads()},
     }
     tables = []
     with TemporaryDirectory() as folder, progress_bars() as bars:
@@ -60,12 +54,11 @@ def run(parts: list[str], minutes: float, seed: int, dataset: str | None, target
         workshop = Workshop(minutes, seed, total, Path(folder), progress)
         for part in (part for part in PARTS if part in parts):
             report[part] = PARTS[part](workshop, dataset)
-            tables += [table(f"{part}: {title}", figures) for title, figures in report[part]["figures"].items()]
+            tables += [(f"{part}: {title}", figures) for title, figures in report[part]["figures"].items()]
             if target:  # after each part: what is measured is not lost if a later one fails
-                with write_atomically(target) as temporary:
-                    temporary.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-    for made in tables:
-        console.print(made)
+                write_results(target, report, "minigrid" if dataset else None)
+    for title, figures in tables:
+        show(title, *columns_and_rows(figures))
     return report
 
 

@@ -24,7 +24,7 @@ CHANNELS = (64, 32, 32)
 
 
 class VectorModel(WorldModel):
-    """A plain vector latent of equal size with a transposed-CNN decoder (`nova.md`, "Baselines").
+    """A plain vector latent of equal size with a transposed-CNN decoder (what the paper compares with).
 
     Base and basis give the decoder's features instead of a coordinate network's weights: as many as make the decoder as
     large as base and basis are in NOVA. All else is the same, down to the initial weights of encoder and dynamics.
@@ -46,7 +46,9 @@ class VectorModel(WorldModel):
         self.base = nn.Parameter(torch.zeros(features))
         self.basis = nn.Parameter(torch.randn(config.rank, features, generator=generator) / config.rank**0.5)
 
-    def draw(self, state: Tensor) -> Tensor:
+    def draw(self, state: Tensor, points: Tensor | None = None) -> Tensor:
+        if points is not None:
+            raise ValueError("a decoder draws whole frames")
         height, width = self.config.frame_size
         frames = self.decoder(self.weights(state).unflatten(1, (-1, *self.grid)))
         return frames[:, :, :height, :width].flatten(2) + 0.5
@@ -69,9 +71,7 @@ def _doubling(inputs: int, outputs: int) -> nn.Module:
 class VectorRepresentation(Representation):
     """The same stage for a decoder: it draws whole frames or nothing, and only the centres of pixels."""
 
-    def __init__(self, model: VectorModel, *rest) -> None:
-        super().__init__(model, *rest)
-        self.decoder = model.decoder
+    trains = ("encoder", "renderer", "decoder")
 
     def batch(self, generator: Generator, progress: float) -> Batch:
         chosen = torch.randint(len(self.clips.frames), (self.recipe.batch,), generator=generator)
@@ -79,7 +79,7 @@ class VectorRepresentation(Representation):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
         frames = to_unit(batch["frames"])
-        return picture_loss(self.model.draw(self.encoder(frames)), frames.flatten(2), self.margin)
+        return picture_loss(self.model.draw(self.model.encode(frames)), frames.flatten(2), self.margin)
 
 
 class StateUnrolling(Unrolling):

@@ -11,8 +11,7 @@ from nova_gym.benchmarks.ablations.sides import DYNAMICS_SHARES, Side, Workshop
 from nova_gym.benchmarks.disentanglement import RETARGETINGS, find_pairs, measure
 from nova_gym.data import load_dataset
 from nova_gym.dream import Dream
-from nova_gym.model.config import preset
-from nova_gym.training import check_recording
+from nova_gym.training import check_recording, preset
 from nova_gym.training.representation import encode_all
 
 #: Pairs of clips on held-out layouts.
@@ -25,7 +24,7 @@ def train_on_minigrid(workshop: Workshop, dataset: str) -> list[Side]:
     Raises:
         BadInputError: there is no such recording, or it is of something else.
     """
-    dream = Dream.load("minigrid").to(workshop.accelerator.device)
+    dream = Dream.load("minigrid").to(workshop.device)
     clips = load_dataset(dataset, labels=False)
     check_recording(clips, dream, dataset)
     model = dream.world_model

@@ -22,15 +22,15 @@ from nova_gym.benchmarks.ablations.models import (
 )
 from nova_gym.data import Clips, moving_digits
 from nova_gym.data.clips import unlabelled_clips
-from nova_gym.model.config import ModelConfig, Recipe, TrainingConfig, preset
+from nova_gym.model.config import ModelConfig
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training import Run
 from nova_gym.training.control import ControlStage
 from nova_gym.training.dynamics import Dynamics, bound_latent_actions, infer_all, scale_latent_actions
 from nova_gym.training.loop import Loop, keep_freed_memory, step_generator
+from nova_gym.training.presets import Recipe, TrainingConfig, preset
 from nova_gym.training.representation import Representation, encode_all, settle_coordinates
 from nova_gym.training.stage import Stage
-from nova_gym.training.train import make_accelerator
 
 #: Clips of moving digits that are trained on.
 CLIPS = 4_000
@@ -55,7 +55,7 @@ class TimedLoop(Loop):
 
     budget: float = 0.0
 
-    def _recipe(self, stage: Stage, state: dict[str, Any]) -> Recipe:
+    def recipe(self, stage: Stage, state: dict[str, Any]) -> Recipe:
         step, spent = state["step"], state["seconds"]
         if not spent:
             return stage.recipe
@@ -89,12 +89,12 @@ class Side:
         """Trains a stage for so long, and then does what follows it, which takes its own time."""
         model, clips = self.model, self.clips
         self.loop.budget = seconds
-        self.loop.run(self._stage(stage))
+        self.loop.train(self._stage(stage))
         began = time.monotonic()
         if stage == "representation":
             settle_coordinates(model, clips, step_generator(self.training.seed, "coordinates", 0), self.training.margin)
             self.states = encode_all(model, clips)
-        elif model.control is not None:  # nothing else minds the scale of latent actions
+        elif model.has_control:  # nothing else minds the scale of latent actions
             if stage == "dynamics":
                 scale_latent_actions(model, infer_all(model, clips, self.states))
             elif stage == "unrolling":
@@ -108,12 +108,12 @@ class Side:
     def report(self) -> dict[str, Any]:
         """What went into it, JSON-ready."""
         model = self.model
-        parts = {"encoder": model.encoder, "inverse dynamics": model.inverse_dynamics, "control": model.control}
+        parts = ("forward dynamics", "encoder", "inverse dynamics", "control")
+        decoder = model.part("decoder") if isinstance(model, VectorModel) else None
         return {
             "parameters": {
-                "renderer": parameter_count(model.base, model.basis, getattr(model, "decoder", None)),
-                "forward dynamics": parameter_count(model.forward_dynamics),
-                **{name: parameter_count(part) for name, part in parts.items()},
+                "renderer": parameter_count(model.part("renderer"), decoder),
+                **{name: parameter_count(model.part(name.replace(" ", "_"))) for name in parts},
             },
             "stages": self.loop.finished,
         }
@@ -141,7 +141,8 @@ class Workshop:
         keep_freed_memory()
         self.seconds, self.seed, self.total = 60.0 * minutes, seed, total
         self.folder, self.progress, self.spent = folder, progress, 0.0
-        self.accelerator = make_accelerator(Run(folder / "checkpoint"))
+        self.run = Run(folder / "checkpoint")
+        self.device = self.run.find_device()
         self.preset = preset("digits", codes=0)
 
     @cached_property
@@ -198,8 +199,8 @@ class Workshop:
         self, name: str, kind: type[WorldModel], config: ModelConfig, clips: Clips, training: TrainingConfig
     ) -> Side:
         training = replace(training, seed=self.seed)
-        model = kind(config, torch.Generator().manual_seed(self.seed)).to(self.accelerator.device)
-        loop = TimedLoop(model, self.seed, self.folder / "checkpoint", self.accelerator, {})
+        model = kind(config, torch.Generator().manual_seed(self.seed)).to(self.device)
+        loop = TimedLoop(model, self.seed, self.run)
         loop.progress = lambda stage, step, steps, text: self.progress(
             round(self.spent + loop.budget * step / steps), round(self.total), f"{name}: {stage}"
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
 from nova_gym.benchmarks.ablations.generation import Figures
+from nova_gym.benchmarks.tables import interval, number
 from nova_gym.measures import mean
 
 
@@ -32,22 +32,16 @@ def beside(columns: dict[str, Figures], references: dict[str, Figures] | None = 
     }
 
 
-def table(title: str, figures: dict[str, dict[str, Any]]) -> Table:
-    """What `beside` gave, a column a side, or a line a side where there are more of these than figures."""
+def columns_and_rows(figures: dict[str, dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """What `beside` gave as a table, a column a side, or a line a side where there are more of these than figures."""
     names = list(next(iter(figures.values())))
     if len(figures) > len(names):
-        made = Table(title, *names)
-        for side, rows in figures.items():
-            made.add_row(side, *(_cell(name, rows[name]) for name in names))
-        return made
-    made = Table(title, *figures)
-    for name in names:
-        made.add_row(name, *(_cell(name, rows[name]) for rows in figures.values()))
-    return made
+        return ["", *names], [[side, *(_cell(name, rows[name]) for name in names)] for side, rows in figures.items()]
+    return ["", *figures], [[name, *(_cell(name, rows[name]) for rows in figures.values())] for name in names]
 
 
 def _cell(name: str, figure: dict[str, float]) -> str:
-    digits = 2 if "PSNR" in name or "pixels" in name else 5 if "error" in name else 4
+    form = ".2f" if "PSNR" in name or "pixels" in name else ".2e" if "error" in name else ".4f"
     if "median" in name:
-        return f"{figure['median']:.{digits}f}"
-    return f"{figure['value']:.{digits}f} [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"
+        return f"{number(figure['median'], form)}, mean {interval(figure, form)}"
+    return interval(figure, form)

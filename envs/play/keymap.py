@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import pygame
 
-#: Key → the environment's action, by the name that the dream's card gives it (MiniGrid's usual keys).
-ACTION_KEYS: dict[int, str] = {
-    pygame.K_LEFT: "left",
-    pygame.K_RIGHT: "right",
-    pygame.K_UP: "forward",
-    pygame.K_SPACE: "toggle",
-    pygame.K_PAGEUP: "pickup",
-    pygame.K_PAGEDOWN: "drop",
-    pygame.K_d: "done",
-}
+from nova_gym.envs import keys
+
+#: Key → the environment's action, by the name that the dream's card gives it.
+ACTION_KEYS: dict[int, str] = {getattr(pygame, key): action for action, key in keys.ACTION_KEYS.items()}
 
 #: Key → command of the player.
 COMMAND_KEYS: dict[int, str] = {

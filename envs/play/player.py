@@ -60,12 +60,12 @@ class Player:
         try:
             pygame.display.init()
             pygame.font.init()
-            self.screen = pygame.display.set_mode(size, pygame.RESIZABLE)
+            self.window = pygame.Window("nova-gym", size, resizable=True)
+            self.screen = self.window.get_surface()
         except pygame.error as error:
             raise BadInputError(
                 f"no display to play on ({error}); `nova-gym demo` writes a GIF of the dream instead"
             ) from error
-        pygame.display.set_caption("nova-gym")
         pygame.key.set_repeat(250, 90)
         height, width = session.dream.world_model.config.frame_size
         self.view, self.painter = View(width / height), Painter(session.dream)
@@ -94,10 +94,14 @@ class Player:
                 self.show()
                 clock.tick(60)
         finally:
-            self.painter.stop()
-            pygame.display.quit()
+            self.close()
             if self.recording:
                 self._toggle_recording()
+
+    def close(self) -> None:
+        """Stops drawing and closes the window, and no other: an environment may show one too."""
+        self.painter.stop()
+        self.window.destroy()
 
     def handle(self, event: pygame.event.Event) -> None:
         """Answers one event of pygame's; what cannot be done is said in the window."""
@@ -107,7 +111,7 @@ class Player:
             self.message = str(error)
 
     def _answer(self, event: pygame.event.Event) -> None:
-        if event.type == pygame.QUIT:
+        if event.type == pygame.QUIT or (event.type == pygame.WINDOWCLOSE and event.window is self.window):
             self.running = False
         elif event.type == pygame.DROPFILE:
             self._open(event.file)
@@ -157,7 +161,7 @@ class Player:
             typed=self.typed,
         )
         self.view.draw(self.screen, shown, picture)
-        pygame.display.flip()
+        self.window.flip()
         self.frames_drawn, self.on_screen = self.frames_drawn + 1, finished
         if self.recording is not None and finished == key:
             self.recording.append(pygame.surfarray.array3d(self.screen).swapaxes(0, 1)[::2, ::2].copy())
@@ -217,7 +221,7 @@ class Player:
         elif name == "agent":
             self._let_drive(name, "" if self.policy else "no agent was handed over (--agent)")
         elif name == "control":
-            there = self.session.dream.world_model.control is not None
+            there = self.session.dream.world_model.has_control
             self._let_drive(name, "" if there else "this dream has no control model")
         elif name == "help":
             self.help = not self.help

@@ -16,14 +16,13 @@ from torch import Tensor
 from nova_gym.dream import Dream
 from nova_gym.envs.adapter import encode_frames
 from nova_gym.envs.play.recorded import read_recording, write_recording
-from nova_gym.envs.reality import grids
 from nova_gym.envs.reality.real_env import RealityEnv, make_reality
 from nova_gym.errors import BadInputError
 from nova_gym.model.control import Memory
 from nova_gym.simulator import DreamSimulator
 
-#: Pixels a side of a tile that MiniGrid draws beside the dream, at most: it draws each kind of tile pixel by pixel.
-LARGEST_TILE = 56
+#: How many times larger than its frame reality draws itself beside the dream, at most: some draw pixel by pixel.
+LARGEST_SCALE = 7
 
 
 @dataclass(frozen=True)
@@ -113,13 +112,11 @@ class PlaySession:
         return self.episode.frames[-1] if self.episode else None
 
     def real_picture(self, width: int) -> np.ndarray | None:
-        """(H, W, C) uint8, the same drawn by MiniGrid, `width` pixels wide but for what is left of whole tiles of up to
-        `LARGEST_TILE`; elsewhere, and where that would be smaller, the frame as it is.
-        """
-        tile = min(width // self._reality.unwrapped.width, LARGEST_TILE) if self.tile else 0
-        if self.episode is None or tile <= self.tile:
-            return self.real_frame
-        return grids.draw(self._reality, tile)
+        """(H, W, C) uint8, the same drawn by reality itself, as many times larger as fits into `width` pixels."""
+        if self.episode is None:
+            return None
+        scale = min(width // self.real_frame.shape[1], LARGEST_SCALE)
+        return self._reality.draw(scale) if scale > 1 else self.real_frame
 
     @property
     def discrete(self) -> bool:
@@ -129,9 +126,7 @@ class PlaySession:
     @property
     def tile(self) -> int:
         """Pixels a side of a tile of reality's frames, 0 where these have no tiles."""
-        if self._reality is None or not grids.is_minigrid(self._reality):
-            return 0
-        return self.dream.world_model.config.frame_size[1] // self._reality.unwrapped.width
+        return self._reality.reality.tile(self._reality) if self._reality is not None else 0
 
     def do(self, event: list[Any]) -> None:
         """Carries out one event and notes it.
@@ -187,8 +182,7 @@ class PlaySession:
         seed = int(self._rng.integers(2**31))
         if self._reality is not None:
             frame, _ = self._reality.reset(seed=seed)
-            held_out = grids.is_minigrid(self._reality) and grids.is_held_out(self._reality)
-            self.episode = Episode(seed, held_out, [frame])
+            self.episode = Episode(seed, self._reality.reality.is_held_out(self._reality), [frame])
             self._begin(encode_frames(self.dream, frame[None]))
         else:
             bank = next(iter(self.dream.starts.values()))
@@ -218,11 +212,8 @@ class PlaySession:
 
         Where actions are discrete, the one whose latent action comes nearest to its answer: so reality can follow.
         """
-        model = self.dream.world_model
-        if model.control is None:
-            raise BadInputError("this dream has no control model: `nova-gym train --stage control` makes one")
         with torch.no_grad():
-            action, latent_action = model.choose(self._remember(), self.now.state)
+            action, latent_action = self.dream.world_model.choose(self._remember(), self.now.state)
         if self.discrete:
             self._act(int(action))
         else:
@@ -230,11 +221,11 @@ class PlaySession:
 
     def _remember(self) -> Memory:
         """The control model's memory of all steps that led here; a step more costs a step."""
-        control, history = self.dream.world_model.control, self.history
+        model, history = self.dream.world_model, self.history
         known = [i for i, moment in enumerate(history) if self._memory and moment.number == self._memory[0]]
-        start, memory = (known[0], self._memory[1]) if known else (0, control.reset(1))
+        start, memory = (known[0], self._memory[1]) if known else (0, model.fresh_memory(1))
         for before, after in pairwise(history[start:]):
-            memory = control.encode(memory, before.state, after.latent_action)
+            memory = model.remember(memory, before.state, after.latent_action)
         self._memory = self.now.number, memory
         return memory
 
@@ -248,7 +239,7 @@ class PlaySession:
                 del values[count:]
             del episode.frames[count + 1 :]
             self._reality.env.reset(seed=episode.seed)
-            for action in episode.actions:  # MiniGrid cannot step back: it walks there again, unseen
+            for action in episode.actions:  # an environment cannot step back: it goes there again, unseen
                 self._reality.env.step(action)
 
     def _teleport(self, y: float, x: float) -> None:
@@ -283,8 +274,8 @@ class PlaySession:
 
     @torch.no_grad()
     def _advance(self, simulator: DreamSimulator, result: Any, action: int | None) -> None:
-        heads, reward = self.dream.world_model.heads, float(result.reward[0])
-        end = heads.outcome(self.now.state, result.latent_action, result.state)[1] if heads else torch.zeros(1)
+        reward = float(result.reward[0])
+        _, end = self.dream.world_model.outcome(self.now.state, result.latent_action, result.state)
         self.history.append(
             Moment(
                 number=next(self._numbers),
@@ -303,13 +294,13 @@ class PlaySession:
     def _known_places(self) -> tuple[Tensor, np.ndarray]:
         """Latent actions (n, U) and where in the picture (n, 2) they end, as fractions (y, x).
 
-        The first action (on MiniGrid a turn) changes a picture only where the agent is, so the middle of the change is
-        its place, and the latent action one that puts it there.
+        The first action, which turns the agent where there is one, changes a picture only where the agent is. So the
+        middle of the change is its place, and the latent action one that puts it there.
         """
         if self._places is None:
             model = self.dream.world_model
             states = self.dream.starts.get("random", next(iter(self.dream.starts.values())))
-            latent_actions = model.bridge(states, model.action_features(torch.zeros(len(states), dtype=torch.int64)))
+            latent_actions = model.translate(states, torch.zeros(len(states), dtype=torch.int64))
             after = model.step(states, latent_actions)
             change = torch.cat(
                 [

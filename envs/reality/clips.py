@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import gymnasium as gym
@@ -11,23 +12,20 @@ import numpy as np
 
 from nova_gym.dream import Dream
 from nova_gym.envs.adapter import reality_of
-from nova_gym.envs.reality import grids
-from nova_gym.envs.reality.recording import random_action
-from nova_gym.envs.reality.spec import RealitySpec
+from nova_gym.envs.reality.base import ATTEMPTS, Reality
 from nova_gym.errors import BadInputError
 
 #: Endings of files that clips are read from.
 CLIP_FORMATS = (".npz", ".gif", ".mp4")
-#: Share of a walk's actions on the shortest way to the goal, on MiniGrid.
-_TO_GOAL = 0.6
-
-Pose = tuple[int, int, int]
+#: Share of a walk's actions that are the expert's, where there is one.
+_EXPERT = 0.6
 
 
 def real_clip(dream: Dream, seed: int, steps: int) -> np.ndarray:
     """A clip of the real environment.
 
-    On MiniGrid agent and goal are anywhere, and the agent strolls towards the goal; elsewhere actions are random.
+    Where the `Reality` knows such things, agent and goal are anywhere and the agent strolls towards the goal; elsewhere
+    actions are random.
 
     Args:
         dream: with a real counterpart.
@@ -42,43 +40,49 @@ def real_clip(dream: Dream, seed: int, steps: int) -> np.ndarray:
     """
     if steps < 1:
         raise BadInputError(f"a clip needs at least 1 step, not {steps}")
-    spec, rng = reality_of(dream), np.random.default_rng([seed, 0xED17])
-    env = spec.make()
+    reality, rng = reality_of(dream), np.random.default_rng([seed, 0xED17])
+    env = reality.make()
     try:
-        for _ in range(grids.ATTEMPTS):
+        for _ in range(ATTEMPTS):
             env.reset(seed=int(rng.integers(2**31)))
-            if grids.is_minigrid(env):
-                grids.scatter(env, rng)
-            if walked := walk(env, spec, steps, rng):
-                return walked[0]
+            reality.scatter(env, rng)
+            if (frames := walk(env, reality, steps, rng)) is not None:
+                return frames
     finally:
         env.close()
-    raise BadInputError(f"no episode of {spec.env_id} in {grids.ATTEMPTS} lasted {steps} steps: ask for fewer")
+    raise BadInputError(f"no episode of {reality.spec.env_id} in {ATTEMPTS} lasted {steps} steps: ask for fewer")
 
 
-def walk(env: gym.Env, spec: RealitySpec, steps: int, rng: np.random.Generator) -> tuple[np.ndarray, list[Pose]] | None:
+def walk(
+    env: gym.Env,
+    reality: Reality,
+    steps: int,
+    rng: np.random.Generator,
+    look: Callable[[gym.Env], None] = lambda env: None,
+) -> np.ndarray | None:
     """Takes some steps from where `env` is.
 
+    Args:
+        env: as `reality.make` gave it, after a reset.
+        reality: of that environment.
+        steps: how many.
+        rng: of what is done.
+        look: called before the first step and after each, with the environment.
+
     Returns:
-        (steps + 1, H, W, C) uint8 frames; on MiniGrid the agent's poses (x, y, direction) in them, else nothing.
-        None if the episode ended before.
+        (steps + 1, H, W, C) uint8 frames; None if the episode ended before.
     """
-    on_grid = grids.is_minigrid(env)
-    way = grids.distances_to_goal(env) if on_grid else {}
-    frames, poses = [spec.frame(env)], [_pose(env)] if on_grid else []
+    expert = reality.policy(env)
+    frames = [reality.frame(env)]
+    look(env)
     for _ in range(steps):
-        if not on_grid:
-            action = random_action(env, rng)
-        elif rng.random() < _TO_GOAL:
-            action = grids.action_to_goal(env, way)
-        else:
-            action = int(rng.integers(grids.Actions.forward + 1))
-        _, _, terminated, truncated, _ = env.step(action)
+        led = expert is not None and rng.random() < _EXPERT
+        _, _, terminated, truncated, _ = env.step(expert() if led else reality.stroll(env, rng))
         if terminated or truncated:
             return None
-        frames.append(spec.frame(env))
-        poses += [_pose(env)] if on_grid else []
-    return np.stack(frames), poses
+        frames.append(reality.frame(env))
+        look(env)
+    return np.stack(frames)
 
 
 def read_clip(path: Path, dream: Dream) -> np.ndarray:
@@ -132,8 +136,3 @@ def _check_frames(path: Path, frames: np.ndarray, dream: Dream) -> None:
         )
     if len(frames) < 2:
         raise BadInputError(f"{path} has {len(frames)} frame(s); a clip needs at least 2")
-
-
-def _pose(env: gym.Env) -> Pose:
-    grid = env.unwrapped
-    return int(grid.agent_pos[0]), int(grid.agent_pos[1]), int(grid.agent_dir)

@@ -12,16 +12,17 @@ import torch
 
 from nova_gym.dream import Dream
 from nova_gym.envs.adapter import encode_frames, reality_of
-from nova_gym.envs.reality import grids
-from nova_gym.envs.reality.spec import RealitySpec
+from nova_gym.envs.reality.base import Reality
 from nova_gym.errors import BadInputError
-from nova_gym.measures import TILE_TOLERANCE, Estimate, mean, psnr, share, ssim, tile_errors
+from nova_gym.measures import TILE_TOLERANCE, Estimate, alike, mean, psnr, share, ssim, tile_errors
 from nova_gym.simulator import DreamSimulator
 
 #: Steps of the open loop after which frames are compared.
 CHECKPOINTS = (1, 10, 50, 100)
-#: Share of actions on the shortest way to the goal in the episodes that test rewards and endings.
-TO_GOAL = 0.7
+#: Steps after which an episode that has no horizon is left.
+LONGEST = 1000
+#: Share of the expert's actions in the episodes that test rewards and endings.
+EXPERT = 0.7
 
 Progress = Callable[[str, int, int], None]
 
@@ -34,7 +35,7 @@ class Report:
         settings: what was asked for.
         open_loop: by step, then by measure.
         transitions: by class of transition, share of exact frames after one step.
-        outcomes: reward and termination, by part: `random` actions, and `to the goal`.
+        outcomes: reward and termination, by part: `random` actions, and `expert`.
         worst: the worst last frames, (n, H, W, C) float32 of reality and of the dream.
     """
 
@@ -74,9 +75,10 @@ def evaluate(
     """Compares a dream with its reality.
 
     Open loop: the dream is given the first frame and then actions only, drawn uniformly from the action space; an
-    episode counts as long as the real one goes on. Transitions (MiniGrid): one step from an encoded real frame,
-    for each class of transition. Outcomes: reward and termination in those episodes and, on MiniGrid, in as many
-    that head for the goal (a random walk seldom ends), until reality ends or truncates. Intervals take episodes as
+    episode counts as long as the real one goes on. Transitions: one step from an encoded real frame, for each class of
+    transition that the `Reality` can arrange. Outcomes: reward and termination in those episodes and, where the
+    `Reality` has an expert, in as many that mostly do as it says (a random walk seldom ends), until reality ends or
+    truncates. Intervals take episodes as
     independent, though some share a layout; `settings["held_out_layouts"]` says how many different ones there were.
 
     Args:
@@ -84,8 +86,8 @@ def evaluate(
         episodes: number of episodes, and of transitions of each class.
         steps: length of the open loop.
         seed: of layouts and actions.
-        starts: `random`, agent and goal anywhere, or `official`, as the environment starts (MiniGrid; any other
-            environment always starts by itself).
+        starts: `random`, agent and goal anywhere, or `official`, as the environment starts, which is all that there is
+            where the `Reality` cannot move them.
         progress: called as `progress(part, done, total)`.
 
     Raises:
@@ -98,29 +100,29 @@ def evaluate(
     bench = _Bench(dream, reality_of(dream), starts, seed)
     report = Report({"env_id": dream.card.env_id, "episodes": episodes, "seed": seed, "starts": starts})
     report.outcomes["random"] = _open_loop(bench, report, episodes, steps, progress)
-    if bench.on_grid:
+    if bench.holds_out:
         report.settings["held_out_layouts"] = len(bench.layouts)  # in the open loop
-        _transitions(bench, report, episodes, progress)
-        report.outcomes["to the goal"] = _to_goal(bench, episodes, progress)
+    _transitions(bench, report, episodes, progress)
+    if (outcomes := _led(bench, episodes, progress)) is not None:
+        report.outcomes["expert"] = outcomes
     return report
 
 
 class _Bench:
     """Makes real environments at starts that no recording holds."""
 
-    def __init__(self, dream: Dream, spec: RealitySpec, starts: str, seed: int) -> None:
-        self.dream, self.spec, self.starts = dream, spec, starts
+    def __init__(self, dream: Dream, reality: Reality, starts: str, seed: int) -> None:
+        self.dream, self.reality, self.starts = dream, reality, starts
         self.rng = np.random.default_rng([seed, 0x5EED])
-        probe = spec.make()
-        self.on_grid = grids.is_minigrid(probe)
-        self.tile = spec.frame_size[1] // probe.unwrapped.width if self.on_grid else 0
-        self.holds_out = self.on_grid and grids.can_hold_out(probe)
+        probe = reality.make()
+        self.tile = reality.tile(probe)
+        self.holds_out = reality.can_hold_out(probe)
         probe.close()
         self.layouts: set[bytes] = set()
 
     def environment(self) -> gym.Env:
         """A real environment, freshly reset."""
-        env = self.spec.make()
+        env = self.reality.make()
         self.restart(env)
         return env
 
@@ -128,17 +130,17 @@ class _Bench:
         """Resets to another held-out start; to any start where none can be."""
         while True:
             env.reset(seed=int(self.rng.integers(2**31)))
-            if self.on_grid and self.starts == "random":
-                grids.scatter(env, self.rng)
+            if self.starts == "random":
+                self.reality.scatter(env, self.rng)
             if not self.holds_out:
                 return
-            if grids.is_held_out(env):
-                self.layouts.add(env.unwrapped.grid.encode().tobytes())
+            if self.reality.is_held_out(env):
+                self.layouts.add(self.reality.layout_id(env))
                 return
 
     def frames(self, envs: list[gym.Env]) -> np.ndarray:
         """(n, H, W, C) uint8."""
-        return np.stack([self.spec.frame(env) for env in envs])
+        return np.stack([self.reality.frame(env) for env in envs])
 
     def simulator(self, frames: np.ndarray) -> DreamSimulator:
         """Dreams that start from these frames."""
@@ -150,6 +152,19 @@ class _Bench:
         """Environment actions as the simulator takes them."""
         dtype = torch.int64 if self.dream.world_model.config.discrete else torch.float32
         return torch.as_tensor(np.asarray(actions), dtype=dtype, device=self.dream.world_model.device)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether rewards take so few values that each is right or wrong."""
+        return bool(self.dream.world_model.config.reward_values)
+
+    def random_action(self) -> Any:
+        """Drawn uniformly from the dream's action space."""
+        config = self.dream.world_model.config
+        if config.discrete:
+            return int(self.rng.integers(config.actions))
+        low, high = (np.asarray(bound) for bound in self.dream.card.action_bounds)
+        return self.rng.uniform(low, high).astype(np.float32)
 
     def draw(self, simulator: DreamSimulator, rows: np.ndarray) -> np.ndarray:
         """(n, H, W, C) float32 in [0, 1], the dreams of these rows."""
@@ -222,12 +237,6 @@ def _open_loop(
     envs = [bench.environment() for _ in range(episodes)]
     checkpoints = {*(t for t in CHECKPOINTS if t <= steps), steps}
 
-    def choose(i: int):
-        if bench.dream.world_model.config.discrete:
-            return int(bench.rng.integers(bench.dream.world_model.config.actions))
-        low, high = (np.asarray(bound) for bound in bench.dream.card.action_bounds)
-        return bench.rng.uniform(low, high).astype(np.float32)
-
     def look(t: int, simulator: DreamSimulator, alive: np.ndarray) -> None:
         progress("open loop", t, steps)
         if t not in checkpoints:
@@ -237,7 +246,7 @@ def _open_loop(
         frames = bench.draw(simulator, rows)
         ratios = psnr(truth, frames)
         measures = {"psnr": mean(ratios), "ssim": mean(ssim(truth, frames))}
-        if bench.on_grid:
+        if bench.tile:
             errors = tile_errors(truth, frames, bench.tile)
             measures["exact"] = share((errors < TILE_TOLERANCE).all((1, 2)))
             measures["tile accuracy"] = mean((errors < TILE_TOLERANCE).mean((1, 2)))
@@ -246,26 +255,26 @@ def _open_loop(
         report.worst = truth[worst], frames[worst]
 
     outcomes = _Outcomes()
-    _lockstep(bench, envs, choose, steps, outcomes, look)
+    _lockstep(bench, envs, lambda i: bench.random_action(), steps, outcomes, look)
     for env in envs:
         env.close()
-    return outcomes.summary(bench.on_grid)
+    return outcomes.summary(bench.sparse)
 
 
 def _transitions(bench: _Bench, report: Report, count: int, progress: Progress) -> None:
-    env = bench.spec.make()
-    classes = [kind for kind in grids.TRANSITION_CLASSES if kind != "other"]
+    env = bench.reality.make()
+    classes = bench.reality.transition_classes
     for done, kind in enumerate(classes):
         before, after, actions, failed = [], [], [], 0
         while len(actions) < count and failed < 20:  # 20 layouts without such a pose: there is none
             bench.restart(env)
-            action = _place_for(env, kind, bench.rng)
+            action = bench.reality.place(env, kind, bench.rng)
             if action is None:
                 failed += 1
                 continue
-            before.append(bench.spec.frame(env))
+            before.append(bench.reality.frame(env))
             env.step(action)
-            after.append(bench.spec.frame(env))
+            after.append(bench.reality.frame(env))
             actions.append(action)
         progress("transitions", done + 1, len(classes))
         if not actions:
@@ -273,36 +282,24 @@ def _transitions(bench: _Bench, report: Report, count: int, progress: Progress) 
         simulator = bench.simulator(np.stack(before))
         simulator.step(bench.actions(actions))
         frames = bench.draw(simulator, np.arange(len(actions)))
-        errors = tile_errors(np.stack(after).astype(np.float32) / 255.0, frames, bench.tile)
-        report.transitions[kind] = share((errors < TILE_TOLERANCE).all((1, 2)))
+        truth = np.stack(after).astype(np.float32) / 255.0
+        report.transitions[kind] = share(alike(truth, frames, bench.tile))
     env.close()
 
 
-def _place_for(env: gym.Env, kind: str, rng: np.random.Generator) -> int | None:
-    """An action of class `kind`, the agent moved to where it is one; None if this layout has no such place."""
-    if kind == "turn":
-        return int(rng.choice([grids.Actions.left, grids.Actions.right]))
-    if kind == "no-op":
-        return int(rng.integers(grids.Actions.forward + 1, env.action_space.n))
-    poses = grids.poses_facing(env, kind)
-    if not poses:
-        return None
-    grids.place_agent(env, *poses[int(rng.integers(len(poses)))])
-    return int(grids.Actions.forward)
-
-
-def _to_goal(bench: _Bench, episodes: int, progress: Progress) -> dict[str, Estimate | None]:
+def _led(bench: _Bench, episodes: int, progress: Progress) -> dict[str, Estimate | None] | None:
+    """Outcomes of episodes that mostly do as the expert says; None where there is no expert."""
     envs = [bench.environment() for _ in range(episodes)]
-    ways = [grids.distances_to_goal(env) for env in envs]
+    experts = [bench.reality.policy(env) for env in envs]
+    outcomes, horizon = _Outcomes(), bench.dream.card.horizon or LONGEST
 
-    def choose(i: int) -> int:
-        if bench.rng.random() < TO_GOAL:
-            return grids.action_to_goal(envs[i], ways[i])
-        return int(bench.rng.integers(bench.dream.world_model.config.actions))
+    def choose(i: int) -> Any:
+        if bench.rng.random() < EXPERT:
+            return experts[i]()
+        return bench.random_action()
 
-    horizon = bench.dream.card.horizon
-    outcomes = _Outcomes()
-    _lockstep(bench, envs, choose, horizon, outcomes, lambda t, *_: progress("to the goal", t, horizon))
+    if all(experts):
+        _lockstep(bench, envs, choose, horizon, outcomes, lambda t, *_: progress("expert", t, horizon))
     for env in envs:
         env.close()
-    return outcomes.summary(sparse=True)
+    return outcomes.summary(bench.sparse) if all(experts) else None

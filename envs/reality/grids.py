@@ -1,8 +1,7 @@
-"""What only MiniGrid has: tiles, layouts, transition classes and the shortest way to the goal."""
+"""MiniGrid's grid: poses, layouts, classes of transitions and the shortest way to the goal."""
 
 from __future__ import annotations
 
-import zlib
 from collections import deque
 
 import gymnasium as gym
@@ -10,7 +9,8 @@ import numpy as np
 from minigrid.core.actions import Actions
 from minigrid.core.constants import DIR_TO_VEC
 from minigrid.core.world_object import Goal
-from minigrid.minigrid_env import MiniGridEnv
+
+Pose = tuple[int, int, int]
 
 #: Classes of transitions, the same in recordings and in reports.
 TRANSITION_CLASSES = (
@@ -23,42 +23,11 @@ TRANSITION_CLASSES = (
     "other",
 )
 
-#: One layout in `HELD_OUT_ONE_IN` is never recorded; evaluation uses these alone.
-HELD_OUT_ONE_IN = 8
-
-#: Resets after which an environment is believed to have no layout of the kind looked for.
-ATTEMPTS = 200
-
-
-def is_minigrid(env: gym.Env) -> bool:
-    """Whether the innermost environment is a MiniGrid."""
-    return isinstance(env.unwrapped, MiniGridEnv)
-
 
 def draw(env: gym.Env, tile: int) -> np.ndarray:
     """What `env` looks like now with tiles of so many pixels a side, (H, W, 3) uint8."""
     grid = env.unwrapped
     return grid.get_frame(grid.highlight, tile, grid.agent_pov)
-
-
-def is_held_out(env: gym.Env) -> bool:
-    """Whether the present layout (walls, objects and goal; not the agent) is kept from all recordings.
-
-    It depends on nothing but the layout, so no seed can bring a held-out layout into a recording.
-    """
-    return zlib.crc32(env.unwrapped.grid.encode().tobytes()) % HELD_OUT_ONE_IN == 0
-
-
-def can_hold_out(env: gym.Env) -> bool:
-    """Whether among the environment's own resets some layouts are held out and some are not; resets it.
-
-    Where not (one layout alone, say), nothing is held out at all, neither from recordings nor for evaluation.
-    """
-    held = set()
-    for seed in range(ATTEMPTS):
-        env.reset(seed=seed)
-        held.add(is_held_out(env))
-    return len(held) == 2
 
 
 def transition_class(env: gym.Env, action: int) -> str:
@@ -159,6 +128,12 @@ def action_to_goal(env: gym.Env, distances: dict[tuple[int, int, int], int]) -> 
         Actions.right: (x, y, (direction + 1) % 4),
     }
     return int(min(after, key=lambda action: distances.get(after[action], np.inf)))
+
+
+def pose(env: gym.Env) -> Pose:
+    """Where the agent is: x, y and direction."""
+    grid = env.unwrapped
+    return int(grid.agent_pos[0]), int(grid.agent_pos[1]), int(grid.agent_dir)
 
 
 def _pick(items: list, rng: np.random.Generator):

@@ -10,7 +10,6 @@ import torch
 
 from nova_gym.dream import Dream
 from nova_gym.envs.adapter import encode_frames, observation_space, observe, reality_of
-from nova_gym.envs.reality import grids
 from nova_gym.errors import BadInputError
 
 
@@ -21,7 +20,7 @@ class RealityEnv(gym.Wrapper):
         dream: whose reality it is.
         observation: `latent`, the encoded frame (K,) float32, or `pixels`, the frame (H, W, C) uint8.
         starts: `official`, as the environment resets itself, or `random`, which then moves agent and goal anywhere
-            (MiniGrid only).
+            (where the `Reality` can).
 
     Raises:
         BadInputError: an argument is unknown, or the dream has no real counterpart.
@@ -30,15 +29,14 @@ class RealityEnv(gym.Wrapper):
     def __init__(self, dream: Dream, observation: str = "latent", starts: str = "official") -> None:
         if observation not in ("latent", "pixels"):
             raise BadInputError(f"unknown observation {observation!r}; there are latent, pixels")
-        self._spec = reality_of(dream)
-        env = self._spec.make()
-        if starts not in ("official", "random") or (starts == "random" and not grids.is_minigrid(env)):
-            env.close()
-            raise BadInputError(f"unknown starts {starts!r}; there are official and, on MiniGrid, random")
-        super().__init__(env)
-        self._on_grid = grids.is_minigrid(env)
+        self.reality = reality_of(dream)
+        known = ("official", "random") if self.reality.scatters else ("official",)
+        if starts not in known:
+            raise BadInputError(f"unknown starts {starts!r}; {dream.card.env_id} has {', '.join(known)}")
+        super().__init__(self.reality.make())
         self.dream = dream
         self._observation, self._starts = observation, starts
+        self._held_out: bool | None = None
         self.observation_space = observation_space(dream, observation)
 
     def reset(
@@ -47,28 +45,30 @@ class RealityEnv(gym.Wrapper):
         """A reset of the real environment; the same seed gives the same start."""
         _, info = self.env.reset(seed=seed, options=options)
         if self._starts == "random":
-            grids.scatter(self.env, self.env.unwrapped.np_random)
+            self.reality.scatter(self.env, self.env.unwrapped.np_random)
+        known = self.reality.layout_id(self.env) is not None
+        self._held_out = self.reality.is_held_out(self.env) if known else None
         return self._observe(), info
 
     def step(self, action: int | np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """A step of the real environment; on MiniGrid the last `info` has `is_success` and `held_out` (layout)."""
+        """A step of the real environment.
+
+        The last `info` of an episode has `is_success`, where the `Reality` knows success. It has `held_out`, where the
+        `Reality` knows layouts: whether no recording holds the one that the episode began with.
+        """
         _, reward, terminated, truncated, info = self.env.step(action)
-        if self._on_grid and (terminated or truncated):
-            success = bool(terminated and reward > 0)
-            info = {**info, "is_success": success, "held_out": grids.is_held_out(self.env)}
+        if terminated or truncated:
+            said = {"is_success": self.reality.success(self.env, float(reward), terminated), "held_out": self._held_out}
+            info = {**info, **{key: value for key, value in said.items() if value is not None}}
         return self._observe(), float(reward), terminated, truncated, info
 
     def frame(self) -> np.ndarray:
         """(H, W, C) uint8, what it looks like now, at the dream's frame size."""
-        return self._spec.frame(self.env)
+        return self.reality.frame(self.env)
 
     def draw(self, scale: int) -> np.ndarray:
-        """What it looks like now, (scale · H, scale · W, C) uint8: MiniGrid draws itself that large, other frames are
-        enlarged.
-        """
-        if self._on_grid:
-            return grids.draw(self.env, scale * self._spec.frame_size[1] // self.env.unwrapped.width)
-        return self._spec.frame(self.env).repeat(scale, axis=0).repeat(scale, axis=1)
+        """What it looks like now, (scale · H, scale · W, C) uint8, drawn by itself as far as it can."""
+        return self.reality.draw(self.env, scale)
 
     def _observe(self) -> np.ndarray:
         frame = self.frame()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -122,7 +121,7 @@ def evaluate(
     with progress_bars() as bars:
         report = evaluate_agent(player, loaded, episodes, seed, modes, bars)
     console.print(_report_table(report))
-    _write_json(json_file, report.to_dict())
+    _write_results(json_file, report.to_dict(), dream)
     if gif:
         with write_atomically(gif) as temporary:
             iio.imwrite(temporary, film(player, loaded, seed), extension=".gif", duration=150, loop=0)
@@ -156,14 +155,13 @@ def diagnose(
     for name, row in summary["transitions"].items():
         table.add_row(name, str(row["made"]), str(row["parted"]), f"{row['gap']:+.4f}")
     console.print(table)
-    _write_json(json_file, summary)
+    _write_results(json_file, summary, dream)
 
 
 @one_line_errors
 def improve(
     dream: Annotated[str, typer.Argument(help="Name of a shipped dream or path of a file; it is left as it is.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File of the improved dream (.safetensors).")],
-    env: Annotated[str | None, typer.Option(help="Gymnasium id of reality; must be the dream's own.")] = None,
     rounds: Annotated[int, typer.Option(help="Rounds in all.", min=1)] = 3,
     dataset: Annotated[
         str | None, typer.Option(help="Minari id of the original recording, so that nothing is forgotten.")
@@ -189,8 +187,6 @@ def improve(
     from nova_gym.dream import Dream
 
     loaded = Dream.load(dream)
-    if env not in (None, loaded.card.env_id):
-        raise BadInputError(f"{dream} is a dream of {loaded.card.env_id}, not of {env}")
     if output.suffix != ".safetensors":
         raise BadInputError(f"a dream's file ends in .safetensors, unlike {output}")
     if output.exists() and not (overwrite or resume):
@@ -200,7 +196,7 @@ def improve(
         improved = improve_dream(
             loaded, output, rounds, dataset, algorithm, budget, seed, resume, overwrite, device, progress=bars
         )
-    _write_json(json_file, improved.card.scores["rounds"])
+    _write_results(json_file, {"rounds": improved.card.scores["rounds"]}, dream)
     table = Table("round", "dream wrong", "exact frames, last step", "tuned dream kept", "return in reality", "gap")
     for number, row in enumerate(improved.card.scores["rounds"], 1):
         last = [list(row[f"open loop {when}"].values())[-1] for when in ("before", "after")]
@@ -243,9 +239,8 @@ def _report_table(report: Any) -> Table:
     return table
 
 
-def _write_json(path: Path | None, numbers: Any) -> None:
-    from nova_gym.files import write_atomically
+def _write_results(path: Path | None, figures: dict[str, Any], dream: str) -> None:
+    from nova_gym.benchmarks.provenance import write_results
 
     if path:
-        with write_atomically(path) as temporary:
-            temporary.write_text(json.dumps(numbers, indent=2) + "\n")
+        write_results(path, figures, dream)

@@ -50,7 +50,3 @@ def _root(
 def main() -> None:
     """Entry point of the `nova-gym` command."""
     app()
-
-
-if __name__ == "__main__":
-    main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -10,10 +9,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from nova_gym.benchmarks.sources import BENCH_PARTS as PARTS
 from nova_gym.errors import BadInputError
 from nova_gym.terminal import console, one_line_errors, progress_bars
-
-PARTS = ("stepping", "rendering", "growth", "playing", "learning", "loading", "training")
 
 
 @one_line_errors
@@ -35,11 +33,11 @@ def bench(
     from nova_gym.benchmarks.learning import measure_learning
     from nova_gym.benchmarks.loading import measure_loading
     from nova_gym.benchmarks.playing import measure_playing
+    from nova_gym.benchmarks.provenance import write_results
     from nova_gym.benchmarks.rendering import measure_rendering
     from nova_gym.benchmarks.stepping import measure_stepping
     from nova_gym.benchmarks.training import measure_training
     from nova_gym.dream import Dream
-    from nova_gym.files import write_atomically
 
     for part in parts or []:
         if part not in PARTS:
@@ -60,9 +58,8 @@ def bench(
         for part in parts or PARTS:
             tables |= measures[part](lambda done, total, part=part: bars(part, done, total))
             if json_file:  # after each part: what is measured is not lost if a later one fails
-                with write_atomically(json_file) as temporary:
-                    plain = {title: [asdict(figure) for figure in figures] for title, figures in tables.items()}
-                    temporary.write_text(json.dumps(plain, indent=2) + "\n")
+                plain = {title: [asdict(figure) for figure in figures] for title, figures in tables.items()}
+                write_results(json_file, plain, dream)
     if plot:
         draw_growth(tables, plot)
     for title, figures in tables.items():

@@ -33,6 +33,7 @@ def evaluate(
     """
     import imageio.v3 as iio
 
+    from nova_gym.benchmarks.provenance import write_results
     from nova_gym.dream import Dream, find_dream
     from nova_gym.envs import evaluate as evaluate_dream
     from nova_gym.files import write_atomically
@@ -42,8 +43,7 @@ def evaluate(
         report = evaluate_dream(loaded.to(device), episodes, steps, seed, starts, bars)
     print_report(report)
     if json_file:
-        with write_atomically(json_file) as temporary:
-            temporary.write_text(json.dumps(report.to_dict(), indent=2) + "\n")
+        write_results(json_file, report.to_dict(), dream)
     if picture:
         with write_atomically(picture) as temporary:
             iio.imwrite(temporary, report.picture(), extension=".png")

@@ -17,7 +17,10 @@ def record(
     name: Annotated[str, typer.Option(help="Minari id of the dataset, such as minigrid/crossing-v0.")],
     transitions: Annotated[int, typer.Option(help="How many transitions to record.", min=1)] = 250_000,
     size: Annotated[int, typer.Option(help="Width of a frame in pixels.", min=8)] = 72,
-    expert: Annotated[bool, typer.Option("--expert", help="MiniGrid: only walks straight to the goal.")] = False,
+    expert: Annotated[
+        bool,
+        typer.Option("--expert", help="Only what an expert does, where one is known."),
+    ] = False,
     seed: SeedOption = 0,
 ) -> None:
     """Record real episodes of an environment into a Minari dataset.

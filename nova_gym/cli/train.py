@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nova_gym.errors import BadInputError
-from nova_gym.terminal import SeedOption, console, one_line_errors, progress_bars
+from nova_gym.terminal import DeviceOption, SeedOption, console, one_line_errors, progress_bars
 
 if TYPE_CHECKING:
     from nova_gym.dream import Dream
-    from nova_gym.model.config import Preset
+    from nova_gym.training import Preset
 
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="File of the dream, *.safetensors.")]
 
@@ -39,7 +39,7 @@ def train(
     stage: Annotated[str | None, typer.Option(help="Train only rendering, codebook or control, of --dream.")] = None,
     dream: Annotated[str | None, typer.Option(help="Name or file of the dream for --stage; stays as it is.")] = None,
     control: Annotated[str | None, typer.Option(help="Kind of control model: lstm, gru or transformer.")] = None,
-    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    device: DeviceOption = "auto",
     precision: Annotated[str, typer.Option(help="Mixed precision: no or bf16.")] = "no",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint beside the output.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output or a checkpoint.")] = False,
@@ -66,7 +66,7 @@ def train(
     if control is not None and stage not in (None, "control"):
         raise BadInputError(f"--control says which control model to train: --stage {stage} trains none")
     loaded = Dream.load(dream) if dream is not None else None
-    chosen = _preset(preset, loaded, control, seed)
+    chosen = _preset(preset, loaded, stage, control, seed)
     _check_output(output, overwrite)
     checkpoint = _checkpoint(output, resume, overwrite)
     began = time.monotonic()
@@ -86,15 +86,12 @@ def train(
     )
 
 
-def _preset(name: str | None, dream: Dream | None, control: str | None, seed: int) -> Preset:
+def _preset(name: str | None, dream: Dream | None, stage: str | None, control: str | None, seed: int) -> Preset:
     """The preset asked for, or the dream's, with this seed and kind of control model."""
-    from nova_gym.model.config import CONTROLS, PRESETS, ControlConfig
-    from nova_gym.model.config import preset as find_preset
+    from nova_gym.model.config import CONTROLS, ControlConfig
+    from nova_gym.training.presets import preset, preset_of
 
-    if name is None:
-        name = dream.card.training.get("preset") if dream is not None else "cpu"
-        name = name if name in PRESETS else "cpu"
-    chosen = find_preset(name)
+    chosen = preset_of(dream, stage) if name is None and dream is not None else preset(name or "cpu")
     if control is not None:
         if control not in CONTROLS:
             raise BadInputError(f"unknown kind of control model {control!r}; there are {', '.join(CONTROLS)}")
@@ -136,7 +133,7 @@ def tune(
     dataset: Annotated[str, typer.Argument(help="Minari id of a recording of the same environment.")],
     output: OutputOption,
     steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 3000,
-    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    device: DeviceOption = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     seed: SeedOption = 0,
 ) -> None:
@@ -158,7 +155,7 @@ def tune(
         run = Run(output.with_suffix(".ckpt"), device=device, progress=bars)
         tuned = fine_tune(loaded, clips, states, steps, seed, run)
     tuned.save(output)
-    if tuned.world_model.codebook is not None or tuned.world_model.control is not None:
+    if tuned.world_model.has_codebook or tuned.world_model.has_control:
         console.print("codebook and control model are as before: `nova-gym train --stage …` fits them to what changed")
     wrong = tuned.card.training["tuned"][-1]["wrong before"]
     console.print(f"{wrong} of {len(clips.source)} recorded transitions were wrong before")
@@ -174,14 +171,14 @@ def sharpen(
         int, typer.Option(help="Real scenes to learn from; the default, at ×8, takes some 2.5 GB.", min=1)
     ] = 4096,
     steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 18_000,
-    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    device: DeviceOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint beside the output.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output or a checkpoint.")] = False,
     seed: SeedOption = 0,
 ) -> None:
-    """Teach a dream what reality looks like drawn larger, so that large frames are sharp.
+    """Give a dream detail: it learns what reality looks like drawn larger, so that its large frames are sharp.
 
-    The dream gets a second renderer for these. Its own frames, dynamics and latents stay as they are, and agents that
+    Detail is a second renderer, for these. Its own frames, dynamics and latents stay as they are, and agents that
     were trained in it stay valid. It learns from real scenes, each drawn at one of the sizes: MiniGrid draws itself at
     any, other environments only as large as they do anyway.
     """

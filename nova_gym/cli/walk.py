@@ -1,4 +1,4 @@
-"""The main job in a minute: walk the shipped dream beside the real MiniGrid, and look at it."""
+"""The main job in a minute: walk a dream beside its reality, and look at it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from nova_gym.benchmarks.speed import Speed, measure_speed
 from nova_gym.dream import Dream
-from nova_gym.envs.reality import grids
+from nova_gym.envs.adapter import reality_of
+from nova_gym.envs.reality.base import ATTEMPTS
 from nova_gym.envs.reality.evaluation import Report, evaluate
 from nova_gym.envs.reality.real_env import RealityEnv, make_reality
 from nova_gym.files import write_atomically
@@ -58,7 +59,7 @@ def run_demo(
 
     Args:
         folder: where the pictures go.
-        dream: name or path of a dream of a MiniGrid environment.
+        dream: name or path of a dream with a real counterpart.
         seed: of layouts and actions.
         device: where to dream.
         progress: called as `progress(part, done, total)`.
@@ -69,7 +70,8 @@ def run_demo(
     env = gym.make("nova_gym:NovaDream-v0", dream=dream, render_mode="rgb_array", device=device)
     dreaming = env.unwrapped
     height, width = dreaming.resolution
-    reality = make_reality(dreaming.dream, observation="pixels", starts="random")
+    starts = "random" if reality_of(dreaming.dream).scatters else "official"
+    reality = make_reality(dreaming.dream, observation="pixels", starts=starts)
     dreaming.resolution = GIF_SCALE * height, GIF_SCALE * width
     frames = _walk(env, reality, seed, progress)
     gif, picture = folder / "dream.gif", folder / "frame-8x.png"
@@ -88,20 +90,20 @@ def run_demo(
 
 
 def _walk(env: gym.Env, reality: RealityEnv, seed: int, progress: Progress) -> list[np.ndarray]:
-    """Frames of both, side by side: mostly on the way to the goal, sometimes astray, on held-out layouts."""
-    rng = np.random.default_rng(seed)
+    """Frames of both, side by side: mostly as the expert does, sometimes astray, on held-out layouts."""
+    rng, known = np.random.default_rng(seed), reality.reality
     frames: list[np.ndarray] = []
     for walk in range(WALKS):
-        for _ in range(grids.ATTEMPTS):
+        for _ in range(ATTEMPTS):
             frame, _ = reality.reset(seed=int(rng.integers(2**31)))
-            if grids.is_held_out(reality):
+            if known.layout_id(reality) is None or known.is_held_out(reality):
                 break
         env.reset(seed=seed, options={"frame": frame})
-        way = grids.distances_to_goal(reality)
+        expert = known.policy(reality)
         frames.append(beside(reality.draw(GIF_SCALE), env.render()))
         for _ in range(WALK_STEPS):
-            astray = rng.random() < 0.3
-            action = int(rng.integers(3)) if astray else grids.action_to_goal(reality, way)
+            astray = expert is None or rng.random() < 0.3
+            action = known.stroll(reality, rng) if astray else expert()
             _, _, terminated, truncated, _ = reality.step(action)
             env.step(action)
             frames.append(beside(reality.draw(GIF_SCALE), env.render()))
@@ -113,9 +115,9 @@ def _walk(env: gym.Env, reality: RealityEnv, seed: int, progress: Progress) -> l
 
 
 def _batch(dream: Dream, count: int, seed: int, progress: Progress) -> tuple[int, int]:
-    """Steps a batch of dreams at random for an episode's length; how many came upon the goal."""
+    """Steps a batch of dreams at random for an episode's length; how many ended."""
     device = dream.world_model.device
-    envs = gym.make_vec("nova_gym:NovaDream-v0", num_envs=count, dream=dream, starts="random", device=device)
+    envs = gym.make_vec("nova_gym:NovaDream-v0", num_envs=count, dream=dream, device=device)
     envs.reset(seed=seed)
     envs.action_space.seed(seed)
     reached, steps = 0, 100

@@ -31,9 +31,9 @@ class Clips:
         rewards: (T,) float32, undiscounted.
         terminations: (T,) bool.
         lengths: (E,) int64 transitions in each clip.
-        starts: E names of what first frames are a fair sample of: `official`, where the environment itself starts,
-            `random`, anywhere else, `clips`, where video without labels begins, or "" for starts that were chosen for
-            what happens next.
+        starts: E names, one a clip, of where it starts: `official`, where the environment itself starts, `random`,
+            anywhere else, `clips`, where a video without labels begins. "" where the start was chosen for what follows
+            it, which makes it no fair sample of anything.
         source: (T,) int64, the frame that a transition starts from; the one after it is where it ends.
         remaining: (T,) int64, transitions left in the clip, this one counted.
         metadata: what `nova-gym record` wrote about the recording.

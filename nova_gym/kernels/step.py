@@ -181,7 +181,21 @@ def _run(program, packed, work, actions, choices, band):
 
 @compiled(error_model="numpy", fastmath=_FAST, nogil=True)
 def advance(
-    program, packed, values, layout, numbers, state, latents, actions, steps, following, reward, ended, cut, counted
+    program,
+    packed,
+    values,
+    layout,
+    numbers,
+    state,
+    latents,
+    actions,
+    steps,
+    following,
+    reward,
+    ended,
+    cut,
+    gone,
+    counted,
 ):
     """One step of N dreams, as `DreamSimulator` has it.
 
@@ -195,8 +209,8 @@ def advance(
         latents: (N, U) float32, written to if there are actions.
         actions: (N,) int64, or none.
         steps: (N,) int64 since the last reset.
-        following: (N, K) float32, written to as are `reward`, (N,) float32, `ended` and `cut`, (N,) bool, terminated
-            and truncated, and `counted`, (N,) int64, the steps with this one.
+        following: (N, K) float32, written to as are `reward`, (N,) float32, `ended`, `cut` and `gone`, (N,) bool,
+            terminated, truncated and lost, and `counted`, (N,) int64, the steps with this one.
     """
     width, at_latents, at_following, at_heads, choices = layout
     bound, discount = np.float32(numbers[1]), np.float32(numbers[2])
@@ -228,13 +242,14 @@ def advance(
             paid *= _ONE - discount * np.float32(counted[n]) / paid_horizon
         reward[n] = min(max(paid, -_LARGEST), _LARGEST) if paid == paid else _ZERO
         ended[n] = logits[outputs] > _ZERO
+        gone[n] = lost
         cut[n] = lost or (horizon > 0.0 and counted[n] >= horizon)
 
 
 def probe() -> None:
     """Steps one dream by a program of nothing: raises whatever a broken compiler raises."""
     packed, column = np.zeros(1, np.uint16 if HALVES else np.float32), np.zeros((1, 1), np.float32)
-    flags = np.zeros((2, 1), np.bool_)
+    flags = np.zeros((3, 1), np.bool_)
     program, values, none = np.zeros((0, 6), np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64)
     steps, layout, numbers = np.zeros(1, np.int64), (4, 1, 0, 0, 0), (0.0, 1.0, 0.0, 1.0, 0.0)
     results = column.copy(), np.zeros(1, np.float32), *flags, steps.copy()

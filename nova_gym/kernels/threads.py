@@ -48,5 +48,15 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="nova-gym")
 
 
-if hasattr(os, "register_at_fork"):  # a forked process has the pool, but none of its threads
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+def _after_fork() -> None:
+    """A forked process has all pools of threads, but none of the threads: whoever gives them work waits for ever.
+
+    Ours is made anew. PyTorch's cannot be (GNU OpenMP keeps it out of reach), so PyTorch computes on the one thread
+    that there is. A child whose parent has not computed with PyTorch may choose more, by `torch.set_num_threads`.
+    """
+    _pool.cache_clear()
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

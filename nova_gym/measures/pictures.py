@@ -7,6 +7,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 #: A tile is right if its mean squared error is below this, for values in [0, 1].
 TILE_TOLERANCE = 0.02
+#: Pictures without tiles show the same if their PSNR is above this, in dB.
+SAME_PSNR = 25.0
 #: PSNR of equal pictures, which would be infinite.
 PSNR_CAP = 100.0
 #: A pixel that differs from the background by more than this, for values in [0, 1], is foreground.
@@ -51,6 +53,22 @@ def tile_errors(truth: np.ndarray, frames: np.ndarray, tile: int) -> np.ndarray:
     n, height, width, channels = truth.shape
     squares = np.square(truth.astype(np.float64) - frames)
     return squares.reshape(n, height // tile, tile, width // tile, tile, channels).mean((2, 4, 5))
+
+
+def alike(truth: np.ndarray, frames: np.ndarray, tile: int) -> np.ndarray:
+    """Whether the pictures of each pair show the same.
+
+    Args:
+        truth, frames: (n, H, W, C) floating point in [0, 1].
+        tile: pixels a side of a tile, all of which must be right (`TILE_TOLERANCE`); 0 where pictures have no tiles:
+            their PSNR must be above `SAME_PSNR`.
+
+    Returns:
+        (n,) bool.
+    """
+    if not tile:
+        return psnr(truth, frames) > SAME_PSNR
+    return (tile_errors(truth, frames, tile) < TILE_TOLERANCE).all((1, 2))
 
 
 def find_tiles(frames: np.ndarray, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

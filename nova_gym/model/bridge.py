@@ -9,26 +9,11 @@ from nova_gym.model.config import ModelConfig
 from nova_gym.model.mlp import ResidualMLP
 
 
-def action_features(actions: Tensor, config: ModelConfig) -> Tensor:
-    """Actions as network inputs.
-
-    Args:
-        actions: (B,) int64 where the environment's actions are discrete, else (B, N) float32.
-
-    Returns:
-        (B, N) float32: one-hot, or the actions themselves.
-    """
-    if config.discrete:
-        return (actions[:, None] == torch.arange(config.actions, device=actions.device)).to(torch.float32)
-    return actions
-
-
 class ActionBridge(nn.Module):
     """`u = bridge(z, a)`: the environment's own action as a latent action, given the state.
 
-    It sees the state because latent actions say where things go, not by how much (`nova.md`, "Action bridge").
-    Discrete actions share all layers but the last, which has one output an action; continuous ones are read beside the
-    state.
+    It sees the state because latent actions say where things go, not by how much (`docs/how-it-works.md`). Discrete
+    actions share all layers but the last, which has one output an action. Continuous ones are read beside the state.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -38,16 +23,17 @@ class ActionBridge(nn.Module):
         outputs = config.latent_action * max(1, self.actions)
         self.network = ResidualMLP(inputs, outputs, config.hidden, config.depth)
 
-    def forward(self, state: Tensor, features: Tensor) -> Tensor:
+    def forward(self, state: Tensor, actions: Tensor) -> Tensor:
         """Maps actions.
 
         Args:
             state: (B, K) float32.
-            features: (B, N) float32 from `action_features`.
+            actions: (B,) int64 where the environment's actions are discrete, else (B, N) float32.
 
         Returns:
             (B, U) float32.
         """
         if not self.actions:
-            return self.network(torch.cat([state, features], dim=-1))
-        return (self.network(state).unflatten(-1, (self.actions, -1)) * features.unsqueeze(-1)).sum(-2)
+            return self.network(torch.cat([state, actions], dim=-1))
+        one_hot = (actions[:, None] == torch.arange(self.actions, device=actions.device)).to(torch.float32)
+        return (self.network(state).unflatten(-1, (self.actions, -1)) * one_hot.unsqueeze(-1)).sum(-2)

@@ -9,7 +9,7 @@ from nova_gym.model.config import ModelConfig
 
 
 class Codebook(nn.Module):
-    """K latent actions that stand for all others (`nova.md`, "Codebook").
+    """K latent actions that stand for all others (arXiv 2605.06298, codebook; `docs/how-it-works.md`).
 
     Attributes:
         codes: (K, U) float32.
@@ -24,6 +24,10 @@ class Codebook(nn.Module):
     def nearest(self, latent_action: Tensor) -> Tensor:
         """(B, U) float32 → (B,) int64, the index of the nearest code."""
         return torch.cdist(latent_action, self.codes).argmin(-1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """(B,) int64 indices → (B, U) float32 latent actions."""
+        return self.codes[codes]
 
     def perplexity(self) -> Tensor:
         """() float32, how many codes are in use: the exponential of the entropy of `usage`, from 1 to K."""

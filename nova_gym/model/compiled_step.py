@@ -135,7 +135,7 @@ class CompiledStep:
         actions: Tensor | None,
         steps: Tensor,
         numbers: tuple[float, ...],
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """One step of N dreams, in parts on several threads.
 
         Args:
@@ -146,8 +146,8 @@ class CompiledStep:
             numbers: dead band, bound of states, discount of the reward and the horizon it refers to, horizon or 0.
 
         Returns:
-            States after the step (N, K), latent actions (N, U), rewards (N,) float32, terminated and truncated (N,)
-            bool, steps with this one (N,) int64.
+            States after the step (N, K), latent actions (N, U), rewards (N,) float32, terminated, truncated and lost
+            (N,) bool, steps with this one (N,) int64.
         """
         count, program, chosen = len(state), self.by_latent, _NO_ACTIONS
         if latents is None:
@@ -156,8 +156,8 @@ class CompiledStep:
             moved = latents.detach().numpy()
         given = map(np.ascontiguousarray, (state.detach().numpy(), moved, chosen, steps.numpy()))
         following, reward = np.empty(state.shape, np.float32), np.empty(count, np.float32)
-        terminated, truncated = np.empty(count, np.bool_), np.empty(count, np.bool_)
-        results = following, reward, terminated, truncated, np.empty(count, np.int64)
+        terminated, truncated, lost = (np.empty(count, np.bool_) for _ in range(3))
+        results = following, reward, terminated, truncated, lost, np.empty(count, np.int64)
         arrays = [*given, *results]
 
         def work(start: int, stop: int) -> None:
@@ -166,8 +166,8 @@ class CompiledStep:
 
         in_parts(work, count, *PART)
         latents = torch.from_numpy(moved) if latents is None else latents
-        following, reward, terminated, truncated, counted = map(torch.from_numpy, results)
-        return following, latents, reward, terminated, truncated, counted
+        following, *others = map(torch.from_numpy, results)
+        return following, latents, *others
 
 
 def _tensors(model: WorldModel) -> list[Tensor]:

@@ -1,7 +1,8 @@
 """The generative control model (GCM): what happens next, from what happened so far.
 
-A sequence model over pairs (z_τ, u_τ), τ < t, that answers the query (z_t, 0) with u_t (`nova.md`, "GCM"). Its memory
-is a tuple of tensors (layers or 1, B, …) whose size does not grow, so a step costs the same at any length.
+A sequence model over pairs (z_τ, u_τ), τ < t, that answers the query (z_t, 0) with u_t (arXiv 2605.06298, the
+generative control model). Its memory is a tuple of tensors (layers or 1, B, …) whose size does not grow, so a step
+costs the same at any length.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ class Control(nn.Module):
         self.answer = ResidualMLP(hidden + config.rank, config.latent_action, hidden, 2)
 
     def reset(self, batch: int) -> Memory:
-        """The memory of nothing, on the model's device."""
+        """A memory in which nothing has happened yet, on the model's device."""
         raise NotImplementedError
 
     def restart(self, memory: Memory, rows: Tensor) -> Memory:
-        """The memory, but of nothing in these rows, (B,) bool."""
+        """The memory, in which nothing has happened yet in the rows that are chosen, (B,) bool."""
         fresh = self.reset(len(rows))
         return tuple(
             torch.where(rows.view(1, -1, *[1] * (old.ndim - 2)), new, old)

@@ -41,6 +41,10 @@ class Detail(nn.Module):
         usual_height, usual_width = self.frame_size
         return inr.nyquist_mask(self.config.frequencies, max(height, usual_height), max(width, usual_width))
 
+    def draw(self, state: Tensor, points: Tensor, mask: Tensor) -> Tensor:
+        """States (B, K) → pixels (B, C, P) at points (P, 2), not clipped, with gradients; `mask` as from `mask`."""
+        return inr.render_at(torch.addmm(self.base, state, self.basis), points, self.config, mask)
+
 
 def widen(weights: Tensor, config: INRConfig, wider: INRConfig) -> Tensor:
     """Weights of networks that draw what they drew, in which octaves and units more have no effect yet.

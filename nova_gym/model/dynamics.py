@@ -10,7 +10,7 @@ from nova_gym.model.mlp import ResidualMLP
 
 
 class ForwardDynamics(nn.Module):
-    """Additive forward dynamics (FDM): content `A(z)` plus motion `B(u)`, and nothing else (`nova.md`).
+    """Additive forward dynamics (FDM): content `A(z)` plus motion `B(u)` (arXiv 2605.06298).
 
     A is a residual network, `A(z) = z + f(z)`: what f leaves alone in a picture cannot drift.
     """

@@ -15,7 +15,7 @@ STRIDE = 8
 
 
 class Encoder(nn.Module):
-    """A strided CNN that ends in one linear layer (`nova.md`, "Encoder")."""
+    """A strided CNN that ends in one linear layer (`docs/how-it-works.md`)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """The renderer: a state is the weights of a tiny coordinate network, and a frame is that network on a grid.
 
 Coordinates lie in [-1, 1]² at pixel centres, x to the right and y down. Their Fourier features are x, y and
-sin and cos of π·2^k·x and π·2^k·y for k = 0 .. F-1 (arXiv 2605.06298, "renderer" in `nova.md`).
+sin and cos of π·2^k·x and π·2^k·y for k = 0 .. F-1 (arXiv 2605.06298, the renderer).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""NOVA under one roof: encode, infer, bridge, step, render.
+"""NOVA under one roof, as the method goes: encode, infer, translate, step, outcome, render.
 
 The state of the paper is the weight offset `z_t`, one number for each weight of the coordinate network. Here it is
 kept in K principal coordinates: `θ = base + state @ basis` are the weights, so the same equation
@@ -12,11 +12,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from nova_gym.errors import BadInputError
 from nova_gym.model import inr
-from nova_gym.model.bridge import ActionBridge, action_features
+from nova_gym.model.bridge import ActionBridge
 from nova_gym.model.codebook import Codebook
 from nova_gym.model.config import INRConfig, ModelConfig
-from nova_gym.model.control import Memory, make_control
+from nova_gym.model.control import Control, Memory, make_control
 from nova_gym.model.detail import Detail
 from nova_gym.model.dynamics import ForwardDynamics, InverseDynamics
 from nova_gym.model.encoder import Encoder
@@ -42,11 +43,18 @@ class Renderer(NamedTuple):
 class WorldModel(nn.Module):
     """The world model of arXiv 2605.06298 with the grounding that reinforcement learning needs.
 
-    Shapes: B batch, C channels, H×W pixels, K = `config.rank`, U = `config.latent_action`,
-    N = `config.actions`, D weights of the coordinate network.
+    The methods stand in the order of the method. They are verbs, and all that callers need: a frame is *encoded* as a
+    state, what happened between two states is *inferred* as a latent action, an environment's own action is
+    *translated* into one (by the action bridge), a *step* is `z' = A(z) + B(u)`, its *outcome* is a reward and whether
+    the episode ends, and a state is *rendered*. Below them stand the codebook and the control model.
 
-    Without labels (`config.actions` = 0) there is neither `bridge` nor `heads`; `codebook`, `control` and
-    `detail` are there where the configuration gives them a size. What is not there is None.
+    The parts behind them are nouns (`encoder`, `bridge`, `heads` …), and their names are those of the tensors in a
+    dream's file. `part` hands one out to the stage that trains it. Whether the model has a part is a property:
+    `has_actions` (bridge and heads; a model of video without labels has neither), `has_codebook`, `has_control`,
+    `has_detail`.
+
+    Shapes: B batch, C channels, H×W pixels, K = `config.rank`, U = `config.latent_action`,
+    N = `config.actions`, D weights of the coordinate network. All numbers are float32 unless it says otherwise.
 
     Args:
         config: sizes.
@@ -71,14 +79,65 @@ class WorldModel(nn.Module):
             self.control = make_control(config) if config.control else None
         self.detail = Detail(config) if config.detail else None
 
-    @property
-    def device(self) -> torch.device:
-        """Where the parameters are."""
-        return self.base.device
+    # What happens from a frame to the next.
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Frames (B, C, H, W) float32 in [0, 1] → states (B, K) float32."""
+        """Frames (B, C, H, W) in [0, 1] → states (B, K).
+
+        Raises:
+            ValueError: the frames are of another size than `config.frame_size`.
+        """
         return self.encoder(frames)
+
+    def infer(self, state: Tensor, next_state: Tensor) -> Tensor:
+        """States (B, K) and the states after them (B, K) → latent actions (B, U), by inverse dynamics."""
+        return self.inverse_dynamics(state, next_state)
+
+    def translate(self, state: Tensor, actions: Tensor) -> Tensor:
+        """The environment's own actions as latent actions, by the action bridge: `u = bridge(z, a)`.
+
+        Args:
+            state: (B, K).
+            actions: (B,) int64 where the environment's actions are discrete, else (B, N).
+
+        Returns:
+            (B, U).
+
+        Raises:
+            BadInputError: the model knows no actions but latent ones.
+        """
+        if self.bridge is None:
+            raise BadInputError("this dream was made from video without actions: only latent actions or codes step it")
+        return self.bridge(state, actions)
+
+    def content(self, state: Tensor) -> Tensor:
+        """A: states (B, K) → what there is in the next states (B, K)."""
+        return self.forward_dynamics.content(state)
+
+    def motion(self, latent_action: Tensor) -> Tensor:
+        """B: latent actions (B, U) → what moves in the next states (B, K)."""
+        return self.forward_dynamics.motion(latent_action)
+
+    def step(self, state: Tensor, latent_action: Tensor) -> Tensor:
+        """States (B, K) and latent actions (B, U) → next states (B, K): `z' = A(z) + B(u)`."""
+        return self.forward_dynamics(state, latent_action)
+
+    def outcome(self, state: Tensor, latent_action: Tensor, next_state: Tensor) -> tuple[Tensor, Tensor]:
+        """What a step pays and whether it ends the episode; without labels it pays 0 and ends nothing.
+
+        Args:
+            state, next_state: (B, K).
+            latent_action: (B, U).
+
+        Returns:
+            (B,) undiscounted reward; (B,) probability that the episode ends here.
+        """
+        if self.heads is None:
+            nothing = next_state.new_zeros(len(next_state))
+            return nothing, nothing
+        return self.heads.outcome(state, latent_action, next_state)
+
+    # From a state to pixels.
 
     def weights(self, state: Tensor) -> Tensor:
         """States (B, K) → weights (B, D) of the usual coordinate networks: `θ = z̄ + z`."""
@@ -87,10 +146,10 @@ class WorldModel(nn.Module):
     def render(
         self, state: Tensor, resolution: inr.Resolution | None = None, nyquist: bool = False, as_bytes: bool = False
     ) -> Tensor:
-        """States (B, K) → frames (B, C, H, W) float32 in [0, 1], or (B, H, W, C) uint8.
+        """States (B, K) → frames (B, C, H, W) in [0, 1], or (B, H, W, C) uint8.
 
         Args:
-            state: (B, K) float32.
+            state: (B, K).
             resolution: pixels a side, or (H, W); default the size of the training frames. Where there is `detail`, it
                 draws what is large enough to show it.
             nyquist: switch off the Fourier features that the training frames could not sample, and `detail` with them.
@@ -108,22 +167,57 @@ class WorldModel(nn.Module):
         mask = inr.nyquist_mask(self.config.inr.frequencies, *self.config.frame_size) if nyquist else None
         return Renderer(self.base, self.basis, self.config.inr, mask)
 
-    def draw(self, state: Tensor) -> Tensor:
-        """States (B, K) → pixels of their own frames (B, C, H·W) float32, row by row, not clipped, with gradients."""
-        grid = inr.coordinate_grid(*self.config.frame_size, state.device)
-        return inr.render_at(self.weights(state), grid, self.config.inr)
+    def draw(self, state: Tensor, points: Tensor | None = None) -> Tensor:
+        """States (B, K) → pixels (B, C, P), not clipped, with gradients; for training.
 
-    def infer(self, state: Tensor, next_state: Tensor) -> Tensor:
-        """States (B, K) and the states after them (B, K) → latent actions (B, U)."""
-        return self.inverse_dynamics(state, next_state)
+        Args:
+            state: (B, K).
+            points: (P, 2) coordinates in [-1, 1]; None for the pixels of the model's own frames, row by row.
+        """
+        if points is None:
+            points = inr.coordinate_grid(*self.config.frame_size, state.device)
+        return inr.render_at(self.weights(state), points, self.config.inr)
 
-    def action_features(self, actions: Tensor) -> Tensor:
-        """Environment actions, (B,) int64 or (B, N) float32 → features (B, N) float32."""
-        return action_features(actions, self.config)
+    # Codes: learned discrete actions.
 
-    def step(self, state: Tensor, latent_action: Tensor) -> Tensor:
-        """States (B, K) and latent actions (B, U) → next states (B, K): `z' = A(z) + B(u)`."""
-        return self.forward_dynamics(state, latent_action)
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes (B,) int64 → the latent actions (B, U) that they stand for.
+
+        Raises:
+            BadInputError: the model has no codebook.
+        """
+        return self._codebook().decode(codes)
+
+    def nearest_code(self, latent_action: Tensor) -> Tensor:
+        """Latent actions (B, U) → the codes (B,) int64 that come nearest to them.
+
+        Raises:
+            BadInputError: the model has no codebook.
+        """
+        return self._codebook().nearest(latent_action)
+
+    def _codebook(self) -> Codebook:
+        if self.codebook is None:
+            raise BadInputError("this dream has no codebook: `nova-gym train --stage codebook` makes one")
+        return self.codebook
+
+    # The control model: what happens next, from what happened so far.
+
+    def fresh_memory(self, batch: int) -> Memory:
+        """The control model's memory before anything has happened, of so many dreams.
+
+        Raises:
+            BadInputError: the model has no control model.
+        """
+        return self._control().reset(batch)
+
+    def remember(self, memory: Memory, state: Tensor, latent_action: Tensor) -> Memory:
+        """The memory after one step more, of states (B, K) and latent actions (B, U)."""
+        return self._control().encode(memory, state, latent_action)
+
+    def forget(self, memory: Memory, rows: Tensor) -> Memory:
+        """The memory, in which nothing has happened yet in the rows that are chosen, (B,) bool."""
+        return self._control().restart(memory, rows)
 
     def choose(self, memory: Memory, state: Tensor) -> tuple[Tensor | None, Tensor]:
         """What the control model does next.
@@ -132,14 +226,17 @@ class WorldModel(nn.Module):
         there is none, and the agent would fade.
 
         Args:
-            memory: the control model's, of what happened so far.
-            state: (B, K) float32.
+            memory: of what happened so far.
+            state: (B, K).
 
         Returns:
-            (B,) int64 actions, None where there are no discrete ones; (B, U) float32 latent actions in [-1, 1].
+            (B,) int64 actions, None where there are no discrete ones; (B, U) latent actions in [-1, 1].
+
+        Raises:
+            BadInputError: the model has no control model.
         """
-        actions, latent_action = None, self.control.decode(memory, state).clamp(-1.0, 1.0)
-        if self.bridge is not None and self.config.discrete:
+        actions, latent_action = None, self._control().decode(memory, state).clamp(-1.0, 1.0)
+        if self.has_discrete_actions:
             actions, latent_action = self.nearest_action(state, latent_action)
         return actions, latent_action.clamp(-1.0, 1.0)
 
@@ -147,15 +244,61 @@ class WorldModel(nn.Module):
         """The discrete actions whose latent actions come nearest to those given.
 
         Args:
-            state: (B, K) float32.
-            latent_action: (B, U) float32.
+            state: (B, K).
+            latent_action: (B, U).
 
         Returns:
-            (B,) int64 actions; (B, U) float32 their latent actions.
+            (B,) int64 actions; (B, U) their latent actions.
         """
         count, batch = self.config.actions, len(state)
         actions = torch.arange(count, device=state.device)
-        features = self.action_features(actions.repeat(batch))
-        possible = self.bridge(state.repeat_interleave(count, 0), features).unflatten(0, (batch, count))
+        possible = self.translate(state.repeat_interleave(count, 0), actions.repeat(batch))
+        possible = possible.unflatten(0, (batch, count))
         nearest = (possible - latent_action[:, None]).square().sum(-1).argmin(1)
         return nearest, possible[torch.arange(batch, device=state.device), nearest]
+
+    def _control(self) -> Control:
+        if self.control is None:
+            raise BadInputError("this dream has no control model: `nova-gym train --stage control` makes one")
+        return self.control
+
+    # What the model is made of.
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.base.device
+
+    @property
+    def has_actions(self) -> bool:
+        """Whether it knows the environment's actions, rewards and endings: it has a bridge and heads."""
+        return self.bridge is not None
+
+    @property
+    def has_discrete_actions(self) -> bool:
+        """Whether it knows the environment's actions, and these are discrete."""
+        return self.has_actions and self.config.discrete
+
+    @property
+    def has_codebook(self) -> bool:
+        """Whether it has learned discrete actions."""
+        return self.codebook is not None
+
+    @property
+    def has_control(self) -> bool:
+        """Whether it has a control model, which goes on by itself."""
+        return self.control is not None
+
+    @property
+    def has_detail(self) -> bool:
+        """Whether it has a second renderer, for larger frames."""
+        return self.detail is not None
+
+    def part(self, name: str) -> nn.Module | None:
+        """A part, for the stage that trains it; None where the model has none.
+
+        Args:
+            name: `encoder`, `renderer` (base weights and basis), `forward_dynamics`, `inverse_dynamics`, `bridge`,
+                `heads`, `codebook`, `control` or `detail`.
+        """
+        return nn.ParameterList([self.base, self.basis]) if name == "renderer" else getattr(self, name)

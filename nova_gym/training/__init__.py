@@ -1,8 +1,23 @@
 """Training a dream from recorded clips."""
 
+from nova_gym.training.detail import sharpen
 from nova_gym.training.fine_tuning import check_recording, fine_tune
+from nova_gym.training.loop import Run
 from nova_gym.training.parts import PARTS, train_part
-from nova_gym.training.sharpening import sharpen
-from nova_gym.training.train import Run, train
+from nova_gym.training.presets import PRESETS, Preset, Recipe, TrainingConfig, preset
+from nova_gym.training.train import train
 
-__all__ = ["PARTS", "Run", "check_recording", "fine_tune", "sharpen", "train", "train_part"]
+__all__ = [
+    "PARTS",
+    "PRESETS",
+    "Preset",
+    "Recipe",
+    "Run",
+    "TrainingConfig",
+    "check_recording",
+    "fine_tune",
+    "preset",
+    "sharpen",
+    "train",
+    "train_part",
+]

@@ -8,8 +8,9 @@ from sklearn.cluster import kmeans_plusplus
 from torch import Generator, Tensor
 
 from nova_gym.data import Clips, to_unit
-from nova_gym.model.config import TrainingConfig
+from nova_gym.model.codebook import Codebook
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training.presets import TrainingConfig
 from nova_gym.training.stage import Batch, Metrics, Stage
 
 #: Latent actions that the first codes are chosen from, by k-means++.
@@ -19,7 +20,7 @@ MEMORY, DEAD = 0.99, 0.01
 
 
 class CodebookStage(Stage):
-    """Vector quantisation of what the inverse dynamics infer; everything else stays (`nova.md`, "Codebook").
+    """Vector quantisation of what the inverse dynamics infer; everything else stays (arXiv 2605.06298, codebook).
 
     Codes go to where latent actions are (codebook loss) and to where they predict the next state. Training the
     inverse dynamics along with them (straight-through gradient, commitment loss; arXiv 1711.00937) would change what
@@ -27,12 +28,16 @@ class CodebookStage(Stage):
     A dead code starts anew at a latent action of the batch, the more probably the worse that one is represented.
     """
 
-    name = "codebook"
+    name, trains = "codebook", ("codebook",)
 
     def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
         super().__init__(model, clips, config.codebook)
-        self.codebook = model.codebook
         self.states = states
+
+    @property
+    def codebook(self) -> Codebook:
+        """The part that it trains."""
+        return self.parts["codebook"]
 
     def batch(self, generator: Generator, progress: float) -> Batch:
         source = self.clips.source[torch.randint(len(self.clips.source), (self.recipe.batch,), generator=generator)]
@@ -41,7 +46,7 @@ class CodebookStage(Stage):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
         inferred = self.model.infer(batch["state"], batch["next"])
-        codes = self.codebook.codes[indices := self.codebook.nearest(inferred)]
+        codes = self.model.decode(indices := self.model.nearest_code(inferred))
         predicted = F.mse_loss(self.model.step(batch["state"], codes), batch["next"])
         distance = F.mse_loss(codes, inferred) / inferred.var()
         self._count(inferred, indices, batch["chances"])
@@ -66,7 +71,7 @@ class CodebookStage(Stage):
     def pictures(self) -> Tensor:
         source = self.clips.source[:: max(1, len(self.clips.source) // 8)][:8]
         state, following = (self.states[i].to(self.model.device) for i in (source, source + 1))
-        codes = self.codebook.codes[self.codebook.nearest(self.model.infer(state, following))]
+        codes = self.model.decode(self.model.nearest_code(self.model.infer(state, following)))
         drawn = self.model.render(self.model.step(state, codes)).cpu()
         return torch.cat([to_unit(self.clips.frames[source + 1]), drawn])
 
@@ -81,8 +86,8 @@ def first_codes(model: WorldModel, latent_actions: Tensor, generator: Generator)
         generator: of the choice.
     """
     sample = latent_actions[torch.randperm(len(latent_actions), generator=generator)[:SAMPLE]]
-    codes = model.codebook.codes
+    book = model.part("codebook")
     seed = int(torch.randint(2**31, (), generator=generator))
-    chosen, _ = kmeans_plusplus(sample.numpy(), min(len(codes), len(sample)), random_state=seed)
-    codes[: len(chosen)] = torch.from_numpy(chosen).to(codes)
-    model.codebook.usage.fill_(1.0 / len(codes))
+    chosen, _ = kmeans_plusplus(sample.numpy(), min(len(book.codes), len(sample)), random_state=seed)
+    book.codes[: len(chosen)] = torch.from_numpy(chosen).to(book.codes)
+    book.usage.fill_(1.0 / len(book.codes))

@@ -1,4 +1,4 @@
-"""Stage 3: the generative control model, by action matching with everything else frozen."""
+"""The generative control model, by action matching with everything else frozen."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from nova_gym.data import Clips, to_unit
-from nova_gym.model.config import TrainingConfig
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training.presets import TrainingConfig
 from nova_gym.training.stage import Batch, Metrics, Stage
 
 #: Steps of a clip that the control model sees at most.
@@ -16,7 +16,7 @@ LENGTH = 20
 
 
 class ControlStage(Stage):
-    """Action matching on the model's own roll-outs (`nova.md`, "GCM"), and the next state that the answer leads to.
+    """Action matching (arXiv 2605.06298, third stage) on the model's own roll-outs, and the next state it leads to.
 
     In the first half of the training, and in the first part of a roll-out in the second half, states are those of the
     recording, with noise. Afterwards they are the model's own, moved by the control model's own answers: it learns to
@@ -25,11 +25,10 @@ class ControlStage(Stage):
     for latent actions that differ by as much need not matter as much.
     """
 
-    name = "control"
+    name, trains = "control", ("control",)
 
     def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
         super().__init__(model, clips, config.control)
-        self.control = model.control
         self.states, self.near = states, config.near
         self.length = min(LENGTH, int(clips.lengths.max()))
         position = clips.position
@@ -63,7 +62,7 @@ class ControlStage(Stage):
             inside = inside & ((rolled - states).square().mean(-1) < self.near)
             states = rolled
         else:
-            answers = self.control(states, targets)
+            answers = self.parts["control"](states, targets)
         matching = (answers - targets)[inside].square().mean() / targets[inside].square().mean()
         predicted = F.mse_loss(self.model.step(states[inside], answers[inside]), following[inside])
         return matching + predicted, {"matching": matching, "prediction": predicted}
@@ -72,19 +71,20 @@ class ControlStage(Stage):
         self, states: Tensor, targets: Tensor, following: Tensor, context: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """States, targets and answers of roll-outs that leave the recording after `context` steps."""
-        memory, state = self.control.reset(len(states)), states[:, 0]
+        control, state = self.parts["control"], states[:, 0]
+        memory = control.reset(len(states))
         rolled, wanted, answers = [], [], []
         for t in range(states.shape[1]):
             known = t < context
             with torch.no_grad():
                 state = states[:, t] if known else state
                 target = targets[:, t] if known else self.model.infer(state, following[:, t])
-            answer = self.control.decode(memory, state)
+            answer = control.decode(memory, state)
             rolled.append(state)
             wanted.append(target)
             answers.append(answer)
             latent_action = target if known else answer.detach().clamp(-1.0, 1.0)
-            memory = self.control.encode(memory, state, latent_action)
+            memory = control.encode(memory, state, latent_action)
             with torch.no_grad():
                 state = self.model.step(state, latent_action)
         return torch.stack(rolled, 1), torch.stack(wanted, 1), torch.stack(answers, 1)
@@ -92,7 +92,8 @@ class ControlStage(Stage):
     @torch.no_grad()
     def pictures(self) -> Tensor:
         chosen = self.first[:: max(1, len(self.first) // 8)][:8]
-        device, source = self.model.device, self.clips.source[chosen]
-        memory, state = self.control.reset(len(chosen)), self.states[source].to(device)
-        drawn = self.model.render(self.model.step(state, self.control.decode(memory, state))).cpu()
+        control, source = self.parts["control"], self.clips.source[chosen]
+        state = self.states[source].to(self.model.device)
+        answer = control.decode(control.reset(len(chosen)), state)
+        drawn = self.model.render(self.model.step(state, answer)).cpu()
         return torch.cat([to_unit(self.clips.frames[source + 1]), drawn])

@@ -1,4 +1,4 @@
-"""Stage 2: forward and inverse dynamics on encoded transitions."""
+"""Forward and inverse dynamics, on encoded transitions."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from nova_gym.data import Clips, to_unit
-from nova_gym.model.config import TrainingConfig
+from nova_gym.model.coordinates import change_latent_actions, divide_latent_actions
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training.presets import TrainingConfig
 from nova_gym.training.stage import Batch, Metrics, Stage
 
 #: Share of transitions that are shown backwards, and of those in which time stands still.
@@ -18,7 +19,7 @@ ENDING_WEIGHT, ENDING_LOGIT = 0.1, 10.0
 
 
 class Dynamics(Stage):
-    """Next-state prediction through an inferred latent action (`nova.md`, stage 2).
+    """Next-state prediction through an inferred latent action (arXiv 2605.06298, second stage).
 
     Actions are not used. Where endings were recorded, the first value of a latent action is trained to tell them: a
     step into the goal changes a picture much as one onto an empty tile does, and B otherwise comes to draw both alike.
@@ -26,12 +27,10 @@ class Dynamics(Stage):
     motion, and left to B.
     """
 
-    name = "dynamics"
+    name, trains = "dynamics", ("forward_dynamics", "inverse_dynamics")
 
     def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
         super().__init__(model, clips, config.dynamics)
-        self.forward_dynamics = model.forward_dynamics
-        self.inverse_dynamics = model.inverse_dynamics
         self.states, self.elsewhere = states, config.elsewhere
         self.tells_endings = bool(clips.terminations.any())
 
@@ -55,8 +54,8 @@ class Dynamics(Stage):
         }
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        latent_action = self.inverse_dynamics(batch["state"], batch["next"])
-        loss = F.mse_loss(self.forward_dynamics(batch["content"], latent_action), batch["next"])
+        latent_action = self.model.infer(batch["state"], batch["next"])
+        loss = F.mse_loss(self.model.step(batch["content"], latent_action), batch["next"])
         metrics = {"next": loss, "still": F.mse_loss(batch["state"], batch["next"])}
         if not self.tells_endings:
             return loss, metrics
@@ -100,28 +99,14 @@ def bound_latent_actions(model: WorldModel, clips: Clips, states: Tensor) -> Non
     All layers that write or read latent actions change together: predictions stay the same.
     """
     bound = infer_all(model, clips, states).abs().max()
-    if model.codebook is not None:
-        bound = torch.maximum(bound, model.codebook.codes.abs().max().cpu())
-    if model.bridge is not None:
+    if model.has_codebook:
+        codes = model.decode(torch.arange(model.config.codes, device=model.device))
+        bound = torch.maximum(bound, codes.abs().max().cpu())
+    if model.has_actions:
         for chosen in torch.arange(len(clips.source)).split(4096):
-            features = model.action_features(clips.actions[chosen].to(model.device))
-            bridged = model.bridge(states[clips.source[chosen]].to(model.device), features)
-            bound = torch.maximum(bound, bridged.abs().max().cpu())
-    bound = float(bound)
-    for network in (model.inverse_dynamics, model.bridge):
-        if network is not None:
-            network.network.last.weight /= bound
-            network.network.last.bias /= bound
-    model.forward_dynamics.motion_network.first.weight *= bound
-    if model.codebook is not None:
-        model.codebook.codes /= bound
-    rank, length = model.config.rank, model.config.latent_action
-    if model.control is not None:
-        model.control.pair.weight[:, rank:] *= bound
-        model.control.answer.last.weight /= bound
-        model.control.answer.last.bias /= bound
-    if model.heads is not None:
-        model.heads.trunk[0].weight[:, rank : rank + length] *= bound
+            state, actions = states[clips.source[chosen]].to(model.device), clips.actions[chosen].to(model.device)
+            bound = torch.maximum(bound, model.translate(state, actions).abs().max().cpu())
+    divide_latent_actions(model, float(bound))
 
 
 @torch.no_grad()
@@ -141,10 +126,4 @@ def scale_latent_actions(model: WorldModel, latent_actions: Tensor) -> None:
     scale = scale * float(whitened.abs().max())
     matrix = (axes / scale).T.float()  # new = matrix @ (u - mean)
     inverse = (axes * scale).float()
-    device = model.device
-    mean, matrix, inverse = mean.to(device), matrix.to(device), inverse.to(device)
-    last, first = model.inverse_dynamics.network.last, model.forward_dynamics.motion_network.first
-    last.weight.copy_(matrix @ last.weight)
-    last.bias.copy_(matrix @ (last.bias - mean))
-    first.bias += first.weight @ mean
-    first.weight.copy_(first.weight @ inverse)
+    change_latent_actions(model, matrix.to(model.device), inverse.to(model.device), mean.to(model.device))

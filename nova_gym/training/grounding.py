@@ -1,4 +1,4 @@
-"""Stage 4, grounding: action bridge and heads on labelled transitions."""
+"""Grounding: action bridge and heads, on labelled transitions."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from nova_gym.data import Clips, to_unit
-from nova_gym.model.config import TrainingConfig
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training.presets import TrainingConfig
 from nova_gym.training.stage import Batch, Metrics, Stage
 
 
@@ -31,7 +31,7 @@ class Labelled(Stage):
 
     def _head_loss(self, state: Tensor, latent_action: Tensor, following: Tensor, labels: Batch) -> Tensor:
         """(B,) or (T, B) float32, reward and termination together."""
-        reward, termination = self.heads(state, latent_action, following)
+        reward, termination = self.parts["heads"](state, latent_action, following)
         if self.model.config.reward_values:
             reward_loss = F.cross_entropy(reward.movedim(-1, 1), labels["rewards"], reduction="none")
         else:
@@ -42,13 +42,12 @@ class Labelled(Stage):
 class Grounding(Labelled):
     """The action bridge matches the inverse dynamics; the heads learn reward and termination."""
 
-    name = "grounding"
+    name, trains = "grounding", ("bridge", "heads")
 
     def __init__(
         self, model: WorldModel, clips: Clips, states: Tensor, latent_actions: Tensor, config: TrainingConfig
     ) -> None:
         super().__init__(model, clips, config.grounding)
-        self.bridge, self.heads = model.bridge, model.heads
         self.states, self.latent_actions = states, latent_actions
         self.variance = float(latent_actions.var())  # the same in every direction, so this makes the loss relative
 
@@ -64,8 +63,8 @@ class Grounding(Labelled):
         }
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        features = self.model.action_features(batch["actions"])
-        matching = F.mse_loss(self.bridge(batch["state"], features), batch["latent_actions"]) / self.variance
+        translated = self.model.translate(batch["state"], batch["actions"])
+        matching = F.mse_loss(translated, batch["latent_actions"]) / self.variance
         heads = self._head_loss(batch["state"], batch["latent_actions"], batch["next"], batch).mean()
         return matching + heads, {"matching": matching, "heads": heads}
 
@@ -79,9 +78,9 @@ def one_step_pictures(model: WorldModel, clips: Clips, states: Tensor, chosen: T
     """(2 n, C, H, W) float32: the frames after n transitions, then what the model makes of them in one step."""
     source = clips.source[chosen]
     state = states[source].to(model.device)
-    if model.bridge is None:
-        latent_action = model.infer(state, states[source + 1].to(model.device))
+    if model.has_actions:
+        latent_action = model.translate(state, clips.actions[chosen].to(model.device))
     else:
-        latent_action = model.bridge(state, model.action_features(clips.actions[chosen].to(model.device)))
+        latent_action = model.infer(state, states[source + 1].to(model.device))
     drawn = model.render(model.step(state, latent_action)).cpu()
     return torch.cat([to_unit(clips.frames[source + 1]), drawn])

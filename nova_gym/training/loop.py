@@ -9,29 +9,28 @@ import math
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from pytorch_optimizer import SOAP
-from torch.nn import Parameter
-from torch.optim import AdamW, Optimizer
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
+from nova_gym.dream import resolve_device
 from nova_gym.errors import BadInputError
 from nova_gym.files import write_atomically
-from nova_gym.model.config import Recipe
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training.optimizers import learning_rate, make_optimizer
+from nova_gym.training.presets import Recipe
 from nova_gym.training.stage import Stage
 
 #: A step whose loss is so many times the running mean is an explosion and is skipped; so many in a row mean that the
 #: weights are broken, and training goes back to its last snapshot at half the learning rate.
 EXPLOSION, BROKEN = 8.0, 10
-#: Of SOAP: the longest side of a matrix that gets new axes, and steps between two of them.
-LARGEST_SIDE, NEW_AXES_EVERY = 512, 50
 #: Steps between two scalars and between two snapshots, seconds between two checkpoints (which hold the last snapshot).
 LOG_EVERY, SNAPSHOT_EVERY, SAVE_EVERY = 50, 200, 120.0
 
@@ -41,54 +40,40 @@ STAGES = ("representation", "rendering", "dynamics", "grounding", "unrolling", "
 Progress = Callable[[str, int, int, str], None]
 
 
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up to the peak, then a cosine down to `final` of it."""
-    if step < recipe.warmup:
-        return recipe.learning_rate * (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    return recipe.learning_rate * (recipe.final + (1 - recipe.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+@dataclass(frozen=True)
+class Run:
+    """Where and how training runs.
 
-
-def make_optimizer(parameters: Iterable[Parameter], recipe: Recipe) -> Optimizer:
-    """The optimiser that a recipe names, at its peak learning rate.
-
-    SOAP (arXiv 2409.11321) is Adam along the axes in which a layer's gradients vary most: a step costs about twice as
-    much, and dynamics come to a third of AdamW's error in as much time (`benchmarks/NOTES.md`).
-
-    Raises:
-        ValueError: there is no such optimiser.
-    """
-    options = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
-    if recipe.optimizer == "adamw":
-        return AdamW(parameters, **options, fused=True)
-    if recipe.optimizer == "soap":
-        return _SOAP(parameters, **options, max_precondition_dim=LARGEST_SIDE, precondition_frequency=NEW_AXES_EVERY)
-    raise ValueError(f"optimizer is adamw or soap, not {recipe.optimizer!r}")
-
-
-class _SOAP(SOAP):
-    """SOAP that keeps the mean gradient along the axes too, instead of turning it anew at every step: the same steps, a
-    quarter fewer matrix products.
+    Attributes:
+        checkpoint: file that `resume` continues from.
+        log_dir: folder of TensorBoard curves, None for none.
+        device: `auto`, `cpu`, `cuda` …
+        precision: `no` for single precision, `bf16` for PyTorch's autocast to bfloat16.
+        resume: continue from the checkpoint.
+        progress: called as `progress(stage, step, steps, text)`.
     """
 
-    def project(self, grad: torch.Tensor, state: dict[str, Any], project_type: str = "forward", **options):
-        if project_type != "forward" or not any(map(len, state["Q"])):
-            return super().project(grad, state, project_type=project_type, **options)
-        if grad is state["exp_avg"] and "turned" in state:  # the gradient itself was turned right before
-            return state["turned"].lerp_(self._turned, 1.0 - self.param_groups[0]["betas"][0])
-        self._turned = super().project(grad, state, **options)
-        if grad is state["exp_avg"]:
-            state["turned"] = self._turned
-        return self._turned
+    checkpoint: Path
+    log_dir: Path | None = None
+    device: str = "auto"
+    precision: str = "no"
+    resume: bool = False
+    progress: Progress = lambda stage, step, steps, text: None
 
-    def get_orthogonal_matrix_qr(self, state: dict[str, Any], *rest):
-        state.pop("turned", None)
-        return super().get_orthogonal_matrix_qr(state, *rest)
+    def find_device(self) -> torch.device:
+        """The device that `device` names.
+
+        Raises:
+            BadInputError: there is no such device, or no such precision.
+        """
+        if self.precision not in ("no", "bf16"):
+            raise BadInputError(f"precision is no or bf16, not {self.precision!r}")
+        return resolve_device(self.device)
 
 
-def step_generator(seed: int, stage: str, step: int, process: int = 0) -> torch.Generator:
+def step_generator(seed: int, stage: str, step: int) -> torch.Generator:
     """The generator of everything random in one step: a resumed run draws what the first would have drawn."""
-    digest = hashlib.sha256(f"{seed}/{stage}/{step}/{process}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}/{stage}/{step}/0".encode()).digest()  # 0: of the only process
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little"))
 
 
@@ -107,40 +92,58 @@ class Loop:
     Attributes:
         model: the world model, trained in place.
         seed: of data order and noise.
-        checkpoint: file that the state of training is kept in.
-        accelerator: device, precision, processes.
+        run: where and how; its checkpoint is what the state of training is kept in.
         fingerprint: what a checkpoint must agree with to be resumed (data set, configuration).
+        device: where it trains.
         progress: called as `progress(stage, step, steps, text)`.
-        writer: TensorBoard, or None.
+        writer: TensorBoard, while `curves` is open and the run has a folder for it.
         finished: by stage, its last loss and what else is worth keeping.
         kept: tensors that stages after a resumption need.
     """
 
     model: WorldModel
     seed: int
-    checkpoint: Path
-    accelerator: Accelerator
-    fingerprint: dict[str, Any]
-    progress: Progress = lambda stage, step, steps, text: None
-    writer: SummaryWriter | None = None
+    run: Run
+    fingerprint: dict[str, Any] = field(default_factory=dict)
+    device: torch.device = field(init=False)
+    progress: Progress = field(init=False)
+    writer: SummaryWriter | None = field(default=None, init=False)
     finished: dict[str, dict[str, float]] = field(default_factory=dict)
     kept: dict[str, torch.Tensor] = field(default_factory=dict)
     _pending: dict[str, Any] | None = None
     _snapshot: dict[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        self.device, self.progress = self.run.find_device(), self.run.progress
+
+    @contextmanager
+    def curves(self) -> Iterator[None]:
+        """While it is open, curves and pictures are written to the run's folder, if it has one."""
+        if self.run.log_dir is None:
+            yield
+            return
+        try:
+            with closing(SummaryWriter(str(self.run.log_dir))) as self.writer:
+                yield
+        finally:
+            self.writer = None
+
     def resume(self) -> None:
-        """Continues from the checkpoint.
+        """Continues from the checkpoint, if the run is to.
 
         Raises:
             BadInputError: there is none, it is damaged, or it belongs to another run.
         """
-        if not self.checkpoint.exists():
-            raise BadInputError(f"nothing to resume: {self.checkpoint} does not exist")
+        if not self.run.resume:
+            return
+        checkpoint = self.run.checkpoint
+        if not checkpoint.exists():
+            raise BadInputError(f"nothing to resume: {checkpoint} does not exist")
         try:
-            saved = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
             fingerprint, model = saved["fingerprint"], saved["model"]
         except Exception as error:
-            raise BadInputError(f"{self.checkpoint} is not a checkpoint of nova-gym: {error}") from error
+            raise BadInputError(f"{checkpoint} is not a checkpoint of nova-gym: {error}") from error
         begun = set(saved["finished"]) | {(saved["current"] or {}).get("name")}
         ahead = {key for key in STAGES if key not in begun}  # recipes of stages to come may still change
         differing = [
@@ -148,14 +151,14 @@ class Loop:
         ]
         if differing:
             raise BadInputError(
-                f"{self.checkpoint} belongs to another run (it differs in {', '.join(differing)}); "
+                f"{checkpoint} belongs to another run (it differs in {', '.join(differing)}); "
                 "resume with the options it was started with, or train without --resume"
             )
         self.model.load_state_dict(model)
         self.finished, self.kept = saved["finished"], saved.get("kept", {})
         self._pending = saved["current"]
 
-    def run(self, stage: Stage) -> None:
+    def train(self, stage: Stage) -> None:
         """Trains one stage to its end, or skips it if it was finished before.
 
         Raises:
@@ -166,9 +169,8 @@ class Loop:
             return
         recipe = stage.recipe
         self.model.requires_grad_(False)
-        stage.to(self.accelerator.device).requires_grad_(True)
+        stage.to(self.device).requires_grad_(True)
         optimizer = make_optimizer(stage.parameters(), recipe)
-        wrapped, optimizer = self.accelerator.prepare(stage, optimizer)
         state = {"name": stage.name, "step": 0, "mean": None, "skipped": 0, "rate": 1.0, "seconds": 0.0, "metrics": {}}
         if self._pending and self._pending["name"] == stage.name:
             optimizer.load_state_dict(self._pending.pop("optimizer"))
@@ -176,7 +178,7 @@ class Loop:
             state = self._pending
         self._pending = None
         try:
-            self._steps(stage, wrapped, optimizer, state)
+            self._steps(stage, optimizer, state)
         except KeyboardInterrupt:
             self._save()
             raise
@@ -197,10 +199,10 @@ class Loop:
         self._snapshot = self._take(None)
         self._save()
 
-    def _steps(self, stage: Stage, wrapped, optimizer, state: dict[str, Any]) -> None:
+    def _steps(self, stage: Stage, optimizer: Optimizer, state: dict[str, Any]) -> None:
         began, saved = time.monotonic() - state["seconds"], time.monotonic()
         in_a_row = 0
-        while state["step"] < (recipe := self._recipe(stage, state)).steps:
+        while state["step"] < (recipe := self.recipe(stage, state)).steps:
             step = state["step"]
             if step % SNAPSHOT_EVERY == 0 and in_a_row == 0:
                 kept = {"optimizer": copy.deepcopy(optimizer.state_dict()), "memory": dict(stage.memory)}
@@ -213,15 +215,14 @@ class Loop:
                     saved = time.monotonic()
                     if self.writer:
                         self._pictures(stage, step)
-            generator = step_generator(self.seed, stage.name, step, self.accelerator.process_index)
-            drawn = stage.batch(generator, step / recipe.steps)
-            batch = {key: value.to(self.accelerator.device) for key, value in drawn.items()}
+            drawn = stage.batch(step_generator(self.seed, stage.name, step), step / recipe.steps)
+            batch = {key: value.to(self.device) for key, value in drawn.items()}
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, step) * state["rate"]
-            with self.accelerator.autocast():
-                loss, metrics = wrapped(batch)
-            self.accelerator.backward(loss)
-            norm = float(self.accelerator.clip_grad_norm_(stage.parameters(), recipe.clip))
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.precision == "bf16"):
+                loss, metrics = stage(batch)
+            loss.backward()
+            norm = float(clip_grad_norm_(stage.parameters(), recipe.clip))
             value = float(loss.detach())
             usual = state["mean"] if state["mean"] is not None else value
             if math.isfinite(value) and math.isfinite(norm) and value <= EXPLOSION * usual:
@@ -241,7 +242,7 @@ class Loop:
                 state["metrics"] = {key: float(metric.detach()) for key, metric in metrics.items()}
                 self._log(stage, state, norm)
 
-    def _recipe(self, stage: Stage, state: dict[str, Any]) -> Recipe:
+    def recipe(self, stage: Stage, state: dict[str, Any]) -> Recipe:
         """The recipe as of this step; a loop that is given time and not steps says otherwise."""
         return stage.recipe
 
@@ -255,7 +256,7 @@ class Loop:
             "current": current,
         }
 
-    def _go_back(self, stage: Stage, optimizer, state: dict[str, Any], loss: float) -> None:
+    def _go_back(self, stage: Stage, optimizer: Optimizer, state: dict[str, Any], loss: float) -> None:
         """Restores the last snapshot, from which training goes on at half the learning rate."""
         kept = self._snapshot["current"]
         kept["rate"] = state["rate"] / 2
@@ -274,7 +275,7 @@ class Loop:
         text += "".join(f"  {key} {value:.4g}" for key, value in state["metrics"].items())
         if state["skipped"]:
             text += f"  skipped {state['skipped']}"
-        recipe = self._recipe(stage, state)
+        recipe = self.recipe(stage, state)
         self.progress(stage.name, state["step"], recipe.steps, text)
         if self.writer:
             scalars = {
@@ -295,8 +296,8 @@ class Loop:
 
     def _save(self) -> None:
         """Writes the last snapshot to the checkpoint."""
-        if self._snapshot and self.accelerator.is_main_process:
-            with write_atomically(self.checkpoint) as temporary:
+        if self._snapshot:
+            with write_atomically(self.run.checkpoint) as temporary:
                 try:
                     torch.save(self._snapshot, temporary)
                 except RuntimeError as error:  # what PyTorch makes of a full disk

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from contextlib import closing, nullcontext
 from dataclasses import asdict, replace
 from typing import Any
 
 import torch
-from torch.utils.tensorboard import SummaryWriter
 
 from nova_gym.data import Clips
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
-from nova_gym.model.config import ControlConfig, ModelConfig, Preset, TrainingConfig
+from nova_gym.model.config import ControlConfig, ModelConfig
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.control import ControlStage
-from nova_gym.training.fine_tuning import check_recording
-from nova_gym.training.loop import Loop, keep_freed_memory
+from nova_gym.training.fine_tuning import check_recording, repacked
+from nova_gym.training.loop import Loop, Run, keep_freed_memory
+from nova_gym.training.presets import Preset, TrainingConfig
 from nova_gym.training.rendering import Rendering
 from nova_gym.training.representation import encode_all
-from nova_gym.training.train import Run, digest, make_accelerator, train_codebook
+from nova_gym.training.train import digest, train_codebook
 
 #: Parts that can be trained by themselves: no other part depends on them.
 PARTS = ("rendering", "codebook", "control")
@@ -44,8 +43,8 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
         The dream with the new part, on the CPU. Its scores stay unless its renderer is new, which they measure too.
 
     Raises:
-        BadInputError: there is no such part, the clips are of something else, or the checkpoint to resume from is
-            missing or belongs to another run.
+        BadInputError: there is no such part, the preset has no recipe for it, the clips are of something else, or the
+            checkpoint to resume from is missing or belongs to another run.
         KeyboardInterrupt: as it came in, after a checkpoint was written.
     """
     if part not in PARTS:
@@ -53,9 +52,10 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
     check_recording(clips, dream, dataset_id)
     keep_freed_memory()
     training = preset.training
-    accelerator = make_accelerator(run)
-    model = _with_new_part(dream.world_model, part, preset).to(accelerator.device)
     recipe = getattr(training, part)
+    if recipe is None:
+        raise BadInputError(f"preset {preset.name!r} has no recipe for {part}: take another preset")
+    model = _with_new_part(dream.world_model, part, preset).to(run.find_device())
     fingerprint = {
         "part": part,
         "dream": weights_digest(dream),
@@ -66,12 +66,10 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
         "recipe": repr((recipe, training.near, training.pixels, training.margin)),
         "precision": run.precision,
     }
-    writer = SummaryWriter(str(run.log_dir)) if run.log_dir and accelerator.is_main_process else None
-    loop = Loop(model, training.seed, run.checkpoint, accelerator, fingerprint, run.progress, writer)
-    if run.resume:
-        loop.resume()
+    loop = Loop(model, training.seed, run, fingerprint)
+    loop.resume()
     states = encode_all(model, clips, lambda done, total: run.progress("encoding", min(done, total), total, ""))
-    with closing(writer) if writer else nullcontext():
+    with loop.curves():
         _train(loop, part, clips, states, training)
     made = {
         "dataset": dataset_id,
@@ -90,20 +88,19 @@ def with_part(dream: Dream, model: WorldModel, part: str, made: dict[str, Any]) 
     """The dream with another model, whose new part was made as `made` says, which its card keeps; on the CPU."""
     card = copy.deepcopy(dream.card)
     card.training["parts"] = {**card.training.get("parts", {}), part: made}
-    starts = {name: start.cpu() for name, start in dream.starts.items()}
-    return Dream(model.cpu().eval().requires_grad_(False), starts, card)
+    return repacked(dream, model, card)
 
 
 def _train(loop: Loop, part: str, clips: Clips, states: torch.Tensor, training: TrainingConfig) -> None:
     model = loop.model
     if part == "rendering":
-        loop.run(Rendering(model, clips, states, training))
+        loop.train(Rendering(model, clips, states, training))
     elif part == "control":
-        loop.run(ControlStage(model, clips, states, training))
+        loop.train(ControlStage(model, clips, states, training))
     else:
         train_codebook(loop, clips, states, training)
         with torch.no_grad():
-            model.codebook.codes.clamp_(-1.0, 1.0)
+            model.part("codebook").codes.clamp_(-1.0, 1.0)
 
 
 def weights_digest(dream: Dream) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from nova_gym.data import Clips, to_unit
 from nova_gym.model import inr
-from nova_gym.model.config import TrainingConfig
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training.presets import TrainingConfig
 from nova_gym.training.representation import picture_loss
 from nova_gym.training.stage import Batch, Metrics, Stage
 
@@ -24,11 +24,10 @@ class Rendering(Stage):
     if there is a margin, with black and white beyond the range of pixels.
     """
 
-    name = "rendering"
+    name, trains = "rendering", ("renderer",)
 
     def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
         super().__init__(model, clips, config.rendering)
-        self.offsets = nn.ParameterList([model.base, model.basis])
         self.states = states
         self.ends = clips.source[clips.terminations] + 1
         height, width = model.config.frame_size
@@ -54,8 +53,7 @@ class Rendering(Stage):
         }
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        base, basis = self.offsets
-        drawn = inr.render_at(torch.addmm(base, batch["states"], basis), batch["points"], self.model.config.inr)
+        drawn = self.model.draw(batch["states"], batch["points"])
         truth = to_unit(batch["frames"]).flatten(2)[:, :, batch["pixels"]]
         return picture_loss(drawn, truth, self.margin)
 

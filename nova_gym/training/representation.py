@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from nova_gym.data import Clips, to_unit
 from nova_gym.model import inr
-from nova_gym.model.config import TrainingConfig
+from nova_gym.model.coordinates import change_states
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training.presets import TrainingConfig
 from nova_gym.training.stage import Batch, Metrics, Stage
 
 #: Weight and share of a frame's worst pixels in the loss; without them small things are never drawn.
@@ -21,14 +22,12 @@ SAMPLE = 20_000
 
 
 class Representation(Stage):
-    """Reconstruction of single frames (`nova.md`, stage 1; loss from `feasibility.md`)."""
+    """Reconstruction of single frames (arXiv 2605.06298, first stage; `docs/how-it-works.md` says why so)."""
 
-    name = "representation"
+    name, trains = "representation", ("encoder", "renderer")
 
     def __init__(self, model: WorldModel, clips: Clips, config: TrainingConfig) -> None:
         super().__init__(model, clips, config.representation)
-        self.encoder = model.encoder
-        self.offsets = nn.ParameterList([model.base, model.basis])
         height, width = model.config.frame_size
         self.grid = inr.coordinate_grid(height, width)
         self.pixels = max(1, round(config.pixels * height * width))
@@ -41,9 +40,7 @@ class Representation(Stage):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
         frames = to_unit(batch["frames"])
-        base, basis = self.offsets
-        weights = torch.addmm(base, self.encoder(frames), basis)
-        drawn = inr.render_at(weights, batch["points"], self.model.config.inr)
+        drawn = self.model.draw(self.model.encode(frames), batch["points"])
         return picture_loss(drawn, frames.flatten(2)[:, :, batch["pixels"]], self.margin)
 
     def pictures(self) -> Tensor:
@@ -160,7 +157,4 @@ def change_coordinates(model: WorldModel, states: Tensor, metric: Tensor) -> Non
     matrix = axes.flip(1).T @ root.T / variances.clamp(min=0).mean().sqrt()
     inverse = torch.linalg.inv(matrix)
     device = model.device
-    mean = mean.to(device)
-    model.base += mean @ model.basis
-    model.basis.copy_(inverse.T.float().to(device) @ model.basis)
-    model.encoder.change_basis(matrix.float().to(device), mean)
+    change_states(model, matrix.float().to(device), inverse.float().to(device), mean.to(device))

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from torch.utils.tensorboard import SummaryWriter
 
 from nova_gym.data import Clips
 from nova_gym.dream import Card, Dream
 from nova_gym.errors import BadInputError
-from nova_gym.model.config import ControlConfig, Preset, TrainingConfig
+from nova_gym.model.config import ControlConfig, ModelConfig
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.codebook import CodebookStage, first_codes
 from nova_gym.training.control import ControlStage
 from nova_gym.training.dynamics import Dynamics, bound_latent_actions, dead_band, infer_all, scale_latent_actions
 from nova_gym.training.grounding import Grounding
-from nova_gym.training.loop import Loop, Progress, keep_freed_memory, step_generator
+from nova_gym.training.loop import STAGES, Loop, Run, keep_freed_memory, step_generator
+from nova_gym.training.presets import Preset, TrainingConfig
 from nova_gym.training.rendering import Rendering
 from nova_gym.training.representation import Representation, encode_all, settle_coordinates
 from nova_gym.training.tuning import Tuning, wrong_transitions
@@ -29,27 +25,6 @@ from nova_gym.training.unrolling import Unrolling
 
 #: Starts of each kind that a dream ships with, at most: agents learn from many of them, video without actions has none.
 STARTS, STARTS_OF_VIDEO = 4096, 512
-
-
-@dataclass(frozen=True)
-class Run:
-    """Where and how training runs.
-
-    Attributes:
-        checkpoint: file that `resume` continues from.
-        log_dir: folder of TensorBoard curves, None for none.
-        device: `auto` (what Accelerate finds) or `cpu`.
-        precision: Accelerate's `no` or `bf16`.
-        resume: continue from the checkpoint.
-        progress: called as `progress(stage, step, steps, text)`.
-    """
-
-    checkpoint: Path
-    log_dir: Path | None = None
-    device: str = "auto"
-    precision: str = "no"
-    resume: bool = False
-    progress: Progress = lambda stage, step, steps, text: None
 
 
 def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
@@ -65,7 +40,8 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
         The dream, on the CPU, without scores: `nova-gym eval` measures those.
 
     Raises:
-        BadInputError: the checkpoint to resume from is missing or belongs to another run.
+        BadInputError: the preset has no recipe for a stage that these clips need, or the checkpoint to resume from is
+            missing or belongs to another run.
         KeyboardInterrupt: as it came in, after a checkpoint was written.
     """
     keep_freed_memory()
@@ -79,14 +55,12 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
         control=preset.model.control or (None if clips.labelled else ControlConfig()),  # video needs one
     )
     training = preset.training
-    accelerator = make_accelerator(run)
-    model = WorldModel(config, torch.Generator().manual_seed(training.seed)).to(accelerator.device)
-    writer = SummaryWriter(str(run.log_dir)) if run.log_dir and accelerator.is_main_process else None
+    _check_recipes(preset, config)
+    model = WorldModel(config, torch.Generator().manual_seed(training.seed)).to(run.find_device())
     loop = Loop(
-        model=model,
-        seed=training.seed,
-        checkpoint=run.checkpoint,
-        accelerator=accelerator,
+        model,
+        training.seed,
+        run,
         fingerprint={
             "dataset": dataset_id,
             "actions": digest(clips),
@@ -102,12 +76,9 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
             "codebook": repr(training.codebook),
             "control": repr((training.control, training.near)),
         },
-        progress=run.progress,
-        writer=writer,
     )
-    if run.resume:
-        loop.resume()
-    with closing(writer) if writer else nullcontext():
+    loop.resume()
+    with loop.curves():
         states = _stages(loop, clips, training)
     return Dream(
         model.cpu().eval().requires_grad_(False),
@@ -116,45 +87,47 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
     )
 
 
-def make_accelerator(run: Run) -> Accelerator:
-    if run.device not in ("auto", "cpu") or run.precision not in ("no", "bf16"):
-        raise BadInputError(f"device is auto or cpu, precision no or bf16; not {run.device!r} and {run.precision!r}")
-    AcceleratorState._reset_state(reset_partial_state=True)  # it is kept for a process, but a process may train twice
-    accelerator = Accelerator(mixed_precision=run.precision, cpu=run.device == "cpu")
-    if accelerator.num_processes > 1:
-        raise BadInputError("training runs in one process so far: start it without `accelerate launch --multi_gpu`")
-    return accelerator
+def _check_recipes(preset: Preset, config: ModelConfig) -> None:
+    """A preset must have a recipe for each stage that such a model is trained by."""
+    unneeded = {
+        *(() if config.actions else ("grounding", "tuning")),
+        *(() if config.codes else ("codebook",)),
+        *(() if config.control else ("control",)),
+    }
+    missing = [name for name in STAGES if name not in unneeded and getattr(preset.training, name) is None]
+    if missing:
+        raise BadInputError(f"preset {preset.name!r} has no recipe for {', '.join(missing)}: take another preset")
 
 
 def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> torch.Tensor:
     """All stages; returns the states of all frames."""
     model = loop.model
-    loop.run(Representation(model, clips, training))
+    loop.train(Representation(model, clips, training))
     if "coordinates" not in loop.finished:
         settle_coordinates(model, clips, step_generator(loop.seed, "coordinates", 0), training.margin)
         loop.mark("coordinates")
     states = encode_all(model, clips, lambda done, total: loop.progress("encoding", min(done, total), total, ""))
-    loop.run(Rendering(model, clips, states, training))
-    loop.run(Dynamics(model, clips, states, training))
+    loop.train(Rendering(model, clips, states, training))
+    loop.train(Dynamics(model, clips, states, training))
     if "scaling" not in loop.finished:
         scale_latent_actions(model, infer_all(model, clips, states))
         loop.mark("scaling")
-    if clips.labelled and "grounding" not in loop.finished:
+    if model.has_actions and "grounding" not in loop.finished:
         latent_actions = infer_all(model, clips, states)
-        loop.run(Grounding(model, clips, states, latent_actions, training))
-    loop.run(Unrolling(model, clips, states, training))
-    if clips.labelled:
+        loop.train(Grounding(model, clips, states, latent_actions, training))
+    loop.train(Unrolling(model, clips, states, training))
+    if model.has_actions:
         if "wrong" not in loop.kept:
             loop.kept["wrong"] = wrong_transitions(model, clips, states)
             loop.mark("looking for what is wrong")
-        loop.run(Tuning(model, clips, states, training, loop.kept["wrong"]))
-    if model.codebook is not None:
+        loop.train(Tuning(model, clips, states, training, loop.kept["wrong"]))
+    if model.has_codebook:
         train_codebook(loop, clips, states, training)
     if "bounds" not in loop.finished:
         bound_latent_actions(model, clips, states)
         loop.mark("bounds")
-    if model.control is not None:
-        loop.run(ControlStage(model, clips, states, training))
+    if model.has_control:
+        loop.train(ControlStage(model, clips, states, training))
     return states
 
 
@@ -163,7 +136,7 @@ def train_codebook(loop: Loop, clips: Clips, states: torch.Tensor, training: Tra
     if "codes" not in loop.finished:
         first_codes(loop.model, infer_all(loop.model, clips, states), step_generator(loop.seed, "codes", 0))
         loop.mark("codes")
-    loop.run(CodebookStage(loop.model, clips, states, training))
+    loop.train(CodebookStage(loop.model, clips, states, training))
 
 
 def digest(clips: Clips) -> str:
@@ -196,5 +169,5 @@ def _card(clips: Clips, states: torch.Tensor, dataset_id: str, preset: Preset, l
         action_names=metadata.get("action_names", []),
         action_bounds=metadata.get("action_bounds", []),
         data={"dataset": dataset_id, "frames": len(clips.frames), **clips.metadata},
-        training={"preset": preset.name, "config": asdict(preset.training), "stages": loop.finished},
+        training={"preset": preset.name, "config": preset.training.to_dict(), "stages": loop.finished},
     )

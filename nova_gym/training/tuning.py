@@ -1,4 +1,4 @@
-"""Stage 5, tuning: more of the model's own roll-outs, with what it still gets wrong shown more often."""
+"""Tuning: more of the model's own roll-outs, with what it still gets wrong shown more often."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from nova_gym.data import Clips
-from nova_gym.model.config import TrainingConfig
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training.presets import TrainingConfig
 from nova_gym.training.unrolling import Unrolling
 
 #: Mean squared distance of states (mean square 1) from which a predicted state is wrong; a step of the agent is 0.3.
@@ -41,9 +41,9 @@ def wrong_transitions(model: WorldModel, clips: Clips, states: Tensor) -> Tensor
     for chosen in torch.arange(len(clips.source)).split(4096):
         source = clips.source[chosen]
         state, following = states[source].to(model.device), states[source + 1]
-        latent_action = model.bridge(state, model.action_features(clips.actions[chosen].to(model.device)))
+        latent_action = model.translate(state, clips.actions[chosen].to(model.device))
         predicted = model.step(state, latent_action)
-        reward, termination = model.heads.outcome(state, latent_action, predicted)
+        reward, termination = model.outcome(state, latent_action, predicted)
         off = (predicted.cpu() - following).square().mean(1) > WRONG
         off |= (termination.cpu() > 0.5) != clips.terminations[chosen]
         wrong.append(off | ((reward.cpu() - clips.rewards[chosen]).abs() > 0.05))

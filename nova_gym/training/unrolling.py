@@ -8,9 +8,9 @@ from torch import Generator, Tensor
 
 from nova_gym.data import Clips
 from nova_gym.model import inr
-from nova_gym.model.config import TrainingConfig
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.grounding import Labelled, one_step_pictures
+from nova_gym.training.presets import TrainingConfig
 from nova_gym.training.representation import beyond
 from nova_gym.training.stage import Batch, Metrics
 
@@ -19,7 +19,7 @@ POINTS, POINTS_WEIGHT = 64, 50.0
 
 
 class Unrolling(Labelled):
-    """A, B, bridge, inverse dynamics and heads on the model's own roll-outs (`feasibility.md`, "unrolling").
+    """A, B, bridge, inverse dynamics and heads, on the model's own roll-outs (`docs/how-it-works.md`).
 
     Roll-outs go on from one step of the optimiser to the next: each takes one step of the dynamics, is compared
     with the truth, and goes on from where it came to, without gradients through what was before (the pushforward
@@ -41,11 +41,10 @@ class Unrolling(Labelled):
     """
 
     name, points = "unrolling", POINTS
+    trains = ("forward_dynamics", "inverse_dynamics", "bridge", "heads")
 
     def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
         super().__init__(model, clips, config.unrolling)
-        self.forward_dynamics, self.inverse_dynamics = model.forward_dynamics, model.inverse_dynamics
-        self.bridge, self.heads = model.bridge, model.heads
         self.states, self.elsewhere = states, config.elsewhere
         self.horizon, self.near = config.horizon, config.near
         self.grid = inr.coordinate_grid(*model.config.frame_size)
@@ -85,15 +84,16 @@ class Unrolling(Labelled):
         return self.memory["at"]
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        state, before, after, count = batch["state"], batch["before"], batch["after"], self.recipe.batch
-        first = 0 if self.bridge is None else count
-        inferred = self.inverse_dynamics(before[first:], after[first:])
-        inverse = F.mse_loss(self.forward_dynamics(batch["content"], inferred[-count:]), after[count:])
-        if self.bridge is None:
-            latent_action, state, after = inferred[:count], state[:count], after[:count]
+        model, count = self.model, self.recipe.batch
+        state, before, after = batch["state"], batch["before"], batch["after"]
+        first = count if model.has_actions else 0
+        inferred = model.infer(before[first:], after[first:])
+        inverse = F.mse_loss(model.step(batch["content"], inferred[-count:]), after[count:])
+        if model.has_actions:
+            latent_action = model.translate(state, batch["actions"])
         else:
-            latent_action = self.bridge(state, self.model.action_features(batch["actions"]))
-        reached = self.forward_dynamics(state, latent_action)
+            latent_action, state, after = inferred[:count], state[:count], after[:count]
+        reached = model.step(state, latent_action)
         errors = (reached - after).square().mean(-1)
         rollout, single = errors[:count].mean(), errors[count:].sum() / count
         drawn = torch.zeros_like(rollout)
@@ -102,7 +102,7 @@ class Unrolling(Labelled):
         loss = rollout + POINTS_WEIGHT * drawn + inverse + single
         lost = self._go_on(reached[:count].detach(), errors[:count].detach())
         metrics = {"rollout": rollout, "drawn": drawn, "inverse": inverse, "single": single, **lost}
-        if self.heads is None:
+        if not model.has_actions:
             return loss, metrics
         heads = self._head_loss(state.detach(), latent_action.detach(), reached.detach(), batch).mean()
         return loss + 0.1 * heads, {**metrics, "heads": heads}
@@ -118,7 +118,7 @@ class Unrolling(Labelled):
 
     def _drawn_error(self, states: Tensor, wanted: Tensor, points: Tensor) -> Tensor:
         """(B,) float32: mean squared error of the pixels of (B, K) states, against those of the true states."""
-        drawn, truth = (inr.render_at(self.model.weights(s), points, self.model.config.inr) for s in (states, wanted))
+        drawn, truth = (self.model.draw(each, points) for each in (states, wanted))
         return (drawn - beyond(drawn, truth.clamp(0.0, 1.0))).square().mean((1, 2))
 
     @torch.no_grad()

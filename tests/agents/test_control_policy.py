@@ -68,17 +68,17 @@ def test_with_discrete_actions_it_takes_the_one_whose_latent_action_comes_neares
     """And remembers what it did, not what it would have liked to do."""
     latent, discrete = ControlPolicy(tiny), ControlPolicy(tiny, "discrete")
     model, observation = tiny.world_model, tiny.starts["random"][:3]
-    wanted = model.control.decode(model.control.reset(3), observation).clamp(-1, 1)
+    wanted = model.part("control").decode(model.fresh_memory(3), observation).clamp(-1, 1)
     moves, _ = latent.predict(observation.numpy())
     actions, memory = discrete.predict(observation.numpy())
     for state, u, action, move in zip(observation, wanted, actions, moves, strict=True):
         each = torch.arange(model.config.actions)
-        possible = model.bridge(state.expand(len(each), -1), model.action_features(each))
+        possible = model.translate(state.expand(len(each), -1), each)
         assert action == (possible - u).square().sum(1).argmin()
         assert discrete.action_space.contains(action)
         np.testing.assert_allclose(move, possible[action].clamp(-1, 1).numpy(), atol=1e-5)
-    done = model.bridge(observation, model.action_features(torch.from_numpy(actions)))
-    expected = model.control.encode(model.control.reset(3), observation, done)
+    done = model.translate(observation, torch.from_numpy(actions))
+    expected = model.remember(model.fresh_memory(3), observation, done)
     for part, wanted_part in zip(memory, expected, strict=True):
         np.testing.assert_allclose(part, wanted_part.numpy(), atol=1e-5)
 

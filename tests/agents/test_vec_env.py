@@ -1,9 +1,23 @@
+import warnings
+
+import imageio.v3
 import numpy as np
 import pytest
-from stable_baselines3.common.vec_env import VecFrameStack, VecMonitor, VecNormalize
+import torch
+from gymnasium.wrappers import TimeLimit
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import (
+    VecFrameStack,
+    VecMonitor,
+    VecNormalize,
+    VecVideoRecorder,
+    is_vecenv_wrapped,
+)
 
 from nova_gym.agents import DreamVecEnv, make_reality_vec
-from nova_gym.envs import NovaDreamVectorEnv, make_reality
+from nova_gym.envs import NovaDreamEnv, NovaDreamVectorEnv, make_reality
 from nova_gym.errors import BadInputError
 
 
@@ -54,7 +68,11 @@ def test_attributes_and_methods_reach_all_dreams(tiny):
     assert env.get_attr("action_space")[0] == env.action_space
     with pytest.raises(BadInputError, match="all dreams together"):
         env.env_method("reset", indices=[1])
-    assert env.env_is_wrapped(object) == [False] * 3
+    assert env.env_is_wrapped(TimeLimit) == [False] * 3
+    assert env.env_is_wrapped(Monitor, [0, 2]) == [True] * 2
+    assert env.has_attr("resolution")
+    assert not env.has_attr("no such thing")
+    assert env.get_attr("spec") == [None] * 3
     with pytest.raises(BadInputError, match="all 3 dreams"):
         env.set_attr("resolution", 24, indices=0)
     with pytest.raises(AttributeError):
@@ -71,14 +89,89 @@ def test_options_reach_the_dreams(tiny):
     np.testing.assert_allclose([info["latent"] for info in env.reset_infos], np.stack([start, start + 1]))
 
 
-def test_usual_wrappers_work(tiny):
-    env = VecNormalize(VecFrameStack(VecMonitor(DreamVecEnv(tiny, 2, max_episode_steps=3)), 2))
+@pytest.mark.parametrize("wrap", [lambda env: env, VecMonitor])
+def test_usual_wrappers_work(tiny, wrap):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SB3's: `VecMonitor` notes again what is noted already
+        env = VecNormalize(VecFrameStack(wrap(DreamVecEnv(tiny, 2, max_episode_steps=3)), 2))
     env.reset()
     finished = []
     for step in range(6):
         *_, infos = env.step(actions(env, step))
         finished += [info["episode"]["l"] for info in infos if "episode" in info]
     assert len(finished) >= 4
+
+
+def lost_and_limited(tiny):
+    """Two dreams that end at once: one is lost, the other at its time limit."""
+    env = DreamVecEnv(tiny, 2, max_episode_steps=1)
+    env.set_options([{"latent": np.full(16, 2000.0)}, {}])
+    return env
+
+
+def test_a_time_limit_is_told_apart_from_a_lost_dream(tiny):
+    env = lost_and_limited(tiny)
+    env.reset()
+    _, _, ended, infos = env.step(np.array([2, 2]))
+    assert ended.all()
+    assert [info["lost"] for info in infos] == [True, False]
+    assert [info["TimeLimit.truncated"] for info in infos] == [False, True]
+    assert [info["lost"] for info in env.reset_infos] == [False, False]
+
+
+@pytest.mark.parametrize("algorithm", [PPO, A2C])
+def test_no_value_is_estimated_from_a_lost_dream(tiny, algorithm, monkeypatch):
+    """SB3 adds the value of the last state to the reward at a time limit: 1,000 here, so that it shows."""
+    agent = algorithm("MlpPolicy", lost_and_limited(tiny), n_steps=1, gamma=0.5, device="cpu")
+    monkeypatch.setattr(agent.policy, "predict_values", lambda seen: torch.full((len(seen), 1), 1000.0))
+    _, callback = agent._setup_learn(2, None)
+    agent.collect_rollouts(agent.env, callback, agent.rollout_buffer, n_rollout_steps=1)
+    lost, limited = agent.rollout_buffer.rewards[0]
+    assert abs(lost) < 10
+    assert limited == pytest.approx(500.0, abs=10)
+
+
+def test_a_recorder_films_at_the_dream_s_pace(tiny, tmp_path):
+    for depth, wrap in enumerate((lambda env: env, VecNormalize, lambda env: VecNormalize(VecFrameStack(env, 2)))):
+        env = VecVideoRecorder(wrap(DreamVecEnv(tiny, 2)), str(tmp_path / str(depth)), lambda step: step == 0, 5)
+        assert env.frames_per_sec == NovaDreamEnv.metadata["render_fps"] == 10
+        env.reset()
+        for step in range(6):
+            env.step(actions(env, step))
+        env.close()
+        (video,) = (tmp_path / str(depth)).glob("*.mp4")
+        assert imageio.v3.immeta(video)["fps"] == 10
+
+
+@pytest.mark.parametrize("wrap", [lambda env: env, VecNormalize, lambda env: VecFrameStack(VecNormalize(env), 2)])
+def test_evaluation_knows_that_it_is_monitored_and_takes_true_returns(tiny, wrap):
+    env = wrap(DreamVecEnv(tiny, 2, max_episode_steps=4))
+    agent = PPO("MlpPolicy", env, device="cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        returns, lengths = evaluate_policy(agent, env, 6, deterministic=False, return_episode_rewards=True)
+    assert len(returns) == 6
+    assert max(lengths) <= 4
+    env.seed(3), env.reset()
+    twin = DreamVecEnv(tiny, 2, max_episode_steps=4)
+    twin.seed(3), twin.reset()
+    total = np.zeros(2)
+    for step in range(4):
+        chosen = actions(env, step)
+        _, _, ended, infos = env.step(chosen)
+        total += twin.step(chosen)[1]
+        for i in np.flatnonzero(ended):
+            assert infos[i]["episode"]["r"] == pytest.approx(total[i], abs=1e-6)
+            total[i] = 0.0
+
+
+@pytest.mark.parametrize("observation", ["latent", "pixels"])
+def test_reality_says_truthfully_that_nobody_monitors_it(tiny, observation):
+    env = make_reality_vec(tiny, 2, observation)
+    assert env.env_is_wrapped(Monitor) == [False, False]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert is_vecenv_wrapped(VecMonitor(env), VecMonitor)
 
 
 @pytest.mark.parametrize("observation", ["latent", "pixels"])

@@ -14,9 +14,10 @@ from nova_gym import simulator
 from nova_gym.benchmarks.ablations import __main__ as command
 from nova_gym.benchmarks.ablations import generation, on_minigrid, retargeting, sides
 from nova_gym.benchmarks.ablations.models import JointDynamics, VectorModel, parameter_count
-from nova_gym.model.config import PRESETS, INRConfig, Recipe, preset
+from nova_gym.model.config import INRConfig
 from nova_gym.model.dynamics import ForwardDynamics
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training import PRESETS, Recipe, Run, preset
 from nova_gym.training.loop import learning_rate
 from nova_gym.training.representation import change_coordinates, encode_all, pixel_metric
 
@@ -88,9 +89,9 @@ def test_nonsense_is_refused_before_anything_is_trained(wrong, monkeypatch, caps
 @pytest.mark.parametrize("uneven", [0.0, 0.3])
 def test_a_stage_ends_with_its_time_and_its_schedule_runs_over_that(uneven):
     recipe = Recipe(steps=5, batch=1, learning_rate=1.0)
-    loop = sides.TimedLoop(None, 0, Path("nowhere"), None, {}, budget=60.0)
+    loop = sides.TimedLoop(None, 0, Run(Path("nowhere")), budget=60.0)
     state, rates = {"step": 0, "seconds": 0.0}, []
-    while state["step"] < (now := loop._recipe(SimpleNamespace(recipe=recipe), state)).steps:
+    while state["step"] < (now := loop.recipe(SimpleNamespace(recipe=recipe), state)).steps:
         rates.append(learning_rate(now, state["step"]))
         assert state["step"] / now.steps == pytest.approx(state["seconds"] / 60.0, abs=0.3)
         state = {"step": state["step"] + 1, "seconds": state["seconds"] + 0.1 * (1 + uneven * (state["seconds"] > 30))}

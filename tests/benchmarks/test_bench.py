@@ -11,7 +11,8 @@ from nova_gym.benchmarks import growth, learning, loading, playing, rendering, s
 from nova_gym.benchmarks.figures import figures_beside
 from nova_gym.cli import app
 from nova_gym.errors import BadInputError
-from nova_gym.model.config import PRESETS, INRConfig
+from nova_gym.model.config import INRConfig
+from nova_gym.training import PRESETS
 
 
 def silent(done, total):
@@ -86,7 +87,9 @@ def test_the_command_writes_json_and_refuses_unknown_parts(tmp_path, monkeypatch
     done = CliRunner().invoke(app, ["bench", "rendering", "--rounds", "1", "--seconds", "0.01", "--json", str(target)])
     assert done.exit_code == 0, done.output
     assert "fused" in done.output
-    assert json.loads(target.read_text())["rendering 1 × 8²"][2]["name"] == "fused"
+    written = json.loads(target.read_text())
+    assert written["rendering 1 × 8²"][2]["name"] == "fused"
+    assert written["measured on"]["dream"]["name"] == "minigrid"
     wrong = CliRunner().invoke(app, ["bench", "loading", "--plot", "x.png"])
     assert (wrong.exit_code, "not among those" in wrong.output) == (2, True)
     wrong = CliRunner().invoke(app, ["bench", "flying"])

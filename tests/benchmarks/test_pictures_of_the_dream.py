@@ -6,7 +6,7 @@ import pytest
 from nova_gym import BadInputError, Dream
 from nova_gym.benchmarks import disentanglement, gallery, super_resolution
 from nova_gym.dream import Card
-from nova_gym.envs.reality.scenes import grid_scenes
+from nova_gym.envs.reality.scenes import scenes_of_a_kind
 from nova_gym.model.inr import nyquist_mask
 
 
@@ -27,12 +27,12 @@ def test_a_dream_of_something_else_is_refused(shipped):
     pole = Dream(shipped.world_model, shipped.starts, Card(env_id="CartPole-v1"))
     with pytest.raises(BadInputError, match="not a MiniGrid"):
         disentanglement.find_pairs(pole, 2, "official", np.random.default_rng(0))
-    with pytest.raises(BadInputError, match="not a MiniGrid"):
-        grid_scenes(pole, "official", 2, (1, 2), 0)
+    with pytest.raises(BadInputError, match="no layouts that could be held out"):
+        scenes_of_a_kind(pole, "held out", 2, (1, 2), 0)
 
 
 def test_super_resolution_compares_with_the_same_scene_drawn_at_that_size(shipped):
-    drawn = grid_scenes(shipped, "held out", 3, (1, 2, 8), 0)
+    drawn = scenes_of_a_kind(shipped, "held out", 3, (1, 2, 8), 0)
     assert drawn[2].shape == (3, 144, 144, 3)
     halved = drawn[2].reshape(3, 72, 2, 72, 2, 3).mean((2, 4))
     assert np.abs(halved - drawn[1]).mean() < 4  # the same scene, though lines are drawn otherwise

@@ -45,8 +45,7 @@ def sit_down(tmp_path):
 
     yield sit
     for player in seated:
-        player.painter.stop()
-    pygame.display.quit()
+        player.close()
 
 
 @pytest.fixture

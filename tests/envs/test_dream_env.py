@@ -1,3 +1,5 @@
+import copy
+import pickle
 import warnings
 
 import gymnasium as gym
@@ -9,16 +11,22 @@ from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 
 import nova_gym
 from nova_gym.envs import make_reality
+from nova_gym.envs.play.keymap import ACTION_KEYS
 from nova_gym.errors import BadInputError
 
 ID = "NovaDream-MiniGrid-v0"
 
 
-@pytest.mark.parametrize("observation", ["latent", "pixels"])
-@pytest.mark.parametrize("action", ["discrete", "latent"])
-@pytest.mark.parametrize("starts", ["official", "random"])
-def test_both_checkers_pass_without_a_warning(observation, action, starts):
-    env = gym.make(ID, observation=observation, action=action, starts=starts, render_mode="rgb_array")
+KINDS = [
+    {"id": ID, "action": action, "starts": starts, "observation": observation}
+    for action, starts in (("discrete", "official"), ("latent", "random"), ("codebook", "official"))
+    for observation in ("latent", "pixels")
+] + [{"id": "NovaDream-MovingDigits-v0", "observation": observation} for observation in ("latent", "pixels")]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: " ".join(kind.values()))
+def test_both_checkers_pass_without_a_warning(kind):
+    env = gym.make(**kind, render_mode="rgb_array")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_env(env.unwrapped)
@@ -78,6 +86,7 @@ def test_info_carries_state_latent_action_and_step():
     observation, info = env.reset(seed=0)
     np.testing.assert_array_equal(observation, info["latent"])
     assert info["step"] == 0
+    assert info["lost"] is False
     assert not info["latent_action"].any()
     observation, *_, info = env.step(2)
     np.testing.assert_array_equal(observation, info["latent"])
@@ -154,6 +163,51 @@ def test_wrong_actions_are_refused():
             latent.step(action)
 
 
+def test_stepping_after_the_end_warns_once_and_dreams_on(tiny):
+    env = nova_gym.envs.NovaDreamEnv(tiny, max_episode_steps=1)
+    for seed in range(2):  # each episode anew
+        env.reset(seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert env.step(2)[3]
+        with pytest.warns(UserWarning, match="has ended"):
+            env.step(2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert env.step(2)[4]["step"] == 3
+
+
+@pytest.mark.parametrize("value", [2000.0, -1e30])
+def test_a_lost_dream_is_told_apart_from_a_time_limit(tiny, value):
+    env = nova_gym.envs.NovaDreamEnv(tiny, max_episode_steps=2)
+    env.reset(options={"latent": np.full(16, value)})
+    *_, truncated, info = env.step(2)
+    assert truncated
+    assert info["lost"] is True
+    assert env.reset(seed=0)[1]["lost"] is False
+    for _ in range(2):
+        *_, truncated, info = env.step(2)
+    assert truncated
+    assert info["lost"] is False
+
+
+@pytest.mark.parametrize("mode", [None, "rgb_array", "human"])
+@pytest.mark.parametrize("twin_of", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+@pytest.mark.parametrize("starts", ["official", "reality"])
+def test_a_copy_lives_a_life_of_its_own(mode, twin_of, starts):
+    env = gym.make(ID, render_mode=mode, resolution=24, starts=starts)
+    env.reset(seed=0)
+    env.step(2)
+    twin = twin_of(env)
+    expected = [twin.step(2)[0] for _ in range(2)][-1]  # the copy goes ahead; the original stays where it is
+    again = [env.step(2) for _ in range(2)][-1]
+    np.testing.assert_array_equal(again[0], expected)
+    assert again[4]["step"] == 3
+    np.testing.assert_array_equal(env.reset()[0], twin.reset()[0])
+    env.close()
+    twin.close()
+
+
 def test_the_resolution_can_be_changed_at_any_time():
     env = gym.make(ID, render_mode="rgb_array").unwrapped
     env.reset(seed=0)
@@ -165,35 +219,36 @@ def test_the_resolution_can_be_changed_at_any_time():
     assert gym.make(ID, resolution=96, render_mode="rgb_array").unwrapped.resolution == (96, 96)
 
 
-def test_a_window_opens_and_closes():
-    import pygame
-
-    env = gym.make(ID, render_mode="human", resolution=96)
-    env.reset(seed=0)
-    assert pygame.display.get_surface().get_size() == (96, 96)
-    env.unwrapped.resolution = 120
-    env.step(2)
-    assert pygame.display.get_surface().get_size() == (120, 120)
-    env.close()
-    assert not pygame.display.get_init()
-
-
 def test_keys_are_those_of_minigrid():
     import pygame
 
-    keys = gym.make(ID).unwrapped.get_keys_to_action()
+    env = gym.make(ID).unwrapped
+    keys = env.get_keys_to_action()
     assert keys[(pygame.K_LEFT,)] == 0
     assert keys[(pygame.K_UP,)] == 2
     assert sorted(keys.values()) == list(range(7))
+    names = env.dream.card.action_names
+    assert {key: names[action] for (key,), action in keys.items()} == ACTION_KEYS  # as in the player
 
 
-def test_playing_with_gymnasium_s_own_player_works():
-    from gymnasium.utils.play import PlayableGame
+@pytest.mark.parametrize(
+    ("kwargs", "key", "played"),
+    [({"action": "discrete"}, "K_LEFT", 0), ({"action": "codebook"}, "K_2", 2), ({"observation": "pixels"}, "K_UP", 2)],
+)
+def test_playing_with_gymnasium_s_own_player_works(kwargs, key, played):
+    import pygame
+    from gymnasium.utils.play import play
 
-    env = gym.make(ID, render_mode="rgb_array")
-    env.reset(seed=0)
-    game = PlayableGame(env)
-    assert len(game.relevant_keys) == 7
+    seen = []
+
+    def after_step(before, after, action, *_):
+        seen.append(action)
+        event = pygame.event.Event(pygame.KEYDOWN, key=getattr(pygame, key))
+        pygame.event.post(event if len(seen) < 4 else pygame.event.Event(pygame.QUIT))
+
+    play(gym.make(ID, render_mode="rgb_array", **kwargs), callback=after_step, noop=6, fps=1000)
+    assert seen[0] == 6
+    assert played in seen
 
 
 def test_both_ids_work_with_and_without_the_module_prefix(tiny, tmp_path):

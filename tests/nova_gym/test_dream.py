@@ -1,3 +1,4 @@
+import copy
 import errno
 import json
 
@@ -76,9 +77,10 @@ def test_tampering_with_numbers_or_card_is_noticed(file):
         Dream.load(file)
 
 
-def test_a_newer_format_asks_for_an_upgrade(file):
-    rewrite(file, lambda header, tensors: header.update(format=99))
-    with pytest.raises(DreamFileError, match="upgrade"):
+@pytest.mark.parametrize(("version", "advice"), [(99, "please upgrade"), (2, "record and train anew")])
+def test_another_format_says_what_to_do(file, version, advice):
+    rewrite(file, lambda header, tensors: header.update(format=version))
+    with pytest.raises(DreamFileError, match=advice):
         Dream.load(file)
 
 
@@ -105,6 +107,25 @@ def test_a_full_disk_loses_nothing(tiny, file, monkeypatch):
         tiny.save(file)
     assert file.read_bytes() == before
     assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("wrong", [70_000.0, -1e9, float("inf"), float("nan")])
+@pytest.mark.parametrize("name", ["heads.reward.bias", "starts.random"])
+def test_a_number_that_half_precision_cannot_hold_is_named_and_nothing_is_written(tiny, file, name, wrong):
+    before, broken = file.read_bytes(), copy.deepcopy(tiny)
+    tensors = {**broken.world_model.state_dict(), **{f"starts.{kind}": bank for kind, bank in broken.starts.items()}}
+    tensors[name].flatten()[0] = wrong
+    with pytest.raises(BadInputError, match=f"{name} holds .*half precision"):
+        broken.save(file)
+    assert file.read_bytes() == before
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_the_largest_number_that_half_precision_holds_is_saved(tiny, file):
+    large = copy.deepcopy(tiny)
+    large.world_model.state_dict()["heads.reward.bias"][0] = 65_504.0
+    large.save(file)
+    assert Dream.load(file).world_model.state_dict()["heads.reward.bias"][0] == 65_504.0
 
 
 def test_a_folder_that_cannot_be_written_is_named(tiny, tmp_path):

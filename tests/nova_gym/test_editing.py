@@ -9,7 +9,7 @@ from nova_gym.envs.adapter import encode_frames
 from nova_gym.envs.reality.clips import real_clip
 from nova_gym.errors import BadInputError
 from nova_gym.measures import TILE_TOLERANCE, tile_errors
-from nova_gym.model.config import preset
+from nova_gym.training import preset
 
 #: Two batch sizes, or two orders of the same sums, agree to rounding after some steps.
 assert_close = partial(torch.testing.assert_close, atol=1e-4, rtol=1e-4)

@@ -35,11 +35,10 @@ def test_a_step_is_the_world_model_s_equation(tiny):
     model = tiny.world_model
     simulator = DreamSimulator(replace(tiny, card=replace(tiny.card, dead_band=0.0)), 2)
     state = simulator.reset(starts="random", generator=torch.Generator())
-    latent_action = model.bridge(state, model.action_features(torch.tensor([2, 0])))
+    latent_action = model.translate(state, torch.tensor([2, 0]))
     result = simulator.step(torch.tensor([2, 0]))
     torch.testing.assert_close(result.latent_action, latent_action, atol=2e-4, rtol=2e-4)
-    dynamics = model.forward_dynamics
-    expected = dynamics.content(state) + dynamics.motion(latent_action)
+    expected = model.content(state) + model.motion(latent_action)
     torch.testing.assert_close(result.state, expected, atol=2e-4, rtol=2e-4)
 
 
@@ -59,16 +58,32 @@ def test_a_change_within_the_dead_band_is_none_and_one_beyond_it_is_whole(tiny):
         assert torch.equal(simulator.step(torch.tensor([2, 0])).state, start) == stays
 
 
+@pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
-def test_a_lost_dream_is_truncated_and_kept_within_bounds(tiny, value):
+def test_a_lost_dream_is_truncated_and_kept_within_bounds(tiny, value, compiled, monkeypatch):
+    if not compiled:
+        monkeypatch.setattr("nova_gym.simulator._compiler", lambda: None)
     simulator = DreamSimulator(tiny, 2)
     states = simulator.reset(generator=torch.Generator()).clone()
     states[1] = value
     simulator.reset(states=states)
     result = simulator.step(torch.tensor([2, 2]))
-    assert result.truncated.tolist() == [False, True]
+    assert result.truncated.tolist() == result.lost.tolist() == simulator.lost.tolist() == [False, True]
     assert result.state.isfinite().all()
     assert result.reward.isfinite().all()
+    simulator.reset(torch.tensor([False, True]), generator=torch.Generator())
+    assert simulator.lost.tolist() == [False, False]
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_dream_at_its_horizon_is_not_lost(tiny, compiled, monkeypatch):
+    if not compiled:
+        monkeypatch.setattr("nova_gym.simulator._compiler", lambda: None)
+    simulator = DreamSimulator(tiny, 2, horizon=1)
+    simulator.reset(generator=torch.Generator())
+    result = simulator.step(torch.tensor([2, 2]))
+    assert result.truncated.all()
+    assert not result.lost.any()
 
 
 def test_truncation_comes_at_the_horizon_and_never_without_one(shipped):
@@ -81,8 +96,8 @@ def test_truncation_comes_at_the_horizon_and_never_without_one(shipped):
 
 def test_reward_is_discounted_in_time_as_reality_does(tiny, monkeypatch):
     monkeypatch.setattr("nova_gym.simulator._compiler", lambda: None)  # the compiled step asks no method
-    heads = tiny.world_model.heads
-    monkeypatch.setattr(heads, "outcome", lambda z, u, following: (torch.ones(len(z)), torch.zeros(len(z))))
+    model = tiny.world_model
+    monkeypatch.setattr(model, "outcome", lambda z, u, following: (torch.ones(len(z)), torch.zeros(len(z))))
     simulator = DreamSimulator(tiny, 1)
     simulator.reset(generator=torch.Generator())
     rewards = [float(simulator.step(torch.tensor([6])).reward) for _ in range(3)]
@@ -109,7 +124,7 @@ def test_the_dream_follows_its_actions_on_layouts_it_never_saw(shipped):
     report = evaluate(shipped, episodes=24, steps=10, seed=7)
     assert report.open_loop[10]["exact"].value > 0.8
     assert min(estimate.value for estimate in report.transitions.values()) > 0.8
-    assert report.outcomes["to the goal"]["termination recall"].value > 0.8
+    assert report.outcomes["expert"]["termination recall"].value > 0.8
 
 
 @pytest.mark.parametrize("arguments", [{"num_dreams": 0}, {"horizon": -1}])

@@ -48,7 +48,7 @@ EFFECTS = {
 def parts(player):
     """Content and motion that led to the present."""
     model, (before, now) = player.session.dream.world_model, player.session.history
-    return model.forward_dynamics.content(before.state), model.forward_dynamics.motion(now.latent_action)
+    return model.content(before.state), model.motion(now.latent_action)
 
 
 @pytest.mark.parametrize(("key", "name"), COMMAND_KEYS.items(), ids=str)

@@ -23,8 +23,7 @@ from nova_gym.envs.play.files import read_picture, save_video
 from nova_gym.envs.play.player import Player
 from nova_gym.envs.play.view import Shown, View
 from nova_gym.errors import BadInputError
-from nova_gym.model.config import preset
-from nova_gym.training import Run, train
+from nova_gym.training import Run, preset, train
 
 
 def test_arrows_walk_backspace_goes_back_enter_starts_anew(shipped, sit_down):

@@ -131,7 +131,7 @@ def test_the_control_model_acts_on_what_happened_and_reality_follows(tiny):
     model, now = tiny.world_model, straight.history[-2]
     answer = model.control.decode(straight_memory(straight), now.state).clamp(-1, 1)
     actions = torch.arange(model.config.actions)
-    possible = model.bridge(now.state.expand(len(actions), -1), model.action_features(actions))
+    possible = model.translate(now.state.expand(len(actions), -1), actions)
     assert straight.now.action == int((possible - answer).square().sum(1).argmin())
 
 

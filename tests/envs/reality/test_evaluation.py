@@ -40,7 +40,7 @@ def test_an_untrained_dream_is_found_out(tiny):
 
 def test_a_dream_that_never_moves_is_wrong_where_things_move_only(shipped, monkeypatch):
     monkeypatch.setattr("nova_gym.simulator._compiler", lambda: None)  # the compiled step asks no method
-    monkeypatch.setattr(shipped.world_model.forward_dynamics, "forward", lambda z, u: z)
+    monkeypatch.setattr(shipped.world_model, "step", lambda z, u: z)
     report = evaluate(shipped, episodes=8, steps=1)
     assert report.transitions["no-op"].value > 0.8
     assert report.transitions["turn"].value == 0
@@ -52,16 +52,16 @@ def test_missed_and_invented_endings_are_counted(shipped, monkeypatch):
         return torch.zeros(len(z)), torch.zeros(len(z))
 
     monkeypatch.setattr("nova_gym.simulator._compiler", lambda: None)
-    monkeypatch.setattr(shipped.world_model.heads, "outcome", never)
-    outcomes = evaluate(shipped, episodes=8, steps=2).outcomes["to the goal"]
+    monkeypatch.setattr(shipped.world_model, "outcome", never)
+    outcomes = evaluate(shipped, episodes=8, steps=2).outcomes["expert"]
     assert outcomes["termination recall"].value == 0
     assert outcomes["termination precision"] is None
 
     def always(z, u, following):
         return torch.ones(len(z)), torch.ones(len(z))
 
-    monkeypatch.setattr(shipped.world_model.heads, "outcome", always)
-    outcomes = evaluate(shipped, episodes=8, steps=2).outcomes["to the goal"]
+    monkeypatch.setattr(shipped.world_model, "outcome", always)
+    outcomes = evaluate(shipped, episodes=8, steps=2).outcomes["expert"]
     assert outcomes["termination recall"].value < 0.2  # whoever ends at once misses the real end,
     assert outcomes["termination precision"].value < 0.2  # and invents one: once, since an end is an end
     assert outcomes["termination precision"].n == 8

@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 
 from nova_gym.data import load_clips
-from nova_gym.envs import evaluate, reality_spec, record
+from nova_gym.envs import evaluate, find_reality, reality_spec, record
 from nova_gym.envs.reality import grids
 from nova_gym.errors import BadInputError
-from nova_gym.model.config import preset
-from nova_gym.training import Run, train
+from nova_gym.training import Run, preset, train
 
 ENV_ID = "MiniGrid-SimpleCrossingS9N1-v0"
 
 
 def test_recorded_frames_are_what_the_environment_draws_without_loss(dataset):
     episode = next(minari.load_dataset(dataset).iterate_episodes())
-    official = reality_spec(ENV_ID).make()
+    official = find_reality(reality_spec(ENV_ID)).make()
     official.reset(seed=int(next(minari.load_dataset(dataset).storage.get_episode_metadata([0]))["seed"]))
     np.testing.assert_array_equal(episode.observations[0], official.render())
     for action, frame in zip(episode.actions, episode.observations[1:], strict=True):
@@ -37,23 +36,23 @@ def test_metadata_says_which_share_is_of_which_kind(dataset):
 def test_no_held_out_layout_is_ever_recorded(dataset):
     """Official starts are remade from their seeds; the others are moved within layouts checked the same way."""
     storage = minari.load_dataset(dataset).storage
-    env = gym.make(ENV_ID)
+    reality, env = find_reality(reality_spec(ENV_ID)), gym.make(ENV_ID)
     checked = 0
     for meta in storage.get_episode_metadata(range(storage.total_episodes)):
         if meta["options"]["starts"] == "official":
             env.reset(seed=int(meta["seed"]))
-            assert not grids.is_held_out(env)
+            assert not reality.is_held_out(env)
             checked += 1
     assert checked
 
 
 def test_about_one_layout_in_eight_is_held_out():
-    env, rng = gym.make(ENV_ID), np.random.default_rng(0)
-    held = []
+    reality, rng = find_reality(reality_spec(ENV_ID)), np.random.default_rng(0)
+    env, held = reality.make(), []
     for seed in range(400):
         env.reset(seed=seed)
-        grids.scatter(env, rng)
-        held.append(grids.is_held_out(env))
+        reality.scatter(env, rng)
+        held.append(reality.is_held_out(env))
     assert 0.06 < np.mean(held) < 0.2
 
 

@@ -51,7 +51,7 @@ def test_ctrl_c_leaves_a_checkpoint_that_resume_takes_up(dataset, tmp_path, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("nova_gym.training.loop.Loop.run", press)
+        patch.setattr("nova_gym.training.loop.Loop.train", press)
         stopped = run(*command)
     assert stopped.exit_code == 130
     assert "--resume" in stopped.output

@@ -7,8 +7,8 @@ from nova_gym.cli import app
 from nova_gym.cli.edit import MODES
 from nova_gym.dream import Card, Dream
 from nova_gym.envs.reality.clips import read_clip, real_clip
-from nova_gym.model.config import preset
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training import preset
 
 
 def run(*arguments):
@@ -103,7 +103,7 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, message, folder):
 
 
 def test_an_episode_that_never_lasts_so_long_is_not_waited_for(folder, monkeypatch):
-    monkeypatch.setattr("nova_gym.envs.reality.grids.ATTEMPTS", 2)
+    monkeypatch.setattr("nova_gym.envs.reality.clips.ATTEMPTS", 2)
     result = run("layers", "--steps", 100_000)
     assert (result.exit_code, "ask for fewer" in result.output) == (2, True)
 

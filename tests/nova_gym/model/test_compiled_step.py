@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nova_gym import Card, Dream, DreamSimulator, WorldModel, simulator
-from nova_gym.model.config import preset
 from nova_gym.model.dynamics import ForwardDynamics
+from nova_gym.training import preset
 
 #: Odd lengths, so that no loop comes out even.
 SMALL = preset("tiny", rank=13, latent_action=3, hidden=22, head_hidden=9).model

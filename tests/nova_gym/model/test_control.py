@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from accelerate import Accelerator
 
 from nova_gym import Dream, DreamSimulator
 from nova_gym.data import unlabelled_clips
 from nova_gym.dream import Card
 from nova_gym.errors import BadInputError
-from nova_gym.model.config import CONTROLS, ControlConfig, ModelConfig, Recipe, preset
+from nova_gym.model.config import CONTROLS, ControlConfig, ModelConfig
 from nova_gym.model.control import make_control
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training import Recipe, Run, preset
 from nova_gym.training.control import ControlStage
 from nova_gym.training.dynamics import Dynamics, infer_all, scale_latent_actions
 from nova_gym.training.loop import Loop
@@ -98,10 +98,10 @@ def test_it_goes_on_as_its_context_moved(tmp_path):
     states = torch.nn.functional.pad(places.flatten()[:, None], (0, 3))
     clips = unlabelled_clips(torch.zeros(len(states), 1, 8, 8), torch.full((128,), 8), {})
     training = replace(preset("tiny").training, dynamics=Recipe(100, 128, 5e-3, 10), control=Recipe(80, 32, 1e-2, 10))
-    loop = Loop(model, 0, tmp_path / "x.ckpt", Accelerator(cpu=True), {})
-    loop.run(Dynamics(model, clips, states, training))
+    loop = Loop(model, 0, Run(tmp_path / "x.ckpt", device="cpu"))
+    loop.train(Dynamics(model, clips, states, training))
     scale_latent_actions(model, infer_all(model, clips, states))
-    loop.run(ControlStage(model, clips, states, training))
+    loop.train(ControlStage(model, clips, states, training))
     simulator = DreamSimulator(Dream(model.requires_grad_(False), {}, Card()), 2)
     way = 0.3 * torch.tensor([-1.0, 1.0])[:, None] * torch.arange(-4, 1)  # both arrive at 0
     context = torch.nn.functional.pad(way.T[:, :, None], (0, 3))
@@ -132,10 +132,10 @@ def test_a_generated_future_depends_on_its_context_and_on_nothing_else(filmed, k
 def test_where_actions_are_known_the_autopilot_takes_the_nearest_of_them(tiny):
     model, simulator = tiny.world_model, DreamSimulator(tiny, 3, horizon=0)
     before = simulator.reset(states=tiny.starts["random"][:3])
-    wanted = model.control.decode(model.control.reset(3), before).clamp(-1, 1)
+    wanted = model.part("control").decode(model.fresh_memory(3), before).clamp(-1, 1)
     taken = next(simulator.autopilot(1)).latent_action
     for state, u, chosen in zip(before, wanted, taken, strict=True):
         each = torch.arange(model.config.actions)
-        possible = model.bridge(state.expand(len(each), -1), model.action_features(each))
+        possible = model.translate(state.expand(len(each), -1), each)
         nearest = (possible - u).square().sum(1).argmin()
         torch.testing.assert_close(chosen, possible[nearest], atol=1e-5, rtol=1e-4)

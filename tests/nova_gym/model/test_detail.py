@@ -12,13 +12,13 @@ from nova_gym import BadInputError, Dream
 from nova_gym.cli import app
 from nova_gym.envs.adapter import encode_frames, reality_of
 from nova_gym.envs.reality import grids
-from nova_gym.envs.reality.scenes import grid_scenes, scenes
+from nova_gym.envs.reality.scenes import scenes, scenes_of_a_kind
 from nova_gym.measures import psnr
 from nova_gym.model import inr
 from nova_gym.model.config import INRConfig, ModelConfig
 from nova_gym.model.detail import Detail
 from nova_gym.training import Run, sharpen
-from nova_gym.training.sharpening import _around, with_detail
+from nova_gym.training.detail import neighbourhood, with_detail
 
 LARGE = (288, 288)
 
@@ -46,7 +46,7 @@ def test_detail_starts_with_what_the_usual_renderer_draws(tiny):
 
 def test_large_frames_come_nearer_to_reality(tiny, sharp):
     """On layouts that were not learned from."""
-    drawn = grid_scenes(tiny, "held out", 6, (1, 4), seed=5)
+    drawn = scenes_of_a_kind(tiny, "held out", 6, (1, 4), seed=5)
     states, truth = encode_frames(tiny, drawn[1]), torch.from_numpy(drawn[4]).permute(0, 3, 1, 2) / 255.0
     before, after = ((dream.world_model.render(states, LARGE) - truth).square().mean() for dream in (tiny, sharp))
     assert after < 0.93 * before  # this dream can hardly draw at all, and is taught for seconds
@@ -82,7 +82,7 @@ def test_everything_else_stays_as_it_was(tiny, sharp):
     assert torch.equal(
         tiny.world_model.render(state, LARGE, nyquist=True), sharp.world_model.render(state, LARGE, nyquist=True)
     )
-    assert tiny.world_model.detail is None
+    assert not tiny.world_model.has_detail
 
 
 def test_what_was_measured_before_still_holds(tiny, pictures, tmp_path):
@@ -126,7 +126,7 @@ def test_a_sharp_dream_can_be_sharpened_anew(sharp):
 def test_neighbours_are_those_of_max_pooling(height, width):
     frames = torch.randint(0, 256, (5, height, width, 3), dtype=torch.uint8)
     pooled = F.max_pool2d(frames.permute(0, 3, 1, 2).float(), 3, 1, 1).permute(0, 2, 3, 1)
-    assert torch.equal(_around(frames, torch.maximum).float(), pooled)
+    assert torch.equal(neighbourhood(frames, torch.maximum).float(), pooled)
 
 
 def test_training_goes_on_where_it_was_stopped(tiny, pictures, tmp_path):
@@ -151,7 +151,7 @@ def test_the_command_makes_a_sharp_dream(tiny, tmp_path, monkeypatch):
     result = run(app, [*command, "--steps", "5", "--device", "cpu"])
     assert result.exit_code == 0, result.output
     assert "144×144" in result.output
-    assert Dream.load("sharp.safetensors").world_model.detail is not None
+    assert Dream.load("sharp.safetensors").world_model.has_detail
     assert run(app, command).exit_code == 2  # it is there already
     refused = run(app, [*command, "--overwrite", "--factor", "8"])
     assert refused.exit_code == 2

@@ -3,8 +3,9 @@ import torch
 
 from nova_gym.data import to_unit
 from nova_gym.errors import BadInputError
-from nova_gym.model.config import PRESETS, ModelConfig, preset
+from nova_gym.model.config import ModelConfig
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training import PRESETS, preset
 from nova_gym.training.dynamics import scale_latent_actions
 from nova_gym.training.representation import change_coordinates, pixel_metric
 
@@ -18,7 +19,7 @@ def test_every_preset_encodes_infers_bridges_steps_and_renders(name):
     assert state.shape == (2, config.rank)
     latent_action = torch.rand(2, config.latent_action)
     if config.actions:
-        latent_action = model.bridge(state, model.action_features(torch.tensor([0, 6])))
+        latent_action = model.translate(state, torch.tensor([0, 6]))
     following = model.step(state, latent_action)
     assert following.shape == state.shape
     assert model.infer(state, following).shape == (2, config.latent_action)

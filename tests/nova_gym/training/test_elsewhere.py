@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nova_gym.model.config import preset
+from nova_gym.training import preset
 from nova_gym.training.dynamics import Dynamics
 from nova_gym.training.representation import encode_all
 from nova_gym.training.unrolling import Unrolling

@@ -11,9 +11,8 @@ from typer.testing import CliRunner
 from nova_gym import Dream
 from nova_gym.cli import app
 from nova_gym.data import load_clips
-from nova_gym.model.config import preset
 from nova_gym.model.world_model import WorldModel
-from nova_gym.training import Run, train_part
+from nova_gym.training import Run, preset, train_part
 from nova_gym.training.codebook import CodebookStage
 from nova_gym.training.dynamics import bound_latent_actions
 from nova_gym.training.representation import encode_all

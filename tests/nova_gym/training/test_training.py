@@ -3,17 +3,20 @@ from dataclasses import replace
 
 import pytest
 import torch
-from accelerate import Accelerator
 from pytorch_optimizer import SOAP
 from torch import nn
 
 from nova_gym.data import load_clips
 from nova_gym.errors import BadInputError
-from nova_gym.model.config import Recipe, preset
-from nova_gym.training import Run, train
-from nova_gym.training.dynamics import Dynamics
-from nova_gym.training.loop import Loop, learning_rate, make_optimizer
-from nova_gym.training.representation import encode_all
+from nova_gym.training import PRESETS, Recipe, Run, fine_tune, preset, train
+from nova_gym.training.codebook import CodebookStage
+from nova_gym.training.control import ControlStage
+from nova_gym.training.dynamics import Dynamics, infer_all
+from nova_gym.training.grounding import Grounding
+from nova_gym.training.loop import Loop
+from nova_gym.training.optimizers import learning_rate, make_optimizer
+from nova_gym.training.rendering import Rendering
+from nova_gym.training.representation import Representation, encode_all
 from nova_gym.training.stage import Stage
 from nova_gym.training.tuning import EMPHASIS, Tuning, wrong_transitions
 from nova_gym.training.unrolling import Unrolling
@@ -73,7 +76,7 @@ def test_soap_learns_what_adam_hardly_moves_towards():
 
 
 def test_soap_takes_the_steps_of_the_library_that_it_speeds_up(monkeypatch):
-    monkeypatch.setattr("nova_gym.training.loop.NEW_AXES_EVERY", 5)
+    monkeypatch.setattr("nova_gym.training.optimizers.NEW_AXES_EVERY", 5)
     inputs, wanted = torch.randn(2, 64, 8, generator=torch.Generator().manual_seed(0))
     ours = nn.Linear(8, 8)
     theirs = copy.deepcopy(ours)
@@ -93,7 +96,7 @@ def test_soap_takes_the_steps_of_the_library_that_it_speeds_up(monkeypatch):
 
 def test_soap_goes_on_from_what_was_saved(tmp_path, monkeypatch):
     """To the last bit, across new axes before and after."""
-    monkeypatch.setattr("nova_gym.training.loop.NEW_AXES_EVERY", 5)
+    monkeypatch.setattr("nova_gym.training.optimizers.NEW_AXES_EVERY", 5)
     inputs, wanted = torch.randn(2, 64, 8, generator=torch.Generator().manual_seed(0))
     recipe = Recipe(30, 64, 0.01, optimizer="soap")
 
@@ -132,7 +135,7 @@ def test_tuning_shows_what_is_wrong_more_often(tiny, clips):
     assert share > 5 * float(few.float().mean())
 
 
-def test_latent_actions_are_trained_to_tell_endings(tiny, clips):
+def test_latent_actions_are_trained_to_tell_endings(tiny, clips, monkeypatch):
     """Their first value does; time turned back or standing still ends nothing."""
     model, states = tiny.world_model, encode_all(tiny.world_model, clips)
     stage = Dynamics(model, clips, states, preset("tiny").training)
@@ -148,21 +151,10 @@ def test_latent_actions_are_trained_to_tell_endings(tiny, clips):
     for first in (2 * batch["endings"] - 1, 1 - 2 * batch["endings"]):
         latent_action = torch.zeros(len(shown), model.config.latent_action)
         latent_action[:, 0] = first
-        stage.inverse_dynamics = _Saying(latent_action)
+        monkeypatch.setattr(model, "infer", lambda state, following, said=latent_action: said)
         with torch.no_grad():
             losses.append(stage(batch)[1]["endings"])
     assert losses[0] < 1e-3 < 5 < losses[1]
-
-
-class _Saying(nn.Module):
-    """Inverse dynamics that say what they are told."""
-
-    def __init__(self, latent_action):
-        super().__init__()
-        self.latent_action = latent_action
-
-    def forward(self, state, next_state):
-        return self.latent_action
 
 
 def rolling(tiny, clips, **training):
@@ -187,8 +179,7 @@ def test_roll_outs_go_on_from_one_step_to_the_next(tiny, clips):
             begun = after - steps
             made = states[clips.source[begun]][None]
             for transition in range(int(begun), int(after)):
-                features = model.action_features(clips.actions[transition][None])
-                made = model.step(made, model.bridge(made, features))
+                made = model.step(made, model.translate(made, clips.actions[transition][None]))
             torch.testing.assert_close(state, made[0], atol=1e-5, rtol=1e-4)
             last = clips.remaining[after - 1] == 1
             assert over == (last or steps == 6)
@@ -238,13 +229,58 @@ def test_single_steps_from_the_truth_count_beside_roll_outs(tiny, clips):
     with torch.no_grad():
         loss, metrics = stage(batch)
         assert metrics["single"] > 1e-6
-        made = model.step(batch["state"], model.bridge(batch["state"], model.action_features(batch["actions"])))
+        made = model.step(batch["state"], model.translate(batch["state"], batch["actions"]))
         batch["after"] = torch.cat([batch["after"][:count], made[count:]])
         better, perfect = stage(batch)
     assert perfect["single"] < 1e-9
     torch.testing.assert_close(
         loss - better, metrics["single"] + metrics["inverse"] - perfect["inverse"], atol=1e-6, rtol=1e-4
     )
+
+
+def test_a_dream_is_tuned_by_the_recipe_of_its_own_preset(tiny, clips, tmp_path):
+    """Where its card names none that is known, by that of `cpu`."""
+    states = encode_all(tiny.world_model, clips)
+    for name, recipe in (("tiny", PRESETS["tiny"].training.tuning), ("of my own", PRESETS["cpu"].training.tuning)):
+        named = replace(tiny, card=replace(tiny.card, training={"preset": name}))
+        tuned = fine_tune(named, clips, states, 1, 0, Run(tmp_path / "tuned.ckpt", device="cpu"))
+        assert tuned.card.training["tuned"][-1]["recipe"]["batch"] == recipe.batch
+    assert PRESETS["tiny"].training.tuning.batch != PRESETS["cpu"].training.tuning.batch
+
+
+def test_a_preset_without_a_recipe_that_the_recording_needs_is_refused_at_once(clips, dataset, tmp_path):
+    with pytest.raises(BadInputError, match="preset 'digits' has no recipe for grounding, tuning"):
+        train(clips, dataset, preset("digits"), Run(tmp_path / "run.ckpt", device="cpu"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_without_actions_has_no_recipe_for_labels_and_cards_name_none(name):
+    chosen = PRESETS[name]
+    assert {"grounding", "tuning"} <= set(chosen.training.to_dict()) or not chosen.model.actions
+    assert {"grounding", "tuning"}.isdisjoint(chosen.training.to_dict()) or chosen.model.actions
+    assert None not in chosen.training.to_dict().values()
+
+
+def test_a_stage_trains_the_parts_that_it_names_and_no_other(tiny, clips, tmp_path):
+    """To the last bit: agents and other stages rely on what stays."""
+    model, training = copy.deepcopy(tiny.world_model), preset("tiny").training
+    states = encode_all(model, clips)
+    owners = {"base": "renderer", "basis": "renderer"}
+    stages = (
+        Representation(model, clips, training),
+        Rendering(model, clips, states, training),
+        Dynamics(model, clips, states, training),
+        Grounding(model, clips, states, infer_all(model, clips, states), training),
+        Unrolling(model, clips, states, training),
+        CodebookStage(model, clips, states, training),
+        ControlStage(model, clips, states, training),
+    )
+    for stage in stages:
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        Loop(model, 0, Run(tmp_path / "x.ckpt", device="cpu")).train(stage)
+        changed = {name.split(".")[0] for name, value in model.state_dict().items() if not value.equal(before[name])}
+        assert {owners.get(name, name) for name in changed} == set(stage.trains), stage.name
 
 
 def test_curves_and_pictures_are_written(clips, dataset, tmp_path):
@@ -274,13 +310,13 @@ class _Exploding(Stage):
 
 
 def loop(tmp_path):
-    return Loop(nn.Module(), 0, tmp_path / "x.ckpt", Accelerator(cpu=True), {})
+    return Loop(nn.Module(), 0, Run(tmp_path / "x.ckpt", device="cpu"))
 
 
 def test_steps_that_explode_are_skipped_and_counted(tmp_path):
     running = loop(tmp_path)
     stage = _Exploding(Recipe(6, 1, 0.1, warmup=0), [1.0, float("nan"), 1.0, 50.0, float("inf"), 1.0])
-    running.run(stage)
+    running.train(stage)
     assert running.finished["exploding"]["skipped"] == 3
     assert torch.isfinite(stage.weight)
 
@@ -288,14 +324,14 @@ def test_steps_that_explode_are_skipped_and_counted(tmp_path):
 def test_a_run_that_breaks_goes_back_and_on_at_half_the_rate(tmp_path):
     running = loop(tmp_path)
     stage = _Exploding(Recipe(12, 1, 0.1, warmup=0), [1.0] + [float("nan")] * 10 + [1.0] * 12)
-    running.run(stage)
+    running.train(stage)
     assert running.finished["exploding"]["rate"] == 0.5
     assert running.finished["exploding"]["skipped"] == 10
 
 
 def test_a_run_that_only_explodes_ends_with_an_error(tmp_path):
     with pytest.raises(RuntimeError, match="any learning rate"):
-        loop(tmp_path).run(_Exploding(Recipe(200, 1, 0.1, warmup=0), [float("nan")] * 2000))
+        loop(tmp_path).train(_Exploding(Recipe(200, 1, 0.1, warmup=0), [float("nan")] * 2000))
 
 
 def test_the_learning_rate_warms_up_and_ends_at_one_percent():
@@ -318,8 +354,11 @@ def test_a_checkpoint_of_another_run_is_refused(clips, dataset, tmp_path):
 
 
 def test_an_unknown_device_or_precision_is_refused(clips, dataset, tmp_path):
-    for wrong in ({"device": "abacus"}, {"precision": "fp7"}):
-        with pytest.raises(BadInputError, match="auto or cpu, precision no or bf16"):
+    for wrong, said in (
+        ({"device": "abacus"}, "cannot be used here"),
+        ({"precision": "fp7"}, "precision is no or bf16"),
+    ):
+        with pytest.raises(BadInputError, match=said):
             train(clips, dataset, preset("tiny"), Run(tmp_path / "run.ckpt", **wrong))
 
 

@@ -29,8 +29,7 @@ def test_video_becomes_a_dream_that_steps_renders_and_generates(digits, tmp_path
     assert trained.exit_code == 0, trained.output
     assert "nova-gym eval" not in trained.output  # there is nothing to measure it by
     dream = Dream.load("mine.safetensors")
-    assert dream.world_model.bridge is None
-    assert dream.world_model.heads is None
+    assert not dream.world_model.has_actions
     assert dream.card.env_id == ""
     assert dream.card.horizon == 11
     assert {name: len(bank) for name, bank in dream.starts.items()} == {"clips": 12}

@@ -13,15 +13,14 @@ from nova_gym.data import to_unit
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
 from nova_gym.model import inr
-from nova_gym.model.config import Recipe
-from nova_gym.model.detail import start_new_units, widen
+from nova_gym.model.detail import Detail, start_new_units, widen
 from nova_gym.model.world_model import WorldModel
 from nova_gym.simulator import DreamSimulator
-from nova_gym.training.loop import Loop, keep_freed_memory, step_generator
+from nova_gym.training.loop import Loop, Run, keep_freed_memory, step_generator
 from nova_gym.training.parts import refitted, weights_digest, with_part
+from nova_gym.training.presets import Recipe
 from nova_gym.training.representation import beyond, encode_in_parts, picture_loss
 from nova_gym.training.stage import Batch, Metrics, Stage
-from nova_gym.training.train import Run, make_accelerator
 
 #: How detail is trained, but for the number of steps.
 RECIPE = Recipe(18_000, 32, 8e-4, weight_decay=0.0, noise=0.02)
@@ -31,7 +30,7 @@ MORE_UNITS = 8
 MARGIN = 0.1
 #: Points of a real frame that are drawn a step; of dreamt ones, and how many of these.
 POINTS, DREAMT_POINTS, DREAMT_BATCH = 2592, 1024, 16
-#: A frame is even where it varies by less than this among neighbouring pixels.
+#: A frame is even around a pixel if that and its neighbours differ by less than this, of the range from 0 to 1.
 EVEN = 0.05
 #: Dreams that are walked at random, and steps of each, for states that need no real scene to be drawn.
 WALKS, WALK_STEPS = 512, 24
@@ -42,11 +41,11 @@ LAYERS_EVERY = 4
 Pictures = dict[int, tuple[Tensor, Tensor]]
 
 
-class Sharpening(Stage):
+class DetailStage(Stage):
     """Reconstruction as in stage 1, of frames of one size a step; the largest twice as often as others.
 
-    Real scenes that were drawn larger are few. So beside them, dreamt states count: where the dream's own frame of one
-    is even, a larger one is to have the same colour anywhere in the pixel.
+    Real scenes that were drawn larger are few. So dreamt states count beside them. Nothing real was drawn of these, but
+    where the dream's own frame is even, a larger frame should have the same colour anywhere in the pixel.
 
     Args:
         model: with `detail`.
@@ -56,7 +55,7 @@ class Sharpening(Stage):
         recipe: how to train.
     """
 
-    name = "detail"
+    name, trains = "detail", ("detail",)
 
     def __init__(
         self,
@@ -67,12 +66,16 @@ class Sharpening(Stage):
         recipe: Recipe,
     ) -> None:
         super().__init__(model, None, recipe)
-        self.detail = model.detail
         self.states, self.larger, self.dreamt = states, larger, dreamt
         self.sizes = [*sorted(larger), max(larger)]
         self.grids = {size: inr.coordinate_grid(*frames.shape[2:]) for size, frames in larger.items()}
         parts = [self._small(states.to(model.device)) for states in dreamt.split(256)]
         self.small, self.even = (torch.cat(each) for each in zip(*parts, strict=True))
+
+    @property
+    def detail(self) -> Detail:
+        """The part that it trains."""
+        return self.parts["detail"]
 
     def batch(self, generator: Generator, progress: float) -> Batch:
         size = self.sizes[int(torch.randint(len(self.sizes), (1,), generator=generator))]
@@ -100,25 +103,21 @@ class Sharpening(Stage):
         }
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        drawn = self._draw(batch["states"], batch["points"], batch["mask"])
+        drawn = self.detail.draw(batch["states"], batch["points"], batch["mask"])
         loss, metrics = picture_loss(drawn, to_unit(batch["truth"]), MARGIN)
-        drawn = self._draw(batch["dreamt"], batch["anywhere"], batch["mask"])
+        drawn = self.detail.draw(batch["dreamt"], batch["anywhere"], batch["mask"])
         wanted = beyond(drawn, to_unit(batch["wanted"]), MARGIN)
         uneven, _ = picture_loss(torch.where(batch["even"], drawn, wanted), wanted)
         return loss + uneven, {**metrics, "uneven": uneven}
-
-    def _draw(self, states: Tensor, points: Tensor, mask: Tensor) -> Tensor:
-        weights = torch.addmm(self.detail.base, states, self.detail.basis)
-        return inr.render_at(weights, points, self.detail.config, mask)
 
     @torch.no_grad()
     def _small(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """The dream's own frames (n, H, W, C) uint8, and where they are even, (n, H, W) bool, on the CPU."""
         drawn = self.model.render(states, as_bytes=True).cpu()
-        return drawn, (_around(drawn, torch.maximum) - _around(drawn, torch.minimum)).amax(3) < EVEN * 255
+        return drawn, (neighbourhood(drawn, torch.maximum) - neighbourhood(drawn, torch.minimum)).amax(3) < EVEN * 255
 
 
-def _around(frames: Tensor, extreme: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+def neighbourhood(frames: Tensor, extreme: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """The largest or smallest values among each pixel of (n, H, W, C) and its eight neighbours, or those it has.
 
     Max-pooling does the same in five times as long on the CPU.
@@ -152,14 +151,13 @@ def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.step
     largest = max(pictures, default=1)
     if largest < 2:
         raise BadInputError("detail is learned from frames at least twice as large as the dream's: there are none")
-    if not dream.world_model.config.actions:
+    if not dream.world_model.has_actions:
         raise BadInputError("this dream was made from video without actions: there is no reality to be drawn larger")
     keep_freed_memory()
     recipe = replace(RECIPE, steps=steps, warmup=min(RECIPE.warmup, steps // 4))
-    accelerator = make_accelerator(run)
-    model = with_detail(dream.world_model, largest, seed).to(accelerator.device)
+    model = with_detail(dream.world_model, largest, seed).to(run.find_device())
     height, width = (largest * side for side in model.config.frame_size)
-    if not model.detail.suits(height, width):
+    if not model.part("detail").suits(height, width):
         raise BadInputError(f"frames of {height}×{width} show no more than the dream's own: take a larger factor")
     seen = hashlib.sha256()
     for size in sorted(pictures):
@@ -169,12 +167,11 @@ def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.step
         "pictures": seen.hexdigest(),
         "detail": repr((model.config.detail, recipe, MARGIN, seed, run.precision)),
     }
-    loop = Loop(model, seed, run.checkpoint, accelerator, fingerprint, run.progress)
-    if run.resume:
-        loop.resume()
+    loop = Loop(model, seed, run, fingerprint)
+    loop.resume()
     states = {size: encode_in_parts(model, small) for size, (small, _) in pictures.items()}
     larger = {size: large for size, (_, large) in pictures.items()}
-    loop.run(Sharpening(model, states, larger, _walk(dream, step_generator(seed, "walks", 0)), recipe))
+    loop.train(DetailStage(model, states, larger, _walk(dream, step_generator(seed, "walks", 0)), recipe))
     count = sum(map(len, states.values()))
     made = {"factor": largest, "scenes": count, "seed": seed, "recipe": asdict(recipe), **loop.finished["detail"]}
     return with_part(dream, model, "detail", made)
@@ -183,7 +180,7 @@ def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.step
 @torch.no_grad()
 def _walk(dream: Dream, generator: Generator) -> Tensor:
     """(m, K) float32 states of random walks from all starts to their ends, and layers of some of them, on the CPU."""
-    starts, dynamics = torch.cat(list(dream.starts.values())), dream.world_model.forward_dynamics
+    starts, model = torch.cat(list(dream.starts.values())), dream.world_model
     simulator = DreamSimulator(dream, WALKS, horizon=0)
     state = simulator.reset(states=starts[torch.randint(len(starts), (WALKS,), generator=generator).to(starts.device)])
     walking, states = torch.ones(WALKS, dtype=torch.bool, device=state.device), [torch.zeros_like(state[:1]), state]
@@ -191,7 +188,7 @@ def _walk(dream: Dream, generator: Generator) -> Tensor:
         before, result = simulator.state, simulator.step(_random_actions(dream, generator).to(state.device))
         states.append(result.state[walking])
         if step % LAYERS_EVERY == 0:
-            states += [dynamics.content(before[walking]), dynamics.motion(result.latent_action[walking])]
+            states += [model.content(before[walking]), model.motion(result.latent_action[walking])]
         walking = walking & ~(result.terminated | result.truncated)
     return torch.cat(states).cpu()
 
@@ -209,10 +206,12 @@ def _random_actions(dream: Dream, generator: Generator) -> Tensor:
 def with_detail(model: WorldModel, factor: int, seed: int = 0) -> WorldModel:
     """A copy with detail for frames so many times larger, which at first draws what the usual renderer does."""
     usual = model.config.inr
+    base, basis = model.part("renderer")
     octaves = usual.frequencies + factor.bit_length() - 1
     wider = replace(usual, frequencies=octaves, width=usual.width + MORE_UNITS)
     fresh = refitted(model, replace(model.config, detail=wider), "detail", seed)
-    base = widen(model.base[None], usual, wider)[0]
-    fresh.detail.base.copy_(start_new_units(base, usual, wider, torch.Generator().manual_seed(seed)))
-    fresh.detail.basis.copy_(widen(model.basis, usual, wider))
+    base = widen(base[None], usual, wider)[0]
+    detail = fresh.part("detail")
+    detail.base.copy_(start_new_units(base, usual, wider, torch.Generator().manual_seed(seed)))
+    detail.basis.copy_(widen(basis, usual, wider))
     return fresh

@@ -1,0 +1,90 @@
+"""What figures were measured on, for a reader who wants to repeat or compare them: which dream, which machine, when.
+
+Every command that writes into `benchmarks/results` writes by `write_results`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+
+from nova_gym.dream import Card, find_dream
+from nova_gym.files import write_json
+
+#: The key that says it, in every file of figures.
+MEASURED_ON = "measured on"
+
+
+def write_results(path: str | Path, figures: dict[str, Any], dream: str | Path | None) -> None:
+    """Writes figures as JSON, and what they were measured on.
+
+    Args:
+        path: of the JSON file.
+        figures: JSON-ready.
+        dream: name or path of the dream they are of; None if they are of none.
+
+    Raises:
+        BadInputError: the file cannot be written, or there is no such dream.
+    """
+    write_json(path, {**figures, MEASURED_ON: measured_on(dream)})
+
+
+def measured_on(dream: str | Path | None) -> dict[str, Any]:
+    """Dream, machine, versions and date, JSON-ready.
+
+    Args:
+        dream: name or path, or None.
+
+    Raises:
+        BadInputError: there is no such dream.
+    """
+    named = None if dream is None else {"name": Path(dream).stem, "sha256 of its tensors": fingerprint(dream)}
+    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "dream": named,
+        "machine": {
+            "processor": processor(),
+            "cores": cores(),
+            "vectors": torch.backends.cpu.get_cpu_capability(),  # such as AVX2 or AVX512
+            "accelerator": accelerator,
+        },
+        "versions": Card().versions,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def fingerprint(dream: str | Path) -> str:
+    """SHA-256 of a dream's tensors as its file holds them; scores that are added to its card do not change it.
+
+    Raises:
+        BadInputError: there is no such dream.
+    """
+    digest = hashlib.sha256()
+    with safetensors.safe_open(find_dream(dream), framework="pt") as file:
+        for name in sorted(file.keys()):
+            tensor = file.get_tensor(name)
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def processor() -> str:
+    """The processor's model as the system names it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,29 @@
+"""Writes the page of all results, `docs/results.md`, from the files in `benchmarks/results` and the dreams that ship.
+
+python -m nova_gym.benchmarks.results_page [--output FILE] [--results FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from nova_gym.benchmarks.results_page.page import write_results_page
+from nova_gym.benchmarks.sources import RESULTS
+from nova_gym.errors import BadInputError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("docs/results.md"), help="page (default: docs/results.md)")
+    parser.add_argument("--results", type=Path, default=Path(RESULTS), help=f"JSON files (default: {RESULTS})")
+    arguments = parser.parse_args()
+    try:
+        write_results_page(arguments.output, arguments.results)
+    except BadInputError as error:
+        parser.error(str(error))
+    print(arguments.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""The page as a whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nova_gym.benchmarks.results_page import agents, dreams, editing, speed
+from nova_gym.benchmarks.results_page.reading import Results
+from nova_gym.files import write_atomically
+
+_HEAD = """# Results
+
+What was measured, by which command, on which dream. The tables are written by one command, from the files in
+`benchmarks/results` and the cards of the dreams that ship, so no number in them is typed by hand:
+
+```sh
+python -m nova_gym.benchmarks.results_page
+```
+
+A **target** is a goal that was set beforehand. A value that does not reach its target is marked **missed**. Brackets
+hold 95 % confidence intervals, except in tables of speed: there they hold the least and the largest ratio of a round.
+Each table names the command that measured it, its file of figures and the dream. Newer files say themselves on which
+dream and machine they were measured; what is said here of older ones comes from the history of the repository.
+"""
+
+
+def results_page(folder: str | Path) -> str:
+    """The page as Markdown.
+
+    Args:
+        folder: of the JSON files.
+
+    Raises:
+        BadInputError: a file is missing or holds less than the page shows.
+    """
+    results = Results(folder)
+    blocks = [_HEAD]
+    for section in (dreams, agents, speed, editing):
+        blocks += section.section(results)
+    return "\n\n".join(block.strip("\n") for block in blocks) + "\n"
+
+
+def write_results_page(page: str | Path, folder: str | Path) -> None:
+    """Writes the page.
+
+    Args:
+        page: Markdown file, in a folder beside `benchmarks`, so that its links lead somewhere.
+        folder: of the JSON files.
+
+    Raises:
+        BadInputError: as `results_page`, or the page cannot be written.
+    """
+    text = results_page(folder)
+    with write_atomically(page) as temporary:
+        temporary.write_text(text, encoding="utf-8")

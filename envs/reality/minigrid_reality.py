@@ -1,0 +1,166 @@
+"""MiniGrid as a `Reality`: native drawing, layouts to hold out, classes of transitions, an expert."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from minigrid.core.actions import Actions
+from minigrid.minigrid_env import MiniGridEnv
+
+from nova_gym.dream import Dream
+from nova_gym.envs.adapter import reality_of
+from nova_gym.envs.reality import grids
+from nova_gym.envs.reality.base import Reality
+from nova_gym.envs.reality.coverage import Coverage
+from nova_gym.envs.reality.registry import register_reality
+from nova_gym.envs.reality.spec import RealitySpec
+from nova_gym.errors import BadInputError
+from nova_gym.model.inr import LARGEST
+
+_FORWARD = int(Actions.forward)
+
+#: Every layout and pose, rare events often, random and goal-directed mixed, some long clips.
+_COVERAGE = (
+    Coverage("official starts, to the goal", 0.10, 40, official=True, expert=0.6),
+    Coverage("anywhere, at random", 0.10, 8, favoured=(_FORWARD, 0.4)),
+    Coverage("anywhere, to the goal", 0.12, 8, expert=0.6),
+    Coverage("facing an inner wall", 0.20, 8, facing="bump into inner wall", favoured=(_FORWARD, 0.5)),
+    Coverage("facing the outer wall", 0.03, 8, facing="bump into outer wall", favoured=(_FORWARD, 0.4)),
+    Coverage("next to the goal", 0.13, 8, facing="into goal", expert=0.7),
+    Coverage("anywhere, long", 0.32, 80, favoured=(_FORWARD, 0.3)),
+)
+#: Straight to the goal, what a control model should imitate.
+_EXPERT = (
+    Coverage("official starts, straight to the goal", 0.5, 80, official=True, expert=1.0),
+    Coverage("anywhere, straight to the goal", 0.5, 80, expert=1.0),
+)
+#: Of scenes that a recording could hold, the share with the goal where the environment puts it, the share with the
+#: agent on the goal, and random steps before a scene is drawn, at most.
+_OFFICIAL_GOAL, _ON_GOAL, _STEPS = 0.25, 0.1, 8
+
+
+@register_reality
+class MiniGridReality(Reality):
+    """Any environment that is built on `minigrid`'s grid."""
+
+    scatters: ClassVar[bool] = True
+    transition_classes: ClassVar[tuple[str, ...]] = grids.TRANSITION_CLASSES
+    reward_discount: ClassVar[float] = 0.9
+
+    @classmethod
+    def knows(cls, env: gym.Env) -> bool:
+        return isinstance(env.unwrapped, MiniGridEnv)
+
+    @classmethod
+    def view(cls, env_id: str, env: gym.Env, size: int) -> RealitySpec:
+        """Drawn natively at `size`, in whole tiles, without the highlighted field of view."""
+        columns, rows = env.unwrapped.width, env.unwrapped.height
+        if size % columns:
+            below, above = size // columns * columns, (size // columns + 1) * columns
+            near = f"{below} or {above}" if below >= 8 else f"{above}"
+            raise BadInputError(
+                f"{env_id} has {columns}×{rows} tiles: the frame width must be a multiple of {columns}, such as "
+                f"{near}, not {size}"
+            )
+        tile = size // columns
+        return RealitySpec(env_id, {"highlight": False, "tile_size": tile}, (rows * tile, columns * tile))
+
+    def draw(self, env: gym.Env, scale: int) -> np.ndarray:
+        """Drawn natively, in tiles that many times as large."""
+        grid = env.unwrapped
+        return grid.get_frame(grid.highlight, scale * self.tile(env), grid.agent_pov)
+
+    def largest_scale(self, env: gym.Env) -> int:
+        return LARGEST // max(self.spec.frame_size)
+
+    def tile(self, env: gym.Env) -> int:
+        return self.spec.frame_size[1] // env.unwrapped.width
+
+    def horizon(self, env: gym.Env) -> int:
+        return int(env.unwrapped.max_steps)
+
+    def action_names(self, env: gym.Env) -> list[str]:
+        return [action.name for action in Actions][: int(env.action_space.n)]
+
+    def success(self, env: gym.Env, reward: float, terminated: bool) -> bool:
+        return bool(terminated and reward > 0)
+
+    def layout_id(self, env: gym.Env) -> bytes:
+        """Walls, objects and goal; not the agent."""
+        return env.unwrapped.grid.encode().tobytes()
+
+    def transition_class(self, env: gym.Env, action: Any) -> str:
+        return grids.transition_class(env, int(action))
+
+    def coverage(self) -> tuple[Coverage, ...]:
+        return _COVERAGE
+
+    def expert_coverage(self) -> tuple[Coverage, ...]:
+        return _EXPERT
+
+    def policy(self, env: gym.Env) -> Callable[[], int] | None:
+        """A shortest way to the goal, by the walls as they are now."""
+        distances = grids.distances_to_goal(env)
+        return lambda: grids.action_to_goal(env, distances)
+
+    def random_action(self, env: gym.Env, rng: np.random.Generator) -> int:
+        """Turns and steps are drawn four times as often as the rest."""
+        weights = np.where(np.arange(env.action_space.n) <= _FORWARD, 4.0, 1.0)
+        return int(rng.choice(env.action_space.n, p=weights / weights.sum()))
+
+    def stroll(self, env: gym.Env, rng: np.random.Generator) -> int:
+        return int(rng.integers(_FORWARD + 1))
+
+    def scatter(self, env: gym.Env, rng: np.random.Generator) -> None:
+        grids.scatter(env, rng)
+
+    def place(self, env: gym.Env, kind: str, rng: np.random.Generator) -> int | None:
+        if kind == "turn":
+            return int(rng.choice([Actions.left, Actions.right]))
+        if kind == "no-op":
+            others = range(_FORWARD + 1, int(env.action_space.n))
+            return int(rng.integers(others.start, others.stop)) if others else None
+        poses = grids.poses_facing(env, kind)
+        if not poses:
+            return None
+        grids.place_agent(env, *poses[int(rng.integers(len(poses)))])
+        return _FORWARD
+
+    def scenes(self, env: gym.Env, kind: str, rng: np.random.Generator) -> Iterator[None]:
+        """Each on a layout of its own; goal and agent anywhere but in `official` ones."""
+        hold_out = self.check_scenes(env, kind)
+        while True:
+            env.reset(seed=int(rng.integers(2**31)))
+            placing = np.random.default_rng(int(rng.integers(2**31)))
+            if kind == "held out" or (kind == "recorded" and placing.random() >= _OFFICIAL_GOAL):
+                self.scatter(env, placing)
+            if hold_out and self.is_held_out(env) != (kind == "held out"):
+                continue
+            if kind == "recorded":
+                self._go_on(env, placing)
+            yield
+
+    def _go_on(self, env: gym.Env, rng: np.random.Generator) -> None:
+        """A few steps into an episode from anywhere, or to its end."""
+        goal, cells = grids.goal_position(env), grids.free_cells(env)
+        on_goal = goal is not None and rng.random() < _ON_GOAL
+        grids.place_agent(env, goal if on_goal else cells[int(rng.integers(len(cells)))], int(rng.integers(4)))
+        for _ in range(0 if on_goal else int(rng.integers(_STEPS + 1))):
+            _, _, terminated, truncated, _ = env.step(self.random_action(env, rng))
+            if terminated or truncated:
+                break
+
+
+def minigrid_of(dream: Dream) -> MiniGridReality:
+    """The reality of a dream of MiniGrid, for what makes sense there alone.
+
+    Raises:
+        BadInputError: the dream is of something else.
+    """
+    reality = reality_of(dream)
+    if not isinstance(reality, MiniGridReality):
+        raise BadInputError(f"{reality.spec.env_id} is not a MiniGrid, which this is about")
+    return reality

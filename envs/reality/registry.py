@@ -1,0 +1,93 @@
+"""Which `Reality` knows which environment; third parties register their own."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from importlib import import_module, metadata
+from typing import Any
+
+from nova_gym.envs.reality.base import Reality, make_env
+from nova_gym.envs.reality.spec import RealitySpec
+from nova_gym.errors import BadInputError
+
+#: Entry points of this group name subclasses of `Reality`, such as `my_package.my_module:MyReality`.
+ENTRY_POINTS = "nova_gym.realities"
+#: What comes with the package: loaded when an environment is first looked for, since libraries come with it.
+_BUILT_IN = ("nova_gym.envs.reality.minigrid_reality",)
+#: Registered classes; the last one that knows an environment is taken.
+_REGISTERED: list[type[Reality]] = []
+
+
+def register_reality(reality: type[Reality]) -> type[Reality]:
+    """Class decorator: from now on this subclass of `Reality` is used for the environments that it `knows`.
+
+    Of several that know one, the last registered is used. A package that is installed can do without the decorator's
+    import: an entry point of the group `nova_gym.realities` names the class.
+
+    Raises:
+        BadInputError: it is not a subclass of `Reality`.
+    """
+    if not (isinstance(reality, type) and issubclass(reality, Reality)):
+        raise BadInputError(f"a reality is a subclass of nova_gym.envs.Reality, not {reality!r}")
+    if reality not in _REGISTERED:
+        _REGISTERED.append(reality)
+    return reality
+
+
+def find_reality(spec: RealitySpec) -> Reality:
+    """The `Reality` of an environment: of the class that knows it best.
+
+    Raises:
+        BadInputError: the environment does not exist or cannot render.
+    """
+    _load()
+    env = make_env(spec.env_id, spec.env_kwargs)
+    try:
+        return _class_for(env)(spec)
+    finally:
+        env.close()
+
+
+def reality_spec(env_id: str, size: int = 72) -> RealitySpec:
+    """How an environment is looked at unless its user says otherwise.
+
+    MiniGrid is drawn natively at `size` (whole tiles) and without the highlighted field of view, as in the paper; any
+    other environment is drawn at its own size and shrunk to `size`×`size`. A registered `Reality` may say otherwise.
+
+    Args:
+        env_id: Gymnasium id, `module:` prefix allowed.
+        size: width of a frame in pixels, at least 8.
+
+    Raises:
+        BadInputError: the environment does not exist or cannot render, or this size cannot be.
+    """
+    if size < 8:
+        raise BadInputError(f"frames need at least 8 pixels a side, not {size}")
+    _load()
+    env = make_env(env_id, {})
+    try:
+        return _class_for(env).view(env_id, env, size)
+    finally:
+        env.close()
+
+
+def _class_for(env: Any) -> type[Reality]:
+    return next((known for known in reversed(_REGISTERED) if known.knows(env)), Reality)
+
+
+@cache
+def _load() -> None:
+    """Loads what ships and what installed packages name; what a user registered before stays the last."""
+    registered, _REGISTERED[:] = _REGISTERED[:], []
+    for module in _BUILT_IN:
+        import_module(module)
+    for point in metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            register_reality(point.load())
+        except Exception as error:  # somebody else's code: what else there is must still work
+            warnings.warn(f"the entry point {point.value!r} ({ENTRY_POINTS}) cannot be used: {error}", stacklevel=2)
+    for reality in registered:
+        if reality in _REGISTERED:
+            _REGISTERED.remove(reality)
+        _REGISTERED.append(reality)

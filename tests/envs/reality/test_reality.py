@@ -1,0 +1,207 @@
+"""Reality: what the package knows of an environment stands behind one class, and anyone can add their own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium as gym
+import minari
+import numpy as np
+import pytest
+
+from nova_gym import BadInputError
+from nova_gym.data import load_clips
+from nova_gym.envs import Coverage, Reality, RealitySpec, evaluate, find_reality, reality_spec, record, register_reality
+from nova_gym.envs.reality import registry
+from nova_gym.envs.reality.minigrid_reality import MiniGridReality
+from nova_gym.training import Run, preset, train
+
+ROOT = Path(__file__).parents[3]
+
+
+class Corridor(gym.Env):
+    """A dot walks left (0) or right (1) in a corridor with a door in one of several places; the right end pays."""
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+
+    def __init__(self, render_mode=None, wide=24):
+        self.render_mode, self.wide = render_mode, wide
+        self.action_space = gym.spaces.Discrete(2)
+        self.observation_space = gym.spaces.Discrete(wide)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.door, self.at = int(self.np_random.integers(4, self.wide - 2)), 0
+        return self.at, {}
+
+    def step(self, action):
+        self.at = int(np.clip(self.at + (1 if action else -1), 0, self.wide - 1))
+        done = self.at == self.wide - 1
+        return self.at, float(done), done, False, {}
+
+    def render(self):
+        picture = np.zeros((self.wide, self.wide, 3), np.uint8)
+        picture[:, self.door, 1] = 120
+        picture[self.wide // 2, self.at] = 255
+        return picture
+
+
+class CorridorReality(Reality):
+    """Knows doors, which are layouts, and the way, which is always right."""
+
+    scatters = True
+    transition_classes = ("left", "right")
+
+    @classmethod
+    def knows(cls, env):
+        return isinstance(env.unwrapped, Corridor)
+
+    @classmethod
+    def view(cls, env_id, env, size):
+        return RealitySpec(env_id, {"wide": size}, (size, size))
+
+    def coverage(self):
+        return (Coverage("to the end", 0.5, 30, expert=1.0), Coverage("left first", 0.5, 5, facing="left"))
+
+    def expert_coverage(self):
+        return (Coverage("to the end", 1.0, 30, expert=1.0),)
+
+    def policy(self, env):
+        return lambda: 1
+
+    def scatter(self, env, rng):
+        env.unwrapped.at = int(rng.integers(env.unwrapped.wide - 1))
+
+    def place(self, env, kind, rng):
+        self.scatter(env, rng)
+        return self.transition_classes.index(kind)
+
+    def transition_class(self, env, action):
+        return self.transition_classes[action]
+
+    def layout_id(self, env):
+        return bytes([env.unwrapped.door])
+
+    def success(self, env, reward, terminated):
+        return terminated
+
+    def horizon(self, env):
+        return 50
+
+
+@pytest.fixture
+def corridor():
+    """The id of an environment that has a `Reality` of its own."""
+    gym.register("Corridor-v0", entry_point=Corridor)
+    register_reality(CorridorReality)
+    yield "Corridor-v0"
+    registry._REGISTERED.remove(CorridorReality)
+    del gym.registry["Corridor-v0"]
+
+
+def test_every_environment_that_draws_itself_has_a_reality_and_minigrid_one_of_its_own():
+    assert type(find_reality(reality_spec("CartPole-v1"))) is Reality
+    assert type(find_reality(reality_spec("MiniGrid-Empty-8x8-v0"))) is MiniGridReality
+
+
+def test_the_generic_reality_answers_every_question():
+    reality = find_reality(reality_spec("CartPole-v1", 48))
+    env, rng = reality.make(), np.random.default_rng(0)
+    env.reset(seed=0)
+    assert reality.frame(env).shape == (48, 48, 3)
+    assert reality.draw(env, 3).shape == (144, 144, 3)
+    assert reality.horizon(env) == 500
+    assert reality.policy(env) is reality.success(env, 1.0, True) is reality.layout_id(env) is None
+    assert not reality.is_held_out(env)
+    assert not reality.can_hold_out(env)
+    assert reality.transition_class(env, reality.random_action(env, rng)) == "any"
+
+
+def test_a_registered_reality_is_used_in_recordings(corridor):
+    spec = reality_spec(corridor, 24)
+    assert (spec.env_kwargs, type(find_reality(spec))) == ({"wide": 24}, CorridorReality)
+    dataset = record(spec, "test/corridor-v0", 200, seed=0)
+    episodes = list(dataset.iterate_episodes())
+    assert {len(episode.actions) <= 30 for episode in episodes} == {True}
+    assert sum(episode.terminations[-1] for episode in episodes) > 5  # the expert was asked
+    reality, env = CorridorReality(spec), gym.make(corridor, wide=24)
+    for meta in minari.load_dataset("test/corridor-v0").storage.get_episode_metadata(range(len(episodes))):
+        env.reset(seed=int(meta["seed"]))
+        assert not reality.is_held_out(env)
+    experts = record(spec, "test/corridor-expert-v0", 60, seed=0, expert=True)
+    assert all((episode.actions == 1).all() for episode in experts.iterate_episodes())
+
+
+def test_evaluation_asks_the_reality_for_classes_layouts_and_an_expert(corridor, tmp_path):
+    record(reality_spec(corridor, 24), "test/corridor-to-train-v0", 300, seed=0)
+    clips = load_clips("test/corridor-to-train-v0")
+    dream = train(clips, "test/corridor-to-train-v0", preset("tiny"), Run(tmp_path / "corridor.ckpt", device="cpu"))
+    report = evaluate(dream, episodes=6, steps=4)
+    assert set(report.transitions) == {"left", "right"}
+    assert report.settings["held_out_layouts"] >= 1
+    assert report.outcomes["expert"]["termination recall"].n > 0
+
+
+def test_an_environment_without_an_expert_says_so():
+    with pytest.raises(BadInputError, match="nothing is known of an expert for CartPole-v1"):
+        record(reality_spec("CartPole-v1"), "test/expert-v0", 10, expert=True)
+
+
+def test_only_a_reality_can_be_registered():
+    with pytest.raises(BadInputError, match=r"subclass of nova_gym\.envs\.Reality"):
+        register_reality(Corridor)
+
+
+def test_an_installed_package_adds_its_reality_by_an_entry_point(tmp_path):
+    """A package as pip leaves it behind: a module, and metadata that name it."""
+    (tmp_path / "foreign.py").write_text(
+        "import gymnasium as gym\nfrom nova_gym.envs import Reality\n"
+        "class Pole(Reality):\n    @classmethod\n    def knows(cls, env):\n"
+        "        return 'CartPole' in type(env.unwrapped).__name__\n"
+    )
+    info = tmp_path / "foreign-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[nova_gym.realities]\npole = foreign:Pole\nbroken = nowhere:Nothing\n")
+    code = (
+        "import warnings; warnings.simplefilter('always')\n"
+        "from nova_gym.envs import find_reality, reality_spec\n"
+        "print(type(find_reality(reality_spec('CartPole-v1'))).__name__)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert run.stdout.split() == ["Pole"], run.stderr
+    assert "nowhere:Nothing" in run.stderr  # what is broken is named, and stops nobody
+
+
+@pytest.mark.parametrize("level", ["MiniGrid-SimpleCrossingS9N1-v0", "MiniGrid-LavaCrossingS9N1-v0"])
+def test_minigrid_places_the_agent_where_each_class_of_transition_begins(level):
+    reality, rng = find_reality(reality_spec(level)), np.random.default_rng(0)
+    env = reality.make()
+    placed = set()
+    for kind in reality.transition_classes:
+        env.reset(seed=3)
+        action = reality.place(env, kind, rng)
+        if action is not None:
+            assert reality.transition_class(env, action) == kind
+            placed.add(kind)
+    assert ("other" in placed) == ("Lava" in level)
+    assert len(placed) >= 5
+
+
+def test_a_size_that_does_not_fit_names_one_that_does():
+    with pytest.raises(BadInputError, match="such as 57 or 76, not 72"):
+        reality_spec("MiniGrid-FourRooms-v0")
+    assert reality_spec("MiniGrid-FourRooms-v0", 76).frame_size == (76, 76)
+
+
+def test_nobody_but_minigrids_own_file_asks_whether_something_is_a_minigrid():
+    """Every branch that only MiniGrid takes stands behind `Reality`."""
+    for folder in ("nova_gym", "envs", "agents"):
+        for file in (ROOT / folder).rglob("*.py"):
+            if file.name not in ("grids.py", "minigrid_reality.py"):
+                code = file.read_text()
+                assert "is_minigrid" not in code, file
+                assert "import grids" not in code, file
+                assert "MiniGridReality" not in code, file

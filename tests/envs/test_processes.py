@@ -1,0 +1,39 @@
+"""Dreams in processes of every kind: none may hang, however much its parent has computed before."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("processes.py")
+#: What makes the processes, for each method: forking is where threads are lost.
+WAYS = {
+    "fork": ("make_vec", "gymnasium_s", "sb3_s", "pool", "data_loader", "by_hand"),
+    "forkserver": ("gymnasium_s",),
+    "spawn": ("pool",),
+}
+
+
+def run(*arguments, limit):
+    """Runs it with all its children in a group of its own, so that none is left if it hangs."""
+    command = [sys.executable, SCRIPT, *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
+        try:
+            return process.communicate(timeout=limit)[0]
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            return f"hangs: {process.communicate()[0]}"
+
+
+@pytest.mark.parametrize("method", WAYS)
+def test_no_way_of_making_processes_hangs(method):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"no {method} here")
+    said = run(method, *WAYS[method], limit=240)
+    assert said.split() == [*WAYS[method], "done"], said
