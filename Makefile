@@ -40,4 +40,4 @@ test-lowest test-newest: test-%:
 	$(PYTHON) -m venv --clear $(VENV)-$*
 	$(if $(filter lowest,$*),$(PYTHON) tools/lowest.py,true) > $(VENV)-$*/constraints.txt
 	$(VENV)-$*/bin/pip install --quiet --constraint $(VENV)-$*/constraints.txt --editable '.[test]'
-	NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)-$*/numba $(VENV)-$*/bin/pytest -p no:cacheprovider $(TESTS)
+	NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)-$*/numba $(VENV)-$*/bin/pytest -o cache_dir=$(VENV)-$*/pytest $(TESTS)

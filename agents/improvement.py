@@ -258,7 +258,7 @@ def _accepted(scores: dict[str, Any]) -> bool:
     """Whether a tuned dream replaces the one before. Both conditions must hold.
 
     It gets at most as many fresh transitions wrong as the one before. And at each reported step of the open-loop
-    roll-outs, its share of exact frames (PSNR if frames have no tiles) reaches at least the lower end of the earlier
+    rollouts, its share of exact frames (PSNR if frames have no tiles) reaches at least the lower end of the earlier
     95 % interval.
     """
     if scores["wrong after"] > scores["wrong before"]:

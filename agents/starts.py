@@ -43,7 +43,7 @@ class PrioritizedStarts(BaseCallback):
         seed: of walks and draws.
 
     Attributes:
-        bank: (n, K) float32, the starts that `DreamVecEnv` draws from, rewritten in place after each roll-out. Its
+        bank: (n, K) float32, the starts that `DreamVecEnv` draws from, rewritten in place after each rollout. Its
             first `drawn` rows are the dream's default starts and states on the way, the others `random` starts.
         success: (m,) float64 in [0, 1], recent success rate from each default start, then from each `random` start.
     """

@@ -143,7 +143,7 @@ def train_agent(
     Args:
         dream: a `Dream`, the name of a shipped one, or the path of a file; it needs a real counterpart.
         algorithm: `ppo`, `a2c` or `dqn`, with the settings of `HYPERPARAMETERS`.
-        steps: in the dream, all dreams together, at least 1; SB3 rounds up to whole roll-outs.
+        steps: in the dream, all dreams together, at least 1; SB3 rounds up to whole rollouts.
         num_dreams: how many dreams are stepped as one batch.
         observation: `latent` or `pixels`.
         seed: of initial weights, starts and exploration.

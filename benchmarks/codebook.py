@@ -1,4 +1,4 @@
-"""What do learned discrete actions mean, and how long do roll-outs on them stay true? Measured on real MiniGrid.
+"""What do learned discrete actions mean, and how long do rollouts on them stay true? Measured on real MiniGrid.
 
 `python -m nova_gym.benchmarks.codebook [--json FILE]` walks at random on held-out layouts. The inverse dynamics infer a
 latent action from each pair of real frames, and the nearest code stands for the step. The dream is rolled out on these
@@ -175,7 +175,7 @@ def _show(figures: dict[str, Any], rows: int) -> None:
     print(f"{figures['codes used']} of {figures['codes']} codes used, perplexity {figures['perplexity']:.0f}")
     exact = ("exact frames, codes", "exact frames, latent actions")
     steps = [(step, *(interval(figures[name][step]) for name in exact)) for step in figures[exact[0]]]
-    show("roll-outs", ("step", *exact), steps)
+    show("rollouts", ("step", *exact), steps)
     show("the most frequent codes", CODE_COLUMNS, [code_cells(row) for row in figures["meaning"][:rows]])
 
 

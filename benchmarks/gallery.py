@@ -138,7 +138,7 @@ EXHIBITS = (
     Exhibit(
         "Learned actions",
         "The most frequent codes of the codebook, each applied to the same two pictures. They were found without "
-        "labels. Each stands for a pose to go to, on any layout. What each means, and how long roll-outs on codes "
+        "labels. Each stands for a pose to go to, on any layout. What each means, and how long rollouts on codes "
         "stay true: [codebook.json](../benchmarks/results/codebook.json), by `python -m "
         "nova_gym.benchmarks.codebook`.",
         learned_actions,

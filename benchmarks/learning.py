@@ -13,7 +13,7 @@ from nova_gym.agents import DreamVecEnv, make_agent
 from nova_gym.benchmarks.figures import Figure, figures_beside
 from nova_gym.dream import Dream
 
-#: Dreams stepped as one batch, the default of `nova-gym agent train`, and roll-outs in a round.
+#: Dreams stepped as one batch, the default of `nova-gym agent train`, and rollouts in a round.
 DREAMS, ROLLOUTS = 256, 2
 
 Progress = Callable[[int, int], None]
@@ -35,7 +35,7 @@ class _Timed(VecEnvWrapper):
 
 
 class _Collecting(BaseCallback):
-    """Measures how long the collection of roll-outs takes, the dream included."""
+    """Measures how long the collection of rollouts takes, the dream included."""
 
     seconds = 0.0
 

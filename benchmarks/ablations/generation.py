@@ -15,9 +15,9 @@ from nova_gym.simulator import DreamSimulator
 
 #: Test clips, frames of context in each, and frames predicted from them.
 CLIPS, CONTEXT, FORETOLD = 128, 10, 10
-#: Clips and steps of the long roll-outs.
+#: Clips and steps of the long rollouts.
 LONG_CLIPS, LONG = 40, 1000
-#: Steps after which errors of an open-loop roll-out are measured, in addition to the first.
+#: Steps after which errors of an open-loop rollout are measured, in addition to the first.
 STEPS = (10, 19)
 
 #: By name of the figure, one number for each clip.
@@ -25,7 +25,7 @@ Figures = dict[str, np.ndarray]
 
 
 def measure_generation(model: WorldModel, seed: int) -> Figures:
-    """Measures reconstruction, ten frames predicted from ten, roll-outs on inferred latent actions, and long roll-outs.
+    """Measures reconstruction, ten frames predicted from ten, rollouts on inferred latent actions, and long rollouts.
 
     Args:
         model: on the CPU, with a control model.
@@ -47,7 +47,7 @@ def measure_generation(model: WorldModel, seed: int) -> Figures:
 
 
 def measure_long_dream(model: WorldModel, seed: int) -> Figures:
-    """Distances by clip between the pixel histograms of a long roll-out and of the true continuation."""
+    """Distances by clip between the pixel histograms of a long rollout and of the true continuation."""
     frames = moving_digits(LONG_CLIPS, seed, test=True, length=CONTEXT + LONG)
     states = generate(model, frames[:, :CONTEXT], LONG)[:, CONTEXT:]
     distances = []
@@ -59,7 +59,7 @@ def measure_long_dream(model: WorldModel, seed: int) -> Figures:
 
 
 def measure_dynamics(model: WorldModel, frames: np.ndarray) -> Figures:
-    """Errors of the next state, and of roll-outs, on latent actions inferred from real frames.
+    """Errors of the next state, and of rollouts, on latent actions inferred from real frames.
 
     Args:
         model: on the CPU.

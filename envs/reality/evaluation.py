@@ -17,7 +17,7 @@ from nova_gym.errors import BadInputError
 from nova_gym.measures import TILE_TOLERANCE, Estimate, alike, mean, psnr, share, ssim, tile_errors
 from nova_gym.simulator import DreamSimulator
 
-#: Steps of the open-loop roll-out after which frames are compared.
+#: Steps of the open-loop rollout after which frames are compared.
 CHECKPOINTS = (1, 10, 50, 100)
 #: Steps after which an episode without a horizon is stopped.
 LONGEST = 1000

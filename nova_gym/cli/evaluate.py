@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def evaluate(
     dream: DreamArgument,
     episodes: Annotated[int, typer.Option(help="Number of episodes, and of transitions of each class.", min=1)] = 256,
-    steps: Annotated[int, typer.Option(help="Steps of the open-loop roll-outs.", min=1)] = 100,
+    steps: Annotated[int, typer.Option(help="Steps of the open-loop rollouts.", min=1)] = 100,
     device: DeviceOption = "auto",
     starts: Annotated[
         str, typer.Option(help="random (agent and goal anywhere) or official (as the environment resets).")
@@ -36,7 +36,7 @@ def evaluate(
     """Test a dream in lockstep with reality: same start, same actions, held-out layouts.
 
     It needs a dream of a real environment, not of video. Prints how true frames
-    are in open-loop roll-outs (PSNR, SSIM), after one step of each class of
+    are in open-loop rollouts (PSNR, SSIM), after one step of each class of
     transitions, and how well rewards and ends are predicted, with 95 %
     confidence intervals in brackets. If frames have tiles, as MiniGrid's, a
     frame is exact if every tile is within 0.02 mean squared error. The default

@@ -161,7 +161,7 @@ def tune(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     seed: SeedOption = 0,
 ) -> None:
-    """Train a dream further on its own roll-outs, so that it drifts less.
+    """Train a dream further on its own rollouts, so that it drifts less.
 
     It needs a recording with actions, of the environment that the dream is of.
     Encoder and renderer stay, so agents that were trained in the dream's latents

@@ -29,14 +29,15 @@ sys.exit(pytest.main(sys.argv[1:]))
 """
 
 
-def test_all_promises_hold_without_avx512_too(request):
+def test_all_promises_hold_without_avx512_too(request, tmp_path):
     binding = pytest.importorskip("llvmlite.binding", reason="without Numba PyTorch does it all")
     features = binding.get_host_cpu_features().flatten().split(",")
     if "+avx512f" not in features:
         pytest.skip("this processor has no AVX-512: all other tests are of the shorter vectors")
     shorter = ",".join(feature for feature in features if not feature.startswith(("+avx512", "+avx10")))
-    kept = str(request.config.cache.mkdir("shorter-vectors"))  # from one run of the tests to the next
-    environment = {**os.environ, "NUMBA_CPU_FEATURES": shorter, "NUMBA_CACHE_DIR": kept}
+    cache = getattr(request.config, "cache", None)  # of pytest, which keeps it from one run to the next
+    kept = cache.mkdir("shorter-vectors") if cache else tmp_path
+    environment = {**os.environ, "NUMBA_CPU_FEATURES": shorter, "NUMBA_CACHE_DIR": str(kept)}
     command = [sys.executable, "-c", RUN, "-p", "no:cacheprovider", *(str(TESTS / name) for name in PROMISES)]
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr

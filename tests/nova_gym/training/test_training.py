@@ -166,7 +166,7 @@ def rolling(tiny, clips, **training):
 
 
 def test_roll_outs_go_on_from_one_step_to_the_next(tiny, clips):
-    """A roll-out is what the model makes of a true state and of the actions since, till its clip or `horizon` ends."""
+    """A rollout is what the model makes of a true state and of the actions since, till its clip or `horizon` ends."""
     model = tiny.world_model
     stage, states = rolling(tiny, clips, near=float("inf"), horizon=6)
     longest = 0
@@ -219,7 +219,7 @@ def test_roll_outs_are_compared_as_they_are_drawn_too(tiny, clips):
 
 
 def test_single_steps_from_the_truth_count_beside_roll_outs(tiny, clips):
-    """As many as roll-outs; few of these come to a step into the goal."""
+    """As many as rollouts; few of these come to a step into the goal."""
     model = tiny.world_model
     stage, _ = rolling(tiny, clips)
     batch = stage.batch(torch.Generator().manual_seed(0), 1.0)
