@@ -41,6 +41,16 @@ def assert_same(given, expected):
         torch.testing.assert_close(one, other, atol=2e-4, rtol=2e-4, equal_nan=True, msg=said)
 
 
+def clear_cut(simulator, state, expected):
+    """Rows of a step in which no decision is so close that rounding, which differs between two ways, may turn it."""
+    model, band = simulator.dream.world_model, simulator.dream.card.dead_band
+    change = (model.step(state, expected.latent_action) - state).square().mean(-1)
+    reward, termination = model.heads(state, expected.latent_action, expected.state)
+    best = reward.topk(min(2, reward.shape[1])).values
+    apart = best[:, 0] - best[:, -1] > 1e-3 if best.shape[1] == 2 else torch.ones(len(state), dtype=torch.bool)
+    return ((change - band).abs() > 1e-3 * band) & (termination.abs() > 1e-3) & apart
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from([SMALL, EVEN]),
@@ -67,7 +77,9 @@ def test_it_agrees_with_pytorch(sizes, count, seed, halves, values, band, horizo
         else:
             latent_actions = torch.rand(count, config.latent_action, generator=generator) * 2 - 1
             result, expected = compiled.step_latent(latent_actions), layers.step_latent(latent_actions)
-        assert_same(result, expected)
+        rows = clear_cut(compiled, before, expected)
+        assert rows.float().mean() > 0.9 or count < 10
+        assert_same(type(result)(*(each[rows] for each in result)), type(result)(*(each[rows] for each in expected)))
         assert torch.equal(compiled.state, result.state)
         assert torch.equal(compiled.steps, layers.steps)
         assert not before.eq(compiled.state).all() or band
