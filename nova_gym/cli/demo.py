@@ -47,8 +47,8 @@ def demo(
         spread = f"{speed.ratio:.2f} ({speed.ratios.min():.2f}–{speed.ratios.max():.2f})"
         table.add_row(speed.name, f"{speed.median:,.0f}", spread)
     console.print(table)
-    count, reached = made.dreams
-    console.print(f"{count} dreams stepped as one batch with random actions; {reached} episodes reached the goal")
+    count, ended = made.dreams
+    console.print(f"{count} dreams stepped as one batch with random actions; {ended} episodes ended")
     console.print(f"reality (left) and dream (right): {made.gif}\none dreamt frame at 8×: {made.picture}")
     if steps:
         _train_and_test(output, dream, steps, device, seed)

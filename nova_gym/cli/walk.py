@@ -120,10 +120,10 @@ def _batch(dream: Dream, count: int, seed: int, progress: Progress) -> tuple[int
     envs = gym.make_vec("nova_gym:NovaDream-v0", num_envs=count, dream=dream, device=device)
     envs.reset(seed=seed)
     envs.action_space.seed(seed)
-    reached, steps = 0, 100
+    ended, steps = 0, 100
     for step in range(steps):
         _, _, terminated, _, _ = envs.step(envs.action_space.sample())
-        reached += int(terminated.sum())
+        ended += int(terminated.sum())
         progress(f"{count} dreams", step + 1, steps)
     envs.close()
-    return count, reached
+    return count, ended
