@@ -162,7 +162,7 @@ class Dream:
                 if key.startswith(_START_PREFIX)
             }
             model.load_state_dict(tensors)
-        except (KeyError, TypeError, RuntimeError) as error:
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise DreamFileError(f"{path} does not hold what its header says: {reason}") from error
         return cls(model.eval().requires_grad_(False), starts, card)

@@ -25,11 +25,13 @@ FLOORS = (
 #: Libraries that only some floors may use.
 LIBRARIES = {
     "gymnasium": ("nova_gym", "nova_gym.envs", "nova_gym.agents", "nova_gym.benchmarks", "nova_gym.cli"),
+    "llvmlite": ("nova_gym.kernels",),
     "minari": ("nova_gym.data", "nova_gym.envs", "nova_gym.agents"),
     "minigrid": ("nova_gym.envs",),
     "numba": ("nova_gym.kernels",),
     "pygame": ("nova_gym.envs",),
     "stable_baselines3": ("nova_gym.agents", "nova_gym.benchmarks", "nova_gym.cli"),
+    "triton": ("nova_gym.kernels",),
     "typer": ("nova_gym.terminal", "nova_gym.benchmarks", "nova_gym.cli"),
 }
 
@@ -52,12 +54,16 @@ def imports(name, file):
         inner
         for node in ast.walk(tree)
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for inner in ast.walk(node)
+        for part in node.body
+        for inner in ast.walk(part)
     }
     for node in ast.walk(tree):
         if node in unseen:
             continue
-        if isinstance(node, ast.Import):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+            if node.args and isinstance(node.args[0], ast.Constant):
+                yield node.args[0].value
+        elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{name}: imports are absolute"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -59,6 +60,8 @@ class Player:
         self.session, self.policy, self.folder, self.video_format = session, policy, folder, video_format
         try:
             pygame.display.init()
+            if pygame.display.get_driver() == "offscreen" and "SDL_VIDEODRIVER" not in os.environ:
+                raise pygame.error("SDL found no screen")  # it would draw where nobody looks
             pygame.font.init()
             self.window = pygame.Window("nova-gym", size, resizable=True)
             self.screen = self.window.get_surface()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from nova_gym.errors import BadInputError
+
 
 @dataclass(frozen=True)
 class Coverage:
@@ -29,6 +31,13 @@ class Coverage:
     facing: str | None = None
     expert: float = 0.0
     favoured: tuple[Any, float] = (None, 0.0)
+
+    def __post_init__(self) -> None:
+        chances = self.expert, self.favoured[1], self.expert + self.favoured[1]
+        if not self.share > 0 or self.length < 1 or not all(0 <= chance <= 1 for chance in chances):
+            raise BadInputError(
+                f"a clip needs a share above 0, a length of 1 or more, and probabilities of 1 or less together: {self}"
+            )
 
     @property
     def starts(self) -> str:

@@ -12,7 +12,7 @@ import torch
 
 from nova_gym.dream import Dream
 from nova_gym.envs.adapter import encode_frames, reality_of
-from nova_gym.envs.reality.base import Reality
+from nova_gym.envs.reality.base import ATTEMPTS, Reality
 from nova_gym.errors import BadInputError
 from nova_gym.measures import TILE_TOLERANCE, Estimate, alike, mean, psnr, share, ssim, tile_errors
 from nova_gym.simulator import DreamSimulator
@@ -99,7 +99,9 @@ def evaluate(
         raise BadInputError(f"at least 1 episode of 1 step is needed, not {episodes} of {steps}")
     if starts not in ("random", "official"):
         raise BadInputError(f"unknown starts {starts!r}; there are random, official")
-    bench = _Bench(dream, reality_of(dream), starts, seed)
+    reality = reality_of(dream)
+    starts = starts if reality.scatters else "official"
+    bench = _Bench(dream, reality, starts, seed)
     report = Report({"env_id": dream.card.env_id, "episodes": episodes, "seed": seed, "starts": starts})
     report.outcomes["random"] = _open_loop(bench, report, episodes, steps, progress)
     if bench.holds_out:
@@ -130,7 +132,7 @@ class _Bench:
 
     def restart(self, env: gym.Env) -> None:
         """Resets to another start on a held-out layout; on any layout if the environment has no held-out ones."""
-        while True:
+        for _ in range(ATTEMPTS):
             env.reset(seed=int(self.rng.integers(2**31)))
             if self.starts == "random":
                 self.reality.scatter(env, self.rng)
@@ -139,6 +141,9 @@ class _Bench:
             if self.reality.is_held_out(env):
                 self.layouts.add(self.reality.layout_id(env))
                 return
+        raise BadInputError(
+            f"{self.reality.spec.env_id} has layouts that are held out, but {ATTEMPTS} {self.starts} starts gave none"
+        )
 
     def frames(self, envs: list[gym.Env]) -> np.ndarray:
         """What environments look like now: (n, H, W, C) uint8."""

@@ -68,7 +68,8 @@ def record(
     reality = find_reality(spec)
     coverage = reality.expert_coverage() if expert else reality.coverage()
     if not coverage:
-        raise BadInputError(f"there is no expert for {spec.env_id}: leave out --expert")
+        lacking = "expert_coverage(): leave out --expert" if expert else "coverage()"
+        raise BadInputError(f"{type(reality).__name__}, which knows {spec.env_id}, has an empty {lacking}")
     with _whole_or_not_at_all(reality, dataset_id) as env:
         _check_space(env, spec)
         hold_out = reality.can_hold_out(env)
@@ -260,8 +261,9 @@ def check_dataset_id(dataset_id: str) -> None:
     """
     try:
         parse_dataset_id(dataset_id)
-    except ValueError as error:
-        raise BadInputError(f"cannot create the dataset {dataset_id!r}: {error}") from error
+    except (ValueError, TypeError) as error:  # a TypeError where there is no version
+        cause = error if isinstance(error, ValueError) else "its name must end in a version, such as -v0"
+        raise BadInputError(f"cannot create the dataset {dataset_id!r}: {cause}") from error
     if get_dataset_path(dataset_id).exists():
         raise BadInputError(
             f"the dataset {dataset_id!r} already exists; take another name, or `minari delete {dataset_id}`"
@@ -275,7 +277,7 @@ def _metadata(reality: Reality, env: gym.Env, seed: int, counts: Counter[str], c
         "version": __version__,
         "reality": asdict(reality.spec),
         "seed": seed,
-        "horizon": reality.horizon(env),
+        "horizon": int(reality.horizon(env) or 0),
         "action_names": reality.action_names(env),
         "action_bounds": _bounds(env.action_space),
         "clip_shares": {name: round(count / total, 4) for name, count in counts.items()},

@@ -77,7 +77,13 @@ def reality_spec(env_id: str, size: int = 72) -> RealitySpec:
 
 
 def _class_for(env: Any) -> type[Reality]:
-    return next((known for known in reversed(_REGISTERED) if known.knows(env)), Reality)
+    for known in reversed(_REGISTERED):
+        try:
+            if known.knows(env):
+                return known
+        except Exception as error:  # somebody else's code: what else there is must still work
+            warnings.warn(f"{known.__name__}.knows() fails and is passed over: {error!r}", stacklevel=3)
+    return Reality
 
 
 @cache

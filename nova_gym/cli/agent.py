@@ -106,7 +106,8 @@ def train(
         from nova_gym.agents.plotting import plot_curve
 
         plot_curve(curve, plot, f"{algorithm.upper()} in {dream}, {observation}")
-    console.print(f"{output}. How good is it? nova-gym agent eval {output}")
+    of = "" if dream == "minigrid" else f" --dream {dream}"
+    console.print(f"{output}. How good is it? nova-gym agent eval {output}{of}")
 
 
 @agent_app.command("eval")
@@ -233,7 +234,7 @@ def improve(
 
     Example:
 
-    nova-gym improve mine.safetensors -o better.safetensors --dataset minigrid/crossing-v0
+    nova-gym improve mine.safetensors -o better.safetensors --dataset minigrid/crossing-v2
     """
     from nova_gym.agents.improvement import Budget
     from nova_gym.agents.improvement import improve as improve_dream

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -44,6 +45,8 @@ def _root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> None:
+    if "" not in sys.path:
+        sys.path.append("")  # modules of one's own, in the folder one is in, are found as by `python -m`
     if version:
         console.print(__version__, highlight=False)
         raise typer.Exit()

@@ -63,7 +63,7 @@ def evaluate(
         with write_atomically(picture) as temporary:
             iio.imwrite(temporary, report.picture(), extension=".png")
     if write_card:
-        loaded.card.scores = {**loaded.card.scores, starts: report.to_dict()}
+        loaded.card.scores = {**loaded.card.scores, report.settings["starts"]: report.to_dict()}
         loaded.save(find_dream(dream))
 
 

@@ -14,7 +14,7 @@ from nova_gym.terminal import SeedOption, console, one_line_errors, progress_bar
 @one_line_errors
 def record(
     env_id: Annotated[str, typer.Argument(help="Gymnasium id, such as MiniGrid-SimpleCrossingS9N1-v0.")],
-    name: Annotated[str, typer.Option(help="Minari id of the new dataset, such as minigrid/crossing-v0.")],
+    name: Annotated[str, typer.Option(help="Minari id of the new dataset, such as minigrid/crossing-v2.")],
     transitions: Annotated[int, typer.Option(help="How many transitions (steps) to record.", min=1)] = 250_000,
     size: Annotated[
         int, typer.Option(help="Width of a frame in pixels; on MiniGrid a multiple of its columns.", min=8)
@@ -40,7 +40,7 @@ def record(
 
     Example:
 
-    nova-gym record MiniGrid-SimpleCrossingS9N1-v0 --name minigrid/crossing-v0
+    nova-gym record MiniGrid-SimpleCrossingS9N1-v0 --name minigrid/crossing-v2
     """
     from nova_gym.envs import reality_spec
     from nova_gym.envs import record as record_dataset

@@ -68,7 +68,7 @@ def train(
 
     Examples:
 
-    nova-gym train minigrid/crossing-v0 -o mine.safetensors
+    nova-gym train minigrid/crossing-v2 -o mine.safetensors
 
     nova-gym train videos/ -o film.safetensors --size 64
 
@@ -170,7 +170,7 @@ def tune(
 
     Example:
 
-    nova-gym tune mine.safetensors minigrid/crossing-v0 -o tuned.safetensors
+    nova-gym tune mine.safetensors minigrid/crossing-v2 -o tuned.safetensors
     """
     from nova_gym.data import load_clips
     from nova_gym.dream import Dream

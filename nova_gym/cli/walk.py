@@ -117,7 +117,8 @@ def _walk(env: gym.Env, reality: RealityEnv, seed: int, progress: Progress) -> l
 def _batch(dream: Dream, count: int, seed: int, progress: Progress) -> tuple[int, int]:
     """Steps `count` dreams 100 times with random actions: (`count`, how many episodes were terminated)."""
     device = dream.world_model.device
-    envs = gym.make_vec("nova_gym:NovaDream-v0", num_envs=count, dream=dream, device=device)
+    starts = "random" if "random" in dream.starts else None  # from official ones chance seldom ends an episode
+    envs = gym.make_vec("nova_gym:NovaDream-v0", num_envs=count, dream=dream, starts=starts, device=device)
     envs.reset(seed=seed)
     envs.action_space.seed(seed)
     ended, steps = 0, 100

@@ -7,12 +7,16 @@ hold back whatever else wants their core: what steps and draws few dreams keeps 
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-import torch
+_PYTORCH_WAS_THERE = "torch" in sys.modules
+
+import torch  # noqa: E402
 
 
 def in_parts(work: Callable[[int, int], None], total: int, multiple: int = 1, most: int | None = None) -> None:
@@ -58,5 +62,17 @@ def _after_fork() -> None:
     torch.set_num_threads(1)
 
 
+def _forked_with_pytorch() -> bool:
+    """Whether this process was forked from one that had loaded PyTorch, and perhaps computed, but not this module.
+
+    `multiprocessing` gives the main module another name in processes that it spawns. What a bare `os.fork` made looks
+    like any other process.
+    """
+    child = multiprocessing.parent_process() is not None and sys.modules["__main__"].__name__ == "__main__"
+    return _PYTORCH_WAS_THERE and child
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+if _forked_with_pytorch():
+    _after_fork()

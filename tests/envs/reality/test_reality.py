@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import gymnasium as gym
@@ -143,8 +144,47 @@ def test_evaluation_asks_the_reality_for_classes_layouts_and_an_expert(corridor,
 
 
 def test_an_environment_without_an_expert_says_so():
-    with pytest.raises(BadInputError, match="there is no expert for CartPole-v1"):
+    with pytest.raises(BadInputError, match=r"CartPole-v1, has an empty expert_coverage"):
         record(reality_spec("CartPole-v1"), "test/expert-v0", 10, expert=True)
+
+
+def test_a_reality_that_fails_is_passed_over_and_named(corridor):
+    class Broken(Reality):
+        @classmethod
+        def knows(cls, env):
+            return env.unwrapped.what_others_do_not_have > 3
+
+    register_reality(Broken)
+    try:
+        with pytest.warns(UserWarning, match="Broken.knows"):
+            assert type(find_reality(reality_spec(corridor, 24))) is CorridorReality
+    finally:
+        registry._REGISTERED.remove(Broken)
+
+
+@pytest.mark.parametrize("wrong", [{"share": 0.0}, {"length": 0}, {"expert": 0.7, "favoured": (1, 0.5)}])
+def test_a_kind_of_clip_that_cannot_be_is_refused_when_it_is_written_down(wrong):
+    with pytest.raises(BadInputError, match="a clip needs"):
+        Coverage(**{"name": "clips", "share": 1.0, "length": 5, **wrong})
+
+
+def test_an_evaluation_whose_starts_are_never_held_out_ends(corridor, tmp_path, monkeypatch):
+    record(reality_spec(corridor, 24), "test/corridor-never-v0", 100, seed=0)
+    dream = train(
+        load_clips("test/corridor-never-v0"), "never", preset("tiny"), Run(tmp_path / "never.ckpt", device="cpu")
+    )
+    shown = find_reality(reality_spec(corridor, 24))
+    door = next(d for d in range(4, 22) if zlib.crc32(bytes([d])) % 8)
+    monkeypatch.setattr(CorridorReality, "scatter", lambda self, env, rng: setattr(env.unwrapped, "door", door))
+    assert shown.can_hold_out(shown.make())
+    with pytest.raises(BadInputError, match="200 random starts gave none"):
+        evaluate(dream, 2, 2)
+
+
+@pytest.mark.parametrize("name", ["cart", "my/x", "my x-v0", "minigrid/v0"])
+def test_a_name_that_minari_cannot_have_is_one_line(name):
+    with pytest.raises(BadInputError, match="cannot create the dataset"):
+        record(reality_spec("CartPole-v1"), name, 10)
 
 
 def test_only_a_reality_can_be_registered():
