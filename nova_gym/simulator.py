@@ -52,8 +52,9 @@ class Transition(NamedTuple):
 class DreamSimulator:
     """Steps N dreams as one batch. It has no autoreset: after the end of an episode, a step simply continues the dream.
 
-    Weights may change under it, by training or `load_state_dict`: the next step takes them as they are. A layer or a
-    parameter that is put in the place of another is seen by the next simulator that is made.
+    Weights may change under it, by training or `load_state_dict`: the next step takes them as they are. Two changes
+    are seen only by the next simulator that is made: a layer or a parameter put in the place of another, and what an
+    optimiser with `fused=True` has written.
 
     Args:
         dream: the dream to step; the simulator works on its device.

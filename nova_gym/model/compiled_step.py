@@ -109,18 +109,20 @@ class CompiledStep:
         self.latent_action = config.latent_action
         self._model, self._tensors = model, _tensors(model)
         self._values = [tensor.detach() for tensor in self._tensors]  # held, so that no others get their addresses
-        self._stamp = self._stamp_now()
+        self._stamp, self._sums = self._stamp_now(), _sums(self._tensors)
 
     def made_of(self, model: WorldModel) -> bool:
-        """Whether it was made of the very tensors that the model has now; takes a while."""
+        """Whether it was made of the very tensors that the model has now, with these values; takes a while."""
         tensors = _tensors(model)
-        return len(tensors) == len(self._tensors) and all(map(operator.is_, tensors, self._tensors))
+        alike = len(tensors) == len(self._tensors) and all(map(operator.is_, tensors, self._tensors))
+        return alike and _sums(tensors) == self._sums
 
     def current(self, model: WorldModel) -> bool:
         """Whether the tensors that it was made of are as they were; quick, since every step asks.
 
-        An optimiser, `load_state_dict`, other assignments in place and `parameter.data = …` are noticed. What is
-        written *into* `parameter.data` is not.
+        Most optimisers, `load_state_dict`, other assignments in place and `parameter.data = …` are noticed. What is
+        written past PyTorch's counters is not: by an optimiser with `fused=True`, or into `parameter.data`. `made_of`
+        notices that.
         """
         return model is self._model and self._stamp_now() == self._stamp
 
@@ -168,6 +170,11 @@ class CompiledStep:
         latents = torch.from_numpy(moved) if latents is None else latents
         following, *others = map(torch.from_numpy, results)
         return following, latents, *others
+
+
+def _sums(tensors: list[Tensor]) -> list[float]:
+    """What tells whether tensors hold other values, however these were written."""
+    return [float(tensor.detach().double().sum()) for tensor in tensors]
 
 
 def _tensors(model: WorldModel) -> list[Tensor]:

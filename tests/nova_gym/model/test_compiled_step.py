@@ -222,3 +222,24 @@ def test_the_shipped_dream_is_stepped_alike_and_without_numba_by_pytorch(shipped
     assert compiled._compiled() is None
     layers.state = compiled.state
     assert torch.equal(compiled.step(torch.full((100,), 2)).state, layers.step(torch.full((100,), 2)).state)
+
+
+@pytest.mark.parametrize("how", ["a fused optimiser", "into the data"])
+def test_the_next_simulator_sees_what_was_written_past_pytorchs_counters(how):
+    made = dream()
+    before = DreamSimulator(made, 3)
+    before.reset(generator=torch.Generator().manual_seed(0), starts="random")
+    before.step(torch.tensor([1, 2, 3]))
+    weights = made.world_model.part("forward_dynamics").parameters()
+    if how == "a fused optimiser":
+        weights = [weight.requires_grad_(True) for weight in weights]
+        for weight in weights:
+            weight.grad = torch.ones_like(weight)
+        torch.optim.AdamW(weights, 0.1, fused=True).step()
+    else:
+        for weight in weights:
+            weight.data.add_(0.1)
+    after = DreamSimulator(made, 3)
+    after.reset(states=before.state)
+    layers = plain(after)
+    assert_same(after.step(torch.tensor([1, 2, 3])), layers.step(torch.tensor([1, 2, 3])))
