@@ -11,6 +11,7 @@ import operator
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -165,105 +166,36 @@ def _check_columns(weights: Tensor, config: INRConfig) -> None:
 _BLOCK = 1 << 16
 
 
-@torch.no_grad()
-def render(
-    weights: Tensor,
-    height: int,
-    width: int,
-    config: INRConfig,
-    feature_mask: Tensor | None = None,
-    as_bytes: bool = False,
-) -> Tensor:
-    """Renders frames on a grid, at any resolution.
+class Renderer(NamedTuple):
+    """How states become frames: `base + z @ basis` are the weights of a cell's coordinate network.
 
-    A fused renderer does this in one pass: `kernels.render` on the CPU (it needs Numba), `kernels.render_cuda` on CUDA
-    (it needs Triton). Elsewhere PyTorch does it.
-
-    Args:
-        weights: (B, D) float32.
-        height, width: of the frames, in pixels.
-        config, feature_mask: as in `render_at`.
-        as_bytes: whether to return bytes.
-
-    Returns:
-        (B, C, height, width) float32, clipped to [0, 1]; with `as_bytes` (B, height, width, C) uint8. Fused renderers
-        agree with PyTorch to 1 / 255 for weights such as training gives. Their error grows with weights that are
-        several times larger.
-
-    Raises:
-        ValueError: `weights` does not have D columns.
-    """
-    if weights.dtype == torch.float32 and config.layers and (fused := kernels.find("render", weights.device.type)):
-        _check_columns(weights, config)
-        sizes = enumerate((width, height))
-        axes = [axis_features(count, axis, config, feature_mask, weights.device) for axis, count in sizes]
-        return fused.render(weights, *axes, config, as_bytes)
-    return render_by_layers(weights, height, width, config, feature_mask, as_bytes)
-
-
-@torch.no_grad()
-def combine(base: Tensor, basis: Tensor, states: Tensor) -> Tensor:
-    """Weights of coordinate networks, `base + states @ basis`, for `render`: without gradients.
-
-    Args:
+    Attributes:
         base: (D,) float32.
         basis: (K, D) float32.
-        states: (B, K) float32.
-
-    Returns:
-        (B, D) float32.
-
-    Raises:
-        ValueError: the states do not have K columns.
+        config: sizes of the network.
+        mask: (2 + 4F,) float32 that multiplies its features, or None.
+        cell: (h, w) in pixels of a cell of the training frames.
+        blend: whether neighbouring cells are blended where they meet.
     """
-    if states.ndim != 2 or states.shape[1] != len(basis):
-        raise ValueError(f"states are {tuple(states.shape)}; expected are (B, {len(basis)})")
-    alike = {(tensor.dtype, tensor.device.type) for tensor in (base, basis, states)}
-    if alike == {(torch.float32, "cpu")} and (fused := kernels.find("render", "cpu")):
-        return fused.combine(base, basis, states)
-    return torch.addmm(base, states, basis)
 
-
-def axis_features(
-    count: int,
-    axis: int,
-    config: INRConfig,
-    feature_mask: Tensor | None = None,
-    device: torch.device | str | None = None,
-) -> Tensor:
-    """(1 + 2F, count) float32: the Fourier features of one coordinate (0: x, 1: y) along `count` pixels."""
-    features = _line_features(count, config.frequencies, torch.device(device or "cpu"))
-    return features if feature_mask is None else features * feature_mask[axis::2, None].to(features.device)
-
-
-@lru_cache(maxsize=32)
-def _line_features(count: int, frequencies: int, device: torch.device) -> Tensor:
-    return fourier_features(pixel_centres(count, device)[:, None].expand(-1, 2), frequencies)[::2].contiguous()
+    base: Tensor
+    basis: Tensor
+    config: INRConfig
+    mask: Tensor | None
+    cell: tuple[int, int]
+    blend: bool
 
 
 @torch.no_grad()
-def render_by_layers(
-    weights: Tensor,
-    height: int,
-    width: int,
-    config: INRConfig,
-    feature_mask: Tensor | None = None,
-    as_bytes: bool = False,
-) -> Tensor:
-    """`render` in plain PyTorch, on any device: the reference."""
-    coordinates = coordinate_grid(height, width, weights.device)
-    frames = weights.new_empty(len(weights), config.channels, len(coordinates))
-    frames_a_block = max(1, _BLOCK // len(coordinates))
-    for first in range(0, len(weights), frames_a_block):
-        rows = slice(first, first + frames_a_block)
-        for start in range(0, len(coordinates), _BLOCK):
-            points = slice(start, start + _BLOCK)
-            block = render_at_by_layers(weights[rows], coordinates[points], config, feature_mask)
-            frames[rows, :, points] = block.clamp_(0.0, 1.0)
-    frames = frames.unflatten(2, (height, width))
+def render(renderer, states, height, width, as_bytes=False, onto=None, changed=None):
+    rows, cols = states.shape[2:]
+    weights = torch.addmm(renderer.base, states.permute(0, 2, 3, 1).flatten(0, 2), renderer.basis)
+    config, h, w = renderer.config, height // rows, width // cols
+    drawn = render_at_by_layers(weights, coordinate_grid(h, w, weights.device), config, renderer.mask).clamp(0.0, 1.0)
+    drawn = drawn.view(len(states), rows, cols, -1, h, w).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
     if as_bytes:
-        return frames.mul_(255.0).add_(0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-    return frames
+        return drawn.mul_(255.0).add_(0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    return drawn
 
 
 def parse_resolution(resolution: Resolution) -> tuple[int, int]:
