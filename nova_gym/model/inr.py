@@ -1,22 +1,26 @@
-"""The renderer: a state is the weights of a tiny coordinate network, and a frame is that network on a grid.
+"""The renderer: a state is a field of tiny coordinate networks, and a frame is each of them on its own cell's pixels.
 
-Coordinates lie in [-1, 1]² at pixel centres, x to the right and y down. Their Fourier features are x, y and
-sin and cos of π·2^k·x and π·2^k·y for k = 0 .. F-1 (arXiv 2605.06298, the renderer).
+Coordinates lie in [-1, 1]² within a cell, at pixel centres, x to the right and y down. Their Fourier features are x, y
+and sin and cos of π·2^k·x and π·2^k·y for k = 0 .. F-1 (arXiv 2605.06298, the renderer; its state is a single cell).
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from nova_gym import kernels
+from nova_gym.kernels.patches import runs_of
+from nova_gym.model.axes import Axis, axis_of, windows_of
 from nova_gym.model.config import INRConfig
 
 Resolution = int | tuple[int, int]
@@ -93,12 +97,12 @@ def fourier_features(coordinates: Tensor, frequencies: int) -> Tensor:
 def nyquist_mask(frequencies: int, height: int, width: int) -> Tensor:
     """Which features a training grid could sample.
 
-    Octave k has 2^k periods over the frame, so `n` pixels resolve it only while 2^k < n / 2. Training does not
+    Octave k has 2^k periods over a cell, so `n` pixels resolve it only while 2^k < n / 2. Training does not
     constrain the octaves above, and on a finer grid they show as bars (`docs/how-it-works.md`, Renderer).
 
     Args:
         frequencies: F octaves.
-        height, width: the training grid in pixels.
+        height, width: training pixels of a cell.
 
     Returns:
         (2 + 4F,) float32 of 0 and 1, in the order of `fourier_features`.
@@ -165,25 +169,54 @@ def _check_columns(weights: Tensor, config: INRConfig) -> None:
 _BLOCK = 1 << 16
 
 
+class Renderer(NamedTuple):
+    """How states become frames: `base + z @ basis` are the weights of a cell's coordinate network.
+
+    Attributes:
+        base: (D,) float32, D weights of a network.
+        basis: (K, D) float32.
+        config: sizes of the network.
+        mask: (2 + 4F,) float32 that multiplies its features, or None.
+        blend: whether neighbouring cells are blended in a strip along their border. It lies between the outermost
+            training pixels of the two cells, so frames of the training size stay as they were learned.
+        cell: (h, w), training pixels of a cell, which say how wide that strip is.
+    """
+
+    base: Tensor
+    basis: Tensor
+    config: INRConfig
+    mask: Tensor | None = None
+    blend: bool = False
+    cell: tuple[int, int] = (8, 8)
+
+
 @torch.no_grad()
 def render(
-    weights: Tensor,
+    renderer: Renderer,
+    states: Tensor,
     height: int,
     width: int,
-    config: INRConfig,
-    feature_mask: Tensor | None = None,
     as_bytes: bool = False,
+    onto: Tensor | None = None,
+    changed: Tensor | None = None,
 ) -> Tensor:
-    """Renders frames on a grid, at any resolution.
+    """Draws fields of tiny networks as frames, at any resolution.
+
+    Each cell's network draws its own part of the frame, at coordinates that are [-1, 1]² within the cell. A pixel
+    belongs to the cell that its centre falls in, so a frame need not have a multiple of rows × cols pixels.
 
     A fused renderer does this in one pass: `kernels.render` on the CPU (it needs Numba), `kernels.render_cuda` on CUDA
     (it needs Triton). Elsewhere PyTorch does it.
 
     Args:
-        weights: (B, D) float32.
+        renderer: what draws.
+        states: (B, K, rows, cols) float32.
         height, width: of the frames, in pixels.
-        config, feature_mask: as in `render_at`.
         as_bytes: whether to return bytes.
+        onto: frames of an earlier call with the same sizes, to be drawn over and returned; None for new ones.
+        changed: (B, rows, cols) bool, the cells to draw onto them: those whose states are others than at that call.
+            Blended neighbours are drawn with them, so that the frames are those that a whole drawing would give.
+            None for all cells.
 
     Returns:
         (B, C, height, width) float32, clipped to [0, 1]; with `as_bytes` (B, height, width, C) uint8. Fused renderers
@@ -191,79 +224,116 @@ def render(
         several times larger.
 
     Raises:
-        ValueError: `weights` does not have D columns.
+        ValueError: shapes do not go together, or there is `changed` without `onto`.
     """
-    if weights.dtype == torch.float32 and config.layers and (fused := kernels.find("render", weights.device.type)):
-        _check_columns(weights, config)
-        sizes = enumerate((width, height))
-        axes = [axis_features(count, axis, config, feature_mask, weights.device) for axis, count in sizes]
-        return fused.render(weights, *axes, config, as_bytes)
-    return render_by_layers(weights, height, width, config, feature_mask, as_bytes)
+    frames = _canvas(renderer, states, height, width, as_bytes, onto, changed)
+    device, fused = states.device.type, None
+    if renderer.config.layers and {t.dtype for t in (states, renderer.base, renderer.basis)} == {torch.float32}:
+        fused = kernels.find("render", device)
+    if fused is None:
+        drawn = render_by_layers(renderer, states, height, width, as_bytes)
+        if changed is None:
+            return frames.copy_(drawn)
+        _draw_changed(renderer, drawn, frames, changed)
+        return frames
+    axes = _axes(renderer, states.shape[2:], height, width)
+    lines = [_line_features(axis, k, renderer, states.device) for k, axis in zip((1, 0), axes, strict=True)]
+    runs = tuple(runs_of(axis) for axis in axes)
+    fused.render(renderer.base, renderer.basis, states, runs, lines, renderer.config, frames, changed)
+    return frames
 
 
-@torch.no_grad()
-def combine(base: Tensor, basis: Tensor, states: Tensor) -> Tensor:
-    """Weights of coordinate networks, `base + states @ basis`, for `render`: without gradients.
-
-    Args:
-        base: (D,) float32.
-        basis: (K, D) float32.
-        states: (B, K) float32.
-
-    Returns:
-        (B, D) float32.
-
-    Raises:
-        ValueError: the states do not have K columns.
-    """
-    if states.ndim != 2 or states.shape[1] != len(basis):
-        raise ValueError(f"states are {tuple(states.shape)}; expected are (B, {len(basis)})")
-    alike = {(tensor.dtype, tensor.device.type) for tensor in (base, basis, states)}
-    if alike == {(torch.float32, "cpu")} and (fused := kernels.find("render", "cpu")):
-        return fused.combine(base, basis, states)
-    return torch.addmm(base, states, basis)
-
-
-def axis_features(
-    count: int,
-    axis: int,
-    config: INRConfig,
-    feature_mask: Tensor | None = None,
-    device: torch.device | str | None = None,
+def _canvas(
+    renderer: Renderer,
+    states: Tensor,
+    height: int,
+    width: int,
+    as_bytes: bool,
+    onto: Tensor | None,
+    changed: Tensor | None,
 ) -> Tensor:
-    """(1 + 2F, count) float32: the Fourier features of one coordinate (0: x, 1: y) along `count` pixels."""
-    features = _line_features(count, config.frequencies, torch.device(device or "cpu"))
-    return features if feature_mask is None else features * feature_mask[axis::2, None].to(features.device)
+    """The frames to draw on, new or `onto`, after a look at all shapes."""
+    _check_columns(renderer.basis, renderer.config)
+    if states.ndim != 4 or states.shape[1] != len(renderer.basis):
+        raise ValueError(f"states are {tuple(states.shape)}; expected are (B, {len(renderer.basis)}, rows, cols)")
+    batch, _, rows, cols = states.shape
+    channels, dtype = renderer.config.channels, torch.uint8 if as_bytes else states.dtype
+    shape = (batch, height, width, channels) if as_bytes else (batch, channels, height, width)
+    if changed is not None:
+        if onto is None:
+            raise ValueError("where only changed cells are drawn, there must be frames to draw them onto")
+        if changed.shape != (batch, rows, cols) or changed.dtype != torch.bool:
+            raise ValueError(f"changed cells are {tuple(changed.shape)}; expected are {(batch, rows, cols)}, bool")
+    if onto is None:
+        return states.new_empty(shape, dtype=dtype)
+    if onto.shape != shape or onto.dtype != dtype or not onto.is_contiguous():
+        raise ValueError(f"frames to draw onto are {tuple(onto.shape)} {onto.dtype}; expected are {shape} {dtype}")
+    return onto
+
+
+def _axes(renderer: Renderer, cells: Sequence[int], height: int, width: int) -> tuple[Axis, Axis]:
+    """The axes y and x of frames that (rows, cols) cells draw."""
+    strips = renderer.cell if renderer.blend else (0, 0)
+    return axis_of(height, cells[0], strips[0]), axis_of(width, cells[1], strips[1])
+
+
+def _line_features(axis: Axis, which: int, renderer: Renderer, device: torch.device) -> Tensor:
+    """(n, 1 + 2F, L) float32: the Fourier features of one coordinate (0: x, 1: y) along the lines of an axis."""
+    features = _unmasked_line_features(axis, renderer.config.frequencies, device)
+    return features if renderer.mask is None else features * renderer.mask[which::2, None].to(device)
 
 
 @lru_cache(maxsize=32)
-def _line_features(count: int, frequencies: int, device: torch.device) -> Tensor:
-    return fourier_features(pixel_centres(count, device)[:, None].expand(-1, 2), frequencies)[::2].contiguous()
+def _unmasked_line_features(axis: Axis, frequencies: int, device: torch.device) -> Tensor:
+    coordinates = torch.from_numpy(runs_of(axis).coordinates).to(device)
+    features = fourier_features(coordinates.flatten()[:, None].expand(-1, 2), frequencies)[::2]
+    return features.unflatten(1, coordinates.shape).movedim(1, 0).contiguous()
 
 
 @torch.no_grad()
-def render_by_layers(
-    weights: Tensor,
-    height: int,
-    width: int,
-    config: INRConfig,
-    feature_mask: Tensor | None = None,
-    as_bytes: bool = False,
-) -> Tensor:
-    """`render` in plain PyTorch, on any device: the reference."""
-    coordinates = coordinate_grid(height, width, weights.device)
-    frames = weights.new_empty(len(weights), config.channels, len(coordinates))
-    frames_a_block = max(1, _BLOCK // len(coordinates))
-    for first in range(0, len(weights), frames_a_block):
-        rows = slice(first, first + frames_a_block)
-        for start in range(0, len(coordinates), _BLOCK):
-            points = slice(start, start + _BLOCK)
-            block = render_at_by_layers(weights[rows], coordinates[points], config, feature_mask)
-            frames[rows, :, points] = block.clamp_(0.0, 1.0)
-    frames = frames.unflatten(2, (height, width))
+def render_by_layers(renderer: Renderer, states: Tensor, height: int, width: int, as_bytes: bool = False) -> Tensor:
+    """`render` of whole frames in plain PyTorch, on any device: the reference."""
+    weights = renderer.base + states.movedim(1, 3) @ renderer.basis
+    frames = weights.new_zeros(len(states), renderer.config.channels, height, width)
+    y_windows, x_windows = (windows_of(axis) for axis in _axes(renderer, states.shape[2:], height, width))
+    for rows, columns in itertools.product(y_windows, x_windows):
+        cells = weights[:, rows.cells[:, None], columns.cells]
+        shares = torch.from_numpy(rows.shares[:, None] * columns.shares).to(weights)
+        y, x = (torch.from_numpy(window.coordinates).to(weights) for window in (rows, columns))
+        drawn = _in_blocks(cells.flatten(0, 2), torch.cartesian_prod(y, x).flip(1), renderer)
+        drawn = drawn.unflatten(2, (len(y), len(x))) * shares
+        drawn = drawn.unflatten(0, cells.shape[:3]).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
+        frames[:, :, rows.pixels.reshape(-1, 1), columns.pixels.reshape(-1)] += drawn
+    frames.clamp_(0.0, 1.0)
     if as_bytes:
         return frames.mul_(255.0).add_(0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
     return frames
+
+
+def _in_blocks(weights: Tensor, coordinates: Tensor, renderer: Renderer) -> Tensor:
+    """`render_at_by_layers`, some networks and points after the other."""
+    drawn = weights.new_empty(len(weights), renderer.config.channels, len(coordinates))
+    networks = max(1, _BLOCK // len(coordinates))
+    for first in range(0, len(weights), networks):
+        rows = slice(first, first + networks)
+        for start in range(0, len(coordinates), _BLOCK):
+            points = slice(start, start + _BLOCK)
+            block = render_at_by_layers(weights[rows], coordinates[points], renderer.config, renderer.mask)
+            drawn[rows, :, points] = block
+    return drawn
+
+
+def _draw_changed(renderer: Renderer, drawn: Tensor, onto: Tensor, changed: Tensor) -> None:
+    """Copies the pixels of `drawn` that changed cells have a part in `onto` other frames, in place."""
+    height, width = onto.shape[1:3] if onto.dtype == torch.uint8 else onto.shape[2:]
+    touched = torch.zeros(len(onto), height, width, dtype=torch.bool, device=onto.device)
+    y_windows, x_windows = (windows_of(axis) for axis in _axes(renderer, changed.shape[1:], height, width))
+    for rows, columns in itertools.product(y_windows, x_windows):
+        cells = changed[:, rows.cells[:, None], columns.cells]
+        cells = cells.repeat_interleave(rows.pixels.shape[1], 1).repeat_interleave(columns.pixels.shape[1], 2)
+        touched[:, rows.pixels.reshape(-1, 1), columns.pixels.reshape(-1)] |= cells
+    touched = touched[..., None] if onto.dtype == torch.uint8 else touched[:, None]
+    torch.where(touched, drawn, onto, out=onto)
 
 
 def parse_resolution(resolution: Resolution) -> tuple[int, int]:
