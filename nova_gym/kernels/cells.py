@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from nova_gym.kernels.tile import FAST, LANES, STRIP, VECTORS, address, constant, data_of, product, spread
+from nova_gym.kernels.tile import FAST, LANES, VECTORS, address, constant, data_of, product, spread
 
 #: Weights that are computed at once, in 12 registers.
 _SUMS = 12
@@ -65,7 +64,7 @@ def first_layer_line(
         weights: float32 array; from `first` on, every other one of the first `2 · inputs` belongs to the first unit,
             and so on.
         bias: where the units' biases stand.
-        source: float32 array: the features of the coordinates from `place` on, those of the next feature `step` further.
+        source: float32 array: the features of the coordinates from `place` on, the next feature `step` further.
         target: float32 array: what they add from `there` on, to the next unit `further` further.
         inputs, outputs: constants.
         biased: a constant, 1 to add the biases and 0 to leave them out.

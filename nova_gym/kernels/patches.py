@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,6 +83,6 @@ def patches_of(y_runs: Runs, x_runs: Runs, largest: int, least: int, parts: int)
         pixels = count * widest
         pieces = min(count, max(-(-pixels // largest), min(parts, pixels // least), 1))
         cuts = np.arange(pieces + 1) * count // pieces
-        y = [(first + cut, end - cut, *cells, cut) for cut, end in zip(cuts[:-1], cuts[1:], strict=True)]
+        y = [(first + cut, end - cut, *cells, cut) for cut, end in pairwise(cuts)]
         patches.append(np.concatenate([np.tile(y, (len(x), 1)), np.repeat(x, pieces, 0)], 1))
     return np.ascontiguousarray(np.concatenate(patches), np.int64)

@@ -16,8 +16,8 @@ from nova_gym.kernels.gelu import CLAMP, COEFFICIENTS, SQUARINGS
 
 #: What Numba compiles for: the processor, unless `NUMBA_CPU_FEATURES` says otherwise.
 _FEATURES = config.CPU_FEATURES or binding.get_host_cpu_features().flatten()
-#: Numbers of a vector, as many as a register holds, and outputs of a layer that are computed at once. With the vectors of
-#: a strip they keep 24 of AVX-512's 32 registers, or 12 of AVX2's 16.
+#: Numbers of a vector, as many as a register holds, and outputs of a layer that are computed at once. With the vectors
+#: of a strip they keep 24 of AVX-512's 32 registers, or 12 of AVX2's 16.
 LANES, _OUTPUTS = (16, 6) if "+avx512f" in _FEATURES else (8, 3)
 VECTORS = 4
 #: Pixels of a strip: with AVX-512 a cell of 8 x 8 pixels is one strip, with AVX2 two.
