@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nova_gym.model.compiled_step import CompiledStep
 
 #: Version of the file's layout; files of any other version are refused.
-FORMAT = 3
+FORMAT = 4
 _KEY = "nova_gym"
 _START_PREFIX = "starts."
 
@@ -40,8 +40,8 @@ class Card:
         env_kwargs: keyword arguments that it was made with.
         horizon: steps after which the real environment truncates an episode, 0 for never.
         reward_discount: c in `reward = undiscounted reward · (1 - c · step / horizon)`.
-        dead_band: mean squared change of the state up to which a step leaves the state as it is, so that standing
-            still cannot drift; a quarter of the smallest change in the recording.
+        dead_band: mean squared change of a cell's state up to which a step leaves it as it is, so that standing still
+            cannot drift; a quarter of the smallest changes in the recording.
         action_names: names of discrete actions, where known.
         action_bounds: [low, high], each a list, of continuous actions; empty for discrete ones.
         data: the recording, as `nova-gym record` described it.
@@ -75,7 +75,7 @@ class Dream:
 
     Attributes:
         world_model: the model, in evaluation mode.
-        starts: start states by kind, (n, K) float32 each: `official` (where the real environment starts) and `random`
+        starts: start states by kind, (n, K, rows, cols) float32 each: `official` (where the real environment starts) and `random`
             (anywhere); for video without labels `clips` (where clips begin).
         card: its origin and its scores.
         step_kept: the compiled step, which simulators of this dream share; None until a simulator needs it.

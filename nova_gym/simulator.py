@@ -32,8 +32,8 @@ class Transition(NamedTuple):
     """The result of one step of N dreams.
 
     Attributes:
-        state: (N, K) float32, the states after the step.
-        latent_action: (N, U) float32, the latent actions of the step.
+        state: (N, K, rows, cols) float32, the states after the step.
+        latent_action: (N, U, rows, cols) float32, the latent actions of the step.
         reward: (N,) float32, smaller for later steps as in the real environment (`Card.reward_discount`).
         terminated: (N,) bool, the model says that the episode ends (with a probability above 0.5).
         truncated: (N,) bool, the horizon is reached, or the dream is lost.
@@ -60,18 +60,28 @@ class DreamSimulator:
         dream: the dream to step; the simulator works on its device.
         num_dreams: N.
         horizon: steps after which an episode is truncated; None for the real environment's, 0 for never.
+        cells: (rows, cols) of the states; None for those of the frames that the dream was trained on.
 
     Attributes:
-        state: (N, K) float32, present states.
-        latent_action: (N, U) float32, last latent actions, zero after a reset.
+        state: (N, K, rows, cols) float32, present states.
+        latent_action: (N, U, rows, cols) float32, last latent actions, zero after a reset.
         steps: (N,) int64, steps since the last reset.
         lost: (N,) bool, whether the last step lost the dream; False after a reset.
 
     Raises:
-        BadInputError: `num_dreams` is below 1, or `horizon` below 0.
+        BadInputError: `num_dreams` or a number of cells is below 1, or `horizon` below 0.
     """
 
-    def __init__(self, dream: Dream, num_dreams: int = 1, horizon: int | None = None) -> None:
+    def __init__(
+        self,
+        dream: Dream,
+        num_dreams: int = 1,
+        horizon: int | None = None,
+        cells: tuple[int, int] | None = None,
+    ) -> None:
+        cells = dream.world_model.config.cells if cells is None else tuple(cells)
+        if len(cells) != 2 or min(cells) < 1:
+            raise BadInputError(f"cells are (rows, cols) of at least 1 each, not {cells}")
         if num_dreams < 1:
             raise BadInputError(f"there must be at least 1 dream, not {num_dreams}")
         if horizon is not None and horizon < 0:
@@ -82,8 +92,9 @@ class DreamSimulator:
         model = dream.world_model
         if dream.step_kept is not None and not dream.step_kept.made_of(model):
             dream.step_kept = None
-        self.state = torch.zeros(num_dreams, model.config.rank, device=model.device)
-        self.latent_action = torch.zeros(num_dreams, model.config.latent_action, device=model.device)
+        self.cells = cells
+        self.state = _field(num_dreams, model.config.rank, cells, model.device)
+        self.latent_action = _field(num_dreams, model.config.latent_action, cells, model.device)
         self.steps = torch.zeros(num_dreams, dtype=torch.int64, device=model.device)
         self.lost = torch.zeros(num_dreams, dtype=torch.bool, device=model.device)
 
@@ -104,16 +115,17 @@ class DreamSimulator:
 
         Args:
             mask: (N,) bool, which dreams; None for all.
-            states: (N, K) float32 to start from, rows outside the mask unused; None draws from the dream's starts.
+            states: (N, K, rows, cols) float32 to start from, rows outside the mask unused; None draws from the dream's
+                starts.
             starts: which of the dream's starts to draw from, None for its `default_starts`.
             generator: for that draw, on the CPU; required unless `states` is given.
 
         Returns:
-            (N, K) float32, all present states.
+            (N, K, rows, cols) float32, all present states.
 
         Raises:
-            BadInputError: the dream has no such starts, `states` has another shape, or both `states` and `generator`
-                are missing.
+            BadInputError: the dream has no such starts or they are of another size, `states` has another shape, or
+                both `states` and `generator` are missing.
         """
         if states is None:
             bank = self.dream.starts.get(starts or self.dream.default_starts)
@@ -121,14 +133,20 @@ class DreamSimulator:
                 raise BadInputError(f"unknown starts {starts!r}; this dream has {', '.join(self.dream.starts)}")
             if generator is None:
                 raise BadInputError("reset() needs `states` to start from, or a `generator` to draw them with")
+            if bank.shape[1:] != self.state.shape[1:]:
+                raise BadInputError(
+                    f"the dream's starts have {bank.shape[2]} × {bank.shape[3]} cells, these dreams "
+                    f"{self.cells[0]} × {self.cells[1]}: give `states` to start from"
+                )
             drawn = torch.randint(len(bank), (self.num_dreams,), generator=generator)
             states = bank[drawn.to(bank.device)]
         elif states.shape != self.state.shape:
             raise BadInputError(f"states are {tuple(states.shape)}; expected {tuple(self.state.shape)}")
         if mask is None:
             mask = torch.ones(self.num_dreams, dtype=torch.bool, device=self.device)
-        self.state = torch.where(mask[:, None], states, self.state)
-        self.latent_action = torch.where(mask[:, None], 0.0, self.latent_action)
+        of_cells = mask[:, None, None, None]
+        self.state = torch.where(of_cells, states, self.state).contiguous(memory_format=torch.channels_last)
+        self.latent_action = torch.where(of_cells, 0.0, self.latent_action)
         self.steps = torch.where(mask, 0, self.steps)
         self.lost = self.lost & ~mask
         return self.state
@@ -153,7 +171,7 @@ class DreamSimulator:
 
     @torch.no_grad()
     def step_code(self, codes: Tensor) -> Transition:
-        """Steps by learned discrete actions: (N,) int64 indices into the codebook.
+        """Steps by learned discrete actions: (N, rows, cols) int64 indices into the codebook, one a cell.
 
         Raises:
             BadInputError: the dream has no codebook.
@@ -165,7 +183,7 @@ class DreamSimulator:
         """Adds steps to the control model's memory, for `autopilot`.
 
         Args:
-            pairs: for each step, the states before it (N, K) and its latent actions (N, U), float32.
+            pairs: for each step, the states before it and its latent actions, as in `Transition`.
             memory: the memory to add to; None for an empty one.
 
         Returns:
@@ -175,7 +193,7 @@ class DreamSimulator:
             BadInputError: the dream has no control model.
         """
         model = self.dream.world_model
-        memory = model.fresh_memory(self.num_dreams) if memory is None else memory
+        memory = model.fresh_memory(self.num_dreams, self.cells) if memory is None else memory
         for pair in pairs:
             memory = model.remember(memory, *pair)
         return memory
@@ -219,13 +237,15 @@ class DreamSimulator:
         Afterwards they come from the control model.
 
         Args:
-            context_frames: (N, n, C, H, W) float32 in [0, 1], one clip for each dream, n > context_ratio · horizon.
+            context_frames: (N, n, C, H, W) float32 in [0, 1], one clip for each dream, n > context_ratio · horizon, of
+                as many cells as the dreams.
             context_ratio: ρ in [0, 1).
             horizon: T, steps in all.
             progress: called with the number of steps made and their total.
 
         Returns:
-            (N, T + 1, K) float32 states, those of the context encoded; (N, T, U) float32 latent actions.
+            (N, T + 1, K, rows, cols) float32 states, those of the context encoded; (N, T, U, rows, cols) float32 latent
+            actions.
 
         Raises:
             BadInputError: too few frames, a ratio or horizon out of range, or no control model.
@@ -235,15 +255,14 @@ class DreamSimulator:
                 f"the horizon must be at least 1 and the context ratio in [0, 1), not {horizon} and {context_ratio}"
             )
         count = round(context_ratio * horizon)
-        config = self.dream.world_model.config
-        expected = (self.num_dreams, config.inr.channels, *config.frame_size)
+        model = self.dream.world_model
+        expected = (self.num_dreams, model.config.inr.channels, *model.size_of(self.state))
         shape = tuple(context_frames.shape)
         if len(shape) != 5 or (shape[0], *shape[2:]) != expected or shape[1] <= count:
             raise BadInputError(
                 f"context frames are {shape}; expected are (N, n, C, H, W) with (N, C, H, W) = {expected} and n of at "
                 f"least {count + 1}, because {count} of {horizon} steps are context"
             )
-        model = self.dream.world_model
         frames = context_frames[:, : count + 1].to(self.device)
         context = model.encode(frames.flatten(0, 1)).unflatten(0, frames.shape[:2]).transpose(0, 1)
         inferred = [model.infer(*pair) for pair in pairwise(context)]
@@ -258,11 +277,9 @@ class DreamSimulator:
         return torch.stack(states, dim=1), torch.stack(latent_actions, dim=1)
 
     def step_latent(self, latent_actions: Tensor) -> Transition:
-        """Steps by latent actions (N, U) float32: `z' = A(z) + B(u)`.
+        """Steps by latent actions (N, U, rows, cols) float32: `z' = A(z) + B(u)`.
 
-        A state whose mean squared change is within the card's dead band stays exactly as it was. Without that, small
-        errors add up: an agent could wait, or push against a wall, until the wall has faded (`docs/how-it-works.md`,
-        Forward dynamics).
+        A cell whose mean squared change is within the card's dead band stays exactly as it was (`WorldModel.settle`).
         """
         if (compiled := self._compiled()) and _alike(latent_actions, self.latent_action):
             return self._step_compiled(compiled, latent_actions, None)
@@ -272,11 +289,9 @@ class DreamSimulator:
     def _step_by_layers(self, latent_actions: Tensor) -> Transition:
         """`step_latent` in plain PyTorch, on any device: the reference."""
         model, card = self.dream.world_model, self.dream.card
-        following = model.step(self.state, latent_actions)
-        moved = (following - self.state).square().mean(-1, keepdim=True) > card.dead_band
-        following = torch.where(moved, following, self.state)
+        following = model.settle(self.state, model.step(self.state, latent_actions), card.dead_band)
         reward, termination = model.outcome(self.state, latent_actions, following)
-        lost = ~(following.abs() < STATE_LIMIT).all(-1)  # written so that NaN counts as lost
+        lost = ~(following.abs() < STATE_LIMIT).flatten(1).all(1)  # written so that NaN counts as lost
         following = following.nan_to_num(0.0).clamp(-STATE_LIMIT, STATE_LIMIT)
         self.state, self.latent_action, self.steps, self.lost = following, latent_actions, self.steps + 1, lost
         if card.reward_discount:
@@ -307,7 +322,7 @@ class DreamSimulator:
         """Renders the present states of all dreams.
 
         Args:
-            resolution: pixels a side, or (H, W); None for the size of the real frames.
+            resolution: pixels a side, or (H, W); None for the size of real frames of as many cells.
             nyquist: as in `WorldModel.render`.
 
         Returns:
@@ -319,6 +334,12 @@ class DreamSimulator:
         return self.dream.world_model.render(self.state, resolution, nyquist)
 
 
+def _field(batch: int, channels: int, cells: tuple[int, int], device: torch.device) -> Tensor:
+    """Zeros (batch, channels, rows, cols) float32, with a cell's numbers side by side in memory."""
+    zeros = torch.zeros(batch, channels, *cells, device=device)
+    return zeros.contiguous(memory_format=torch.channels_last)
+
+
 def _alike(given: Tensor, expected: Tensor) -> bool:
     return (given.shape, given.dtype, given.device) == (expected.shape, expected.dtype, expected.device)
 
@@ -326,6 +347,7 @@ def _alike(given: Tensor, expected: Tensor) -> bool:
 @cache
 def _compiler() -> ModuleType | None:
     """`nova_gym.model.compiled_step`, None without its kernel; imported late, since Numba takes a while."""
+    return None
     if kernels.find("step", "cpu") is None:
         return None
     from nova_gym.model import compiled_step

@@ -90,3 +90,12 @@ def windows_of(axis: Axis) -> tuple[Windows, ...]:
             alike.setdefault(key, []).append((cell, pixels, coordinates, shares))
     groups = (tuple(zip(*group, strict=True)) for group in alike.values())
     return tuple(Windows(np.array(cells), np.stack(pixels), c[0], s[0]) for cells, pixels, c, s in groups)
+
+
+def touched_pixels(y: Axis, x: Axis, changed: np.ndarray) -> np.ndarray:
+    """(B, H, W) bool, the pixels that any of some cells (B, rows, cols) bool draw or help to draw."""
+    touched = np.zeros((len(changed), y.pixels, x.pixels), bool)
+    for rows in (y.lower, y.lower + (y.share > 0.0)):
+        for columns in (x.lower, x.lower + (x.share > 0.0)):
+            touched |= changed[:, rows[:, None], columns]
+    return touched

@@ -6,15 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from nova_gym.model.config import ModelConfig
-from nova_gym.model.mlp import ResidualMLP
+from nova_gym.model.local import LocalNetwork
 
 
 class ActionBridge(nn.Module):
     """`u = bridge(z, a)`: the environment's own action as a latent action, given the state.
 
     It sees the state because latent actions say where things go, not by how much (`docs/how-it-works.md`, Action
-    bridge). For discrete actions the last layer has U outputs for each action, and all other layers are shared.
-    Continuous actions are inputs of the network, beside the state.
+    bridge); in each cell it sees a neighbourhood, where rules such as "a wall stops" can be read. For discrete actions
+    the last layer has U outputs for each action, and all other layers are shared. Continuous actions are inputs of
+    every cell, beside the state.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -22,19 +23,20 @@ class ActionBridge(nn.Module):
         self.actions = config.actions if config.discrete else 0
         inputs = config.rank if config.discrete else config.rank + config.actions
         outputs = config.latent_action * max(1, self.actions)
-        self.network = ResidualMLP(inputs, outputs, config.hidden, config.depth)
+        self.network = LocalNetwork(inputs, outputs, config.hidden, config.reach, config.depth)
 
     def forward(self, state: Tensor, actions: Tensor) -> Tensor:
         """Maps actions.
 
         Args:
-            state: (B, K) float32.
+            state: (B, K, rows, cols) float32.
             actions: (B,) int64 where the environment's actions are discrete, else (B, N) float32.
 
         Returns:
-            (B, U) float32.
+            (B, U, rows, cols) float32; 0 for a discrete action that does not exist.
         """
         if not self.actions:
-            return self.network(torch.cat([state, actions], dim=-1))
+            planes = actions[:, :, None, None].expand(-1, -1, *state.shape[2:])
+            return self.network(torch.cat([state, planes], dim=1))
         one_hot = (actions[:, None] == torch.arange(self.actions, device=actions.device)).to(torch.float32)
-        return (self.network(state).unflatten(-1, (self.actions, -1)) * one_hot.unsqueeze(-1)).sum(-2)
+        return torch.einsum("bauij,ba->buij", self.network(state).unflatten(1, (self.actions, -1)), one_hot)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from nova_gym.errors import BadInputError
+
 
 @dataclass(frozen=True)
 class INRConfig:
-    """Sizes of the coordinate network that draws frames; a state says what its weights are.
-
-    The defaults are the paper's: 26 features → 5 layers of 12 units → C colours, D = 987 weights for RGB.
+    """Sizes of the coordinate network that draws one cell; a state says what its weights are.
 
     Attributes:
         channels: C, 3 for RGB or 1 for grey.
@@ -20,13 +20,9 @@ class INRConfig:
     """
 
     channels: int = 3
-    frequencies: int = 6
+    frequencies: int = 3
     width: int = 12
-    layers: int = 5
-
-
-#: Kinds of generative control model.
-CONTROLS = ("lstm", "gru", "transformer")
+    layers: int = 2
 
 
 @dataclass(frozen=True)
@@ -34,18 +30,12 @@ class ControlConfig:
     """Sizes of a generative control model (GCM).
 
     Attributes:
-        kind: `lstm`, `gru` or `transformer`.
-        hidden: units of a layer.
-        layers: number of layers.
-        heads: of the transformer's attention.
-        window: steps that the transformer remembers.
+        hidden: channels of its memory.
+        layers: number of recurrent layers.
     """
 
-    kind: str = "lstm"
-    hidden: int = 256
+    hidden: int = 64
     layers: int = 1
-    heads: int = 4
-    window: int = 32
 
 
 @dataclass(frozen=True)
@@ -53,38 +43,70 @@ class ModelConfig:
     """Sizes of a `WorldModel`.
 
     Attributes:
-        frame_size: (H, W) of the frames that the encoder reads, in pixels.
+        frame_size: (H, W) in pixels of the frames that it was trained on.
+        cell: (h, w) in pixels of a cell of those frames. A cell as large as the frame makes the paper's model, one
+            network for the whole picture.
         actions: size of the environment's action: n for `Discrete(n)`, the length of a flat `Box`; 0 for video without
             labels, whose dream has no action bridge and no heads.
         discrete: whether the environment's actions are discrete.
         reward_values: the values that the undiscounted reward takes, if they are few; empty if it can be any number.
-        inr: the coordinate network.
-        encoder_widths: channels of the encoder's three convolutions.
-        rank: K, number of principal coordinates of the weight offset that make the state.
-        latent_action: U, length of a latent action.
-        hidden: units of a hidden layer of A, B, the inverse dynamics and the action bridge.
-        depth: number of their residual blocks, of two layers each.
-        head_hidden: units of the two hidden layers of the reward and termination heads.
+        inr: the coordinate network of a cell.
+        encoder_widths: channels of the encoder's two hidden layers.
+        rank: K, number of coordinates of weight offsets that make the state of a cell.
+        latent_action: U, numbers of a latent action in a cell.
+        hidden: channels of the hidden layers of A, B, the inverse dynamics and the action bridge.
+        reach: side, in cells, of the neighbourhood that a layer of the inverse dynamics and of the bridge sees; odd.
+        depth: number of their hidden layers.
+        head_hidden: channels of the two hidden layers of the reward and termination heads.
         codes: size of the codebook of latent actions, 0 for a model without a codebook.
         control: the generative control model, None for a model without one.
         detail: the coordinate network that draws frames larger than `frame_size`, with more octaves than `inr`;
             None where `inr` draws frames of all sizes.
+        blend: whether neighbouring cells are blended where they meet, because the recording's frames are smooth there.
     """
 
     frame_size: tuple[int, int] = (72, 72)
+    cell: tuple[int, int] = (8, 8)
     actions: int = 7
     discrete: bool = True
     reward_values: tuple[float, ...] = ()
     inr: INRConfig = field(default_factory=INRConfig)
-    encoder_widths: tuple[int, int, int] = (64, 128, 64)
-    rank: int = 256
-    latent_action: int = 8
-    hidden: int = 256
+    encoder_widths: tuple[int, int] = (32, 64)
+    rank: int = 16
+    latent_action: int = 4
+    hidden: int = 32
+    reach: int = 3
     depth: int = 2
-    head_hidden: int = 128
+    head_hidden: int = 32
     codes: int = 0
     control: ControlConfig | None = None
     detail: INRConfig | None = None
+    blend: bool = False
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """(rows, cols) of the frames that it was trained on.
+
+        Raises:
+            BadInputError: the frames do not divide into cells.
+        """
+        return self.cells_of(*self.frame_size)
+
+    def cells_of(self, height: int, width: int) -> tuple[int, int]:
+        """(rows, cols) of frames of this size in pixels.
+
+        Raises:
+            BadInputError: such frames do not divide into cells; the message names sizes that do.
+        """
+        sides = (height, width)
+        if any(side % part or not side for side, part in zip(sides, self.cell, strict=True)):
+            fits = [[max(1, side // part + more) * part for more in (0, 1)] for side, part in zip(sides, self.cell)]
+            near = " or ".join(f"{h}×{w}" for h, w in zip(*fits, strict=True))
+            raise BadInputError(
+                f"frames of {height}×{width} pixels (height×width) do not divide into cells of "
+                f"{self.cell[0]}×{self.cell[1]}; sizes near it that do: {near}"
+            )
+        return height // self.cell[0], width // self.cell[1]
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready copy."""
@@ -97,7 +119,7 @@ class ModelConfig:
         Raises:
             TypeError: a key is missing or unknown.
         """
-        tuples = ("frame_size", "encoder_widths", "reward_values")
+        tuples = ("frame_size", "cell", "encoder_widths", "reward_values")
         return cls(
             **{
                 **values,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from nova_gym.model.world_model import WorldModel
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def change_states(model: WorldModel, matrix: Tensor, inverse: Tensor, mean: Tensor) -> None:
-    """States become `matrix @ (state - mean)`; every frame is drawn as before.
+    """States become `matrix @ (state - mean)` in each cell; every frame is drawn as before.
 
     Call it before the dynamics are trained: it leaves them as they are.
 
@@ -31,37 +31,47 @@ def change_states(model: WorldModel, matrix: Tensor, inverse: Tensor, mean: Tens
 
 
 @torch.no_grad()
-def change_latent_actions(model: WorldModel, matrix: Tensor, inverse: Tensor, mean: Tensor) -> None:
-    """Latent actions become `matrix @ (u - mean)`; what they lead to stays the same.
+def change_latent_actions(model: WorldModel, matrix: Tensor) -> None:
+    """Latent actions become `matrix @ u` in each cell; what they lead to stays the same, and 0 stays 0.
 
     Call it before bridge, heads, codebook and control model are trained: it changes forward and inverse dynamics only.
 
     Args:
         model: changed in place.
-        matrix, inverse: (U, U) float32, each the inverse of the other.
-        mean: (U,) float32.
+        matrix: (U, U) float32, invertible.
     """
-    last, first = model.inverse_dynamics.network.last, model.forward_dynamics.motion_network.first
-    last.weight.copy_(matrix @ last.weight)
-    last.bias.copy_(matrix @ (last.bias - mean))
-    first.bias += first.weight @ mean
-    first.weight.copy_(first.weight @ inverse)
+    _change_outputs(model.inverse_dynamics.network.layers[-1], matrix)
+    _change_inputs(model.forward_dynamics.motion_network.layers[0], slice(None), torch.linalg.inv(matrix))
 
 
 @torch.no_grad()
-def divide_latent_actions(model: WorldModel, divisor: float) -> None:
-    """Latent actions become `u / divisor`, in every part that writes or reads them; `divisor` is positive."""
-    for network in (model.inverse_dynamics, model.bridge):
-        if network is not None:
-            network.network.last.weight /= divisor
-            network.network.last.bias /= divisor
-    model.forward_dynamics.motion_network.first.weight *= divisor
+def scale_latent_actions(model: WorldModel, factors: Tensor) -> None:
+    """Latent actions become `factors * u`, in every part that writes or reads them.
+
+    Args:
+        model: changed in place.
+        factors: (U,) float32, positive.
+    """
+    matrix, inverse = factors.diag(), (1.0 / factors).diag()
+    change_latent_actions(model, matrix)
+    count, rank = len(factors), model.config.rank
+    if model.bridge is not None:
+        last = model.bridge.network.layers[-1]
+        _change_outputs(last, torch.block_diag(*[matrix] * (last.out_channels // count)))
     if model.codebook is not None:
-        model.codebook.codes /= divisor
-    rank, length = model.config.rank, model.config.latent_action
+        model.codebook.codes *= factors
+    readers = [] if model.heads is None else [model.heads.trunk[0]]
     if model.control is not None:
-        model.control.pair.weight[:, rank:] *= divisor
-        model.control.answer.last.weight /= divisor
-        model.control.answer.last.bias /= divisor
-    if model.heads is not None:
-        model.heads.trunk[0].weight[:, rank : rank + length] *= divisor
+        _change_outputs(model.control.last, matrix)
+        readers += [model.control.gates[0], model.control.news[0]]
+    for reader in readers:
+        _change_inputs(reader, slice(rank, rank + count), inverse)
+
+
+def _change_outputs(layer: nn.Conv2d, matrix: Tensor) -> None:
+    layer.weight.copy_(torch.einsum("ij,j...->i...", matrix, layer.weight))
+    layer.bias.copy_(matrix @ layer.bias)
+
+
+def _change_inputs(layer: nn.Conv2d, channels: slice, inverse: Tensor) -> None:
+    layer.weight[:, channels] = torch.einsum("oj...,ji->oi...", layer.weight[:, channels], inverse)

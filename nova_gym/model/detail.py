@@ -24,31 +24,30 @@ class Detail(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.config, self.usual, self.frame_size = config.detail, config.inr.frequencies, config.frame_size
+        self.config, self.usual, self.cell = config.detail, config.inr.frequencies, config.cell
         count = inr.weight_count(self.config)
         self.base = nn.Parameter(torch.zeros(count))
         self.basis = nn.Parameter(torch.zeros(config.rank, count))
 
-    def suits(self, height: int, width: int) -> bool:
-        """Whether detail draws frames of this size in pixels.
+    def suits(self, height: float, width: float) -> bool:
+        """Whether detail draws frames whose cells have this size in pixels.
 
         It does if they are larger than the dream's own, and sample an octave that the usual renderer lacks.
         """
-        larger = height > self.frame_size[0] or width > self.frame_size[1]
+        larger = height > self.cell[0] or width > self.cell[1]
         return larger and 2**self.usual < max(height, width) / 2
 
-    def mask(self, height: int, width: int) -> Tensor:
-        """(2 + 4F,) float32 of 0 and 1: the Fourier features that are on for frames of this size in pixels.
+    def mask(self, height: float, width: float) -> Tensor:
+        """(2 + 4F,) float32 of 0 and 1: the Fourier features that are on for cells of this size in pixels.
 
         They are never fewer than for the dream's own size.
         """
-        usual_height, usual_width = self.frame_size
-        return inr.nyquist_mask(self.config.frequencies, max(height, usual_height), max(width, usual_width))
+        return inr.nyquist_mask(self.config.frequencies, max(height, self.cell[0]), max(width, self.cell[1]))
 
     def draw(self, state: Tensor, points: Tensor, mask: Tensor) -> Tensor:
-        """States (B, K) → pixels (B, C, P) at points (P, 2) in [-1, 1], not clipped, with gradients; for training.
+        """States (N, K) of cells → pixels (N, C, P) at points (P, 2) in [-1, 1], not clipped, with gradients.
 
-        `mask` (2 + 4F,) is what `mask` gives for the size of the frames.
+        For training. `mask` (2 + 4F,) is what `mask` gives for the size of the cells.
         """
         return inr.render_at(torch.addmm(self.base, state, self.basis), points, self.config, mask)
 

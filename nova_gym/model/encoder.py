@@ -1,65 +1,64 @@
-"""The encoder: frame → state."""
+"""The encoder: frame → field of states."""
 
 from __future__ import annotations
 
-import math
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nova_gym.model.config import ModelConfig
 
-#: Pixels a side that the convolutions reduce to one position.
-STRIDE = 8
+#: Strides of the first two convolutions, largest first: each takes the largest that divides what is left of a cell.
+STRIDES = ((4, 3, 2, 1), (2, 3, 1))
 
 
 class Encoder(nn.Module):
-    """Encodes a frame as a state: a strided CNN that ends in one linear layer (`docs/how-it-works.md`, Encoder)."""
+    """Encodes each cell of a frame by itself: strided convolutions, none of which looks beyond its cell.
+
+    So equal cells have equal states wherever they are, and a frame may have any number of cells
+    (`docs/how-it-works.md`, Encoder).
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        first, second, third = config.encoder_widths
-        self.frame_size = config.frame_size
-        self.convolutions = nn.Sequential(
-            nn.Conv2d(config.inr.channels, first, 4, stride=4),
-            nn.GELU(),
-            nn.Conv2d(first, second, 2, stride=2),
-            nn.GELU(),
-            nn.Conv2d(second, third, 3, padding=1),
-            nn.GELU(),
-        )
-        positions = math.prod(math.ceil(side / STRIDE) for side in config.frame_size)
-        self.linear = nn.Linear(third * positions, config.rank)
+        self.config = config
+        strides = list(zip(*map(_strides, config.cell), strict=True))
+        widths = [config.inr.channels, *config.encoder_widths]
+        self.convolutions = nn.Sequential()
+        for before, after, stride in zip(widths, widths[1:], strides, strict=False):
+            self.convolutions += nn.Sequential(nn.Conv2d(before, after, stride, stride), nn.GELU())
+        self.last = nn.Conv2d(widths[-1], config.rank, strides[-1], strides[-1])
 
     def forward(self, frames: Tensor) -> Tensor:
         """Encodes frames.
 
         Args:
-            frames: (B, C, H, W) float32 in [0, 1].
+            frames: (B, C, H, W) float32 in [0, 1], H and W multiples of a cell's.
 
         Returns:
-            (B, K) float32 states.
+            (B, K, rows, cols) float32 states.
 
         Raises:
-            ValueError: the frames are of another size.
+            BadInputError: the frames do not divide into cells.
         """
-        height, width = frames.shape[-2:]
-        if (height, width) != tuple(self.frame_size):
-            raise ValueError(
-                f"frames are {height}×{width}; this model encodes "
-                f"{self.frame_size[0]}×{self.frame_size[1]} (height×width)"
-            )
-        padded = F.pad(frames - 0.5, (0, -width % STRIDE, 0, -height % STRIDE))
-        return self.linear(self.convolutions(padded).flatten(1))
+        self.config.cells_of(*frames.shape[-2:])
+        return self.last(self.convolutions(frames - 0.5))
 
     @torch.no_grad()
     def change_basis(self, matrix: Tensor, mean: Tensor) -> None:
-        """Changes the encoder's last layer so that it outputs `matrix @ (state - mean)`; exact, without training.
+        """Changes the last layer so that it outputs `matrix @ (state - mean)` in each cell; exact, without training.
 
         Args:
             matrix: (K, K) float32.
             mean: (K,) float32.
         """
-        self.linear.weight.copy_(matrix @ self.linear.weight)
-        self.linear.bias.copy_(matrix @ (self.linear.bias - mean))
+        self.last.weight.copy_(torch.einsum("ij,j...->i...", matrix, self.last.weight))
+        self.last.bias.copy_(matrix @ (self.last.bias - mean))
+
+
+def _strides(side: int) -> list[int]:
+    """Strides along one axis of three convolutions that together reduce `side` pixels to one."""
+    strides = []
+    for choices in STRIDES:
+        strides.append(next((stride for stride in choices if side % stride == 0), 1))
+        side //= strides[-1]
+    return [*strides, side]

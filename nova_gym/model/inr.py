@@ -20,7 +20,7 @@ from torch import Tensor
 
 from nova_gym import kernels
 from nova_gym.kernels.patches import runs_of
-from nova_gym.model.axes import Axis, axis_of, windows_of
+from nova_gym.model.axes import Axis, axis_of, touched_pixels, windows_of
 from nova_gym.model.config import INRConfig
 
 Resolution = int | tuple[int, int]
@@ -177,17 +177,17 @@ class Renderer(NamedTuple):
         basis: (K, D) float32.
         config: sizes of the network.
         mask: (2 + 4F,) float32 that multiplies its features, or None.
+        cell: (h, w), training pixels of a cell.
         blend: whether neighbouring cells are blended in a strip along their border. It lies between the outermost
             training pixels of the two cells, so frames of the training size stay as they were learned.
-        cell: (h, w), training pixels of a cell, which say how wide that strip is.
     """
 
     base: Tensor
     basis: Tensor
     config: INRConfig
     mask: Tensor | None = None
-    blend: bool = False
     cell: tuple[int, int] = (8, 8)
+    blend: bool = False
 
 
 @torch.no_grad()
@@ -227,16 +227,15 @@ def render(
         ValueError: shapes do not go together, or there is `changed` without `onto`.
     """
     frames = _canvas(renderer, states, height, width, as_bytes, onto, changed)
-    device, fused = states.device.type, None
+    axes, fused = _axes(renderer, states.shape[2:], height, width), None
     if renderer.config.layers and {t.dtype for t in (states, renderer.base, renderer.basis)} == {torch.float32}:
-        fused = kernels.find("render", device)
+        fused = kernels.find("render", states.device.type)
     if fused is None:
         drawn = render_by_layers(renderer, states, height, width, as_bytes)
         if changed is None:
             return frames.copy_(drawn)
-        _draw_changed(renderer, drawn, frames, changed)
-        return frames
-    axes = _axes(renderer, states.shape[2:], height, width)
+        touched = torch.from_numpy(touched_pixels(*axes, changed.cpu().numpy())).to(frames.device)
+        return torch.where(touched[..., None] if as_bytes else touched[:, None], drawn, frames, out=frames)
     lines = [_line_features(axis, k, renderer, states.device) for k, axis in zip((1, 0), axes, strict=True)]
     runs = tuple(runs_of(axis) for axis in axes)
     fused.render(renderer.base, renderer.basis, states, runs, lines, renderer.config, frames, changed)
@@ -321,19 +320,6 @@ def _in_blocks(weights: Tensor, coordinates: Tensor, renderer: Renderer) -> Tens
             block = render_at_by_layers(weights[rows], coordinates[points], renderer.config, renderer.mask)
             drawn[rows, :, points] = block
     return drawn
-
-
-def _draw_changed(renderer: Renderer, drawn: Tensor, onto: Tensor, changed: Tensor) -> None:
-    """Copies the pixels of `drawn` that changed cells have a part in `onto` other frames, in place."""
-    height, width = onto.shape[1:3] if onto.dtype == torch.uint8 else onto.shape[2:]
-    touched = torch.zeros(len(onto), height, width, dtype=torch.bool, device=onto.device)
-    y_windows, x_windows = (windows_of(axis) for axis in _axes(renderer, changed.shape[1:], height, width))
-    for rows, columns in itertools.product(y_windows, x_windows):
-        cells = changed[:, rows.cells[:, None], columns.cells]
-        cells = cells.repeat_interleave(rows.pixels.shape[1], 1).repeat_interleave(columns.pixels.shape[1], 2)
-        touched[:, rows.pixels.reshape(-1, 1), columns.pixels.reshape(-1)] |= cells
-    touched = touched[..., None] if onto.dtype == torch.uint8 else touched[:, None]
-    torch.where(touched, drawn, onto, out=onto)
 
 
 def parse_resolution(resolution: Resolution) -> tuple[int, int]:

@@ -1,13 +1,13 @@
 """The whole NOVA model, read in the order of the method: encode, infer, translate, step, outcome, render.
 
-The state of the paper is the weight offset `z_t`, one number for each weight of the coordinate network. Here it is
-kept in K principal coordinates: `θ = base + state @ basis` are the weights, so the same equation
-`z' = A(z) + B(u)` holds in either, and a step costs K instead of D numbers. K = D is the paper's model.
+The state of the paper is the weight offset `z_t` of one coordinate network, which draws the whole frame. Here it is a
+field: a frame is laid out in cells, and each cell has a tiny network of its own. The weights of a cell are
+`θ = base + z @ basis`, with one base and one basis for all cells, so that a state is K numbers a cell. The equation is
+the paper's, `z' = A(z) + B(u)`, the same in every cell. Where a rule needs more than one cell (a wall in front, a ball
+that meets another), the bridge and the inverse dynamics see a neighbourhood. A field of one cell is the paper's model.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,28 +16,13 @@ from nova_gym.errors import BadInputError
 from nova_gym.model import inr
 from nova_gym.model.bridge import ActionBridge
 from nova_gym.model.codebook import Codebook
-from nova_gym.model.config import INRConfig, ModelConfig
-from nova_gym.model.control import Control, Memory, make_control
+from nova_gym.model.config import ModelConfig
+from nova_gym.model.control import Control, Memory
 from nova_gym.model.detail import Detail
 from nova_gym.model.dynamics import ForwardDynamics, InverseDynamics
 from nova_gym.model.encoder import Encoder
 from nova_gym.model.heads import Heads
-
-
-class Renderer(NamedTuple):
-    """How states become frames: `base + state @ basis` are the weights of a coordinate network.
-
-    Attributes:
-        base: (D,) float32.
-        basis: (K, D) float32.
-        config: sizes of the network.
-        mask: (2 + 4F,) float32 that multiplies its features, or None.
-    """
-
-    base: Tensor
-    basis: Tensor
-    config: INRConfig
-    mask: Tensor | None
+from nova_gym.model.inr import Renderer
 
 
 class WorldModel(nn.Module):
@@ -53,8 +38,10 @@ class WorldModel(nn.Module):
     `has_actions` (bridge and heads; a model of video without labels has neither), `has_codebook`, `has_control`,
     `has_detail`.
 
-    Shapes: B batch, C channels, H×W pixels, K = `config.rank`, U = `config.latent_action`,
-    N = `config.actions`, D weights of the coordinate network. All numbers are float32 unless it says otherwise.
+    Shapes: B batch, C channels, H×W pixels, rows × cols cells, K = `config.rank`, U = `config.latent_action`,
+    N = `config.actions`, D weights of a cell's coordinate network. All numbers are float32 unless it says otherwise.
+    States are (B, K, rows, cols), latent actions (B, U, rows, cols). Frames of any size that divides into cells are
+    encoded, and states of any number of cells are stepped and rendered.
 
     Args:
         config: sizes.
@@ -76,32 +63,32 @@ class WorldModel(nn.Module):
             self.bridge = ActionBridge(config) if config.actions else None
             self.heads = Heads(config) if config.actions else None
             self.codebook = Codebook(config) if config.codes else None
-            self.control = make_control(config) if config.control else None
+            self.control = Control(config) if config.control else None
         self.detail = Detail(config) if config.detail else None
 
     # From a frame to the next.
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Frames (B, C, H, W) in [0, 1] → states (B, K).
+        """Frames (B, C, H, W) in [0, 1] → states (B, K, rows, cols).
 
         Raises:
-            ValueError: the frames are of another size than `config.frame_size`.
+            BadInputError: the frames do not divide into cells.
         """
         return self.encoder(frames)
 
     def infer(self, state: Tensor, next_state: Tensor) -> Tensor:
-        """States (B, K) and the states after them (B, K) → latent actions (B, U), by inverse dynamics."""
+        """States and the states after them → latent actions (B, U, rows, cols), by inverse dynamics."""
         return self.inverse_dynamics(state, next_state)
 
     def translate(self, state: Tensor, actions: Tensor) -> Tensor:
         """The environment's own actions as latent actions, by the action bridge: `u = bridge(z, a)`.
 
         Args:
-            state: (B, K).
+            state: (B, K, rows, cols).
             actions: (B,) int64 where the environment's actions are discrete, else (B, N).
 
         Returns:
-            (B, U).
+            (B, U, rows, cols).
 
         Raises:
             BadInputError: the model has no action bridge.
@@ -111,23 +98,36 @@ class WorldModel(nn.Module):
         return self.bridge(state, actions)
 
     def content(self, state: Tensor) -> Tensor:
-        """A: states (B, K) → the content part of the next states (B, K)."""
+        """A: states → the content part of the next states, (B, K, rows, cols)."""
         return self.forward_dynamics.content(state)
 
     def motion(self, latent_action: Tensor) -> Tensor:
-        """B: latent actions (B, U) → the motion part of the next states (B, K)."""
+        """B: latent actions → the motion part of the next states, (B, K, rows, cols); 0 where they are 0."""
         return self.forward_dynamics.motion(latent_action)
 
     def step(self, state: Tensor, latent_action: Tensor) -> Tensor:
-        """States (B, K) and latent actions (B, U) → next states (B, K): `z' = A(z) + B(u)`."""
+        """States and latent actions → next states (B, K, rows, cols): `z' = A(z) + B(u)`."""
         return self.forward_dynamics(state, latent_action)
+
+    def settle(self, state: Tensor, following: Tensor, dead_band: float) -> Tensor:
+        """The next states, in which every cell that hardly changed is exactly as it was.
+
+        Without that, small errors add up: an agent could wait, or push against a wall, until the wall has faded
+        (`docs/how-it-works.md`, Forward dynamics).
+
+        Args:
+            state, following: (B, K, rows, cols), before and after a step.
+            dead_band: mean squared change of a cell up to which it counts as unchanged.
+        """
+        moved = (following - state).square().mean(1, keepdim=True) > dead_band
+        return torch.where(moved, following, state)
 
     def outcome(self, state: Tensor, latent_action: Tensor, next_state: Tensor) -> tuple[Tensor, Tensor]:
         """What a step pays and whether it ends the episode; a model without heads gives 0 for both.
 
         Args:
-            state, next_state: (B, K).
-            latent_action: (B, U).
+            state, next_state: (B, K, rows, cols), equal to the bit in cells that did not change (see `settle`).
+            latent_action: (B, U, rows, cols).
 
         Returns:
             (B,) undiscounted reward; (B,) probability that the episode ends here.
@@ -140,51 +140,112 @@ class WorldModel(nn.Module):
     # From a state to pixels.
 
     def weights(self, state: Tensor) -> Tensor:
-        """States (B, K) → weights (B, D) of the usual coordinate networks: `θ = base + state @ basis`."""
-        return torch.addmm(self.base, state, self.basis)
+        """States (B, K, rows, cols) → weights (B · rows · cols, D) of the usual coordinate networks, cell by cell."""
+        return torch.addmm(self.base, state.permute(0, 2, 3, 1).flatten(0, 2), self.basis)
 
     def render(
         self, state: Tensor, resolution: inr.Resolution | None = None, nyquist: bool = False, as_bytes: bool = False
     ) -> Tensor:
-        """States (B, K) → frames (B, C, H, W) in [0, 1], or (B, H, W, C) uint8.
+        """States (B, K, rows, cols) → frames (B, C, H, W) in [0, 1], or (B, H, W, C) uint8.
 
         Args:
-            state: (B, K).
-            resolution: pixels a side, or (H, W); None for the size of the training frames. If the model has `detail`,
-                that draws all frames that are large enough to show it (`Detail.suits`).
+            state: (B, K, rows, cols).
+            resolution: pixels a side, or (H, W); None for the size of real frames. If the model has `detail`, that
+                draws all frames that are large enough to show it (`Detail.suits`).
             nyquist: switch off the Fourier features that the training frames could not sample, and `detail` with them.
             as_bytes: whether to return uint8.
 
         Raises:
             ValueError: the resolution is out of range.
         """
-        height, width = inr.parse_resolution(self.config.frame_size if resolution is None else resolution)
-        base, basis, config, mask = self.renderer(height, width, nyquist)
-        return inr.render(inr.combine(base, basis, state), height, width, config, mask, as_bytes)
+        height, width = self.size_of(state) if resolution is None else inr.parse_resolution(resolution)
+        renderer = self.renderer(height, width, state.shape[2:], nyquist)
+        return inr.render(renderer, state, height, width, as_bytes)
 
-    def renderer(self, height: int, width: int, nyquist: bool = False) -> Renderer:
-        """The renderer that draws frames of this size in pixels; `nyquist` as in `render`."""
-        if self.detail is not None and not nyquist and self.detail.suits(height, width):
-            detail = self.detail
-            return Renderer(detail.base, detail.basis, detail.config, detail.mask(height, width))
-        mask = inr.nyquist_mask(self.config.inr.frequencies, *self.config.frame_size) if nyquist else None
-        return Renderer(self.base, self.basis, self.config.inr, mask)
+    def size_of(self, state: Tensor) -> tuple[int, int]:
+        """(H, W) in pixels of the real frames of states (B, K, rows, cols)."""
+        rows, cols = state.shape[2:]
+        return rows * self.config.cell[0], cols * self.config.cell[1]
 
-    def draw(self, state: Tensor, points: Tensor | None = None) -> Tensor:
-        """States (B, K) → pixels (B, C, P), not clipped, with gradients; for training.
+    def renderer(
+        self, height: int, width: int, cells: tuple[int, int] | None = None, nyquist: bool = False
+    ) -> Renderer:
+        """The renderer that draws frames of this size in pixels.
 
         Args:
-            state: (B, K).
-            points: (P, 2) coordinates in [-1, 1]; None for the pixels of the model's own frames, row by row.
+            height, width: of the frames.
+            cells: (rows, cols) of the states; None for those of the training frames.
+            nyquist: as in `render`.
+        """
+        rows, cols = cells or self.config.cells
+        cell, blend = self.config.cell, self.config.blend
+        if self.detail is not None and not nyquist and self.detail.suits(height / rows, width / cols):
+            detail = self.detail
+            mask = detail.mask(height / rows, width / cols)
+            return Renderer(detail.base, detail.basis, detail.config, mask, cell, blend)
+        mask = inr.nyquist_mask(self.config.inr.frequencies, *cell) if nyquist else None
+        return Renderer(self.base, self.basis, self.config.inr, mask, cell, blend)
+
+    def draw(self, state: Tensor, points: Tensor | None = None) -> Tensor:
+        """States (B, K, rows, cols) → pixels (B · rows · cols, C, P), not clipped, with gradients; for training.
+
+        Args:
+            state: (B, K, rows, cols).
+            points: (P, 2) coordinates in [-1, 1] of a cell; None for its own pixels, row by row.
         """
         if points is None:
-            points = inr.coordinate_grid(*self.config.frame_size, state.device)
+            points = inr.coordinate_grid(*self.config.cell, state.device)
         return inr.render_at(self.weights(state), points, self.config.inr)
+
+    # A latent action as a handful of numbers.
+
+    @property
+    def places(self) -> int:
+        """How many numbers of `place` say where: 2, or none where the whole frame is one cell."""
+        return 0 if self.config.cell == self.config.frame_size else 2
+
+    def place(self, numbers: Tensor, cells: tuple[int, int]) -> Tensor:
+        """Latent actions that move one cell, from a handful of numbers: where, and what.
+
+        Args:
+            numbers: (B, 2 + U) in [-1, 1]: y, x (-1 the first row or column, 1 the last), then the latent action of
+                that cell; (B, U) where the whole frame is one cell.
+            cells: (rows, cols) of the states.
+
+        Returns:
+            (B, U, rows, cols), 0 in all other cells.
+        """
+        where, what = numbers[:, : self.places], numbers[:, self.places :]
+        field = what.new_zeros(len(what), what.shape[1], *cells)
+        index = torch.zeros(len(what), 2, dtype=torch.int64, device=what.device)
+        if self.places:
+            count = torch.tensor(cells, device=what.device)
+            index = torch.minimum(((where.clamp(-1.0, 1.0) + 1.0) * 0.5 * count).long(), count - 1)
+        field[torch.arange(len(what), device=what.device), :, index[:, 0], index[:, 1]] = what
+        return field
+
+    def summarise(self, latent_action: Tensor) -> Tensor:
+        """The handful of numbers that `place` takes, of the cell that moves most.
+
+        Args:
+            latent_action: (B, U, rows, cols).
+
+        Returns:
+            (B, 2 + U), or (B, U) where the whole frame is one cell.
+        """
+        rows, cols = latent_action.shape[2:]
+        flat = latent_action.flatten(2)
+        most = flat.square().sum(1).argmax(1)
+        what = flat[torch.arange(len(flat), device=flat.device), :, most]
+        if not self.places:
+            return what
+        where = torch.stack([(most // cols + 0.5) / rows, (most % cols + 0.5) / cols], dim=1) * 2.0 - 1.0
+        return torch.cat([where, what], dim=1)
 
     # Codes: learned discrete actions.
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes (B,) int64 → the latent actions (B, U) that they stand for.
+        """Codes (B, rows, cols) int64, one a cell → the latent actions (B, U, rows, cols) that they stand for.
 
         Raises:
             BadInputError: the model has no codebook.
@@ -192,7 +253,7 @@ class WorldModel(nn.Module):
         return self._codebook().decode(codes)
 
     def nearest_code(self, latent_action: Tensor) -> Tensor:
-        """Latent actions (B, U) → the codes (B,) int64 that come nearest to them.
+        """Latent actions (B, U, rows, cols) → the codes (B, rows, cols) int64 that come nearest to them.
 
         Raises:
             BadInputError: the model has no codebook.
@@ -206,16 +267,16 @@ class WorldModel(nn.Module):
 
     # The control model: what happens next, from what happened so far.
 
-    def fresh_memory(self, batch: int) -> Memory:
-        """The control model's empty memory, for `batch` dreams that begin.
+    def fresh_memory(self, batch: int, cells: tuple[int, int]) -> Memory:
+        """The control model's empty memory, for `batch` dreams of (rows, cols) cells that begin.
 
         Raises:
             BadInputError: the model has no control model.
         """
-        return self._control().reset(batch)
+        return self._control().reset(batch, cells)
 
     def remember(self, memory: Memory, state: Tensor, latent_action: Tensor) -> Memory:
-        """The memory after one more step: the states before it (B, K) and its latent actions (B, U).
+        """The memory after one more step: the states before it and its latent actions, both fields.
 
         Raises:
             BadInputError: the model has no control model.
@@ -238,10 +299,10 @@ class WorldModel(nn.Module):
 
         Args:
             memory: what happened so far.
-            state: (B, K).
+            state: (B, K, rows, cols).
 
         Returns:
-            (B,) int64 actions, or None without discrete actions; (B, U) latent actions in [-1, 1].
+            (B,) int64 actions, or None without discrete actions; (B, U, rows, cols) latent actions in [-1, 1].
 
         Raises:
             BadInputError: the model has no control model.
@@ -255,17 +316,17 @@ class WorldModel(nn.Module):
         """The discrete actions whose latent actions come nearest to those given.
 
         Args:
-            state: (B, K).
-            latent_action: (B, U).
+            state: (B, K, rows, cols).
+            latent_action: (B, U, rows, cols).
 
         Returns:
-            (B,) int64 actions; (B, U) their latent actions.
+            (B,) int64 actions; (B, U, rows, cols) their latent actions.
         """
         count, batch = self.config.actions, len(state)
         actions = torch.arange(count, device=state.device)
         possible = self.translate(state.repeat_interleave(count, 0), actions.repeat(batch))
         possible = possible.unflatten(0, (batch, count))
-        nearest = (possible - latent_action[:, None]).square().sum(-1).argmin(1)
+        nearest = (possible - latent_action[:, None]).square().flatten(2).sum(-1).argmin(1)
         return nearest, possible[torch.arange(batch, device=state.device), nearest]
 
     def _control(self) -> Control:
