@@ -33,8 +33,8 @@ class Report:
 
     Attributes:
         settings: the arguments of the evaluation; the number of held-out layouts where starts were chosen by them;
-            `recorded`, the environment that the dream was recorded from, where that is another; and `unseen`, a sentence
-            about what the dream has never seen, where there is such a thing.
+            `recorded`, the environment that the dream was recorded from, where that is another; and `unseen`, a
+            sentence about what the dream has never seen, where there is such a thing.
         open_loop: by step, then by measure: `psnr` (dB) and `ssim`, and for tiled frames `exact` and `tile accuracy`.
         transitions: by transition class, the share of exact frames after one step.
         outcomes: figures of reward and termination: of `random` actions in the open loop, of the `transitions`, and of
