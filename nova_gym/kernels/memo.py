@@ -2,7 +2,7 @@
 
 For each dream the memo has the numbers of its cells: a copy of the state that the rest is of, what the hidden layers of
 the action bridge but the last made of it, the content network's outputs, and the latent actions of all actions. A cell
-whose state is not to the bit the copy is computed anew, and with it, in each layer of the bridge, the cells that see it.
+whose state is not to the bit the copy is computed anew. So are, in each layer of the bridge, the cells that see it.
 """
 
 from __future__ import annotations
