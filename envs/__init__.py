@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nova_gym.envs.dream_env import NovaDreamEnv
 from nova_gym.envs.reality.base import Reality
 from nova_gym.envs.reality.coverage import Coverage
-from nova_gym.envs.reality.registry import find_reality, reality_spec, register_reality
+from nova_gym.envs.reality.registry import find_reality, reality_spec, register_reality, similar_spec
 from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.envs.vector_env import NovaDreamVectorEnv
 
@@ -31,6 +31,7 @@ __all__ = [
     "reality_spec",
     "record",
     "register_reality",
+    "similar_spec",
 ]
 
 _LATER = {
