@@ -83,7 +83,8 @@ def check_recording(clips: Clips, dream: Dream, dataset: str | None, labels: boo
         raise BadInputError("this dream was made from video without actions: tuning needs a dream with actions")
     if labels and not clips.labelled:
         raise BadInputError(f"{dataset!r} lacks actions, rewards and endings; `nova-gym record` records them")
-    if (recorded and dream.card.env_id not in ("", recorded)) or tuple(clips.frames.shape[1:]) != wanted:
+    known = {dream.card.env_id, dream.card.data.get("reality", {}).get("env_id", "")}
+    if (recorded and dream.card.env_id and recorded not in known) or tuple(clips.frames.shape[1:]) != wanted:
         raise BadInputError(
             f"{dataset!r} holds frames {tuple(clips.frames.shape[1:])} of {recorded or 'video'}; the dream is of "
             f"{wanted} of {dream.card.env_id or 'video'}"
