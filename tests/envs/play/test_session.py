@@ -67,7 +67,7 @@ def test_a_recorded_session_replays_exactly(shipped, tmp_path):
     again = PlaySession.replay(tmp_path / "session.npz", shipped)
     assert torch.equal(again.now.state, session.now.state)
     assert again.events == session.events
-    np.testing.assert_array_equal(read_recording(tmp_path / "session.npz", shipped)[2], session.now.state.numpy())
+    np.testing.assert_array_equal(read_recording(tmp_path / "session.npz", shipped).state, session.now.state.numpy())
 
 
 def test_a_recording_of_another_dream_and_a_foreign_file_are_refused(shipped, tiny, tmp_path):
