@@ -14,6 +14,8 @@ from nova_gym.measures import TILE_TOLERANCE, tile_errors
 
 #: Heights of the dream's picture in pixels that + and - go through.
 RESOLUTIONS = (36, 72, 144, 288, 512, 768, 1024)
+#: The first of them is at least so many times the height of reality's frames.
+ENLARGED = 4
 
 
 class Viewpoint:
@@ -30,7 +32,8 @@ class Viewpoint:
 
     def __init__(self, session: PlaySession) -> None:
         self.session = session
-        self.resolution, self.layer, self.beside = 288, "", False
+        enough = [height for height in RESOLUTIONS if height >= ENLARGED * session.dream.frame_size[0]]
+        self.resolution, self.layer, self.beside = max(288, [*enough, RESOLUTIONS[-1]][0]), "", False
         self._small: dict[int, np.ndarray] = {}
 
     @property

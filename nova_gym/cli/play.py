@@ -62,6 +62,7 @@ def play(
     from nova_gym.envs.play.session import PlaySession
     from nova_gym.envs.reality.counterpart import dream_at
     from nova_gym.envs.reality.recording import check_dataset_id
+    from nova_gym.envs.reality.unseen import what_is_unseen
 
     loaded = Dream.load(dream)
     if export_minari:
@@ -74,11 +75,14 @@ def play(
     if replay:
         recording = read_recording(replay, loaded)
         seed, reality, script = recording.seed, recording.reality, recording.events[1:]
-    loaded = dream_at(loaded, reality)
+    own, loaded = loaded, dream_at(loaded, reality)
     session = PlaySession(loaded, seed)
     if picture:
         session.do(picture_event(read_picture(picture, loaded)))
     player = Player(session, _policy(agent, loaded), output, (size, round(size * 0.76)), script, video_format)
+    if loaded is not own and (unseen := what_is_unseen(loaded)):
+        console.print(unseen)
+        player.message = unseen
     print("the window is open: h shows the keys, Esc leaves", flush=True)
     try:
         player.run()
