@@ -75,8 +75,8 @@ class Dream:
 
     Attributes:
         world_model: the model, in evaluation mode.
-        starts: start states by kind, (n, K, rows, cols) float32 each: `official` (where the real environment starts) and `random`
-            (anywhere); for video without labels `clips` (where clips begin).
+        starts: start states by kind, (n, K, rows, cols) float32 each: `official` (where the real environment starts)
+            and `random` (anywhere); for video without labels `clips` (where clips begin).
         card: its origin and its scores.
         step_kept: the compiled step, which simulators of this dream share; None until a simulator needs it.
     """
