@@ -81,9 +81,9 @@ def test_a_cell_of_any_size_is_encoded_to_its_last_pixel(cell):
 
 
 def test_frames_that_do_not_divide_into_cells_are_refused_by_naming_sizes_that_do(model):
-    with pytest.raises(BadInputError, match="70×72 pixels .* cells of 8×8; sizes near it that do: 64×72 or 72×72"):
+    with pytest.raises(BadInputError, match=r"70×72 pixels .* cells of 8×8; sizes near it that do: 64×72 or 72×72"):
         model.encode(torch.rand(1, 3, 70, 72))
-    with pytest.raises(BadInputError, match="near it that do: 8×8$"):
+    with pytest.raises(BadInputError, match=r"near it that do: 8×8$"):
         model.config.cells_of(3, 5)
     with pytest.raises(BadInputError, match="30×43"):
         _ = ModelConfig(frame_size=(30, 43)).cells
