@@ -34,32 +34,18 @@ def change_states(model: WorldModel, matrix: Tensor, inverse: Tensor, mean: Tens
 def change_latent_actions(model: WorldModel, matrix: Tensor) -> None:
     """Latent actions become `matrix @ u` in each cell; what they lead to stays the same, and 0 stays 0.
 
-    Call it before bridge, heads, codebook and control model are trained: it changes forward and inverse dynamics only.
-
     Args:
-        model: changed in place.
+        model: changed in place, in every part that reads or writes latent actions.
         matrix: (U, U) float32, invertible.
     """
+    inverse, rank, count = torch.linalg.inv(matrix), model.config.rank, len(matrix)
     _change_outputs(model.inverse_dynamics.network.layers[-1], matrix)
-    _change_inputs(model.forward_dynamics.motion_network.layers[0], slice(None), torch.linalg.inv(matrix))
-
-
-@torch.no_grad()
-def scale_latent_actions(model: WorldModel, factors: Tensor) -> None:
-    """Latent actions become `factors * u`, in every part that writes or reads them.
-
-    Args:
-        model: changed in place.
-        factors: (U,) float32, positive.
-    """
-    matrix, inverse = factors.diag(), (1.0 / factors).diag()
-    change_latent_actions(model, matrix)
-    count, rank = len(factors), model.config.rank
+    _change_inputs(model.forward_dynamics.motion_network.layers[0], slice(None), inverse)
     if model.bridge is not None:
         last = model.bridge.network.layers[-1]
         _change_outputs(last, torch.block_diag(*[matrix] * (last.out_channels // count)))
     if model.codebook is not None:
-        model.codebook.codes *= factors
+        model.codebook.codes.copy_(model.codebook.codes @ matrix.T)
     readers = [] if model.heads is None else [model.heads.trunk[0]]
     if model.control is not None:
         _change_outputs(model.control.last, matrix)

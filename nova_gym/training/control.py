@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 
 from nova_gym.data import Clips, to_unit
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training.changes import Changes
 from nova_gym.training.presets import TrainingConfig
 from nova_gym.training.stage import Batch, Metrics, Stage
 
@@ -31,7 +32,7 @@ class ControlStage(Stage):
 
     def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
         super().__init__(model, clips, config.control)
-        self.states, self.near = states, config.near
+        self.states, self.lost = states, Changes.of(clips, states).lost
         self.length = min(LENGTH, int(clips.lengths.max()))
         position = clips.position
         # Pieces of clips may start where enough steps are left, and at the beginning of clips that are too short.
@@ -45,7 +46,7 @@ class ControlStage(Stage):
         transitions = torch.where(inside, chosen[:, None] + offsets, chosen[:, None])
         source = self.clips.source[transitions]
         states = self.states[source]
-        scale = torch.rand(len(chosen), 1, 1, generator=generator) * self.recipe.noise
+        scale = torch.rand(len(chosen), 1, 1, 1, 1, generator=generator) * self.recipe.noise
         context = int(torch.randint(1, self.length + 1, (), generator=generator))
         return {
             "states": states + torch.randn(states.shape, generator=generator) * scale,
@@ -59,14 +60,10 @@ class ControlStage(Stage):
         context, steps = int(batch["context"]), states.shape[1]
         with torch.no_grad():
             targets = self.model.infer(states.flatten(0, 1), following.flatten(0, 1)).unflatten(0, states.shape[:2])
-        if context < steps:
-            rolled, targets, answers = self._roll_out(states, targets, following, context)
-            inside = inside & ((rolled - states).square().mean(-1) < self.near)
-            states = rolled
-        else:
-            answers = self.parts["control"](states, targets)
+        rolled, targets, answers = self._roll_out(states, targets, following, context)
+        inside = inside & ((rolled - states).square().mean(2).flatten(2).amax(2) < self.lost)
         matching = (answers - targets)[inside].square().mean() / targets[inside].square().mean()
-        predicted = F.mse_loss(self.model.step(states[inside], answers[inside]), following[inside])
+        predicted = F.mse_loss(self.model.step(rolled[inside], answers[inside]), following[inside])
         return matching + predicted, {"matching": matching, "prediction": predicted}
 
     def _roll_out(
@@ -74,7 +71,7 @@ class ControlStage(Stage):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """States, targets and answers of rollouts that leave the recording after `context` steps."""
         control, state = self.parts["control"], states[:, 0]
-        memory = control.reset(len(states))
+        memory = control.reset(len(states), states.shape[3:])
         rolled, wanted, answers = [], [], []
         for t in range(states.shape[1]):
             known = t < context
@@ -96,6 +93,6 @@ class ControlStage(Stage):
         chosen = self.first[:: max(1, len(self.first) // 8)][:8]
         control, source = self.parts["control"], self.clips.source[chosen]
         state = self.states[source].to(self.model.device)
-        answer = control.decode(control.reset(len(chosen)), state)
+        answer = control.decode(control.reset(len(chosen), state.shape[2:]), state)
         drawn = self.model.render(self.model.step(state, answer)).cpu()
         return torch.cat([to_unit(self.clips.frames[source + 1]), drawn])

@@ -1,4 +1,4 @@
-"""Training forward and inverse dynamics, on encoded transitions."""
+"""Training all parts of a step: A, B, inverse dynamics, bridge and heads, also on the model's own rollouts."""
 
 from __future__ import annotations
 
@@ -7,138 +7,166 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from nova_gym.data import Clips, to_unit
-from nova_gym.model.coordinates import change_latent_actions, divide_latent_actions
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training.changes import Changes
 from nova_gym.training.presets import TrainingConfig
 from nova_gym.training.stage import Batch, Metrics, Stage
 
-#: Share of transitions that are shown backwards, and of those in which time stands still.
-REVERSED, FROZEN = 0.5, 0.05
-#: Weight of the loss by which latent actions tell endings, and the logit of an ending per unit of their first number.
-ENDING_WEIGHT, ENDING_LOGIT = 0.1, 10.0
+#: Share of single steps by inferred latent actions that are shown backwards.
+REVERSED = 0.25
+#: Weights beside that of predicted states: the bridge's latent actions match the inferred ones; those of cells in which
+#: nothing moves are small; reward and ending.
+MATCHING, QUIET, OUTCOME = 0.1, 0.01, 0.1
 
 
 class Dynamics(Stage):
-    """Next-state prediction through an inferred latent action (arXiv 2605.06298, second stage).
+    """A, B, inverse dynamics, bridge and heads, on recorded transitions and on the model's own rollouts.
 
-    The environment's actions are not used. Where endings were recorded, the first number of a latent action is trained
-    to tell them. Otherwise B learns to draw a step into the goal like a step onto an empty tile, which changes a
-    picture much in the same way.
+    Source: arXiv 2605.06298, second stage; `docs/how-it-works.md`, Stage 2. Two paths are trained side by side. By the
+    first, inverse dynamics infer a latent action from two states, and B has to turn it into the change. The
+    environment's actions are not used there. In a share of the steps A sees another state of the same clip, so B has to
+    tell all that differs within a clip. By the second, the bridge translates an action into a latent action that leads
+    to the same state.
 
-    In a share of the steps A sees another state of the same clip than the one stepped from. So B has to tell all that
-    differs between the two (`docs/how-it-works.md`, Stage 2).
+    The second path is trained on rollouts too. A rollout spans many steps of the optimiser. In each of them it takes
+    one step, is compared with the truth, and goes on from the predicted state, without gradients through earlier steps
+    (the pushforward trick of arXiv 2202.03376). So the model learns to correct its own errors after any number of
+    steps, at the cost of one. A rollout ends with its clip, after `horizon` steps, or when a cell is lost: the dynamics
+    should not learn to leap from there to the truth. A new one then takes its place, from a true state with noise.
+
+    A model of video without labels has neither bridge nor heads: its rollouts follow inferred latent actions.
     """
 
-    name, trains = "dynamics", ("forward_dynamics", "inverse_dynamics")
+    name = "dynamics"
+    trains = ("forward_dynamics", "inverse_dynamics", "bridge", "heads")
 
     def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
-        super().__init__(model, clips, config.dynamics)
-        self.states, self.elsewhere = states, config.elsewhere
-        self.tells_endings = bool(clips.terminations.any())
+        super().__init__(model, clips, getattr(config, self.name))
+        self.states, self.elsewhere, self.horizon = states, config.elsewhere, config.horizon
+        self.changes = Changes.of(clips, states)
 
     def batch(self, generator: Generator, progress: float) -> Batch:
-        size = self.recipe.batch
-        chosen = torch.randint(len(self.clips.source), (size,), generator=generator)
-        source = self.clips.source[chosen]
-        draw = torch.rand(size, generator=generator)
-        backwards = draw < REVERSED
-        target = torch.where(backwards, source, source + 1)
-        source = torch.where(backwards, source + 1, source)
-        frozen = draw > 1 - FROZEN
-        target = torch.where(frozen, source, target)
-        endings = self.clips.terminations[chosen] & ~backwards & ~frozen
-        content = self.states[self.clips.elsewhere(chosen, source, self.elsewhere, generator)]
+        rolled, single = self._rolled(generator), self.clips.draw(self.recipe.batch, generator)
+        transitions = torch.cat([rolled, single])
+        source = self.clips.source[transitions]
+        before, after = self.states[source], self.states[source + 1]
+        backwards = torch.rand(len(single), generator=generator)[:, None, None, None] < REVERSED
+        begin, end = before[len(rolled) :], after[len(rolled) :]
+        content = self.states[self.clips.elsewhere(single, source[len(rolled) :], self.elsewhere, generator)]
+        noise = self._noise(begin.shape, generator)
         return {
-            "state": self.states[source],
-            "content": content + torch.randn(content.shape, generator=generator) * self.recipe.noise,
-            "next": self.states[target],
-            "endings": endings.float(),
+            "state": torch.cat([self.memory["state"], begin + noise]),
+            "before": before,
+            "after": after,
+            "from": torch.where(backwards, end, begin),
+            "to": torch.where(backwards, begin, end),
+            "content": torch.where(backwards, end, content) + noise,
+            **(self._labels(transitions) if self.clips.labelled else {}),
         }
 
+    def _labels(self, transitions: Tensor) -> Batch:
+        rewards, values = self.clips.rewards[transitions], self.model.config.reward_values
+        if values:
+            rewards = (rewards[..., None] - torch.tensor(values)).abs().argmin(-1)
+        return {
+            "actions": self.clips.actions[transitions],
+            "rewards": rewards,
+            "terminations": self.clips.terminations[transitions].float(),
+        }
+
+    def _noise(self, shape: tuple[int, ...], generator: Generator) -> Tensor:
+        scale = torch.rand(shape[0], 1, 1, 1, generator=generator) * self.recipe.noise
+        return torch.randn(shape, generator=generator) * scale
+
+    def _rolled(self, generator: Generator) -> Tensor:
+        """(B,) int64 transitions that the rollouts are at, after new rollouts have replaced those that are over.
+
+        For a new rollout a transition is drawn that it is to reach. It starts at the beginning of that transition's
+        clip, or a multiple of `horizon` steps later.
+        """
+        drawn = self.clips.draw(self.recipe.batch, generator)
+        fresh = drawn - self.clips.position[drawn] % self.horizon
+        state = self.states[self.clips.source[fresh]]
+        state = state + self._noise(state.shape, generator)
+        if self.memory:
+            over = self.memory["over"]
+            self.memory["state"] = torch.where(over[:, None, None, None], state, self.memory["state"])
+            self.memory["at"] = torch.where(over, fresh, self.memory["at"])
+            self.memory["steps"] = torch.where(over, 0, self.memory["steps"])
+        else:
+            self.memory = {"state": state, "at": fresh, "steps": torch.zeros_like(fresh)}
+        return self.memory["at"]
+
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        latent_action = self.model.infer(batch["state"], batch["next"])
-        loss = F.mse_loss(self.model.step(batch["content"], latent_action), batch["next"])
-        metrics = {"next": loss, "still": F.mse_loss(batch["state"], batch["next"])}
-        if not self.tells_endings:
-            return loss, metrics
-        endings = F.binary_cross_entropy_with_logits(ENDING_LOGIT * latent_action[:, 0], batch["endings"])
-        return loss + ENDING_WEIGHT * endings, {**metrics, "endings": endings}
+        model, count = self.model, self.recipe.batch
+        before, after = batch["before"], batch["after"]
+        shown = model.infer(batch["from"], batch["to"])
+        inverse = F.mse_loss(model.step(batch["content"], shown), batch["to"])
+        still = ~self.changes.changed(batch["from"], batch["to"])
+        quiet = (shown.square().mean(1) * still).sum() / still.sum().clamp(min=1)
+        loss, metrics = inverse + QUIET * quiet, {"inverse": inverse, "quiet": quiet}
+        if not model.has_actions:
+            latent_action, state = model.infer(before[:count], after[:count]), batch["state"][:count]
+        else:
+            latent_action, state = model.translate(batch["state"], batch["actions"]), batch["state"]
+            with torch.no_grad():
+                inferred = model.infer(before, after)
+            matching = F.mse_loss(latent_action, inferred) / inferred.square().mean()
+            loss, metrics = loss + MATCHING * matching, {**metrics, "matching": matching}
+        reached = model.step(state, latent_action)
+        errors = (reached - after[: len(reached)]).square().mean(1)  # (B, rows, cols)
+        loss = loss + errors.mean() * (len(errors) / count)
+        metrics = {"rollout": errors[:count].mean(), "single": errors[count:].mean(), **metrics}
+        metrics |= self._go_on(state[:count], reached[:count].detach(), errors[:count].detach())
+        if model.has_actions:
+            outcome = self._outcome_loss(before, latent_action.detach(), batch)
+            loss, metrics = loss + OUTCOME * outcome, {**metrics, "outcome": outcome}
+        return loss, metrics
+
+    def _outcome_loss(self, before: Tensor, latent_action: Tensor, batch: Batch) -> Tensor:
+        """() float32, of reward and termination together, on true states with the noise of the states stepped from."""
+        count, after = self.recipe.batch, batch["after"]
+        noise = batch["state"] - before
+        noise = torch.cat([noise[count:], noise[count:]])  # a rollout's own error may be anything
+        changed = self.changes.changed(before, after)
+        reward, termination = self.parts["heads"](before + noise, latent_action, after + noise.flip(0), changed)
+        if self.model.config.reward_values:
+            reward_loss = F.cross_entropy(reward, batch["rewards"])
+        else:
+            reward_loss = F.mse_loss(reward.squeeze(-1), batch["rewards"])
+        return reward_loss + F.binary_cross_entropy_with_logits(termination, batch["terminations"])
+
+    def _go_on(self, state: Tensor, reached: Tensor, errors: Tensor) -> Metrics:
+        """Moves the rollouts on; returns the share that is lost, and their mean number of steps."""
+        memory, worst = self.memory, errors.flatten(1).amax(1).cpu()
+        lost = ~(worst < self.changes.lost)  # written so that NaN counts as lost
+        at, steps = memory["at"], memory["steps"] + 1
+        over = lost | (self.clips.remaining[at] == 1) | (steps == self.horizon)
+        settled = self.model.settle(state, reached, self.changes.dead_band).float().cpu()
+        self.memory = {"state": settled, "at": at + 1, "steps": steps, "over": over}
+        return {"lost": lost.float().mean(), "length": steps.float().mean()}
 
     @torch.no_grad()
     def pictures(self) -> Tensor:
-        source = self.clips.source[:: max(1, len(self.clips.source) // 8)][:8]
-        state, following = (self.states[i].to(self.model.device) for i in (source, source + 1))
-        drawn = self.model.render(self.model.step(state, self.model.infer(state, following))).cpu()
+        chosen = torch.arange(0, len(self.clips.source), max(1, len(self.clips.source) // 8))[:8]
+        source = self.clips.source[chosen]
+        state, following = (self.states[frames].to(self.model.device) for frames in (source, source + 1))
+        if self.model.has_actions:
+            latent_action = self.model.translate(state, self.clips.actions[chosen].to(self.model.device))
+        else:
+            latent_action = self.model.infer(state, following)
+        drawn = self.model.render(self.model.step(state, latent_action)).cpu()
         return torch.cat([to_unit(self.clips.frames[source + 1]), drawn])
 
 
-@torch.no_grad()
-def infer_all(model: WorldModel, clips: Clips, states: Tensor) -> Tensor:
-    """States (F, K) of all frames → latent actions (T, U) of all transitions, float32, on the CPU."""
-    return torch.cat(
-        [
-            model.infer(states[source].to(model.device), states[source + 1].to(model.device)).cpu()
-            for source in clips.source.split(4096)
-        ]
-    )
+class Tuning(Dynamics):
+    """More of the same, with wrong transitions drawn more often (`docs/how-it-works.md`, Stage 2).
 
-
-def dead_band(clips: Clips, states: Tensor) -> float:
-    """The change of a state up to which a step leaves it as it is (`docs/how-it-works.md`, Forward dynamics).
-
-    Where things move tile by tile, all true changes are larger. Where they move gradually, the bound is near 0 and has
-    hardly any effect.
+    If one transition in a thousand is wrong, that hardly counts in a mean loss, but an agent finds it: it is the hole
+    in a wall.
 
     Args:
-        clips: the recording.
-        states: (F, K) float32 of all its frames.
-
-    Returns:
-        A quarter of the smallest change in the recording, as mean square over the state; 0 if all frames are equal.
+        clips: with the weights that `emphasize` gives wrong transitions.
     """
-    changes = (states[clips.source + 1] - states[clips.source]).square().mean(1)
-    changes = changes[changes > 1e-6]  # equal frames give states that are equal up to rounding
-    return 0.25 * float(changes.min()) if len(changes) else 0.0
 
-
-@torch.no_grad()
-def bound_latent_actions(model: WorldModel, clips: Clips, states: Tensor) -> None:
-    """Scales latent actions so that they lie in [-1, 1] again on all data, after more training.
-
-    These are the latent actions of inverse dynamics, bridge and codebook. All layers that write or read latent actions
-    change together, so predictions stay the same.
-
-    Args:
-        model: changed in place.
-        clips: the recording.
-        states: (F, K) float32 of all its frames.
-    """
-    bound = infer_all(model, clips, states).abs().max()
-    if model.has_codebook:
-        codes = model.decode(torch.arange(model.config.codes, device=model.device))
-        bound = torch.maximum(bound, codes.abs().max().cpu())
-    if model.has_actions:
-        for chosen in torch.arange(len(clips.source)).split(4096):
-            state, actions = states[clips.source[chosen]].to(model.device), clips.actions[chosen].to(model.device)
-            bound = torch.maximum(bound, model.translate(state, actions).abs().max().cpu())
-    divide_latent_actions(model, float(bound))
-
-
-@torch.no_grad()
-def scale_latent_actions(model: WorldModel, latent_actions: Tensor) -> None:
-    """Gives latent actions mean 0, equal variance in every direction, and values in [-1, 1] on all data.
-
-    The last layer of the inverse and the first of the forward dynamics change together: predictions stay the same.
-
-    Args:
-        model: changed in place.
-        latent_actions: (T, U) float32 of all transitions, before the change.
-    """
-    mean = latent_actions.mean(0)
-    variances, axes = torch.linalg.eigh(torch.cov(latent_actions.T).double())
-    scale = variances.clamp(min=1e-6 * float(variances.max())).sqrt()
-    whitened = (latent_actions - mean) @ (axes / scale).float()
-    scale = scale * float(whitened.abs().max())
-    matrix = (axes / scale).T.float()  # new = matrix @ (u - mean)
-    inverse = (axes * scale).float()
-    change_latent_actions(model, matrix.to(model.device), inverse.to(model.device), mean.to(model.device))
+    name = "tuning"

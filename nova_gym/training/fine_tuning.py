@@ -11,10 +11,10 @@ from nova_gym.data import Clips
 from nova_gym.dream import Card, Dream
 from nova_gym.errors import BadInputError
 from nova_gym.model.world_model import WorldModel
-from nova_gym.training.dynamics import bound_latent_actions, dead_band
+from nova_gym.training.changes import Changes, emphasize, wrong_transitions
+from nova_gym.training.dynamics import Tuning
 from nova_gym.training.loop import Loop, Run, keep_freed_memory
 from nova_gym.training.presets import preset_of
-from nova_gym.training.tuning import Tuning, wrong_transitions
 
 #: Share of the learning rate of `tuning` that fine-tuning uses; at the full rate a trained dream first becomes worse.
 GENTLER = 0.25
@@ -29,7 +29,7 @@ def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed
     Args:
         dream: left as it is.
         clips: labelled transitions, old and new.
-        states: (F, K) float32 of all frames, by the dream's encoder.
+        states: (F, K, rows, cols) float32 of all frames, by the dream's encoder.
         steps: of the optimiser.
         seed: of data order and noise.
         run: where and how; its checkpoint is removed at the end.
@@ -48,11 +48,10 @@ def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed
     training = replace(training, tuning=recipe)
     wrong = wrong_transitions(model, clips, states)
     loop = Loop(model, seed, run)
-    loop.train(Tuning(model, clips, states, training, wrong))
-    bound_latent_actions(model, clips, states)
+    loop.train(Tuning(model, emphasize(clips, wrong), states, training))
     run.checkpoint.unlink(missing_ok=True)
     card = copy.deepcopy(dream.card)
-    card.dead_band = dead_band(clips, states)
+    card.dead_band = Changes.of(clips, states).dead_band
     card.scores = {}  # they were measured with the old weights
     tuned = {"seed": seed, "recipe": asdict(training.tuning), "wrong before": int(wrong.sum())}
     tuned |= loop.finished["tuning"]

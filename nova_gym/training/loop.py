@@ -35,7 +35,7 @@ EXPLOSION, BROKEN = 8.0, 10
 LOG_EVERY, SNAPSHOT_EVERY, SAVE_EVERY = 50, 200, 120.0
 
 #: Names of the stages, in order.
-STAGES = ("representation", "rendering", "dynamics", "grounding", "unrolling", "tuning", "codebook", "control")
+STAGES = ("representation", "dynamics", "tuning", "control")
 
 #: Called as `progress(stage, step, steps, text)`.
 Progress = Callable[[str, int, int, str], None]
@@ -197,9 +197,9 @@ class Loop:
         self._snapshot = self._take(None)
         self._save()
 
-    def mark(self, name: str) -> None:
-        """Records that some work between two stages is done, so that a resumed run skips it."""
-        self.finished[name] = {}
+    def mark(self, name: str, found: dict[str, float] | None = None) -> None:
+        """Records that some work between two stages is done, and what it found, so that a resumed run skips it."""
+        self.finished[name] = found or {}
         self._snapshot = self._take(None)
         self._save()
 

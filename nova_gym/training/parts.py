@@ -17,19 +17,18 @@ from nova_gym.model.world_model import WorldModel
 from nova_gym.training.control import ControlStage
 from nova_gym.training.fine_tuning import check_recording, repacked
 from nova_gym.training.loop import Loop, Run, keep_freed_memory
-from nova_gym.training.presets import Preset, TrainingConfig
-from nova_gym.training.rendering import Rendering
+from nova_gym.training.presets import Preset, Recipe
 from nova_gym.training.representation import encode_all
 from nova_gym.training.train import digest, train_codebook
 
 #: Parts that can be trained by themselves: no other part depends on them.
-PARTS = ("rendering", "codebook", "control")
+PARTS = ("codebook", "control")
 #: Number of codes in a new codebook, if neither preset nor dream says how many.
-CODES = 256
+CODES = 64
 
 
 def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
-    """Gives a dream a new codebook or control model, or a better renderer.
+    """Gives a dream a new codebook or control model.
 
     Args:
         dream: left as it is; it may lack that part, or actions.
@@ -40,8 +39,7 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
         run: where and how.
 
     Returns:
-        The dream with the new part, on the CPU. Its scores are kept, except for part `rendering`: they measure the
-        renderer too.
+        The dream with the new part, on the CPU. Its scores are kept.
 
     Raises:
         BadInputError: there is no such part, the preset has no recipe for it, the clips do not fit the dream, or the
@@ -53,8 +51,8 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
     check_recording(clips, dream, dataset_id)
     keep_freed_memory()
     training = preset.training
-    recipe = getattr(training, part)
-    if recipe is None:
+    recipe = _recipe(preset, part)
+    if part == "control" and recipe is None:
         raise BadInputError(f"preset {preset.name!r} has no recipe for {part}: take another preset")
     model = _with_new_part(dream.world_model, part, preset).to(run.find_device())
     fingerprint = {
@@ -64,25 +62,23 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
         "clips": digest(clips),
         "model": repr(model.config),
         "seed": training.seed,
-        "recipe": repr((recipe, training.near, training.pixels, training.margin)),
+        "recipe": repr(recipe),
         "precision": run.precision,
     }
     loop = Loop(model, training.seed, run, fingerprint)
     loop.resume()
     states = encode_all(model, clips, lambda done, total: run.progress("encoding", min(done, total), total, ""))
     with loop.curves():
-        _train(loop, part, clips, states, training)
-    made = {
-        "dataset": dataset_id,
-        "frames": len(clips.frames),
-        "seed": training.seed,
-        "recipe": asdict(recipe),
-        **loop.finished[part],
-    }
-    packed = with_part(dream, model, part, made)
-    if part == "rendering":
-        packed.card.scores = {}
-    return packed
+        if part == "control":
+            loop.train(ControlStage(model, clips, states, training))
+        else:
+            train_codebook(loop, clips, states)
+    made = {"dataset": dataset_id, "frames": len(clips.frames), "seed": training.seed, **loop.finished[part]}
+    return with_part(dream, model, part, made | ({"recipe": asdict(recipe)} if recipe else {}))
+
+
+def _recipe(preset: Preset, part: str) -> Recipe | None:
+    return preset.training.control if part == "control" else None
 
 
 def with_part(dream: Dream, model: WorldModel, part: str, made: dict[str, Any]) -> Dream:
@@ -90,18 +86,6 @@ def with_part(dream: Dream, model: WorldModel, part: str, made: dict[str, Any]) 
     card = copy.deepcopy(dream.card)
     card.training["parts"] = {**card.training.get("parts", {}), part: made}
     return repacked(dream, model, card)
-
-
-def _train(loop: Loop, part: str, clips: Clips, states: torch.Tensor, training: TrainingConfig) -> None:
-    model = loop.model
-    if part == "rendering":
-        loop.train(Rendering(model, clips, states, training))
-    elif part == "control":
-        loop.train(ControlStage(model, clips, states, training))
-    else:
-        train_codebook(loop, clips, states, training)
-        with torch.no_grad():
-            model.part("codebook").codes.clamp_(-1.0, 1.0)
 
 
 def weights_digest(dream: Dream) -> str:
@@ -113,9 +97,7 @@ def weights_digest(dream: Dream) -> str:
 
 
 def _with_new_part(model: WorldModel, part: str, preset: Preset) -> WorldModel:
-    """A copy in which the part has the preset's sizes and new weights; the renderer keeps its sizes and weights."""
-    if part == "rendering":
-        return copy.deepcopy(model)
+    """A copy in which the part has the preset's sizes and new weights."""
     if part == "control":
         config = replace(model.config, control=preset.model.control or ControlConfig())
     else:

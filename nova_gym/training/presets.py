@@ -18,26 +18,23 @@ class Recipe:
 
     Attributes:
         steps: optimiser steps.
-        batch: frames, transitions or clips a step; `unrolling` and `tuning` take so many rollouts and as many single
-            steps.
+        batch: frames or clips a step; `dynamics` and `tuning` take so many rollouts and as many single steps.
         learning_rate: peak of the cosine schedule.
         warmup: steps of linear warm-up.
         weight_decay: decoupled, as in AdamW.
         clip: largest gradient norm.
         noise: largest standard deviation of the noise on states, whose mean square is 1.
         final: learning rate at the end of the schedule, as a share of the peak.
-        optimizer: `adamw`, or `soap` (arXiv 2409.11321), for networks of dense layers.
     """
 
     steps: int
     batch: int
     learning_rate: float
     warmup: int = 100
-    weight_decay: float = 0.01
+    weight_decay: float = 0.0
     clip: float = 0.5
     noise: float = 0.0
     final: float = 0.01
-    optimizer: str = "adamw"
 
 
 @dataclass(frozen=True)
@@ -46,36 +43,23 @@ class TrainingConfig:
 
     Attributes:
         representation: encoder and renderer, on single frames.
-        rendering: base weights and basis alone, between the centres of pixels as well.
-        dynamics: A, B and the inverse dynamics, on encoded transitions.
-        unrolling: all parts of a step, on the model's own rollouts.
-        grounding: action bridge and heads, on labelled transitions.
-        tuning: more of `unrolling`, with what is still wrong shown more often; needs labels.
-        codebook: the codes of latent actions, if the model has a codebook.
+        dynamics: all parts of a step, on encoded transitions and on the model's own rollouts.
+        tuning: more of `dynamics`, with what is still wrong shown more often; needs labels.
         control: the generative control model, if the model has one.
         horizon: steps of a rollout at most.
-        near: mean squared distance of states (mean square 1) below which a rollout counts as near the truth. A step on
-            MiniGrid changes 0.3; the default is a thirtieth of that.
         elsewhere: share of steps by inferred latent actions in which A sees another state of the same clip. So B(u)
             has to tell all that changes within a clip, and A tells the rest; retargeting relies on that.
-        pixels: share of a frame's pixels that `representation` and `rendering` draw a step.
-        margin: how far beyond [0, 1] `representation` and `rendering` aim black and white before clipping, so that
-            these come out exactly; 0 aims at 0 and 1 themselves.
+        margin: how far beyond [0, 1] `representation` aims black and white before clipping, so that these come out
+            exactly; 0 aims at 0 and 1 themselves.
         seed: of initial weights, data order and noise.
     """
 
     representation: Recipe
-    rendering: Recipe
     dynamics: Recipe
-    unrolling: Recipe
-    grounding: Recipe | None = None
     tuning: Recipe | None = None
-    codebook: Recipe | None = None
     control: Recipe | None = None
     horizon: int = 80
-    near: float = 0.01
     elsewhere: float = 0.25
-    pixels: float = 0.5
     margin: float = 0.0
     seed: int = 0
 
@@ -86,50 +70,49 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class Preset:
-    """A size of the model with the training that suits it."""
+    """A size of the model with the training that suits it.
+
+    Attributes:
+        name: its name.
+        model: sizes; what follows from the recording is replaced.
+        training: recipes.
+        whole: whether one network draws the whole frame, as in the paper: the cell is as large as the frame.
+    """
 
     name: str
     model: ModelConfig
     training: TrainingConfig
+    whole: bool = False
 
 
 _TINY = Preset(
     "tiny",
     ModelConfig(
-        encoder_widths=(8, 16, 8),
-        inr=INRConfig(frequencies=4, width=8, layers=2),
-        rank=16,
+        encoder_widths=(8, 16),
+        inr=INRConfig(frequencies=2, width=8, layers=2),
+        rank=8,
         latent_action=4,
-        hidden=32,
-        depth=1,
+        hidden=16,
         head_hidden=16,
         codes=8,
-        control=ControlConfig(hidden=16),
+        control=ControlConfig(hidden=8),
     ),
     TrainingConfig(
-        representation=Recipe(20, 8, 1e-3, warmup=5),
-        dynamics=Recipe(20, 32, 3e-3, warmup=5, optimizer="soap"),
-        grounding=Recipe(20, 32, 3e-3, warmup=5, noise=0.03, optimizer="soap"),
-        unrolling=Recipe(10, 8, 1e-3, warmup=5, noise=0.1, optimizer="soap"),
-        tuning=Recipe(10, 8, 3e-4, warmup=5, noise=0.05, optimizer="soap"),
-        rendering=Recipe(10, 8, 1e-4, warmup=5, noise=0.02),
-        codebook=Recipe(20, 32, 1e-3, warmup=5),
-        control=Recipe(10, 8, 1e-3, warmup=5, noise=0.03),
+        representation=Recipe(40, 8, 4e-3, warmup=5),
+        dynamics=Recipe(30, 16, 4e-3, warmup=5, noise=0.1),
+        tuning=Recipe(10, 8, 1e-3, warmup=5, noise=0.1),
+        control=Recipe(10, 4, 1e-3, warmup=5, noise=0.05),
         horizon=8,
     ),
 )
 _CPU = Preset(
     "cpu",
-    ModelConfig(inr=INRConfig(width=16, layers=2), latent_action=16, codes=512),
+    ModelConfig(codes=64, control=ControlConfig(hidden=16)),
     TrainingConfig(
-        representation=Recipe(18_000, 32, 2.4e-3),
-        dynamics=Recipe(1_500, 512, 3e-3, noise=0.03, optimizer="soap"),
-        grounding=Recipe(800, 512, 3e-3, weight_decay=0.1, noise=0.03, optimizer="soap"),
-        unrolling=Recipe(4_500, 256, 8e-4, weight_decay=0.1, noise=0.1, final=0.4, optimizer="soap"),
-        tuning=Recipe(5_000, 256, 3.2e-4, warmup=20, weight_decay=0.1, noise=0.05, optimizer="soap"),
-        rendering=Recipe(2_000, 32, 2e-4, weight_decay=0.0, noise=0.02),
-        codebook=Recipe(1_000, 512, 3e-4),
-        control=Recipe(1_500, 64, 1e-3, weight_decay=0.05, noise=0.05),
+        representation=Recipe(2_000, 16, 4e-3),
+        dynamics=Recipe(3_000, 64, 4e-3, noise=0.1),
+        tuning=Recipe(1_000, 64, 1e-3, noise=0.1),
+        control=Recipe(400, 16, 2e-3, noise=0.05),
     ),
 )
 _DIGITS = Preset(
@@ -137,19 +120,18 @@ _DIGITS = Preset(
     ModelConfig(
         frame_size=(64, 64),
         actions=0,
-        inr=INRConfig(channels=1, width=32, layers=2),
-        rank=64,  # few: states then change smoothly as digits move, instead of being a sum of pictures
-        latent_action=64,
+        inr=INRConfig(channels=1, width=16),
+        encoder_widths=(48, 96),
+        rank=24,
+        latent_action=8,
+        hidden=64,
+        codes=64,
         control=ControlConfig(),
     ),
     TrainingConfig(
-        representation=Recipe(20_000, 32, 3e-3),
-        dynamics=Recipe(1_500, 512, 3e-3, noise=0.03, optimizer="soap"),
-        unrolling=Recipe(1_000, 256, 8e-4, weight_decay=0.1, noise=0.1, optimizer="soap"),
-        rendering=Recipe(2_000, 32, 2e-4, weight_decay=0.0, noise=0.02),
-        codebook=Recipe(500, 512, 3e-4),
-        control=Recipe(8_000, 64, 4e-3, weight_decay=0.05, noise=0.05, optimizer="soap"),
-        near=0.3,
+        representation=Recipe(4_000, 32, 4e-3),
+        dynamics=Recipe(3_000, 64, 2e-3, noise=0.05),
+        control=Recipe(8_000, 16, 2e-3, noise=0.05),
         elsewhere=0.0,
         margin=0.1,
     ),
@@ -157,29 +139,27 @@ _DIGITS = Preset(
 _PAPER = Preset(
     "paper",
     ModelConfig(
-        encoder_widths=(128, 256, 256),
+        encoder_widths=(128, 256),
+        inr=INRConfig(frequencies=6, layers=5),
         rank=987,
         latent_action=16,
         hidden=768,
-        depth=2,
+        reach=1,
+        depth=3,
         head_hidden=512,
         codes=512,
-        control=ControlConfig(kind="transformer", hidden=384, layers=3, heads=8, window=64),
+        control=ControlConfig(hidden=384),
     ),
     TrainingConfig(
-        representation=Recipe(400_000, 64, 3e-4, warmup=1000),
-        dynamics=Recipe(100_000, 1024, 3e-4, warmup=1000),
-        grounding=Recipe(50_000, 1024, 3e-4, warmup=1000, weight_decay=0.1, noise=0.03),
-        unrolling=Recipe(50_000, 256, 1e-4, warmup=1000, weight_decay=0.1, noise=0.1),
+        representation=Recipe(400_000, 64, 3e-4, warmup=1000, weight_decay=0.01),
+        dynamics=Recipe(150_000, 256, 3e-4, warmup=1000, weight_decay=0.1, noise=0.1),
         tuning=Recipe(20_000, 256, 3e-5, warmup=1000, weight_decay=0.1, noise=0.05),
-        rendering=Recipe(20_000, 64, 1e-4, warmup=1000, weight_decay=0.0, noise=0.02),
-        codebook=Recipe(20_000, 1024, 1e-4, warmup=1000),
-        control=Recipe(50_000, 256, 3e-4, warmup=1000, noise=0.03),
-        pixels=1.0,
+        control=Recipe(50_000, 256, 3e-4, warmup=1000, weight_decay=0.01, noise=0.03),
     ),
+    whole=True,
 )
 
-#: `tiny` for tests, `cpu` for MiniGrid on a CPU, `digits` for moving digits, `paper` for one GPU.
+#: `tiny` for tests, `cpu` for MiniGrid on a CPU, `digits` for moving digits, `paper` for one network on one GPU.
 PRESETS = {preset.name: preset for preset in (_TINY, _CPU, _DIGITS, _PAPER)}
 
 

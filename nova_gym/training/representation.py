@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from torch import Generator, Tensor
@@ -17,36 +16,49 @@ from nova_gym.training.stage import Batch, Metrics, Stage
 
 #: Weight and share of a frame's worst pixels in the loss; without them small things are never drawn.
 WORST_WEIGHT, WORST_SHARE = 0.1, 0.02
-#: The coordinates of states are computed from about this many frames, or from all of a smaller recording.
-SAMPLE = 20_000
+#: Largest distance of a drawn point from its pixel's centre along each axis, in pixels.
+JITTER = 0.4
+#: The coordinates of states are computed from about this many cells, or from all of a smaller recording.
+SAMPLE = 400_000
 
 
 class Representation(Stage):
-    """Reconstruction of single frames (arXiv 2605.06298, first stage; `docs/how-it-works.md`, Stage 1)."""
+    """Reconstruction of single frames (arXiv 2605.06298, first stage; `docs/how-it-works.md`, Stage 1).
+
+    A pixel is drawn at a random point near its centre, another one in each step: it is an area, and a network that saw
+    its centre alone draws anything in between, which shows on finer grids.
+    """
 
     name, trains = "representation", ("encoder", "renderer")
 
     def __init__(self, model: WorldModel, clips: Clips, config: TrainingConfig) -> None:
         super().__init__(model, clips, config.representation)
-        height, width = model.config.frame_size
-        self.grid = inr.coordinate_grid(height, width)
-        self.pixels = max(1, round(config.pixels * height * width))
         self.margin = config.margin
+        height, width = model.config.cell
+        self.grid, self.pixel = inr.coordinate_grid(height, width), 2.0 / torch.tensor([width, height])
 
     def batch(self, generator: Generator, progress: float) -> Batch:
         chosen = torch.randint(len(self.clips.frames), (self.recipe.batch,), generator=generator)
-        pixels = torch.randperm(len(self.grid), generator=generator)[: self.pixels].sort().values
-        return {"frames": self.clips.frames[chosen], "pixels": pixels, "points": self.grid[pixels]}
+        off = torch.rand(len(self.grid), 2, generator=generator) * 2.0 - 1.0
+        return {"frames": self.clips.frames[chosen], "points": self.grid + JITTER * self.pixel * off}
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
         frames = to_unit(batch["frames"])
-        drawn = self.model.draw(self.model.encode(frames), batch["points"])
-        return picture_loss(drawn, frames.flatten(2)[:, :, batch["pixels"]], self.margin)
+        drawn = self.model.draw(self.model.encode(frames), batch["points"]).unflatten(0, (len(frames), -1))
+        truth = in_cells(frames, self.model.config.cell)
+        return picture_loss(*(each.movedim(2, 1).flatten(2) for each in (drawn, truth)), self.margin)
 
     def pictures(self) -> Tensor:
         frames = to_unit(self.clips.frames[:: max(1, len(self.clips.frames) // 8)][:8])
         drawn = self.model.render(self.model.encode(frames.to(self.model.device))).cpu()
         return torch.cat([frames, drawn])
+
+
+def in_cells(frames: Tensor, cell: tuple[int, int]) -> Tensor:
+    """Frames (B, C, H, W) cut into cells of (h, w) pixels: (B, rows · cols, C, h · w), all row by row."""
+    height, width = cell
+    cut = frames.unflatten(3, (-1, width)).unflatten(2, (-1, height))
+    return cut.permute(0, 2, 4, 1, 3, 5).flatten(4, 5).flatten(1, 2)
 
 
 def picture_loss(drawn: Tensor, truth: Tensor, margin: float = 0.0) -> tuple[Tensor, Metrics]:
@@ -88,7 +100,7 @@ def beyond(drawn: Tensor, truth: Tensor, margin: float = 0.0) -> Tensor:
 def encode_all(
     model: WorldModel, clips: Clips, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Tensor:
-    """(F, K) float32 states of all frames, on the CPU."""
+    """(F, K, rows, cols) float32 states of all frames, on the CPU."""
     return encode_in_parts(model, clips.frames, progress)
 
 
@@ -96,7 +108,7 @@ def encode_all(
 def encode_in_parts(
     model: WorldModel, frames: Tensor, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Tensor:
-    """(F, C, H, W) uint8 frames → (F, K) float32 states, on the CPU."""
+    """(F, C, H, W) uint8 frames → (F, K, rows, cols) float32 states, on the CPU."""
     states = []
     for part in frames.split(256):
         states.append(model.encode(to_unit(part.to(model.device))).cpu())
@@ -114,23 +126,29 @@ def settle_coordinates(model: WorldModel, clips: Clips, generator: Generator, ma
         margin: that of the training before. If it is above 0, changes beyond [0, 1] do not count, since clipping hides
             them.
     """
-    sample = replace(clips, frames=clips.frames[:: max(1, len(clips.frames) // SAMPLE)])
-    states = encode_all(model, sample)
+    rows, cols = model.config.cells
+    every = max(1, len(clips.frames) * rows * cols // SAMPLE)
+    states = of_cells(encode_in_parts(model, clips.frames[::every]))
     change_coordinates(model, states, pixel_metric(model, states, generator, clip=margin > 0.0))
+
+
+def of_cells(states: Tensor) -> Tensor:
+    """States (F, K, rows, cols) → (F · rows · cols, K), those of single cells."""
+    return states.movedim(1, 3).flatten(0, 2)
 
 
 @torch.enable_grad()
 def pixel_metric(
-    model: WorldModel, states: Tensor, generator: Generator, probes: int = 4096, clip: bool = False
+    model: WorldModel, states: Tensor, generator: Generator, probes: int = 16_384, clip: bool = False
 ) -> Tensor:
-    """How much a small change of the state changes pixels, on average: E[JᵀJ] for J = ∂frame/∂state.
+    """How much a small change of a cell's state changes its pixels, on average: E[JᵀJ] for J = ∂pixels/∂state.
 
-    Estimated from products of Jᵀ with random ±1 frames, whose expected outer product is JᵀJ.
+    Estimated from products of Jᵀ with random ±1 pixels, whose expected outer product is JᵀJ.
 
     Args:
         model: the world model.
-        states: (F, K) float32 states to average over.
-        generator: for the choice of states and for the random frames.
+        states: (n, K) float32 states of cells to average over.
+        generator: for the choice of states and for the random pixels.
         probes: number of products.
         clip: whether pixels are clipped first, so that changes beyond [0, 1] do not count.
 
@@ -138,15 +156,15 @@ def pixel_metric(
         (K, K) float32, symmetric and positive semi-definite.
     """
     metric = states.new_zeros(states.shape[1], states.shape[1])
-    for _ in range(-(-probes // 32)):
-        chosen = torch.randint(len(states), (32,), generator=generator)
+    for _ in range(-(-probes // 256)):
+        chosen = torch.randint(len(states), (256,), generator=generator)
         state = states[chosen].to(model.device).requires_grad_()
-        drawn = model.draw(state)
+        drawn = model.draw(state[:, :, None, None])
         drawn = drawn.clamp(0.0, 1.0) if clip else drawn
         signs = torch.randint(2, drawn.shape, generator=generator).to(drawn) * 2 - 1
         (gradient,) = torch.autograd.grad((drawn * signs).sum(), state)
         metric += (gradient.mT @ gradient).cpu()
-    return metric / (-(-probes // 32) * 32)
+    return metric / (-(-probes // 256) * 256)
 
 
 @torch.no_grad()
@@ -156,12 +174,12 @@ def change_coordinates(model: WorldModel, states: Tensor, metric: Tensor) -> Non
     That holds to first order and on average.
 
     The new axes are the principal directions in that metric, largest variance first; states get mean 0 and mean
-    square 1 (over axes and frames). Encoder, basis and base weights change together, so every frame is drawn as
+    square 1 (over axes and cells). Encoder, basis and base weights change together, so every frame is drawn as
     before.
 
     Args:
         model: changed in place.
-        states: (F, K) float32 of the frames, in the old coordinates.
+        states: (n, K) float32 of cells, in the old coordinates.
         metric: (K, K) float32 from `pixel_metric`.
     """
     size = states.shape[1]

@@ -12,20 +12,17 @@ from nova_gym.dream import Card, Dream
 from nova_gym.errors import BadInputError
 from nova_gym.model.config import ControlConfig, ModelConfig
 from nova_gym.model.world_model import WorldModel
-from nova_gym.training.codebook import CodebookStage, first_codes
+from nova_gym.training.changes import Changes, emphasize, wrong_transitions
 from nova_gym.training.control import ControlStage
-from nova_gym.training.dynamics import Dynamics, bound_latent_actions, dead_band, infer_all, scale_latent_actions
-from nova_gym.training.grounding import Grounding
+from nova_gym.training.dynamics import Dynamics, Tuning
+from nova_gym.training.latent_actions import fit_codebook, settle_latent_actions
 from nova_gym.training.loop import STAGES, Loop, Run, keep_freed_memory, step_generator
 from nova_gym.training.presets import Preset, TrainingConfig
-from nova_gym.training.rendering import Rendering
 from nova_gym.training.representation import Representation, encode_all, settle_coordinates
-from nova_gym.training.tuning import Tuning, wrong_transitions
-from nova_gym.training.unrolling import Unrolling
+from nova_gym.training.seams import smooth_across_cells
 
-#: Largest number of starts of each kind in a dream. Agents learn from many starts; a dream of video without actions has
-#: no agents, and needs fewer.
-STARTS, STARTS_OF_VIDEO = 4096, 512
+#: Largest number of starts of each kind in a dream.
+STARTS = 512
 
 
 def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
@@ -41,14 +38,16 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
         The dream, on the CPU, without scores: `nova-gym eval` measures those.
 
     Raises:
-        BadInputError: the preset has no recipe for a stage that these clips need, or the checkpoint to resume from is
-            missing or belongs to another run.
+        BadInputError: the frames do not divide into the preset's cells, it has no recipe for a stage that these clips
+            need, or the checkpoint to resume from is missing or belongs to another run.
         KeyboardInterrupt: training was interrupted; a checkpoint was written first.
     """
     keep_freed_memory()
+    size = tuple(clips.frames.shape[2:])
     config = replace(
         preset.model,
-        frame_size=tuple(clips.frames.shape[2:]),
+        frame_size=size,
+        cell=size if preset.whole else preset.model.cell,
         inr=replace(preset.model.inr, channels=clips.frames.shape[1]),
         actions=clips.action_count,
         discrete=clips.discrete,
@@ -56,6 +55,8 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
         control=preset.model.control or (None if clips.labelled else ControlConfig()),  # video without labels needs one
     )
     training = preset.training
+    config.cells_of(*size)
+    config = replace(config, blend=smooth_across_cells(clips.frames, config.cell))
     _check_recipes(preset, config)
     model = WorldModel(config, torch.Generator().manual_seed(training.seed)).to(run.find_device())
     loop = Loop(
@@ -68,14 +69,10 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
             "precision": run.precision,
             "model": repr(config),
             "seed": training.seed,
-            "representation": repr((training.representation, training.pixels, training.margin)),
-            "rendering": repr((training.rendering, training.pixels, training.margin)),
-            "dynamics": repr((training.dynamics, training.elsewhere)),
-            "grounding": repr(training.grounding),
-            "unrolling": repr((training.unrolling, training.horizon, training.near, training.elsewhere)),
-            "tuning": repr((training.tuning, training.horizon, training.near, training.elsewhere)),
-            "codebook": repr(training.codebook),
-            "control": repr((training.control, training.near)),
+            "representation": repr((training.representation, training.margin)),
+            "dynamics": repr((training.dynamics, training.horizon, training.elsewhere)),
+            "tuning": repr((training.tuning, training.horizon, training.elsewhere)),
+            "control": repr(training.control),
         },
     )
     loop.resume()
@@ -91,8 +88,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
 def _check_recipes(preset: Preset, config: ModelConfig) -> None:
     """Checks that the preset has a recipe for each stage that trains a part of such a model."""
     unneeded = {
-        *(() if config.actions else ("grounding", "tuning")),
-        *(() if config.codes else ("codebook",)),
+        *(() if config.actions else ("tuning",)),
         *(() if config.control else ("control",)),
     }
     missing = [name for name in STAGES if name not in unneeded and getattr(preset.training, name) is None]
@@ -108,36 +104,27 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> torch.Tensor:
         settle_coordinates(model, clips, step_generator(loop.seed, "coordinates", 0), training.margin)
         loop.mark("coordinates")
     states = encode_all(model, clips, lambda done, total: loop.progress("encoding", min(done, total), total, ""))
-    loop.train(Rendering(model, clips, states, training))
     loop.train(Dynamics(model, clips, states, training))
-    if "scaling" not in loop.finished:
-        scale_latent_actions(model, infer_all(model, clips, states))
-        loop.mark("scaling")
-    if model.has_actions and "grounding" not in loop.finished:
-        latent_actions = infer_all(model, clips, states)
-        loop.train(Grounding(model, clips, states, latent_actions, training))
-    loop.train(Unrolling(model, clips, states, training))
     if model.has_actions:
         if "wrong" not in loop.kept:
             loop.kept["wrong"] = wrong_transitions(model, clips, states)
             loop.mark("looking for what is wrong")
-        loop.train(Tuning(model, clips, states, training, loop.kept["wrong"]))
+        loop.train(Tuning(model, emphasize(clips, loop.kept["wrong"]), states, training))
+    if "latent actions" not in loop.finished:
+        settle_latent_actions(model, clips, states)
+        loop.mark("latent actions")
     if model.has_codebook:
-        train_codebook(loop, clips, states, training)
-    if "bounds" not in loop.finished:
-        bound_latent_actions(model, clips, states)
-        loop.mark("bounds")
+        train_codebook(loop, clips, states)
     if model.has_control:
         loop.train(ControlStage(model, clips, states, training))
     return states
 
 
-def train_codebook(loop: Loop, clips: Clips, states: torch.Tensor, training: TrainingConfig) -> None:
-    """Chooses the first codes, then trains them."""
-    if "codes" not in loop.finished:
-        first_codes(loop.model, infer_all(loop.model, clips, states), step_generator(loop.seed, "codes", 0))
-        loop.mark("codes")
-    loop.train(CodebookStage(loop.model, clips, states, training))
+def train_codebook(loop: Loop, clips: Clips, states: torch.Tensor) -> None:
+    """Chooses the codes."""
+    if "codebook" not in loop.finished:
+        found = fit_codebook(loop.model, clips, states, step_generator(loop.seed, "codes", 0))
+        loop.mark("codebook", found)
 
 
 def digest(clips: Clips) -> str:
@@ -148,12 +135,12 @@ def digest(clips: Clips) -> str:
 
 def _starts(clips: Clips, states: torch.Tensor) -> dict[str, torch.Tensor]:
     """States to start dreams from: different first frames of each kind of start that has a name."""
-    first, limit = clips.first_frames.tolist(), STARTS if clips.labelled else STARTS_OF_VIDEO
+    first = clips.first_frames.tolist()
     starts = {}
     for name in sorted(set(clips.starts) - {""}):
         chosen = (index for index, kind in zip(first, clips.starts, strict=True) if kind == name)
         different = {clips.frames[index].numpy().tobytes(): index for index in chosen}
-        starts[name] = states[list(different.values())[:limit]].clone()
+        starts[name] = states[list(different.values())[:STARTS]].clone()
     return starts
 
 
@@ -166,7 +153,7 @@ def _card(clips: Clips, states: torch.Tensor, dataset_id: str, preset: Preset, l
         env_kwargs=reality.get("env_kwargs", {}),
         horizon=metadata.get("horizon", 0),
         reward_discount=metadata.get("reward_discount", 0.0),
-        dead_band=dead_band(clips, states),
+        dead_band=Changes.of(clips, states).dead_band,
         action_names=metadata.get("action_names", []),
         action_bounds=metadata.get("action_bounds", []),
         data={"dataset": dataset_id, "frames": len(clips.frames), **clips.metadata},
