@@ -84,6 +84,30 @@ def _gelu_and_slope(typing_context, values, target, slopes, place):
     return types.void(values, target, slopes, types.intp), code
 
 
+def _sums(builder: ir.IRBuilder, vectors: list[ir.Value]) -> list[ir.Value]:
+    """The sum of the numbers of each vector: all of them at once, halving what is left of each until it is a number."""
+    numbers = []
+    for first in range(0, len(vectors), LANES):
+        some = vectors[first : first + LANES]
+        count, size = len(some), LANES
+        while size > 1:
+            if len(some) % 2:
+                some = [*some, some[-1] if len(some) == 1 else constant(0.0)]
+            some = [_halves(builder, one, other) for one, other in zip(some[::2], some[1::2], strict=True)]
+            size //= 2
+        numbers += [builder.extract_element(some[0], ir.IntType(32)(lane)) for lane in range(count)]
+    return numbers
+
+
+def _halves(builder: ir.IRBuilder, one: ir.Value, other: ir.Value) -> ir.Value:
+    """Sums of neighbouring numbers, of one vector and then of another."""
+    integers = ir.VectorType(ir.IntType(32), LANES)
+    even, odd = (
+        builder.shuffle_vector(one, other, ir.Constant(integers, list(range(start, 2 * LANES, 2)))) for start in (0, 1)
+    )
+    return builder.fadd(even, odd, flags=FAST)
+
+
 @intrinsic(prefer_literal=True)
 def _add_outer(typing_context, sums, place, width, one, i, further, other, j, beyond, strips, rows, columns):
     """Adds to `sums` what some rows of one array have in common with some of another: Σ one[i, p] · other[j, p].
@@ -113,16 +137,13 @@ def _add_outer(typing_context, sums, place, width, one, i, further, other, j, be
                 for value, line in zip(left, totals, strict=True):
                     for factor, total in zip(right, line, strict=True):
                         builder.store(product(builder, value, factor, builder.load(total)), total)
-        lanes = [ir.IntType(32)(lane) for lane in range(LANES)]
-        for k, line in enumerate(totals):
-            for m, total in enumerate(line):
-                where = builder.gep(
-                    s, [builder.add(place, builder.add(builder.mul(width, width.type(k)), width.type(m)))]
-                )
-                number, vector = builder.load(where), builder.load(total)
-                for lane in lanes:
-                    number = builder.fadd(number, builder.extract_element(vector, lane), flags=FAST)
-                builder.store(number, where)
+        numbers = _sums(builder, [builder.load(total) for line in totals for total in line])
+        for k in height:
+            row = builder.add(place, builder.mul(width, width.type(k)))
+            for m in breadth:
+                where = builder.gep(s, [builder.add(row, row.type(m))])
+                number = numbers[k * len(breadth) + m]
+                builder.store(builder.fadd(builder.load(where), number, flags=FAST), where)
         return context.get_dummy_value()
 
     n = types.intp

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 
@@ -19,7 +20,7 @@ from nova_gym.simulator import DreamSimulator
 from nova_gym.training.loop import Loop, Run, keep_freed_memory, step_generator
 from nova_gym.training.parts import refitted, weights_digest, with_part
 from nova_gym.training.presets import Recipe
-from nova_gym.training.representation import beyond, encode_in_parts, picture_loss
+from nova_gym.training.representation import beyond, encode_in_parts, of_cells, picture_loss
 from nova_gym.training.stage import Batch, Metrics, Stage
 
 #: The recipe of detail; `sharpen` may set another number of steps.
@@ -28,7 +29,7 @@ RECIPE = Recipe(18_000, 32, 8e-4, weight_decay=0.0, noise=0.02)
 MORE_UNITS = 8
 #: How far beyond [0, 1] black and white are aimed, before clipping.
 MARGIN = 0.1
-#: In each step: points of a real frame, points of a dreamt frame, and number of dreamt frames.
+#: In each step: points of a real frame and of a dreamt frame, shared out among its cells, and number of dreamt frames.
 POINTS, DREAMT_POINTS, DREAMT_BATCH = 2592, 1024, 16
 #: A frame is even around a pixel if the pixel and its neighbours differ by less than this, for values in [0, 1].
 EVEN = 0.05
@@ -49,9 +50,9 @@ class DetailStage(Stage):
 
     Args:
         model: with `detail`.
-        states: by factor, (n, K) float32 of its scenes.
+        states: by factor, (n, K, rows, cols) float32 of its scenes.
         larger: by factor, (n, C, factor · H, factor · W) uint8.
-        dreamt: (m, K) float32 states that were dreamt.
+        dreamt: (m, K, rows, cols) float32 states that were dreamt.
         recipe: how to train.
     """
 
@@ -68,7 +69,7 @@ class DetailStage(Stage):
         super().__init__(model, None, recipe)
         self.states, self.larger, self.dreamt = states, larger, dreamt
         self.sizes = [*sorted(larger), max(larger)]
-        self.grids = {size: inr.coordinate_grid(*frames.shape[2:]) for size, frames in larger.items()}
+        self.cells, self.cell = dreamt.shape[2:], model.config.cell
         parts = [self._small(states.to(model.device)) for states in dreamt.split(256)]
         self.small, self.even = (torch.cat(each) for each in zip(*parts, strict=True))
 
@@ -79,33 +80,51 @@ class DetailStage(Stage):
 
     def batch(self, generator: Generator, progress: float) -> Batch:
         size = self.sizes[int(torch.randint(len(self.sizes), (1,), generator=generator))]
-        states, frames, grid = self.states[size], self.larger[size], self.grids[size]
+        states, frames, cell = self.states[size], self.larger[size], tuple(size * side for side in self.cell)
         chosen = torch.randint(len(states), (self.recipe.batch,), generator=generator)
-        points = torch.randint(len(grid), (min(POINTS, len(grid)),), generator=generator).sort().values
-        noise = torch.randn(self.recipe.batch, states.shape[1], generator=generator) * self.recipe.noise
+        count = min(self._points(POINTS), math.prod(cell))
+        points = torch.randint(math.prod(cell), (count,), generator=generator).sort().values
+        pixels = self._pixels(torch.stack([points // cell[1], points % cell[1]], dim=1), cell)
+        state = states[chosen]
         return {
-            "states": states[chosen] + noise,
-            "points": grid[points],
-            "mask": self.detail.mask(*frames.shape[2:]),
-            "truth": frames.flatten(2)[chosen[:, None, None], torch.arange(frames.shape[1])[:, None], points],
+            "states": state + torch.randn(state.shape, generator=generator) * self.recipe.noise,
+            "points": inr.coordinate_grid(*cell)[points],
+            "mask": self.detail.mask(*cell),
+            "truth": frames.flatten(2)[chosen[:, None, None], torch.arange(frames.shape[1])[:, None], pixels],
             **self._dreamt_batch(generator),
         }
 
+    def _points(self, of_a_frame: int) -> int:
+        """How many points are drawn in each cell."""
+        return max(1, of_a_frame // math.prod(self.cells))
+
+    def _pixels(self, places: Tensor, cell: tuple[int, int]) -> Tensor:
+        """(rows · cols · P,) int64: where the pixels (y, x) of cells, (P, 2) int64, are in a frame, cell by cell."""
+        rows, cols = self.cells
+        y = torch.arange(rows)[:, None, None] * cell[0] + places[:, 0]
+        x = torch.arange(cols)[:, None] * cell[1] + places[:, 1]
+        return (y * (cols * cell[1]) + x).flatten()
+
     def _dreamt_batch(self, generator: Generator) -> Batch:
         chosen = torch.randint(len(self.dreamt), (DREAMT_BATCH, 1), generator=generator)
-        anywhere = torch.rand(DREAMT_POINTS, 2, generator=generator)
-        y, x = (anywhere.flip(1) * torch.tensor(self.small.shape[1:3])).long().unbind(1)
+        anywhere = torch.rand(self._points(DREAMT_POINTS), 2, generator=generator)
+        pixels = self._pixels((anywhere.flip(1) * torch.tensor(self.cell)).long(), self.cell)
         return {
             "dreamt": self.dreamt[chosen[:, 0]],
             "anywhere": anywhere * 2.0 - 1.0,
-            "wanted": self.small[chosen, y, x].mT,
-            "even": self.even[chosen, y, x][:, None],
+            "wanted": self.small.flatten(1, 2)[chosen, pixels].mT,
+            "even": self.even.flatten(1, 2)[chosen, pixels][:, None],
         }
 
+    def _drawn(self, states: Tensor, points: Tensor, mask: Tensor) -> Tensor:
+        """States (B, K, rows, cols) → their pixels (B, C, rows · cols · P) at points (P, 2) of each cell."""
+        drawn = self.detail.draw(of_cells(states), points, mask)
+        return drawn.unflatten(0, (len(states), -1)).movedim(2, 1).flatten(2)
+
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        drawn = self.detail.draw(batch["states"], batch["points"], batch["mask"])
+        drawn = self._drawn(batch["states"], batch["points"], batch["mask"])
         loss, metrics = picture_loss(drawn, to_unit(batch["truth"]), MARGIN)
-        drawn = self.detail.draw(batch["dreamt"], batch["anywhere"], batch["mask"])
+        drawn = self._drawn(batch["dreamt"], batch["anywhere"], batch["mask"])
         wanted = beyond(drawn, to_unit(batch["wanted"]), MARGIN)
         uneven, _ = picture_loss(torch.where(batch["even"], drawn, wanted), wanted)
         return loss + uneven, {**metrics, "uneven": uneven}
@@ -167,8 +186,8 @@ def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.step
     keep_freed_memory()
     recipe = replace(RECIPE, steps=steps, warmup=min(RECIPE.warmup, steps // 4))
     model = with_detail(dream.world_model, largest, seed).to(run.find_device())
-    height, width = (largest * side for side in model.config.frame_size)
-    if not model.part("detail").suits(height, width):
+    if not model.part("detail").suits(*(largest * side for side in model.config.cell)):
+        height, width = (largest * side for side in model.config.frame_size)
         raise BadInputError(f"frames of {height}×{width} show no more than the dream's own: take a larger factor")
     seen = hashlib.sha256()
     for size in sorted(pictures):
@@ -190,9 +209,9 @@ def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.step
 
 @torch.no_grad()
 def _walk(dream: Dream, generator: Generator) -> Tensor:
-    """Dreamt states (m, K) float32, on the CPU: random walks from all kinds of starts, and layers of some steps."""
+    """Dreamt states (m, K, rows, cols) float32, on the CPU: of random walks from all starts, and layers of steps."""
     starts, model = torch.cat(list(dream.starts.values())), dream.world_model
-    simulator = DreamSimulator(dream, WALKS, horizon=0)
+    simulator = DreamSimulator(dream, WALKS, horizon=0, cells=starts.shape[2:])
     state = simulator.reset(states=starts[torch.randint(len(starts), (WALKS,), generator=generator).to(starts.device)])
     walking, states = torch.ones(WALKS, dtype=torch.bool, device=state.device), [torch.zeros_like(state[:1]), state]
     for step in range(WALK_STEPS):
