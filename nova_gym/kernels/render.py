@@ -1,9 +1,11 @@
 """The renderer on the CPU in one pass: all layers of a strip of pixels while it is in cache, compiled by Numba.
 
-PyTorch computes layer by layer over all pixels, and the activations of narrow layers go through memory in between;
-here a strip of pixels goes through all layers at once, `nova_gym.kernels.tile`. Two more things save time: coordinates
-lie on a grid, so the first layer is a sum of a part that depends on the column alone and one that depends on the row
-alone, which costs H + W instead of H · W; and GELU is a polynomial within a clamp, `nova_gym.kernels.gelu`.
+PyTorch computes layer by layer over all pixels, and the activations of narrow layers go through memory in between.
+Here the work is done patch by patch (`nova_gym.kernels.patches`). The weights of a cell are made from its state where
+they are needed and never leave the cache. Then a strip of pixels goes through all layers at once,
+`nova_gym.kernels.tile`; a strip goes on in the next row of the patch, so small cells fill it too. Two more things save
+time: coordinates lie on a grid, so the first layer is a sum of a part that depends on the column alone and one that
+depends on the row alone; and GELU is a polynomial within a clamp, `nova_gym.kernels.gelu`.
 
 `nova_gym.model.inr` calls this and checks it against PyTorch in its tests; nothing else should.
 """
@@ -19,141 +21,259 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nova_gym.kernels.cells import BLOCK, add_to_line, bytes_of_strip, copy, first_layer_line, weigh
+from nova_gym.kernels.cells import LINE as SPAN
 from nova_gym.kernels.compiling import compiled
+from nova_gym.kernels.patches import ACTIVE, CELL, COLUMNS, COUNT, FIRST, INTO, LINE, Runs, patches_of
 from nova_gym.kernels.threads import in_parts
-from nova_gym.kernels.tile import BYTES, FLOATS, HIDDEN, STRIP, gelu_strip, layer_strip
+from nova_gym.kernels.tile import FLOATS, HIDDEN, STRIP, gelu_strip, layer_strip, outputs_at_once
 
 if TYPE_CHECKING:
     from nova_gym.model.config import INRConfig
 
+#: Pixels of a patch: at most, and below which it is not cut for the sake of threads.
+_LARGEST, _LEAST = 4096, 512
+#: Pixels that one thread draws as fast as it hands them to another.
+_ALONE = 2048
 
-_ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+_HALF = np.float32(0.5)
+
+
+@compiled(nogil=True, fastmath=True)
+def _weights_of(base, basis, states, cell, weights):
+    """The weights of a cell: base + states[cell] @ basis."""
+    size = len(base)
+    if size >= BLOCK:
+        for start in range(0, size - BLOCK, BLOCK):
+            weigh(base, basis, states, cell, weights, start)
+        weigh(base, basis, states, cell, weights, size - BLOCK)  # may begin within the block before
+    else:
+        for j in range(size):
+            weights[j] = base[j]
+        for k in range(states.shape[1]):
+            for j in range(size):
+                weights[j] += states[cell, k] * basis[k, j]
 
 
 @cache
 def _kernel(width: int, layers: int, waves: int, channels: int, as_bytes: bool) -> Callable[..., None]:
-    """Compiles the renderer for one size of network: all loops over channels have constant lengths.
+    """Compiles the renderer for one size of network: all loops over units have constant lengths.
 
     Args:
         width, layers, channels: of the coordinate network.
         waves: features of one coordinate, 1 + 2F.
         as_bytes: write (B, H, W, C) uint8 instead of (B, C, H, W) float32.
     """
-    features, kind = 2 * waves, BYTES if as_bytes else FLOATS
-    first_size = width * (features + 1)
-    hidden_size = width * (width + 1)
+    features = 2 * waves
+    first_size, hidden_size = width * (features + 1), width * (width + 1)
     last_layer = first_size + (layers - 1) * hidden_size
-    tile = next(outputs for outputs in (4, 3, 2, 1) if width % outputs == 0)
+    tile = outputs_at_once(width)
+    room = STRIP + SPAN  # of a strip that is put together from lines
 
     @compiled(nogil=True, fastmath=True)
-    def render_rows(weights, x_features, y_features, out, start, stop):
-        """Rows `start` to `stop` of all frames, counted one frame after the other."""
-        columns, rows = x_features.shape[1], y_features.shape[1]
-        padded = (columns + STRIP - 1) // STRIP * STRIP
-        by_column, by_row = np.zeros(width * padded, np.float32), np.empty(width * rows, np.float32)
+    def draw(base, basis, states, patches, rows, x_lines, y_lines, x_shares, y_shares, units, out, start, stop):
+        """Units `start` to `stop` of the work: those listed, or all patches, one frame after the other."""
+        frame_height, frame_width = (out.shape[1], out.shape[2]) if as_bytes else (out.shape[2], out.shape[3])
+        cell_columns = len(states) // (out.shape[0] * rows)
+        x_room, y_room = x_lines.shape[2], y_lines.shape[2]
+        weights = np.empty(len(base), np.float32)
+        by_column, by_row = np.empty(width * x_room, np.float32), np.empty(width * y_room, np.float32)
+        sums, share = np.zeros(width * room, np.float32), np.empty(room, np.float32)
         one, other = np.empty(width * STRIP, np.float32), np.empty(width * STRIP, np.float32)
-        drawn = np.empty(channels * STRIP, out.dtype)
-        frame = -1
-        for row in range(start, stop):
-            if row // rows != frame:
-                frame = row // rows
-                w = weights[frame]
-                for j in range(width):
-                    for x in range(columns):
-                        total = w[width * features + j]
-                        for k in range(waves):
-                            total += w[j * features + 2 * k] * x_features[k, x]
-                        by_column[j * padded + x] = total
-                    for y in range(row - frame * rows, min(rows, stop - frame * rows)):
-                        total = _ZERO
-                        for k in range(waves):
-                            total += w[j * features + 2 * k + 1] * y_features[k, y]
-                        by_row[j * rows + y] = total
-            y = row - frame * rows
-            for left in range(0, padded, STRIP):
-                for j in range(width):
-                    gelu_strip(by_column, j * padded + left, by_row[j * rows + y], one, j * STRIP)
-                at = first_size
-                for _ in range(layers - 1):
+        drawn, ready = np.empty(channels * STRIP, np.float32), np.empty(channels * STRIP, out.dtype)
+        most = 0
+        for patch in range(len(patches)):
+            if patches[patch, ACTIVE] * patches[patch, COLUMNS + ACTIVE] > 1:
+                most = max(most, patches[patch, COUNT] * patches[patch, COLUMNS + COUNT])
+        most = (most + STRIP - 1) // STRIP * STRIP
+        mixed = np.empty(channels * most, np.float32)
+        flat = out.reshape(-1)
+        held, held_line = -1, -1
+        for n in range(start, stop):
+            unit = units[n] if len(units) else n
+            frame = unit // len(patches)
+            patch = patches[unit - frame * len(patches)]
+            top, height, left, breadth = patch[FIRST], patch[COUNT], patch[COLUMNS + FIRST], patch[COLUMNS + COUNT]
+            pixels, into = height * breadth, patch[INTO]
+            together = patch[ACTIVE] * patch[COLUMNS + ACTIVE]
+            for part in range(together):
+                below, beside = part // patch[COLUMNS + ACTIVE], part % patch[COLUMNS + ACTIVE]
+                cell = (frame * rows + patch[CELL] + below) * cell_columns + patch[COLUMNS + CELL] + beside
+                x_line, y_line = patch[COLUMNS + LINE] + beside, patch[LINE] + below
+                if cell != held:
+                    _weights_of(base, basis, states, cell, weights)
+                if cell != held or x_line != held_line:
+                    held, held_line = cell, x_line
+                    source = x_lines[x_line].reshape(-1)
+                    for x in range(0, breadth, SPAN):
+                        for j in range(0, width, tile):
+                            first_layer_line(
+                                weights,
+                                j * features,
+                                0,
+                                source,
+                                x,
+                                x_room,
+                                by_column,
+                                j * x_room + x,
+                                x_room,
+                                waves,
+                                tile,
+                                0,
+                            )
+                source = y_lines[y_line].reshape(-1)
+                for y in range(0, height, SPAN):
                     for j in range(0, width, tile):
-                        bias = at + width * width + j
-                        layer_strip(w, at + j * width, bias, one, other, j * STRIP, width, tile, HIDDEN)
-                    one, other = other, one
-                    at += hidden_size
-                layer_strip(w, last_layer, last_layer + channels * width, one, drawn, 0, width, channels, kind)
-                count = min(STRIP, columns - left)
-                if as_bytes:
-                    line = out[frame, y].reshape(-1)
-                    for k in range(count * channels):
-                        line[left * channels + k] = drawn[k]
-                else:
-                    for j in range(channels):
-                        for x in range(count):
-                            out[frame, j, y, left + x] = min(max(drawn[j * STRIP + x] + _HALF, _ZERO), _ONE)
+                        first_layer_line(
+                            weights,
+                            j * features + 1,
+                            width * features + j,
+                            source,
+                            into + y,
+                            y_room,
+                            by_row,
+                            j * y_room + y,
+                            y_room,
+                            waves,
+                            tile,
+                            1,
+                        )
+                for begin in range(0, pixels, STRIP):
+                    count = min(STRIP, pixels - begin)
+                    y = begin // breadth
+                    x, k = begin - y * breadth, 0
+                    while k < count:
+                        length = min(breadth - x, count - k)
+                        for j in range(width):
+                            shift = by_row[j * y_room + y]
+                            for v in range(0, length, SPAN):
+                                add_to_line(by_column, j * x_room + x + v, shift, sums, j * room + k + v)
+                        k, x, y = k + length, 0, y + 1
+                    for j in range(width):
+                        gelu_strip(sums, j * room, np.float32(0.0), one, j * STRIP)
+                    at = first_size
+                    for _ in range(layers - 1):
+                        for j in range(0, width, tile):
+                            bias = at + width * width + j
+                            layer_strip(weights, at + j * width, bias, one, other, j * STRIP, width, tile, HIDDEN)
+                        one, other = other, one
+                        at += hidden_size
+                    bias = last_layer + channels * width
+                    layer_strip(weights, last_layer, bias, one, drawn, 0, width, channels, FLOATS)
+                    if together > 1:
+                        y = begin // breadth
+                        x, k = begin - y * breadth, 0
+                        while k < count:
+                            length = min(breadth - x, count - k)
+                            across = y_shares[y_line, into + y]
+                            for v in range(length):
+                                share[k + v] = across * x_shares[x_line, x + v]
+                            k, x, y = k + length, 0, y + 1
+                        for j in range(channels):
+                            here = j * most + begin
+                            if part == 0:
+                                for p in range(STRIP):
+                                    mixed[here + p] = share[p] * drawn[j * STRIP + p]
+                            else:
+                                for p in range(STRIP):
+                                    mixed[here + p] += share[p] * drawn[j * STRIP + p]
+                        if part < together - 1:
+                            continue
+                        for j in range(channels):
+                            for p in range(STRIP):
+                                drawn[j * STRIP + p] = mixed[j * most + begin + p]
+                    if as_bytes:
+                        bytes_of_strip(drawn, 0, STRIP, ready, channels)
+                    else:
+                        for k in range(channels * STRIP):
+                            ready[k] = min(max(drawn[k] + _HALF, np.float32(0.0)), np.float32(1.0))
+                    y = begin // breadth
+                    x, k = begin - y * breadth, 0
+                    while k < count:
+                        length = min(breadth - x, count - k)
+                        place = (top + y) * frame_width + left + x
+                        if as_bytes:
+                            place += frame * frame_height * frame_width
+                            copy(ready, k * channels, flat, place * channels, length * channels)
+                        else:
+                            for j in range(channels):
+                                there = (frame * channels + j) * frame_height * frame_width + place
+                                copy(ready, j * STRIP + k, flat, there, length)
+                        k, x, y = k + length, 0, y + 1
 
-    return render_rows
+    return draw
 
 
 def probe() -> None:
     """Draws the smallest frame: raises whatever a broken compiler raises."""
-    axis = torch.zeros(1, 1)
-    render(torch.zeros(1, 5), axis, axis, SimpleNamespace(width=1, layers=1, channels=1), True)
+    one, line, none = np.ones(1, np.int64), np.zeros((1, 1), np.float32), np.zeros(1, np.int64)
+    runs = Runs(first=none, count=one, cell=none, active=one, line=none, coordinates=line, shares=line)
+    config, frames = SimpleNamespace(width=1, layers=1, channels=1), torch.zeros(1, 1, 1, 1, dtype=torch.uint8)
+    lines, state = torch.zeros(1, 1, 1), torch.zeros(1, 1, 1, 1)
+    render(torch.zeros(5), torch.zeros(1, 5), state, (runs, runs), (lines, lines), config, frames)
 
 
-def render(weights: Tensor, x_features: Tensor, y_features: Tensor, config: INRConfig, as_bytes: bool) -> Tensor:
+def render(
+    base: Tensor,
+    basis: Tensor,
+    states: Tensor,
+    axes: tuple[Runs, Runs],
+    lines: tuple[Tensor, Tensor],
+    config: INRConfig,
+    frames: Tensor,
+    changed: Tensor | None = None,
+) -> None:
     """Renders frames on a grid.
-
-    Args:
-        weights: (B, D) float32 on the CPU.
-        x_features: (1 + 2F, W) float32, the features of each column's x: x itself, then sine and cosine by octave.
-        y_features: (1 + 2F, H) float32, the same of each row's y.
-        config: sizes of the network, at least one hidden layer.
-        as_bytes: what to return.
-
-    Returns:
-        (B, C, H, W) float32 in [0, 1], or (B, H, W, C) uint8.
-    """
-    count, height, width = len(weights), y_features.shape[1], x_features.shape[1]
-    if as_bytes:
-        out = torch.empty((count, height, width, config.channels), dtype=torch.uint8)
-    else:
-        out = torch.empty((count, config.channels, height, width))
-    kernel = _kernel(config.width, config.layers, len(x_features), config.channels, as_bytes)
-    arrays = [t.detach().contiguous().numpy() for t in (weights, x_features, y_features)]
-    in_parts(lambda start, stop: kernel(*arrays, out.numpy(), start, stop), count * height)
-    return out
-
-
-@compiled(nogil=True, fastmath=True)
-def _combine_rows(base, basis, states, out, start, stop):
-    """Rows `start` to `stop` of base + states @ basis."""
-    whole = states.shape[1] // 4 * 4
-    for n in range(start, stop):
-        out[n] = base
-    for k in range(0, whole, 4):  # four rows of the basis serve all states while they are in cache
-        b0, b1, b2, b3 = basis[k], basis[k + 1], basis[k + 2], basis[k + 3]
-        for n in range(start, stop):
-            s0, s1, s2, s3, y = states[n, k], states[n, k + 1], states[n, k + 2], states[n, k + 3], out[n]
-            for j in range(len(base)):
-                y[j] += (s0 * b0[j] + s1 * b1[j]) + (s2 * b2[j] + s3 * b3[j])
-    for k in range(whole, states.shape[1]):
-        for n in range(start, stop):
-            for j in range(len(base)):
-                out[n, j] += states[n, k] * basis[k, j]
-
-
-def combine(base: Tensor, basis: Tensor, states: Tensor) -> Tensor:
-    """`base + states @ basis`, without waking PyTorch's threads, which would hold back the renderer's.
 
     Args:
         base: (D,) float32 on the CPU.
         basis: (K, D) float32.
-        states: (B, K) float32.
-
-    Returns:
-        (B, D) float32.
+        states: (B, K, rows, cols) float32.
+        axes: the runs of pixels along y and along x.
+        lines: (n, 1 + 2F, L) float32, the features of the lines of both axes.
+        config: sizes of the network, at least one hidden layer.
+        frames: written to, contiguous: (B, C, H, W) float32 in [0, 1], or (B, H, W, C) uint8.
+        changed: (B, rows, cols) bool, the cells to draw; None for all.
     """
-    out = torch.empty(len(states), len(base))
-    arrays = [t.detach().contiguous().numpy() for t in (base, basis, states)]
-    in_parts(lambda start, stop: _combine_rows(*arrays, out.numpy(), start, stop), len(states))
-    return out
+    rows, threads = states.shape[2], torch.get_num_threads()
+    patches = patches_of(*axes, _LARGEST, _LEAST, threads)
+    as_bytes = frames.dtype == torch.uint8
+    units = np.zeros(0, np.int64) if changed is None else _touched(patches, changed.numpy())
+    total = len(units) if changed is not None else len(patches) * len(states)
+    if not total:
+        return
+    padded = [torch.nn.functional.pad(line, (0, SPAN)).numpy() for line in lines]
+    arrays = [t.detach().contiguous().numpy() for t in (base, basis, states.permute(0, 2, 3, 1))]
+    y, x = axes
+    kernel = _kernel(config.width, config.layers, lines[0].shape[1], config.channels, as_bytes)
+    out = frames.numpy()
+
+    def work(start: int, stop: int) -> None:
+        kernel(
+            *arrays[:2],
+            arrays[2].reshape(-1, len(basis)),
+            patches,
+            rows,
+            padded[1],
+            padded[0],
+            x.shares,
+            y.shares,
+            units,
+            out,
+            start,
+            stop,
+        )
+
+    pixels = out.size // config.channels // (len(patches) * len(states)) * total
+    in_parts(work, total, 1 if pixels > _ALONE else total)
+
+
+def _touched(patches: np.ndarray, changed: np.ndarray) -> np.ndarray:
+    """int64 units of work, patches of one frame after the other, that a changed cell draws or helps to draw."""
+    touched = np.zeros((len(changed), len(patches)), bool)
+    for below in (0, 1):
+        for beside in (0, 1):
+            rows = patches[:, CELL] + np.minimum(below, patches[:, ACTIVE] - 1)
+            cells = patches[:, COLUMNS + CELL] + np.minimum(beside, patches[:, COLUMNS + ACTIVE] - 1)
+            touched |= changed[:, rows, cells]
+    return np.flatnonzero(touched)

@@ -1,4 +1,4 @@
-"""The innermost part of `kernels.render` in vector instructions: some outputs of a layer for a strip of pixels.
+"""The innermost part of kernels in vector instructions: some outputs of a layer for a strip of pixels.
 
 LLVM makes vectors of a plain loop as well, but one at a time: it then waits for each GELU to end and loads all of its
 constants again for the next. Here several outputs of several vectors are under way at once, as many as there are
@@ -6,8 +6,6 @@ registers, and each loaded number is used for all of them. Written in LLVM's own
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import numpy as np
 from llvmlite import binding, ir
@@ -18,28 +16,35 @@ from nova_gym.kernels.gelu import CLAMP, COEFFICIENTS, SQUARINGS
 
 #: What Numba compiles for: the processor, unless `NUMBA_CPU_FEATURES` says otherwise.
 _FEATURES = config.CPU_FEATURES or binding.get_host_cpu_features().flatten()
-#: Numbers of a vector, as many as a register holds, and vectors of a strip: with four outputs they keep 20 of AVX-512's
-#: 32 registers, or 12 of AVX2's 16. A row of 72 pixels then is one strip wide, or three.
-LANES, VECTORS = (16, 5) if "+avx512f" in _FEATURES else (8, 3)
-#: Pixels of a strip.
+#: Numbers of a vector, as many as a register holds, and outputs of a layer that are computed at once. With the vectors
+#: of a strip they keep 24 of AVX-512's 32 registers, or 12 of AVX2's 16.
+LANES, _OUTPUTS = (16, 6) if "+avx512f" in _FEATURES else (8, 3)
+VECTORS = 4
+#: Pixels of a strip: with AVX-512 a cell of 8 x 8 pixels is one strip, with AVX2 two.
 STRIP = LANES * VECTORS
 
-#: What becomes of the outputs.
-HIDDEN, FLOATS, BYTES = range(3)
+#: What becomes of the outputs: `HIDDEN` passes them through GELU.
+HIDDEN, FLOATS = range(2)
 
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _INTEGERS = ir.VectorType(ir.IntType(32), LANES)
 FAST = ("fast",)
 
 
+def outputs_at_once(outputs: int) -> int:
+    """How many of a layer's outputs `layer_strip` is to compute at once: a divisor of them all."""
+    return next(count for count in range(_OUTPUTS, 0, -1) if outputs % count == 0)
+
+
 def constant(value: float) -> ir.Constant:
     return ir.Constant(VECTOR, [float(np.float32(value))] * LANES)
 
 
-def spread(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+def spread(builder: ir.IRBuilder, value: ir.Value, vector: ir.VectorType = VECTOR) -> ir.Value:
     """A vector that is one number everywhere."""
-    one = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), value, ir.IntType(32)(0))
-    return builder.shuffle_vector(one, ir.Constant(VECTOR, ir.Undefined), ir.Constant(_INTEGERS, [0] * LANES))
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+    return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), lanes)
 
 
 def address(builder: ir.IRBuilder, array: ir.Value, place: ir.Value, offset: int, vector: ir.Type = VECTOR) -> ir.Value:
@@ -49,13 +54,6 @@ def address(builder: ir.IRBuilder, array: ir.Value, place: ir.Value, offset: int
 
 def product(builder: ir.IRBuilder, one: ir.Value, other: ir.Value, more: ir.Value) -> ir.Value:
     return builder.fadd(builder.fmul(one, other, flags=FAST), more, flags=FAST)
-
-
-def _bounded(builder: ir.IRBuilder, x: ir.Value, low: float, high: float) -> ir.Value:
-    for sign, bound in ((">", low), ("<", high)):
-        limit = constant(bound)
-        x = builder.select(builder.fcmp_ordered(sign, x, limit, flags=FAST), x, limit)
-    return x
 
 
 def held_size(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
@@ -82,26 +80,6 @@ def _gelu(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
     return builder.fsub(positive_part(builder, x), builder.fmul(size, tail, flags=FAST), flags=FAST)
 
 
-def _bytes(builder: ir.IRBuilder, channels: list[ir.Value]) -> ir.Value:
-    """Values of pixels by channel, 0 being mid-grey, as bytes, all channels of a pixel beside each other."""
-    picked = []
-    for x in channels:
-        scaled = _bounded(builder, product(builder, x, constant(255.0), constant(128.0)), 0.5, 255.5)
-        picked.append(builder.trunc(builder.fptosi(scaled, _INTEGERS), ir.VectorType(ir.IntType(8), LANES)))
-    joined = picked[0]
-    for more in picked[1:]:  # both sides of a shuffle have the same length
-        length = joined.type.count
-        more = _shuffled(builder, more, more, [*range(LANES), *[0] * (length - LANES)])
-        joined = _shuffled(builder, joined, more, range(length + LANES))
-    order = [channel * LANES + i for i in range(LANES) for channel in range(len(channels))]
-    return _shuffled(builder, joined, joined, order)
-
-
-def _shuffled(builder: ir.IRBuilder, one: ir.Value, other: ir.Value, lanes: Iterable[int]) -> ir.Value:
-    lanes = list(lanes)
-    return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
-
-
 @intrinsic(prefer_literal=True)
 def layer_strip(typing_context, weights, first, bias, source, target, place, inputs, outputs, kind):
     """Outputs of a layer for one strip.
@@ -110,9 +88,8 @@ def layer_strip(typing_context, weights, first, bias, source, target, place, inp
         weights: float32 array with, from `first` on, `inputs` weights of one output after the other, and their biases
             from `bias` on.
         source: float32 array, the strip of each input after the other.
-        target: the array to write to from `place` on: float32, the strip of each output after the other, or for
-            `BYTES` uint8, by pixel.
-        inputs, outputs, kind: constants; `kind` is one of `HIDDEN`, with GELU, `FLOATS`, as they are, and `BYTES`.
+        target: float32 array, the strip of each output after the other from `place` on.
+        inputs, outputs, kind: constants; `kind` is `HIDDEN`, with GELU, or `FLOATS`, as they are.
     """
     lengths = inputs.literal_value, outputs.literal_value
 
@@ -130,12 +107,6 @@ def layer_strip(typing_context, weights, first, bias, source, target, place, inp
                 weight = builder.load(builder.gep(w, [builder.add(first, first.type(j * lengths[0] + i))]))
                 weight = spread(builder, weight)
                 totals[j] = [product(builder, weight, strip[v], total[v]) for v in range(VECTORS)]
-        if kind.literal_value == BYTES:
-            for v in range(VECTORS):
-                pixels = _bytes(builder, [total[v] for total in totals])
-                where = address(builder, y, place, v * LANES * lengths[1], pixels.type)
-                builder.store(pixels, where, align=1)
-            return context.get_dummy_value()
         for j, total in enumerate(totals):
             for v, value in enumerate(total):
                 value = _gelu(builder, value) if kind.literal_value == HIDDEN else value

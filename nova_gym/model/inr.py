@@ -1,11 +1,12 @@
-"""The renderer: a state is the weights of a tiny coordinate network, and a frame is that network on a grid.
+"""The renderer: a state is a field of tiny coordinate networks, and a frame is each of them on its own cell's pixels.
 
-Coordinates lie in [-1, 1]² at pixel centres, x to the right and y down. Their Fourier features are x, y and
-sin and cos of π·2^k·x and π·2^k·y for k = 0 .. F-1 (arXiv 2605.06298, the renderer).
+Coordinates lie in [-1, 1]² within a cell, at pixel centres, x to the right and y down. Their Fourier features are x, y
+and sin and cos of π·2^k·x and π·2^k·y for k = 0 .. F-1 (arXiv 2605.06298, the renderer; its state is a single cell).
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nova_gym import kernels
+from nova_gym.kernels.patches import runs_of
+from nova_gym.model.axes import Axis, axis_of, touched_pixels, windows_of
 from nova_gym.model.config import INRConfig
 
 Resolution = int | tuple[int, int]
@@ -94,12 +97,12 @@ def fourier_features(coordinates: Tensor, frequencies: int) -> Tensor:
 def nyquist_mask(frequencies: int, height: int, width: int) -> Tensor:
     """Which features a training grid could sample.
 
-    Octave k has 2^k periods over the frame, so `n` pixels resolve it only while 2^k < n / 2. Training does not
+    Octave k has 2^k periods over a cell, so `n` pixels resolve it only while 2^k < n / 2. Training does not
     constrain the octaves above, and on a finer grid they show as bars (`docs/how-it-works.md`, Renderer).
 
     Args:
         frequencies: F octaves.
-        height, width: the training grid in pixels.
+        height, width: training pixels of a cell.
 
     Returns:
         (2 + 4F,) float32 of 0 and 1, in the order of `fourier_features`.
@@ -170,31 +173,152 @@ class Renderer(NamedTuple):
     """How states become frames: `base + z @ basis` are the weights of a cell's coordinate network.
 
     Attributes:
-        base: (D,) float32.
+        base: (D,) float32, D weights of a network.
         basis: (K, D) float32.
         config: sizes of the network.
         mask: (2 + 4F,) float32 that multiplies its features, or None.
-        cell: (h, w) in pixels of a cell of the training frames.
-        blend: whether neighbouring cells are blended where they meet.
+        cell: (h, w), training pixels of a cell.
+        blend: whether neighbouring cells are blended in a strip along their border. It lies between the outermost
+            training pixels of the two cells, so frames of the training size stay as they were learned.
     """
 
     base: Tensor
     basis: Tensor
     config: INRConfig
-    mask: Tensor | None
-    cell: tuple[int, int]
-    blend: bool
+    mask: Tensor | None = None
+    cell: tuple[int, int] = (8, 8)
+    blend: bool = False
 
 
 @torch.no_grad()
-def render(renderer, states, height, width, as_bytes=False, onto=None, changed=None):
-    rows, cols = states.shape[2:]
-    weights = torch.addmm(renderer.base, states.permute(0, 2, 3, 1).flatten(0, 2), renderer.basis)
-    config, h, w = renderer.config, height // rows, width // cols
-    drawn = render_at_by_layers(weights, coordinate_grid(h, w, weights.device), config, renderer.mask).clamp(0.0, 1.0)
-    drawn = drawn.view(len(states), rows, cols, -1, h, w).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
+def render(
+    renderer: Renderer,
+    states: Tensor,
+    height: int,
+    width: int,
+    as_bytes: bool = False,
+    onto: Tensor | None = None,
+    changed: Tensor | None = None,
+) -> Tensor:
+    """Draws fields of tiny networks as frames, at any resolution.
+
+    Each cell's network draws its own part of the frame, at coordinates that are [-1, 1]² within the cell. A pixel
+    belongs to the cell that its centre falls in, so a frame need not have a multiple of rows × cols pixels.
+
+    A fused renderer does this in one pass: `kernels.render` on the CPU (it needs Numba), `kernels.render_cuda` on CUDA
+    (it needs Triton). Elsewhere PyTorch does it.
+
+    Args:
+        renderer: what draws.
+        states: (B, K, rows, cols) float32.
+        height, width: of the frames, in pixels.
+        as_bytes: whether to return bytes.
+        onto: frames of an earlier call with the same sizes, to be drawn over and returned; None for new ones.
+        changed: (B, rows, cols) bool, the cells to draw onto them: those whose states are others than at that call.
+            Blended neighbours are drawn with them, so that the frames are those that a whole drawing would give.
+            None for all cells.
+
+    Returns:
+        (B, C, height, width) float32, clipped to [0, 1]; with `as_bytes` (B, height, width, C) uint8. Fused renderers
+        agree with PyTorch to 1 / 255 for weights such as training gives. Their error grows with weights that are
+        several times larger.
+
+    Raises:
+        ValueError: shapes do not go together, or there is `changed` without `onto`.
+    """
+    frames = _canvas(renderer, states, height, width, as_bytes, onto, changed)
+    axes, fused = _axes(renderer, states.shape[2:], height, width), None
+    if renderer.config.layers and {t.dtype for t in (states, renderer.base, renderer.basis)} == {torch.float32}:
+        fused = kernels.find("render", states.device.type)
+    if fused is None:
+        drawn = render_by_layers(renderer, states, height, width, as_bytes)
+        if changed is None:
+            return frames.copy_(drawn)
+        touched = torch.from_numpy(touched_pixels(*axes, changed.cpu().numpy())).to(frames.device)
+        return torch.where(touched[..., None] if as_bytes else touched[:, None], drawn, frames, out=frames)
+    lines = [_line_features(axis, k, renderer, states.device) for k, axis in zip((1, 0), axes, strict=True)]
+    runs = tuple(runs_of(axis) for axis in axes)
+    fused.render(renderer.base, renderer.basis, states, runs, lines, renderer.config, frames, changed)
+    return frames
+
+
+def _canvas(
+    renderer: Renderer,
+    states: Tensor,
+    height: int,
+    width: int,
+    as_bytes: bool,
+    onto: Tensor | None,
+    changed: Tensor | None,
+) -> Tensor:
+    """The frames to draw on, new or `onto`, after a look at all shapes."""
+    _check_columns(renderer.basis, renderer.config)
+    if states.ndim != 4 or states.shape[1] != len(renderer.basis):
+        raise ValueError(f"states are {tuple(states.shape)}; expected are (B, {len(renderer.basis)}, rows, cols)")
+    batch, _, rows, cols = states.shape
+    channels, dtype = renderer.config.channels, torch.uint8 if as_bytes else states.dtype
+    shape = (batch, height, width, channels) if as_bytes else (batch, channels, height, width)
+    if changed is not None:
+        if onto is None:
+            raise ValueError("where only changed cells are drawn, there must be frames to draw them onto")
+        if changed.shape != (batch, rows, cols) or changed.dtype != torch.bool:
+            raise ValueError(f"changed cells are {tuple(changed.shape)}; expected are {(batch, rows, cols)}, bool")
+    if onto is None:
+        return states.new_empty(shape, dtype=dtype)
+    if onto.shape != shape or onto.dtype != dtype or not onto.is_contiguous():
+        raise ValueError(f"frames to draw onto are {tuple(onto.shape)} {onto.dtype}; expected are {shape} {dtype}")
+    return onto
+
+
+def _axes(renderer: Renderer, cells: Sequence[int], height: int, width: int) -> tuple[Axis, Axis]:
+    """The axes y and x of frames that (rows, cols) cells draw."""
+    strips = renderer.cell if renderer.blend else (0, 0)
+    return axis_of(height, cells[0], strips[0]), axis_of(width, cells[1], strips[1])
+
+
+def _line_features(axis: Axis, which: int, renderer: Renderer, device: torch.device) -> Tensor:
+    """(n, 1 + 2F, L) float32: the Fourier features of one coordinate (0: x, 1: y) along the lines of an axis."""
+    features = _unmasked_line_features(axis, renderer.config.frequencies, device)
+    return features if renderer.mask is None else features * renderer.mask[which::2, None].to(device)
+
+
+@lru_cache(maxsize=32)
+def _unmasked_line_features(axis: Axis, frequencies: int, device: torch.device) -> Tensor:
+    coordinates = torch.from_numpy(runs_of(axis).coordinates).to(device)
+    features = fourier_features(coordinates.flatten()[:, None].expand(-1, 2), frequencies)[::2]
+    return features.unflatten(1, coordinates.shape).movedim(1, 0).contiguous()
+
+
+@torch.no_grad()
+def render_by_layers(renderer: Renderer, states: Tensor, height: int, width: int, as_bytes: bool = False) -> Tensor:
+    """`render` of whole frames in plain PyTorch, on any device: the reference."""
+    weights = renderer.base + states.movedim(1, 3) @ renderer.basis
+    frames = weights.new_zeros(len(states), renderer.config.channels, height, width)
+    y_windows, x_windows = (windows_of(axis) for axis in _axes(renderer, states.shape[2:], height, width))
+    for rows, columns in itertools.product(y_windows, x_windows):
+        cells = weights[:, rows.cells[:, None], columns.cells]
+        shares = torch.from_numpy(rows.shares[:, None] * columns.shares).to(weights)
+        y, x = (torch.from_numpy(window.coordinates).to(weights) for window in (rows, columns))
+        drawn = _in_blocks(cells.flatten(0, 2), torch.cartesian_prod(y, x).flip(1), renderer)
+        drawn = drawn.unflatten(2, (len(y), len(x))) * shares
+        drawn = drawn.unflatten(0, cells.shape[:3]).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
+        frames[:, :, rows.pixels.reshape(-1, 1), columns.pixels.reshape(-1)] += drawn
+    frames.clamp_(0.0, 1.0)
     if as_bytes:
-        return drawn.mul_(255.0).add_(0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        return frames.mul_(255.0).add_(0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    return frames
+
+
+def _in_blocks(weights: Tensor, coordinates: Tensor, renderer: Renderer) -> Tensor:
+    """`render_at_by_layers`, some networks and points after the other."""
+    drawn = weights.new_empty(len(weights), renderer.config.channels, len(coordinates))
+    networks = max(1, _BLOCK // len(coordinates))
+    for first in range(0, len(weights), networks):
+        rows = slice(first, first + networks)
+        for start in range(0, len(coordinates), _BLOCK):
+            points = slice(start, start + _BLOCK)
+            block = render_at_by_layers(weights[rows], coordinates[points], renderer.config, renderer.mask)
+            drawn[rows, :, points] = block
     return drawn
 
 
