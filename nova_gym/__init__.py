@@ -1,7 +1,7 @@
 """nova-gym: learned simulators as Gymnasium environments.
 
 Importing it registers `NovaDream-MiniGrid-v0` and `NovaDream-MovingDigits-v0`, the dreams that ship with the package,
-and `NovaDream-v0`, which takes `dream=PATH`.
+`NovaDream-v0`, which takes `dream=PATH`, and `NovaLayouts-MiniGrid-v0`, a real MiniGrid of random layouts to record from.
 """
 
 import os as _os
@@ -44,3 +44,4 @@ for _id, _kwargs in (
         vector_entry_point="nova_gym.envs:NovaDreamVectorEnv",
         kwargs=_kwargs,
     )
+_register("NovaLayouts-MiniGrid-v0", entry_point="nova_gym.envs.reality.layouts:LayoutsEnv")

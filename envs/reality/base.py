@@ -174,6 +174,16 @@ class Reality:
         """
         return None
 
+    def things(self, env: gym.Env) -> frozenset[str]:
+        """The kinds of things that `env` shows now, in words that a reader knows them by, such as "wall" or "red key".
+
+        Recordings collect them, so that a dream can say what it has never seen. Empty if nothing is known of them.
+
+        Args:
+            env: after a reset.
+        """
+        return frozenset()
+
     def transition_class(self, env: gym.Env, action: Any) -> str:
         """The class of the transition that `action` would make from the present state; does not make it.
 
@@ -243,6 +253,10 @@ class Reality:
         """
         layout = self.layout_id(env)
         return layout is not None and zlib.crc32(layout) % HELD_OUT_ONE_IN == 0
+
+    def held_out(self, env: gym.Env) -> str:
+        """Which layouts recordings leave out, in words; "none" if they hold all. Resets `env`."""
+        return f"one layout in {HELD_OUT_ONE_IN}" if self.can_hold_out(env) else "none"
 
     def can_hold_out(self, env: gym.Env) -> bool:
         """Whether the environment's own resets lead to held-out layouts and to others as well. Resets `env`.

@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 from minigrid.core.actions import Actions
 from minigrid.core.constants import DIR_TO_VEC
-from minigrid.core.world_object import Goal
+from minigrid.core.world_object import Door, Goal, WorldObj
 
 Pose = tuple[int, int, int]
 
@@ -22,6 +22,8 @@ TRANSITION_CLASSES = (
     "no-op",
     "other",
 )
+#: Types of things that MiniGrid always draws in the same colour.
+_OF_ONE_COLOUR = ("wall", "goal", "lava")
 
 
 def draw(env: gym.Env, tile: int) -> np.ndarray:
@@ -47,6 +49,12 @@ def transition_class(env: gym.Env, action: int) -> str:
         outer = x in (0, grid.width - 1) or y in (0, grid.height - 1)
         return "bump into outer wall" if outer else "bump into inner wall"
     return "other"
+
+
+def things(env: gym.Env) -> frozenset[str]:
+    """The kinds of things on the grid, such as "wall", "red key" or "open blue door", and "agent"."""
+    objects = {(cell.type, *cell.encode()[1:]): cell for cell in env.unwrapped.grid.grid if cell is not None}
+    return frozenset({_name(cell) for cell in objects.values()} | {"agent"})
 
 
 def free_cells(env: gym.Env) -> list[tuple[int, int]]:
@@ -134,6 +142,13 @@ def pose(env: gym.Env) -> Pose:
     """Where the agent is: x, y and direction."""
     grid = env.unwrapped
     return int(grid.agent_pos[0]), int(grid.agent_pos[1]), int(grid.agent_dir)
+
+
+def _name(thing: WorldObj) -> str:
+    if isinstance(thing, Door):
+        state = "open" if thing.is_open else "locked" if thing.is_locked else "closed"
+        return f"{state} {thing.color} door"
+    return thing.type if thing.type in _OF_ONE_COLOUR else f"{thing.color} {thing.type}"
 
 
 def _pick(items: list, rng: np.random.Generator):

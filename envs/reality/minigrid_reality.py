@@ -15,6 +15,7 @@ from nova_gym.envs.adapter import reality_of
 from nova_gym.envs.reality import grids
 from nova_gym.envs.reality.base import Reality
 from nova_gym.envs.reality.coverage import Coverage
+from nova_gym.envs.reality.layouts import HELD_OUT, LayoutsEnv, is_family_held_out
 from nova_gym.envs.reality.registry import register_reality
 from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.errors import BadInputError
@@ -25,12 +26,13 @@ _FORWARD = int(Actions.forward)
 #: Covers all layouts and poses: rare events often, random and goal-directed clips, some long ones.
 _COVERAGE = (
     Coverage("official starts, to the goal", 0.10, 40, official=True, expert=0.6),
-    Coverage("anywhere, at random", 0.10, 8, favoured=(_FORWARD, 0.4)),
-    Coverage("anywhere, to the goal", 0.12, 8, expert=0.6),
-    Coverage("facing an inner wall", 0.20, 8, facing="bump into inner wall", favoured=(_FORWARD, 0.5)),
-    Coverage("facing the outer wall", 0.03, 8, facing="bump into outer wall", favoured=(_FORWARD, 0.4)),
-    Coverage("next to the goal", 0.13, 8, facing="into goal", expert=0.7),
-    Coverage("anywhere, long", 0.32, 80, favoured=(_FORWARD, 0.3)),
+    Coverage("anywhere, at random", 0.15, 10, favoured=(_FORWARD, 0.4)),
+    Coverage("anywhere, to the goal", 0.15, 10, expert=0.6),
+    Coverage("facing an inner wall", 0.20, 10, facing="bump into inner wall", favoured=(_FORWARD, 0.5)),
+    Coverage("facing the outer wall", 0.03, 10, facing="bump into outer wall", favoured=(_FORWARD, 0.4)),
+    Coverage("into the goal", 0.09, 10, facing="into goal", expert=0.7),
+    Coverage("next to the goal, at random", 0.08, 10, facing="into goal"),
+    Coverage("anywhere, long", 0.20, 80, favoured=(_FORWARD, 0.3)),
 )
 #: Straight to the goal: what a control model should imitate.
 _EXPERT = (
@@ -101,6 +103,20 @@ class MiniGridReality(Reality):
     def layout_id(self, env: gym.Env) -> bytes:
         """Walls, objects and goal; not the agent."""
         return env.unwrapped.grid.encode().tobytes()
+
+    def things(self, env: gym.Env) -> frozenset[str]:
+        """MiniGrid's names of what is on the grid, with colours and states where they differ, and "agent"."""
+        return grids.things(env)
+
+    def is_held_out(self, env: gym.Env) -> bool:
+        """One layout in eight; in `LayoutsEnv` whole families, which it never draws."""
+        if isinstance(env.unwrapped, LayoutsEnv):
+            return is_family_held_out(env.unwrapped.grid)
+        return super().is_held_out(env)
+
+    def held_out(self, env: gym.Env) -> str:
+        """One layout in eight, or the families that `LayoutsEnv` never draws."""
+        return HELD_OUT if isinstance(env.unwrapped, LayoutsEnv) else super().held_out(env)
 
     def transition_class(self, env: gym.Env, action: Any) -> str:
         """One of `grids.TRANSITION_CLASSES`, by the action and the cell in front of the agent."""

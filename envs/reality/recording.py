@@ -21,7 +21,7 @@ from minari.storage.datasets_root_dir import get_dataset_path
 
 from nova_gym.dream import Dream
 from nova_gym.envs.adapter import reality_of
-from nova_gym.envs.reality.base import ATTEMPTS, HELD_OUT_ONE_IN, Reality
+from nova_gym.envs.reality.base import ATTEMPTS, Reality
 from nova_gym.envs.reality.coverage import Coverage
 from nova_gym.envs.reality.registry import find_reality
 from nova_gym.envs.reality.spec import RealitySpec
@@ -76,8 +76,9 @@ def record(
         rng = np.random.default_rng(seed)
         counts: Counter[str] = Counter()
         classes: Counter[str] = Counter()
+        things: set[str] = set()
         dataset, buffers, discounted = None, [], reality.reward_discount > 0
-        for kind, buffer, seen in _clips(env, reality, coverage, hold_out, transitions, rng):
+        for kind, buffer, seen in _clips(env, reality, coverage, hold_out, transitions, rng, things):
             counts[kind] += len(buffer)
             classes.update(seen)
             discounted = discounted and _is_discounted(reality, env, buffer.rewards)
@@ -89,7 +90,8 @@ def record(
             dataset = _write(dataset, dataset_id, buffers, env, spec)
         metadata = _metadata(reality, env, seed, counts, classes)
         metadata["reward_discount"] = reality.reward_discount if discounted else 0.0
-        metadata["held_out"] = f"one layout in {HELD_OUT_ONE_IN}" if hold_out else "none"
+        metadata["things"] = sorted(things)
+        metadata["held_out"] = reality.held_out(env)
         dataset.storage.update_metadata({"nova_gym": json.dumps(metadata)})
     return minari.load_dataset(dataset_id)
 
@@ -143,6 +145,7 @@ def _clips(
     hold_out: bool,
     transitions: int,
     rng: np.random.Generator,
+    things: set[str],
 ) -> Iterator[tuple[str, EpisodeBuffer, list[str]]]:
     """Clips of all kinds, interleaved so that each kind has its share at any time."""
     recorded = Counter({kind.name: 0 for kind in coverage})
@@ -155,17 +158,18 @@ def _clips(
             if not possible:
                 raise BadInputError(f"{reality.spec.env_id} has no start of any kind that a recording is made of")
             continue
-        clip, classes = _clip(env, reality, kind, seed, rng)
+        clip, classes = _clip(env, reality, kind, seed, rng, things)
         recorded[kind.name] += len(clip)
         yield kind.name, clip, classes
 
 
 def _clip(
-    env: gym.Env, reality: Reality, kind: Coverage, seed: int, rng: np.random.Generator
+    env: gym.Env, reality: Reality, kind: Coverage, seed: int, rng: np.random.Generator, things: set[str]
 ) -> tuple[EpisodeBuffer, list[str]]:
     expert = reality.policy(env) if kind.expert else None
     favoured, often = kind.favoured
     frames, actions, rewards, terminations, truncations, classes = [reality.frame(env)], [], [], [], [], []
+    things |= reality.things(env)
     while len(actions) < kind.length:
         draw = rng.random()
         if expert is not None and draw < kind.expert:
@@ -177,6 +181,7 @@ def _clip(
         classes.append(reality.transition_class(env, action))
         _, reward, terminated, truncated, _ = env.step(action)
         frames.append(reality.frame(env))
+        things |= reality.things(env)
         actions.append(action)
         rewards.append(float(reward))
         terminations.append(bool(terminated))
