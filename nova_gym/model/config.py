@@ -20,7 +20,7 @@ class INRConfig:
     """
 
     channels: int = 3
-    frequencies: int = 3
+    frequencies: int = 2
     width: int = 12
     layers: int = 2
 

@@ -120,7 +120,7 @@ _DIGITS = Preset(
     ModelConfig(
         frame_size=(64, 64),
         actions=0,
-        inr=INRConfig(channels=1, frequencies=3, width=16),
+        inr=INRConfig(channels=1, width=16),
         encoder_widths=(48, 96),
         rank=24,
         latent_action=8,

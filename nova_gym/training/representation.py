@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from nova_gym.data import Clips, to_unit
+from nova_gym.model import inr
 from nova_gym.model.coordinates import change_states
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.presets import TrainingConfig
@@ -15,26 +16,35 @@ from nova_gym.training.stage import Batch, Metrics, Stage
 
 #: Weight and share of a frame's worst pixels in the loss; without them small things are never drawn.
 WORST_WEIGHT, WORST_SHARE = 0.1, 0.02
+#: Largest distance of a drawn point from its pixel's centre along each axis, in pixels.
+JITTER = 0.4
 #: The coordinates of states are computed from about this many cells, or from all of a smaller recording.
 SAMPLE = 400_000
 
 
 class Representation(Stage):
-    """Reconstruction of single frames (arXiv 2605.06298, first stage; `docs/how-it-works.md`, Stage 1)."""
+    """Reconstruction of single frames (arXiv 2605.06298, first stage; `docs/how-it-works.md`, Stage 1).
+
+    A pixel is drawn at a random point near its centre, another one in each step: it is an area, and a network that saw
+    its centre alone draws anything in between, which shows on finer grids.
+    """
 
     name, trains = "representation", ("encoder", "renderer")
 
     def __init__(self, model: WorldModel, clips: Clips, config: TrainingConfig) -> None:
         super().__init__(model, clips, config.representation)
         self.margin = config.margin
+        height, width = model.config.cell
+        self.grid, self.pixel = inr.coordinate_grid(height, width), 2.0 / torch.tensor([width, height])
 
     def batch(self, generator: Generator, progress: float) -> Batch:
         chosen = torch.randint(len(self.clips.frames), (self.recipe.batch,), generator=generator)
-        return {"frames": self.clips.frames[chosen]}
+        off = torch.rand(len(self.grid), 2, generator=generator) * 2.0 - 1.0
+        return {"frames": self.clips.frames[chosen], "points": self.grid + JITTER * self.pixel * off}
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
         frames = to_unit(batch["frames"])
-        drawn = self.model.draw(self.model.encode(frames)).unflatten(0, (len(frames), -1))
+        drawn = self.model.draw(self.model.encode(frames), batch["points"]).unflatten(0, (len(frames), -1))
         truth = in_cells(frames, self.model.config.cell)
         return picture_loss(*(each.movedim(2, 1).flatten(2) for each in (drawn, truth)), self.margin)
 
