@@ -90,7 +90,8 @@ def different_cells(pictures: Pictures, cell: tuple[int, int]) -> Cells:
     cells = {}
     for factor, (small, large) in pictures.items():
         sizes = [tuple(scale * side for side in cell) for scale in (1, factor)]
-        pairs = zip(*(in_cells(frames, size).flatten(0, 1) for frames, size in zip((small, large), sizes)), strict=True)
+        cut = [in_cells(frames, size).flatten(0, 1) for frames, size in zip((small, large), sizes, strict=True)]
+        pairs = zip(*cut, strict=True)
         different = {first.numpy().tobytes() + second.numpy().tobytes(): (first, second) for first, second in pairs}
         parts = (torch.stack(part) for part in zip(*different.values(), strict=True))
         cells[factor] = tuple(part.unflatten(2, size) for part, size in zip(parts, sizes, strict=True))
