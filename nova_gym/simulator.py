@@ -60,7 +60,7 @@ class DreamSimulator:
         dream: the dream to step; the simulator works on its device.
         num_dreams: N.
         horizon: steps after which an episode is truncated; None for the real environment's, 0 for never.
-        cells: (rows, cols) of the states; None for those of the frames that the dream was trained on.
+        cells: (rows, cols) of the states; None for those of the real environment's frames.
 
     Attributes:
         state: (N, K, rows, cols) float32, present states.
@@ -79,7 +79,7 @@ class DreamSimulator:
         horizon: int | None = None,
         cells: tuple[int, int] | None = None,
     ) -> None:
-        cells = dream.world_model.config.cells if cells is None else tuple(cells)
+        cells = dream.cells if cells is None else tuple(cells)
         if len(cells) != 2 or min(cells) < 1:
             raise BadInputError(f"cells are (rows, cols) of at least 1 each, not {cells}")
         if num_dreams < 1:
@@ -130,7 +130,8 @@ class DreamSimulator:
         if states is None:
             bank = self.dream.starts.get(starts or self.dream.default_starts)
             if bank is None:
-                raise BadInputError(f"unknown starts {starts!r}; this dream has {', '.join(self.dream.starts)}")
+                known = ", ".join(self.dream.starts) or "none: give `states` to start from"
+                raise BadInputError(f"unknown starts {starts or self.dream.default_starts!r}; this dream has {known}")
             if generator is None:
                 raise BadInputError("reset() needs `states` to start from, or a `generator` to draw them with")
             if bank.shape[1:] != self.state.shape[1:]:
