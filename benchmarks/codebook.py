@@ -146,13 +146,14 @@ def meaning(codes: np.ndarray, walks: Walks, cell: tuple[int, int]) -> list[dict
         For each code that occurs: how often; what is most often seen from its cell after the step, and the share of
         times that this is so; the shares of real actions; and the number of different cells that it occurred in.
     """
-    rows = []
+    rows, changed = [], _changed(walks.frames, cell)
     for code, times in Counter(codes[codes != 0].tolist()).most_common():
         walk, step, row, col = np.nonzero(codes == code)
         x, y, direction = walks.poses[walk, step + 1].T
         right = (x + 0.5) - (col + 0.5) * cell[1] / walks.tile
         down = (y + 0.5) - (row + 0.5) * cell[0] / walks.tile
-        seen = Counter(map(_seen, direction.tolist(), down.tolist(), right.tolist()))
+        moved = changed[walk, step, row, col]
+        seen = Counter(map(_seen, direction.tolist(), down.tolist(), right.tolist(), moved.tolist()))
         after, times_after = seen.most_common(1)[0]
         actions = Counter(walks.names[action] for action in walks.actions[walk, step].tolist())
         rows.append(
@@ -168,8 +169,17 @@ def meaning(codes: np.ndarray, walks: Walks, cell: tuple[int, int]) -> list[dict
     return rows
 
 
-def _seen(direction: int, down: float, right: float) -> str:
+def _changed(frames: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
+    """(n, T, rows, cols) bool, the cells of frames (n, T + 1, H, W, C) that look otherwise after each step."""
+    off = (frames[:, 1:] != frames[:, :-1]).any(-1)
+    rows, cols = (size // side for size, side in zip(off.shape[2:], cell, strict=True))
+    return off.reshape(*off.shape[:2], rows, cell[0], cols, cell[1]).any((3, 5))
+
+
+def _seen(direction: int, down: float, right: float, changed: bool) -> str:
     """Where the agent is, as seen from a cell, and its direction; distances in tiles."""
+    if not changed and (down or right):
+        return "the cell stays as it is"
     if max(abs(down), abs(right)) > NEAR:
         return "agent elsewhere"
     ways = [

@@ -134,10 +134,11 @@ def measure(dream: Dream, pairs: Pairs) -> dict[str, Any]:
         for frames in (pairs.content, pairs.motion)
     )
     latent_actions = infer_actions(model, motion)[:, AT:]
+    band = dream.card.dead_band
     edited = (
-        edit(model, content, [Intervention(AT, motion=latent_actions)]),
-        edit(model, motion, [Intervention(AT, content=content[:, AT])]),
-        edit(model, content),
+        edit(model, content, [Intervention(AT, motion=latent_actions)], band),
+        edit(model, motion, [Intervention(AT, content=content[:, AT])], band),
+        edit(model, content, dead_band=band),
     )
     parts = {"all": np.ones(count, dtype=bool), "same layout": pairs.same, "other layout": ~pairs.same}
     figures = {}
