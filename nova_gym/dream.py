@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Version of the file's layout; files of any other version are refused.
 FORMAT = 4
+#: Largest number of starts of each kind that a dream keeps.
+STARTS = 512
 _KEY = "nova_gym"
 _START_PREFIX, _CELLS, _INDEX = "starts.", ".cells", ".index"
 

@@ -85,7 +85,9 @@ def interpolate(latent_action: Tensor, target: Tensor, steps: int) -> Tensor:
 
 
 @torch.no_grad()
-def edit(model: WorldModel, states: Tensor, interventions: Sequence[Intervention] = ()) -> Tensor:
+def edit(
+    model: WorldModel, states: Tensor, interventions: Sequence[Intervention] = (), dead_band: float = 0.0
+) -> Tensor:
     """Rolls clips out again, with interventions (the paper's Algorithm 2).
 
     The clip's latent actions come from inverse dynamics on its encoded frames. From the first state on, the model
@@ -96,6 +98,7 @@ def edit(model: WorldModel, states: Tensor, interventions: Sequence[Intervention
         model: the model that encoded the states.
         states: (B, T + 1, K, rows, cols), encoded frames.
         interventions: what to change; where two change the same at the same step, the later in the sequence wins.
+        dead_band: that of the dream's card, so that what does not move cannot fade (`WorldModel.settle`); 0 for none.
 
     Returns:
         (B, T + 1, K, rows, cols): the states of the edited clips; at the step of a content intervention, the new content.
@@ -115,7 +118,7 @@ def edit(model: WorldModel, states: Tensor, interventions: Sequence[Intervention
             own.copy_(torch.lerp(own, new, _ramp(own.shape[1], intervention.over, new)))
     edited = [contents.get(0, states[:, 0])]
     for t in range(latent_actions.shape[1]):
-        following = model.step(edited[t], latent_actions[:, t])
+        following = model.settle(edited[t], model.step(edited[t], latent_actions[:, t]), dead_band)
         edited.append(contents.get(t + 1, following))
     return torch.stack(edited, dim=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -207,6 +208,20 @@ class Reality:
             One of `transition_classes`, or another name, which recordings and evaluations do not report.
         """
         return "any"
+
+    def ends(self, env: gym.Env, action: Any) -> bool:
+        """Whether `action` would end the episode by more than a time limit; does not take it.
+
+        Here a copy of `env` takes it. False where there is no copying it.
+
+        Args:
+            env: after a reset.
+            action: of its action space.
+        """
+        try:
+            return bool(copy.deepcopy(env.unwrapped).step(action)[2])
+        except Exception:  # such as windows and handles of the environment's own, which have no copies
+            return False
 
     # How to record it
 

@@ -97,8 +97,8 @@ def read_clip(path: Path, dream: Dream) -> np.ndarray:
         (T + 1, H, W, C) uint8.
 
     Raises:
-        BadInputError: the file cannot be read, has fewer than 2 frames, or frames of another kind or of a size that does
-            not divide into cells.
+        BadInputError: the file cannot be read, has fewer than 2 frames, or frames of another kind or of a size that
+            does not divide into cells.
     """
     if path.suffix not in CLIP_FORMATS:
         raise BadInputError(f"{path} is not a clip: its name must end in {', '.join(CLIP_FORMATS)}")

@@ -11,15 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nova_gym.dream import Dream
+from nova_gym.dream import STARTS, Dream
 from nova_gym.envs.frames import encode_frames
 from nova_gym.envs.reality.base import ATTEMPTS, Reality
 from nova_gym.envs.reality.registry import find_reality, similar_spec
 from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.errors import BadInputError
-
-#: Starts of each kind that a dream keeps.
-STARTS = 512
 
 
 def reality_of(dream: Dream) -> Reality:

@@ -82,6 +82,15 @@ def transition_class(env: gym.Env, action: int) -> str:
     return "other"
 
 
+def steps_onto_an_end(env: gym.Env, action: int) -> bool:
+    """Whether `action` is a step onto a goal or into lava."""
+    grid = env.unwrapped
+    if action != Actions.forward:
+        return False
+    cell = grid.grid.get(*grid.front_pos)
+    return cell is not None and cell.type in ("goal", "lava")
+
+
 def things(env: gym.Env) -> frozenset[str]:
     """The kinds of things on the grid, such as "wall", "red key" or "open blue door", and "agent"."""
     objects = {(cell.type, *cell.encode()[1:]): cell for cell in env.unwrapped.grid.grid if cell is not None}

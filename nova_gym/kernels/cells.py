@@ -16,42 +16,52 @@ from numba.extending import intrinsic
 
 from nova_gym.kernels.tile import FAST, LANES, VECTORS, address, constant, data_of, product, spread
 
-#: Weights that are computed at once, in 12 registers.
-_SUMS = 12
-BLOCK = _SUMS * LANES
+#: Cells whose weights are made together, so that what is fetched of the basis serves them all.
+TOGETHER = 4
+#: Vectors of weights that are made at once for so many cells, or for one: their sums fill the registers.
+_VECTORS = {TOGETHER: 6 if LANES == 16 else 3, 1: 12}
+#: Weights in these vectors.
+BLOCK_TOGETHER, BLOCK = (_VECTORS[count] * LANES for count in (TOGETHER, 1))
 #: Pixels of a row or a column that go through the first layer at once: those of a cell, mostly.
 LINE = 8
 _LINE = ir.VectorType(ir.FloatType(), LINE)
 _INTEGERS = ir.VectorType(ir.IntType(32), LANES)
 
 
-@intrinsic
-def weigh(typing_context, base, basis, states, cell, target, start):
-    """Weights `start` to `start + BLOCK` of a cell: `target` = `base` + `states`[cell] @ `basis`, all float32."""
+@intrinsic(prefer_literal=True)
+def weigh(typing_context, base, basis, states, cells, weights, start, count):
+    """A block of weights of some cells: `weights` = `base` + `states`[`cells`] @ `basis`, all float32.
+
+    Args:
+        base, basis, states: (D,), (K, D) and (cells, K) arrays.
+        cells: int64 array of at least `count`.
+        weights: array with a row of D numbers for each of them.
+        start: the first number of the block; it has `BLOCK_TOGETHER` or `BLOCK`.
+        count: a constant, `TOGETHER` or 1.
+    """
+    some, vectors = range(count.literal_value), range(_VECTORS[count.literal_value])
 
     def code(context, builder, signature, arguments):
-        b, m, z, y = (data_of(context, builder, signature, arguments, k) for k in (0, 1, 2, 4))
-        shape = cgutils.unpack_tuple(
-            builder, context.make_array(signature.args[1])(context, builder, arguments[1]).shape
-        )
-        rank, size = shape
-        start = arguments[5]
-        totals = [cgutils.alloca_once(builder, constant(0.0).type) for _ in range(_SUMS)]
-        for v, total in enumerate(totals):
-            builder.store(builder.load(address(builder, b, start, v * LANES), align=4), total)
-        first = builder.mul(arguments[3], rank)
+        b, m, z, which, y = (data_of(context, builder, signature, arguments, k) for k in range(5))
+        shape = context.make_array(signature.args[1])(context, builder, arguments[1]).shape
+        (rank, size), start = cgutils.unpack_tuple(builder, shape), arguments[5]
+        rows = [builder.mul(builder.load(builder.gep(which, [rank.type(n)])), rank) for n in some]
+        first = [builder.load(address(builder, b, start, v * LANES), align=4) for v in vectors]
+        totals = [[cgutils.alloca_once_value(builder, value) for value in first] for _ in some]
         with cgutils.for_range(builder, rank) as loop:
-            number = builder.load(builder.gep(z, [builder.add(first, loop.index)]))
-            number = spread(builder, number)
-            row = builder.add(builder.mul(loop.index, size), start)
-            for v, total in enumerate(totals):
-                more = builder.load(address(builder, m, row, v * LANES), align=4)
-                builder.store(product(builder, number, more, builder.load(total)), total)
-        for v, total in enumerate(totals):
-            builder.store(builder.load(total), address(builder, y, start, v * LANES), align=4)
+            place = builder.add(builder.mul(loop.index, size), start)
+            more = [builder.load(address(builder, m, place, v * LANES), align=4) for v in vectors]
+            for row, line in zip(rows, totals, strict=True):
+                number = spread(builder, builder.load(builder.gep(z, [builder.add(row, loop.index)])))
+                for vector, total in zip(more, line, strict=True):
+                    builder.store(product(builder, number, vector, builder.load(total)), total)
+        for n, line in enumerate(totals):
+            place = builder.add(builder.mul(size, size.type(n)), start)
+            for v, total in enumerate(line):
+                builder.store(builder.load(total), address(builder, y, place, v * LANES), align=4)
         return context.get_dummy_value()
 
-    return types.void(base, basis, states, types.intp, target, types.intp), code
+    return types.void(base, basis, states, cells, weights, types.intp, count), code
 
 
 @intrinsic(prefer_literal=True)
@@ -159,17 +169,3 @@ def _bounded(builder: ir.IRBuilder, x: ir.Value, low: float, high: float) -> ir.
 def _shuffled(builder: ir.IRBuilder, one: ir.Value, other: ir.Value, lanes: Iterable[int]) -> ir.Value:
     lanes = list(lanes)
     return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
-
-
-@intrinsic
-def copy(typing_context, source, start, target, place, count):
-    """`target` from `place` on = `source` from `start` on, `count` items of the same kind."""
-
-    def code(context, builder, signature, arguments):
-        x, y = (data_of(context, builder, signature, arguments, k) for k in (0, 2))
-        size = context.get_abi_sizeof(context.get_data_type(signature.args[0].dtype))
-        x, y = builder.gep(x, [arguments[1]]), builder.gep(y, [arguments[3]])
-        cgutils.raw_memcpy(builder, y, x, arguments[4], size)
-        return context.get_dummy_value()
-
-    return types.void(source, types.intp, target, types.intp, types.intp), code

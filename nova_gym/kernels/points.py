@@ -35,6 +35,7 @@ from nova_gym.kernels.tile import (
     VECTORS,
     address,
     constant,
+    copy,
     data_of,
     held_size,
     layer_strip,
@@ -48,8 +49,9 @@ if TYPE_CHECKING:
 
 #: Strips that go backwards together: the gradients of weights are then summed up in registers for as long.
 _STRIPS = 6
-#: Outputs and inputs of a layer whose weights' gradients are summed up at once, in 12 registers.
-_ROWS, _COLUMNS = 4, 3
+#: Outputs and inputs of a layer whose weights' gradients are summed up at once, in 12 registers; and inputs of a single
+#: output, where fewer are left.
+_ROWS, _COLUMNS, _ALONE = 4, 3, 12
 
 
 @intrinsic
@@ -84,6 +86,30 @@ def _gelu_and_slope(typing_context, values, target, slopes, place):
     return types.void(values, target, slopes, types.intp), code
 
 
+def _sums(builder: ir.IRBuilder, vectors: list[ir.Value]) -> list[ir.Value]:
+    """The sum of the numbers of each vector: all of them at once, halving what is left of each until it is a number."""
+    numbers = []
+    for first in range(0, len(vectors), LANES):
+        some = vectors[first : first + LANES]
+        count, size = len(some), LANES
+        while size > 1:
+            if len(some) % 2:
+                some = [*some, some[-1] if len(some) == 1 else constant(0.0)]
+            some = [_halves(builder, one, other) for one, other in zip(some[::2], some[1::2], strict=True)]
+            size //= 2
+        numbers += [builder.extract_element(some[0], ir.IntType(32)(lane)) for lane in range(count)]
+    return numbers
+
+
+def _halves(builder: ir.IRBuilder, one: ir.Value, other: ir.Value) -> ir.Value:
+    """Sums of neighbouring numbers, of one vector and then of another."""
+    integers = ir.VectorType(ir.IntType(32), LANES)
+    even, odd = (
+        builder.shuffle_vector(one, other, ir.Constant(integers, list(range(start, 2 * LANES, 2)))) for start in (0, 1)
+    )
+    return builder.fadd(even, odd, flags=FAST)
+
+
 @intrinsic(prefer_literal=True)
 def _add_outer(typing_context, sums, place, width, one, i, further, other, j, beyond, strips, rows, columns):
     """Adds to `sums` what some rows of one array have in common with some of another: Σ one[i, p] · other[j, p].
@@ -113,16 +139,13 @@ def _add_outer(typing_context, sums, place, width, one, i, further, other, j, be
                 for value, line in zip(left, totals, strict=True):
                     for factor, total in zip(right, line, strict=True):
                         builder.store(product(builder, value, factor, builder.load(total)), total)
-        lanes = [ir.IntType(32)(lane) for lane in range(LANES)]
-        for k, line in enumerate(totals):
-            for m, total in enumerate(line):
-                where = builder.gep(
-                    s, [builder.add(place, builder.add(builder.mul(width, width.type(k)), width.type(m)))]
-                )
-                number, vector = builder.load(where), builder.load(total)
-                for lane in lanes:
-                    number = builder.fadd(number, builder.extract_element(vector, lane), flags=FAST)
-                builder.store(number, where)
+        numbers = _sums(builder, [builder.load(total) for line in totals for total in line])
+        for k in height:
+            row = builder.add(place, builder.mul(width, width.type(k)))
+            for m in breadth:
+                where = builder.gep(s, [builder.add(row, row.type(m))])
+                number = numbers[k * len(breadth) + m]
+                builder.store(builder.fadd(builder.load(where), number, flags=FAST), where)
         return context.get_dummy_value()
 
     n = types.intp
@@ -140,8 +163,12 @@ def _add_gradient(sums, at, slopes, further, outputs, source, beyond, inputs, st
         for j in range(whole_columns, inputs):
             place = at + i * inputs + j
             _add_outer(sums, place, inputs, slopes, i, further, source, j, beyond, strips, _ROWS, 1)
+    whole_columns = inputs - inputs % _ALONE
     for i in range(whole_rows, outputs):
-        for j in range(inputs):
+        for j in range(0, whole_columns, _ALONE):
+            place = at + i * inputs + j
+            _add_outer(sums, place, inputs, slopes, i, further, source, j, beyond, strips, 1, _ALONE)
+        for j in range(whole_columns, inputs):
             place = at + i * inputs + j
             _add_outer(sums, place, inputs, slopes, i, further, source, j, beyond, strips, 1, 1)
 
@@ -184,8 +211,8 @@ def _kernels(width: int, layers: int, features: int, channels: int) -> tuple[Cal
                 layer_strip(w, last_layer, last_layer + channels * width, one, drawn, 0, width, channels, FLOATS)
                 left = strip * STRIP
                 for j in range(channels):
-                    for p in range(min(STRIP, points - left)):
-                        out[frame, j, left + p] = drawn[j * STRIP + p]
+                    place = (frame * channels + j) * points + left
+                    copy(drawn, j * STRIP, out.reshape(-1), place, min(STRIP, points - left))
 
     @compiled(nogil=True, fastmath=True)
     def backwards(weights, inputs, drawn, gradient, start, stop):
@@ -215,9 +242,11 @@ def _kernels(width: int, layers: int, features: int, channels: int) -> tuple[Cal
                                 w, at + j * width, bias, units[layer, s], values, j * STRIP, width, tile, FLOATS
                             )
                     left = (begin + s) * STRIP
+                    length = min(STRIP, points - left)
                     for j in range(channels):
-                        for p in range(STRIP):
-                            one[s, j * STRIP + p] = drawn[frame, j, left + p] if left + p < points else 0.0
+                        place = (frame * channels + j) * points + left
+                        copy(drawn.reshape(-1), place, one[s], j * STRIP, length)
+                        one[s, j * STRIP + length : (j + 1) * STRIP] = 0.0
                 outputs, at = channels, last_layer
                 for layer in range(layers - 1, -1, -1):
                     _add_gradient(sums, at, one, room, outputs, units[layer], units_size, width + 1, strips)
@@ -241,8 +270,7 @@ def _kernels(width: int, layers: int, features: int, channels: int) -> tuple[Cal
             for layer in range(layers + 1):  # biases from among the weights to behind them
                 columns, rows = features if layer == 0 else width, channels if layer == layers else width
                 for i in range(rows):
-                    for j in range(columns):
-                        gradient[frame, place + i * columns + j] = sums[place + i * (columns + 1) + j]
+                    copy(sums, place + i * (columns + 1), gradient[frame], place + i * columns, columns)
                     gradient[frame, place + rows * columns + i] = sums[place + i * (columns + 1) + columns]
                 place += rows * (columns + 1)
 

@@ -21,12 +21,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nova_gym.kernels.cells import BLOCK, add_to_line, bytes_of_strip, copy, first_layer_line, weigh
+from nova_gym.kernels.cells import (
+    BLOCK,
+    BLOCK_TOGETHER,
+    TOGETHER,
+    add_to_line,
+    bytes_of_strip,
+    first_layer_line,
+    weigh,
+)
 from nova_gym.kernels.cells import LINE as SPAN
 from nova_gym.kernels.compiling import compiled
 from nova_gym.kernels.patches import ACTIVE, CELL, COLUMNS, COUNT, FIRST, INTO, LINE, Runs, patches_of
 from nova_gym.kernels.threads import in_parts
-from nova_gym.kernels.tile import FLOATS, HIDDEN, STRIP, gelu_strip, layer_strip, outputs_at_once
+from nova_gym.kernels.tile import FLOATS, HIDDEN, STRIP, copy, gelu_strip, layer_strip, outputs_at_once
 
 if TYPE_CHECKING:
     from nova_gym.model.config import INRConfig
@@ -40,19 +48,43 @@ _HALF = np.float32(0.5)
 
 
 @compiled(nogil=True, fastmath=True)
-def _weights_of(base, basis, states, cell, weights):
-    """The weights of a cell: base + states[cell] @ basis."""
+def _weigh_one(base, basis, states, cells, weights):
+    """The weights of the first of some cells: base + states[cell] @ basis."""
     size = len(base)
     if size >= BLOCK:
         for start in range(0, size - BLOCK, BLOCK):
-            weigh(base, basis, states, cell, weights, start)
-        weigh(base, basis, states, cell, weights, size - BLOCK)  # may begin within the block before
+            weigh(base, basis, states, cells, weights, start, 1)
+        weigh(base, basis, states, cells, weights, size - BLOCK, 1)  # may begin within the block before
     else:
         for j in range(size):
-            weights[j] = base[j]
+            weights[0, j] = base[j]
         for k in range(states.shape[1]):
             for j in range(size):
-                weights[j] += states[cell, k] * basis[k, j]
+                weights[0, j] += states[cells[0], k] * basis[k, j]
+
+
+@compiled(nogil=True, fastmath=True)
+def _weigh_together(base, basis, states, cells, weights):
+    """The weights of `TOGETHER` cells of a network that is not smaller than `BLOCK`."""
+    size = len(base)
+    for start in range(0, size - BLOCK_TOGETHER, BLOCK_TOGETHER):
+        weigh(base, basis, states, cells, weights, start, TOGETHER)
+    weigh(base, basis, states, cells, weights, size - BLOCK_TOGETHER, TOGETHER)
+
+
+@compiled(nogil=True)
+def _cells_to_come(patches, rows, columns, units, n, stop, cells):
+    """Writes the cells that units `n` and following draw, as long as each draws another one alone; returns how many."""
+    count = 0
+    while count < len(cells) and n + count < stop:
+        unit = units[n + count] if len(units) else n + count
+        patch = patches[unit % len(patches)]
+        cell = (unit // len(patches) * rows + patch[CELL]) * columns + patch[COLUMNS + CELL]
+        if patch[ACTIVE] * patch[COLUMNS + ACTIVE] > 1 or (count and cell == cells[count - 1]):
+            break
+        cells[count] = cell
+        count += 1
+    return count
 
 
 @cache
@@ -76,7 +108,7 @@ def _kernel(width: int, layers: int, waves: int, channels: int, as_bytes: bool) 
         frame_height, frame_width = (out.shape[1], out.shape[2]) if as_bytes else (out.shape[2], out.shape[3])
         cell_columns = len(states) // (out.shape[0] * rows)
         x_room, y_room = x_lines.shape[2], y_lines.shape[2]
-        weights = np.empty(len(base), np.float32)
+        held, all_weights = np.full(TOGETHER, -1), np.empty((TOGETHER, len(base)), np.float32)
         by_column, by_row = np.empty(width * x_room, np.float32), np.empty(width * y_room, np.float32)
         sums, share = np.zeros(width * room, np.float32), np.empty(room, np.float32)
         one, other = np.empty(width * STRIP, np.float32), np.empty(width * STRIP, np.float32)
@@ -88,7 +120,7 @@ def _kernel(width: int, layers: int, waves: int, channels: int, as_bytes: bool) 
         most = (most + STRIP - 1) // STRIP * STRIP
         mixed = np.empty(channels * most, np.float32)
         flat = out.reshape(-1)
-        held, held_line = -1, -1
+        last, last_line = -1, -1
         for n in range(start, stop):
             unit = units[n] if len(units) else n
             frame = unit // len(patches)
@@ -100,10 +132,23 @@ def _kernel(width: int, layers: int, waves: int, channels: int, as_bytes: bool) 
                 below, beside = part // patch[COLUMNS + ACTIVE], part % patch[COLUMNS + ACTIVE]
                 cell = (frame * rows + patch[CELL] + below) * cell_columns + patch[COLUMNS + CELL] + beside
                 x_line, y_line = patch[COLUMNS + LINE] + beside, patch[LINE] + below
-                if cell != held:
-                    _weights_of(base, basis, states, cell, weights)
-                if cell != held or x_line != held_line:
-                    held, held_line = cell, x_line
+                row = 0
+                while row < TOGETHER and held[row] != cell:
+                    row += 1
+                if row == TOGETHER:
+                    row = 0
+                    if (
+                        _cells_to_come(patches, rows, cell_columns, units, n, stop, held) == TOGETHER
+                        and len(base) >= BLOCK
+                    ):
+                        _weigh_together(base, basis, states, held, all_weights)
+                    else:
+                        held[:] = -1
+                        held[0] = cell
+                        _weigh_one(base, basis, states, held, all_weights)
+                weights = all_weights[row]
+                if cell != last or x_line != last_line:
+                    last, last_line = cell, x_line
                     source = x_lines[x_line].reshape(-1)
                     for x in range(0, breadth, SPAN):
                         for j in range(0, width, tile):
@@ -144,10 +189,14 @@ def _kernel(width: int, layers: int, waves: int, channels: int, as_bytes: bool) 
                     x, k = begin - y * breadth, 0
                     while k < count:
                         length = min(breadth - x, count - k)
-                        for j in range(width):
-                            shift = by_row[j * y_room + y]
-                            for v in range(0, length, SPAN):
-                                add_to_line(by_column, j * x_room + x + v, shift, sums, j * room + k + v)
+                        if length <= SPAN:
+                            for j in range(width):
+                                add_to_line(by_column, j * x_room + x, by_row[j * y_room + y], sums, j * room + k)
+                        else:
+                            for j in range(width):
+                                shift = by_row[j * y_room + y]
+                                for v in range(0, length, SPAN):
+                                    add_to_line(by_column, j * x_room + x + v, shift, sums, j * room + k + v)
                         k, x, y = k + length, 0, y + 1
                     for j in range(width):
                         gelu_strip(sums, j * room, np.float32(0.0), one, j * STRIP)

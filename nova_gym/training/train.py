@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from nova_gym.data import Clips
-from nova_gym.dream import Card, Dream
+from nova_gym.dream import STARTS, Card, Dream
 from nova_gym.errors import BadInputError
 from nova_gym.model.config import ControlConfig, ModelConfig
 from nova_gym.model.world_model import WorldModel
@@ -20,9 +20,6 @@ from nova_gym.training.loop import STAGES, Loop, Run, keep_freed_memory, step_ge
 from nova_gym.training.presets import Preset, TrainingConfig
 from nova_gym.training.representation import Representation, drawn_within, encode_all, settle_coordinates
 from nova_gym.training.seams import smooth_across_cells
-
-#: Largest number of starts of each kind in a dream.
-STARTS = 512
 
 
 def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
