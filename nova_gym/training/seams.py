@@ -30,8 +30,9 @@ def smooth_across_cells(frames: Tensor, cell: tuple[int, int]) -> bool:
     for dim, size in ((2, cell[0]), (3, cell[1])):
         line = frames.movedim(dim, 0).to(torch.int16)
         steps = (line[1:] - line[:-1]).abs().flatten(1).float().mean(1)
-        steps = steps[size // 2 : len(steps) - size // 2]  # as much of cells on either side of each border
-        border = torch.arange(size // 2 + 1, len(line) - size // 2, device=frames.device) % size == 0
+        border = torch.arange(1, len(line), device=frames.device) % size == 0
+        inner = slice(size // 2, len(steps) - size // 2)  # as much of cells on either side of each border
+        steps, border = steps[inner], border[inner]
         across.append(steps[border])
         within.append(steps[~border])
     across, within = torch.cat(across), torch.cat(within)
