@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from nova_gym.envs.dream_env import NovaDreamEnv
 from nova_gym.envs.reality.base import Reality
+from nova_gym.envs.reality.counterpart import dream_at
 from nova_gym.envs.reality.coverage import Coverage
-from nova_gym.envs.reality.registry import find_reality, reality_spec, register_reality
+from nova_gym.envs.reality.registry import find_reality, reality_spec, register_reality, similar_spec
 from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.envs.vector_env import NovaDreamVectorEnv
 
@@ -25,12 +26,14 @@ __all__ = [
     "Reality",
     "RealityEnv",
     "RealitySpec",
+    "dream_at",
     "evaluate",
     "find_reality",
     "make_reality",
     "reality_spec",
     "record",
     "register_reality",
+    "similar_spec",
 ]
 
 _LATER = {

@@ -11,12 +11,13 @@ from gymnasium import spaces
 from torch import Tensor
 
 from nova_gym.dream import Dream
+from nova_gym.envs.frames import encode_frames, observation_space, observe
 from nova_gym.envs.reality.base import Reality
-from nova_gym.envs.reality.registry import find_reality
-from nova_gym.envs.reality.spec import RealitySpec
+from nova_gym.envs.reality.counterpart import dream_at, reality_of, restart
+from nova_gym.envs.reality.unseen import foreign_cells, said, what_is_unseen
 from nova_gym.errors import BadInputError
 from nova_gym.model.inr import Resolution, parse_resolution
-from nova_gym.simulator import STATE_LIMIT, DreamSimulator, Transition
+from nova_gym.simulator import DreamSimulator, Transition
 
 OBSERVATIONS, ACTIONS = ("latent", "pixels"), ("discrete", "latent", "codebook")
 
@@ -34,44 +35,53 @@ class DreamInterface:
         observation: `latent` or `pixels`.
         action: `discrete`, the environment's own actions (a `Box` where those are continuous); `latent`; or `codebook`,
             the discrete actions that the dream has learned by itself.
-        starts: the name of the dream's starts that a reset draws from, or `reality` for fresh resets of the real
-            environment. None stands for the dream's `default_starts`.
+        starts: what a reset draws from: the name of starts in the dream's file, or of fresh resets of the real
+            environment (`reality`, `official`, and `random` where agent and goal can be moved). None stands for the
+            dream's `default_starts`.
         device: `auto`, `cpu`, `cuda` …
+        reality: id of another real environment to dream of, None for the dream's own. Where it shows what the dream has
+            never seen, a warning names that.
+
+    Attributes:
+        dream: on the device; its card names the reality.
 
     Raises:
         BadInputError: an argument is unknown, or the dream has no such actions.
     """
 
     def __init__(
-        self, dream: Dream | str, observation: str, action: str, starts: str | None, device: str | torch.device
+        self,
+        dream: Dream | str,
+        observation: str,
+        action: str,
+        starts: str | None,
+        device: str | torch.device,
+        reality: str | None = None,
     ) -> None:
         if observation not in OBSERVATIONS:
             raise BadInputError(f"unknown observation {observation!r}; there are {', '.join(OBSERVATIONS)}")
         if action not in ACTIONS:
             raise BadInputError(f"unknown action {action!r}; there are {', '.join(ACTIONS)}")
-        self.dream = (dream if isinstance(dream, Dream) else Dream.load(dream)).to(device)
-        starts = starts or self.dream.default_starts
-        if starts not in self.dream.starts and starts != "reality":
-            raise BadInputError(f"unknown starts {starts!r}; this dream has {', '.join(self.dream.starts)}, reality")
-        self.observation, self.action, self.starts = observation, action, starts
+        own = (dream if isinstance(dream, Dream) else Dream.load(dream)).to(device)
+        self.dream = dream_at(own, reality)
+        self.observation, self.action, self.starts = observation, action, starts or self.dream.default_starts
         self._reality: tuple[Reality, gym.Env] | None = None
-        config = self.dream.world_model.config
+        self._check_starts()
         self.observation_space = observation_space(self.dream, observation)
-        if action == "discrete" and not config.actions:
-            others = "'latent' or 'codebook'" if config.codes else "'latent'"
-            raise BadInputError(f"this dream was made from video without actions: take action={others}")
-        if action == "codebook" and not config.codes:
-            others = "'discrete' or 'latent'" if config.actions else "'latent'"
-            raise BadInputError(f"this dream has no codebook of learned actions: take action={others}")
-        if action == "latent":
-            self.action_space: spaces.Space = spaces.Box(-1.0, 1.0, (config.latent_action,), np.float32)
-        elif action == "codebook":
-            self.action_space = spaces.Discrete(config.codes)
-        elif config.discrete:
-            self.action_space = spaces.Discrete(config.actions)
-        else:
-            low, high = (np.asarray(bound, np.float32) for bound in self.dream.card.action_bounds)
-            self.action_space = spaces.Box(low, high, dtype=np.float32)
+        self.action_space = action_space(self.dream, action)
+        if self.dream is not own:
+            self._warn(what_is_unseen(self.dream))
+
+    def _check_starts(self) -> None:
+        known = dict.fromkeys([*self.dream.starts, "reality"])
+        if self.starts in known:
+            return
+        if self.dream.card.env_id:
+            known["official"] = None
+            if reality_of(self.dream).scatters:
+                known["random"] = None
+        if self.starts not in known:
+            raise BadInputError(f"unknown starts {self.starts!r}; this dream has {', '.join(known)}")
 
     @property
     def device(self) -> torch.device:
@@ -79,52 +89,63 @@ class DreamInterface:
         return self.dream.world_model.device
 
     def observe(self, states: Tensor) -> np.ndarray:
-        """States (N, K) → observations (N, K) float32 or (N, H, W, C) uint8."""
+        """States (N, K, rows, cols) → observations, the same float32 or (N, H, W, C) uint8."""
         return observe(self.dream, states, self.observation)
 
     def to_tensor(self, actions: np.ndarray, ignored: np.ndarray | None = None) -> Tensor:
-        """Actions (N,) or (N, length) → a tensor for the simulator; continuous ones are clipped to the space.
+        """Actions (N, …) of the action space → a tensor; continuous ones are clipped to the space.
 
         Args:
             actions: one for each dream.
             ignored: (N,) bool, the dreams whose action is replaced by zeros unread; None if all actions count.
 
         Returns:
-            (N,) int64 for discrete actions and codes, otherwise (N, length) float32.
+            (N,) int64 for discrete actions, (N, rows, cols) int64 for codes, otherwise (N, length) float32.
 
         Raises:
             BadInputError: an action is outside the action space. A continuous one may exceed the bounds, but must have
                 the right shape and be finite.
         """
+        space = self.action_space
         if ignored is not None and ignored.any():
-            kind = torch.int64 if isinstance(self.action_space, spaces.Discrete) else torch.float32
-            whole = torch.zeros((len(ignored), *self.action_space.shape), dtype=kind, device=self.device)
+            kind = torch.float32 if isinstance(space, spaces.Box) else torch.int64
+            whole = torch.zeros((len(ignored), *space.shape), dtype=kind, device=self.device)
             kept = [action for action, unseen in zip(actions, ignored, strict=True) if not unseen]
             if kept:
                 whole[torch.from_numpy(~ignored).to(self.device)] = self.to_tensor(np.asarray(kept))
             return whole
         actions = np.asarray(actions)
         if actions.dtype.kind not in "iufc":
-            raise BadInputError(f"invalid action {actions!r}; each must be a member of {self.action_space}")
-        if isinstance(self.action_space, spaces.Discrete):
-            valid = actions.ndim == 1 and actions.dtype.kind in "iu"
-            if not valid or actions.min() < 0 or actions.max() >= self.action_space.n:
-                raise BadInputError(f"invalid action {actions!r}; each must be an integer of {self.action_space}")
+            raise BadInputError(f"invalid action {actions!r}; each must be a member of {self._said()}")
+        if not isinstance(space, spaces.Box):
+            count = space.n if isinstance(space, spaces.Discrete) else space.nvec.max()
+            valid = actions.shape[1:] == space.shape and actions.dtype.kind in "iu"
+            if not valid or actions.min() < 0 or actions.max() >= count:
+                raise BadInputError(f"invalid action {actions!r}; each must be a member of {self._said()}")
             return torch.from_numpy(actions.astype(np.int64)).to(self.device)
-        if actions.shape[1:] != self.action_space.shape or not np.isfinite(actions).all():
-            raise BadInputError(f"invalid action {actions!r}; each must be finite and of {self.action_space}")
-        clipped = np.clip(actions, self.action_space.low, self.action_space.high).astype(np.float32)
+        if actions.shape[1:] != space.shape or not np.isfinite(actions).all():
+            raise BadInputError(f"invalid action {actions!r}; each must be finite and of {self._said()}")
+        clipped = np.clip(actions, space.low, space.high).astype(np.float32)
         return torch.from_numpy(clipped).to(self.device)
 
+    def _said(self) -> str:
+        """The action space, in few words."""
+        if isinstance(self.action_space, spaces.MultiDiscrete):
+            rows, cols = self.action_space.shape
+            return f"{rows} × {cols} codes below {self.action_space.nvec.max()}"
+        return str(self.action_space)
+
     def step(self, simulator: DreamSimulator, actions: np.ndarray, ignored: np.ndarray | None = None) -> Transition:
-        """Steps the simulator by actions (N,) or (N, length) of the chosen kind; `ignored` as in `to_tensor`."""
+        """Steps the simulator by actions (N, …) of the chosen kind; `ignored` as in `to_tensor`."""
         tensor = self.to_tensor(actions, ignored)
         if self.action == "codebook":
             return simulator.step_code(tensor)
-        return simulator.step_latent(tensor) if self.action == "latent" else simulator.step(tensor)
+        if self.action == "latent":
+            return simulator.step_latent(self.dream.world_model.place(tensor, self.dream.cells))
+        return simulator.step(tensor)
 
     def start(self, options: dict[str, Any] | None, rng: np.random.Generator) -> Tensor:
-        """One state (K,) float32 to start from: the one that `options` name, or one drawn from the dream's starts.
+        """One state (K, rows, cols) float32 to start from: the one that `options` name, or one drawn as `starts` says.
 
         Raises:
             BadInputError: an unknown option, more than one, or a value that cannot be a start.
@@ -134,21 +155,24 @@ class DreamInterface:
         if unknown or len(options) > 1:
             raise BadInputError(f"reset takes one option of {', '.join(RESET_OPTIONS)}, not {list(options)}")
         if "frame" in options:
-            return encode_frames(self.dream, np.asarray(options["frame"])[None])[0]
+            return self._frame(np.asarray(options["frame"]))
         if "latent" in options:
             return self._latent(options["latent"])
-        if options.get("reality") or self.starts == "reality":
-            return self._from_reality(rng)
-        bank = self.dream.starts[self.starts]
-        return bank[int(rng.integers(len(bank)))]
+        bank = None if options.get("reality") else self.dream.starts.get(self.starts)
+        return self._from_reality(rng) if bank is None else bank[int(rng.integers(len(bank)))]
 
     def info(self, simulator: DreamSimulator) -> dict[str, np.ndarray]:
-        """For `info`, copies: `latent` (N, K), `latent_action` (N, U) float32, `step` (N,) int64, `lost` (N,) bool."""
+        """For `info`, copies.
+
+        Returns:
+            `latent` (N, K, rows, cols) and `latent_action` (N, U, rows, cols) float32, `step` (N,) int64, `lost` (N,)
+            bool.
+        """
         values = simulator.state, simulator.latent_action, simulator.steps, simulator.lost
-        return {key: value.cpu().numpy().copy() for key, value in zip(INFO, values, strict=True)}
+        return {key: value.contiguous().cpu().numpy().copy() for key, value in zip(INFO, values, strict=True)}
 
     def render(self, states: Tensor, resolution: Resolution | None) -> np.ndarray:
-        """States (N, K) → (N, H, W, 3) uint8 frames. Grey frames become RGB, which Gymnasium's tools expect."""
+        """States → (N, H, W, 3) uint8 frames. Grey frames become RGB, which Gymnasium's tools expect."""
         frames = self.dream.world_model.render(states, resolution, as_bytes=True).cpu().numpy()
         return frames.repeat(3, axis=-1) if frames.shape[-1] == 1 else frames
 
@@ -159,19 +183,30 @@ class DreamInterface:
             BadInputError: it is neither None, a number of pixels, nor (H, W).
         """
         try:
-            return parse_resolution(self.dream.world_model.config.frame_size if resolution is None else resolution)
+            return parse_resolution(self.dream.frame_size if resolution is None else resolution)
         except ValueError as error:
             raise BadInputError(str(error)) from error
+
+    def _frame(self, frame: np.ndarray) -> Tensor:
+        state = encode_frames(self.dream, frame[None])[0]
+        (height, width), wanted = frame.shape[:2], self.dream.frame_size
+        if (height, width) != wanted:
+            raise BadInputError(
+                f"the frame has {height}×{width} pixels (height×width); this environment dreams frames of "
+                f"{wanted[0]}×{wanted[1]}: make one with a reality of that size"
+            )
+        self._warn(said(self.dream, foreign_cells(self.dream, frame[None]), [], "the frame"))
+        return state
 
     def _latent(self, latent: Any) -> Tensor:
         try:
             state = torch.as_tensor(np.asarray(latent, dtype=np.float32))
         except (TypeError, ValueError) as error:
             raise BadInputError(f"a latent start must be numbers: {error}") from error
-        rank = self.dream.world_model.config.rank
-        if state.shape != (rank,) or not bool(state.isfinite().all()):
+        expected = (self.dream.world_model.config.rank, *self.dream.cells)
+        if state.shape != expected or not bool(state.isfinite().all()):
             raise BadInputError(
-                f"a latent start must be {rank} finite numbers (as info['latent'] gives them), "
+                f"a latent start must be finite numbers of shape {expected} (as info['latent'] gives them), "
                 f"not an array of shape {tuple(state.shape)}"
             )
         return state.to(self.device)
@@ -181,60 +216,32 @@ class DreamInterface:
             reality = reality_of(self.dream)
             self._reality = reality, reality.make()
         reality, env = self._reality
-        env.reset(seed=int(rng.integers(2**31)))
+        restart(reality, env, self.starts, rng)
         return encode_frames(self.dream, reality.frame(env)[None])[0]
 
-
-def observation_space(dream: Dream, observation: str) -> spaces.Box:
-    """(K,) float32 within ±`STATE_LIMIT` for `latent`, (H, W, C) uint8 for `pixels`."""
-    config = dream.world_model.config
-    if observation == "latent":
-        return spaces.Box(-STATE_LIMIT, STATE_LIMIT, (config.rank,), np.float32)
-    return spaces.Box(0, 255, (*config.frame_size, config.inr.channels), np.uint8)
+    def _warn(self, words: str) -> None:
+        if words:
+            gym.logger.warn(words)
 
 
-def observe(dream: Dream, states: Tensor, observation: str) -> np.ndarray:
-    """States (N, K) as observations of the given kind; a copy."""
-    if observation == "latent":
-        return states.cpu().numpy().copy()
-    return dream.world_model.render(states, as_bytes=True).cpu().numpy()
-
-
-@torch.no_grad()
-def encode_frames(dream: Dream, frames: np.ndarray) -> Tensor:
-    """Pictures as states.
-
-    Args:
-        dream: whose encoder to use.
-        frames: (N, H, W, C) uint8, or floating point in [0, 1], of the dream's frame size.
-
-    Returns:
-        (N, K) float32 on the dream's device.
+def action_space(dream: Dream, action: str) -> spaces.Space:
+    """The space of actions of a kind: `discrete`, `latent` or `codebook`.
 
     Raises:
-        BadInputError: the frames have another shape or dtype, hold NaN, or leave [0, 1].
+        BadInputError: the dream has no such actions.
     """
-    config = dream.world_model.config
-    expected = (*config.frame_size, config.inr.channels)
-    if frames.shape[1:] != expected:
-        raise BadInputError(f"a frame must be (height, width, channels) = {expected}, not {frames.shape[1:]}")
-    if frames.dtype == np.uint8:
-        frames = frames.astype(np.float32) / 255.0
-    elif not np.issubdtype(frames.dtype, np.floating):
-        raise BadInputError(f"a frame must be uint8, or floating point in [0, 1], not {frames.dtype}")
-    elif not (np.isfinite(frames).all() and frames.min() >= 0.0 and frames.max() <= 1.0):
-        raise BadInputError("a floating-point frame must be finite and within [0, 1]")
-    tensor = torch.from_numpy(np.ascontiguousarray(frames, dtype=np.float32)).permute(0, 3, 1, 2)
-    return dream.world_model.encode(tensor.to(dream.world_model.device))
-
-
-def reality_of(dream: Dream) -> Reality:
-    """The real counterpart of a dream.
-
-    Raises:
-        BadInputError: the dream's card names no environment, or that environment cannot be made on this machine.
-    """
-    if not dream.card.env_id:
-        raise BadInputError("this dream has no real counterpart: its card names no environment")
-    size = tuple(dream.world_model.config.frame_size)
-    return find_reality(RealitySpec(dream.card.env_id, dream.card.env_kwargs, size))
+    model, config = dream.world_model, dream.world_model.config
+    if action == "discrete" and not config.actions:
+        others = "'latent' or 'codebook'" if config.codes else "'latent'"
+        raise BadInputError(f"this dream was made from video without actions: take action={others}")
+    if action == "codebook" and not config.codes:
+        others = "'discrete' or 'latent'" if config.actions else "'latent'"
+        raise BadInputError(f"this dream has no codebook of learned actions: take action={others}")
+    if action == "latent":
+        return spaces.Box(-1.0, 1.0, (model.places + config.latent_action,), np.float32)
+    if action == "codebook":
+        return spaces.MultiDiscrete(np.full(dream.cells, config.codes))
+    if config.discrete:
+        return spaces.Discrete(config.actions)
+    low, high = (np.asarray(bound, np.float32) for bound in dream.card.action_bounds)
+    return spaces.Box(low, high, dtype=np.float32)

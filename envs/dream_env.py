@@ -29,19 +29,23 @@ class NovaDreamEnv(gym.Env):
     """A learned simulator: a world model whose state is a picture, stepped like the environment it dreams of.
 
     ## Description
-    The state is the weights of a tiny coordinate network. A step computes `z' = A(z) + B(u)`, and a frame is drawn by
-    evaluating that network (arXiv 2605.06298). The real environment does not run; only a reset from `reality` makes it.
+    The state is a field of tiny coordinate networks, one for each cell of the frame. A step computes
+    `z' = A(z) + B(u)`, and a frame is drawn by evaluating those networks (arXiv 2605.06298). The real environment does
+    not run; only a reset from `reality` makes it.
 
     ## Action Space
     `action="discrete"`: the real environment's own actions, for MiniGrid `Discrete(7)` (left, right, forward,
     pickup, drop, toggle, done); a dream of an environment with continuous actions has its `Box` instead.
-    `action="latent"`: `Box(-1, 1, (U,), float32)`, the latent action `u` itself; values outside are clipped.
-    `action="codebook"`: `Discrete(codes)`, the actions that the dream has learned by itself.
+    `action="latent"`: `Box(-1, 1, (2 + U,), float32)`, a latent action in one cell: where (y and x, -1 the first row or
+    column, 1 the last), then what, the U numbers of `u` there; `u` is zero elsewhere. Values outside are clipped. Where
+    one network draws the whole frame, `Box(-1, 1, (U,), float32)`.
+    `action="codebook"`: `MultiDiscrete`, (rows, cols), one of the actions that the dream has learned by itself for each
+    cell; code 0 means that nothing moves there.
     A dream made from video without actions has only the last two. With a control model, `autopilot` lets a dream go on
     by itself.
 
     ## Observation Space
-    `observation="latent"`: `Box(-1000, 1000, (K,), float32)`, the standardised state.
+    `observation="latent"`: `Box(-1000, 1000, (K, rows, cols), float32)`, the standardised state.
     `observation="pixels"`: `Box(0, 255, (H, W, C), uint8)`, the state drawn at the size of the real frames, C = 1 for
     a grey dream.
 
@@ -51,10 +55,13 @@ class NovaDreamEnv(gym.Env):
 
     ## Starting State
     A state drawn from a bank in the dream's file: encoded starts of the real environment, or encoded first frames of
-    video clips. `reset(options=...)` takes another start, one of
+    video clips. Where the file has none of this reality, a fresh reset of the real environment, encoded.
+    `reset(options=...)` takes another start, one of
     `{"frame": image}`, (H, W, C) uint8 or float in [0, 1];
-    `{"latent": state}`, (K,) float32 as in `info["latent"]`;
+    `{"latent": state}`, (K, rows, cols) float32 as in `info["latent"]`;
     `{"reality": True}`, a fresh reset of the real environment, encoded.
+    A picture with cells that the dream cannot draw, because nothing like them was in its recording, causes a warning
+    that says where they are.
 
     ## Episode End
     Terminated where the termination head says so. Truncated in two cases. The first is the time limit: the real
@@ -65,13 +72,20 @@ class NovaDreamEnv(gym.Env):
 
     ## Information
     `reset` and `step` both give:
-    `latent`, (K,) float32, the state;
-    `latent_action`, (U,) float32, the latent action of the last step, zeros after a reset;
+    `latent`, (K, rows, cols) float32, the state;
+    `latent_action`, (U, rows, cols) float32, the latent action of the last step, zeros after a reset;
     `step`, int, steps since the reset;
     `lost`, bool, whether the last step lost the dream (see above), False after a reset.
 
+    ## Other Levels
+    The rules of a dream are the same in every cell, so it can dream environments that it was not trained on, of any
+    size: `reality="MiniGrid-FourRooms-v0"`. Spaces, horizon, rewards and starts are then those of that environment. It
+    has to be drawn as the dream's own is, and to have the same actions. What the dream has never seen there is named in
+    a warning.
+
     ## Arguments
-    `dream`, `observation`, `action`, `render_mode`, `resolution`, `starts`, `device`, `max_episode_steps`: see below.
+    `dream`, `observation`, `action`, `render_mode`, `resolution`, `starts`, `device`, `max_episode_steps`, `reality`:
+    see below.
 
     ## Version History
     v0: initial version.
@@ -84,12 +98,14 @@ class NovaDreamEnv(gym.Env):
         resolution: size of what `render()` draws, pixels a side or (H, W). The default is the size of the real frames,
             in a window 512. The attribute of the same name can be set at any time.
         starts: what a reset draws from. `official`: starts of the real environment, from a bank in the dream's file.
-            `random`: agent and goal anywhere, from a bank as well. `clips`: first frames of video clips. `reality`:
-            fresh resets of the real environment, encoded. None: `official`, or what the dream has instead.
+            `random`: agent and goal anywhere, from a bank as well. Both are fresh resets where there is no bank.
+            `clips`: first frames of video clips. `reality`: fresh resets of the real environment, encoded. None:
+            `official`, or what the dream has instead.
         device: `auto`, `cpu`, `cuda` …
         max_episode_steps: steps to truncation, 0 for never; the default is the real environment's horizon. `gym.make`
             keeps this argument for its `TimeLimit`, which can shorten an episode but cannot lengthen it. For episodes
             beyond the real horizon, construct `NovaDreamEnv` itself, or use the vector environment.
+        reality: id of the real environment to dream of; None for the dream's own, which its card names.
 
     Raises:
         BadInputError: an argument is unknown or out of range; the message says what is accepted.
@@ -107,10 +123,11 @@ class NovaDreamEnv(gym.Env):
         starts: str | None = None,
         device: str | torch.device = "auto",
         max_episode_steps: int | None = None,
+        reality: str | None = None,
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise BadInputError(f"unknown render_mode {render_mode!r}; there are {self.metadata['render_modes']}")
-        self._door = DreamInterface(dream, observation, action, starts, device)
+        self._door = DreamInterface(dream, observation, action, starts, device, reality)
         self._simulator = DreamSimulator(self._door.dream, 1, max_episode_steps)
         self.observation_space = self._door.observation_space
         self.action_space = self._door.action_space
@@ -242,7 +259,7 @@ class NovaDreamEnv(gym.Env):
             raise BadInputError("keys are only mapped to discrete actions: action='discrete'")
         import pygame
 
-        names = self.dream.card.action_names if self._door.action == "discrete" else []  # codes have none
+        names = self.dream.card.action_names
         if names and all(name in ACTION_KEYS for name in names):
             return {(getattr(pygame, ACTION_KEYS[name]),): action for action, name in enumerate(names)}
         return {(ord(str(action)),): action for action in range(min(10, int(self.action_space.n)))}

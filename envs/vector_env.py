@@ -27,15 +27,15 @@ class NovaDreamVectorEnv(VectorEnv):
     end of episodes are those of `NovaDreamEnv`, with a leading dimension N.
 
     ## Information
-    The keys of `NovaDreamEnv`, for all dreams: `latent` (N, K) float32, `latent_action` (N, U) float32, `step` (N,)
-    int64 and `lost` (N,) bool. Each has a mask (N,) bool beside it, such as `_latent`: rows outside the mask are zero.
-    A step in which dreams end under `SAME_STEP` adds `final_obs`, (N,) object, the last observation or None, and
-    `final_info`, the same four keys and masks at the end of the episode. Their masks are `_final_obs` and
-    `_final_info`.
+    The keys of `NovaDreamEnv`, for all dreams: `latent` (N, K, rows, cols) float32, `latent_action` (N, U, rows, cols)
+    float32, `step` (N,) int64 and `lost` (N,) bool. Each has a mask (N,) bool beside it, such as `_latent`: rows
+    outside the mask are zero. A step in which dreams end under `SAME_STEP` adds `final_obs`, (N,) object, the last
+    observation or None, and `final_info`, the same four keys and masks at the end of the episode. Their masks are
+    `_final_obs` and `_final_info`.
 
     Args:
         num_envs: N.
-        dream, observation, action, resolution, starts, device, max_episode_steps: as in `NovaDreamEnv`.
+        dream, observation, action, resolution, starts, device, max_episode_steps, reality: as in `NovaDreamEnv`.
         render_mode: `rgb_array` or None.
         autoreset_mode: `NEXT_STEP`: the step after an end resets that dream and ignores its action. `SAME_STEP`: the
             step that ends an episode also resets; the last observation is in `info["final_obs"]`. `DISABLED`: call
@@ -63,6 +63,7 @@ class NovaDreamVectorEnv(VectorEnv):
         device: str | torch.device = "auto",
         max_episode_steps: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        reality: str | None = None,
     ) -> None:
         if render_mode not in (None, "rgb_array"):
             raise BadInputError(f"unknown render_mode {render_mode!r}; there is 'rgb_array'")
@@ -71,7 +72,7 @@ class NovaDreamVectorEnv(VectorEnv):
         except ValueError as error:
             modes = ", ".join(mode.value for mode in AutoresetMode)
             raise BadInputError(f"unknown autoreset_mode {autoreset_mode!r}; there are {modes}") from error
-        self._door = DreamInterface(dream, observation, action, starts, device)
+        self._door = DreamInterface(dream, observation, action, starts, device, reality)
         self._simulator = DreamSimulator(self._door.dream, num_envs, max_episode_steps)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.num_envs = num_envs
@@ -140,7 +141,7 @@ class NovaDreamVectorEnv(VectorEnv):
         """One step of every dream.
 
         Args:
-            actions: (N,) for discrete actions, otherwise (N, length).
+            actions: (N,) for discrete actions, (N, rows, cols) for codes, otherwise (N, length).
 
         Returns:
             Observations (N, …), rewards (N,) float64, terminations and truncations (N,) bool, `info`; see the class.

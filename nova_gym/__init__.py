@@ -1,7 +1,7 @@
 """nova-gym: learned simulators as Gymnasium environments.
 
 Importing it registers `NovaDream-MiniGrid-v0` and `NovaDream-MovingDigits-v0`, the dreams that ship with the package,
-`NovaDream-v0`, which takes `dream=PATH`, and `NovaLayouts-MiniGrid-v0`, a real MiniGrid of random layouts to record from.
+`NovaDream-v0`, which takes `dream=PATH`, and `NovaLayouts-MiniGrid-v0`, a real environment of random layouts to record.
 """
 
 import os as _os

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
 #: Version of the file's layout; files of any other version are refused.
 FORMAT = 4
+#: Largest number of starts of each kind that a dream keeps.
+STARTS = 512
 _KEY = "nova_gym"
-_START_PREFIX = "starts."
+_START_PREFIX, _CELLS, _INDEX = "starts.", ".cells", ".index"
 
 
 @dataclass
@@ -38,10 +40,13 @@ class Card:
     Attributes:
         env_id: Gymnasium id of the real environment, empty if there is none.
         env_kwargs: keyword arguments that it was made with.
+        frame_size: [H, W] in pixels of its frames; empty for the size that the model was trained on.
         horizon: steps after which the real environment truncates an episode, 0 for never.
         reward_discount: c in `reward = undiscounted reward · (1 - c · step / horizon)`.
         dead_band: mean squared change of a cell's state up to which a step leaves it as it is, so that standing still
             cannot drift; a quarter of the smallest changes in the recording.
+        drawn_within: mean squared error of a cell that the dream encodes and draws, for the worst thousandth of the
+            recording's cells. A frame whose cells are much worse shows what the dream has never seen. 0 if not known.
         action_names: names of discrete actions, where known.
         action_bounds: [low, high], each a list, of continuous actions; empty for discrete ones.
         data: the recording, as `nova-gym record` described it.
@@ -52,9 +57,11 @@ class Card:
 
     env_id: str = ""
     env_kwargs: dict[str, Any] = field(default_factory=dict)
+    frame_size: list[int] = field(default_factory=list)
     horizon: int = 0
     reward_discount: float = 0.0
     dead_band: float = 0.0
+    drawn_within: float = 0.0
     action_names: list[str] = field(default_factory=list)
     action_bounds: list[list[float]] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
@@ -75,8 +82,9 @@ class Dream:
 
     Attributes:
         world_model: the model, in evaluation mode.
-        starts: start states by kind, (n, K, rows, cols) float32 each: `official` (where the real environment starts) and `random`
-            (anywhere); for video without labels `clips` (where clips begin).
+        starts: start states by kind, (n, K, rows, cols) float32 each: `official` (where the real environment starts)
+            and `random` (anywhere); for video without labels `clips` (where clips begin). Empty where a dream is looked
+            at with another real environment than its own (`nova_gym.envs.dream_at`).
         card: its origin and its scores.
         step_kept: the compiled step, which simulators of this dream share; None until a simulator needs it.
     """
@@ -88,8 +96,18 @@ class Dream:
 
     @property
     def default_starts(self) -> str:
-        """`official` where the dream has such starts, else its first kind."""
-        return "official" if "official" in self.starts else next(iter(self.starts))
+        """`official` where the dream has such starts or none at all, else its first kind."""
+        return "official" if "official" in self.starts else next(iter(self.starts), "official")
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """(H, W) in pixels of the real environment's frames."""
+        return tuple(self.card.frame_size or self.world_model.config.frame_size)
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """(rows, cols) of those frames."""
+        return self.world_model.config.cells_of(*self.frame_size)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves the compiled step out of copies: it is tied to the weights of this object, and quickly made again."""
@@ -105,8 +123,9 @@ class Dream:
             BadInputError: the file cannot be written, or a number is not finite or too large for half precision;
                 an existing file stays then.
         """
-        starts = {_START_PREFIX + name: start for name, start in self.starts.items()}
-        tensors = {name: _halved(name, tensor) for name, tensor in {**self.world_model.state_dict(), **starts}.items()}
+        tensors = {name: _halved(name, tensor) for name, tensor in self.world_model.state_dict().items()}
+        for name, starts in self.starts.items():
+            tensors |= _packed(_START_PREFIX + name, _halved(f"starts {name!r}", starts))
         header = {
             "format": FORMAT,
             "config": self.world_model.config.to_dict(),
@@ -156,13 +175,9 @@ class Dream:
             known = {f.name for f in fields(Card)}
             card = Card(**{key: value for key, value in header["card"].items() if key in known})
             model = WorldModel(config)
-            starts = {
-                key.removeprefix(_START_PREFIX): tensors.pop(key)
-                for key in list(tensors)
-                if key.startswith(_START_PREFIX)
-            }
+            starts = _unpacked({key: tensors.pop(key) for key in list(tensors) if key.startswith(_START_PREFIX)})
             model.load_state_dict(tensors)
-        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        except (KeyError, TypeError, AttributeError, RuntimeError, IndexError) as error:
             reason = str(error).splitlines()[0]
             raise DreamFileError(f"{path} does not hold what its header says: {reason}") from error
         return cls(model.eval().requires_grad_(False), starts, card)
@@ -214,7 +229,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             if not isinstance(header, dict) or "format" not in header:
                 raise DreamFileError(f"{path} is a safetensors file, but not a dream of nova-gym")
             if header["format"] != FORMAT:
-                advice = "please upgrade" if header["format"] > FORMAT else "record and train anew"
+                old = "`nova-gym record` and `nova-gym train` make a new one"
+                advice = "please upgrade" if header["format"] > FORMAT else old
                 raise DreamFileError(
                     f"{path} has format {header['format']}; this nova-gym ({__version__}) reads {FORMAT}: {advice}"
                 )
@@ -223,7 +239,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise DreamFileError(f"{path} is not a dream, or is truncated: {error}") from error
     if _digest(tensors, {key: value for key, value in header.items() if key != "sha256"}) != header.get("sha256"):
         raise DreamFileError(f"{path} was changed after it was saved: its checksum does not match")
-    return {key: tensor.to(torch.float32) for key, tensor in tensors.items()}, header
+    return {key: t.to(torch.float32) if t.is_floating_point() else t for key, t in tensors.items()}, header
 
 
 def _halved(name: str, tensor: Tensor) -> Tensor:
@@ -240,6 +256,31 @@ def _halved(name: str, tensor: Tensor) -> Tensor:
             f"{torch.finfo(torch.float16).max:,.0f}"
         )
     return half
+
+
+def _packed(name: str, starts: Tensor) -> dict[str, Tensor]:
+    """Starts (n, K, rows, cols) as tensors of a file: as they are, or as different cells and where they are.
+
+    Scenes of tiles consist of few different cells, so the second way is much smaller there. Both are without loss.
+    """
+    cells, index = starts.movedim(1, 3).flatten(0, 2).unique(dim=0, return_inverse=True)
+    if len(cells) > torch.iinfo(torch.int16).max or 2 * len(cells) > len(index):
+        return {name: starts}
+    kind = torch.uint8 if len(cells) <= 256 else torch.int16
+    index = index.unflatten(0, (len(starts), *starts.shape[2:])).to(kind)
+    return {f"{name}{_CELLS}": cells.contiguous(), f"{name}{_INDEX}": index.contiguous()}
+
+
+def _unpacked(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `_packed`, for starts of all kinds by kind."""
+    starts = {}
+    for key, tensor in tensors.items():
+        if key.endswith(_INDEX):
+            name = key.removesuffix(_INDEX)
+            starts[name.removeprefix(_START_PREFIX)] = tensors[name + _CELLS][tensor.long()].movedim(3, 1).contiguous()
+        elif not key.endswith(_CELLS):
+            starts[key.removeprefix(_START_PREFIX)] = tensor
+    return starts
 
 
 def _digest(tensors: dict[str, Tensor], header: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ from nova_gym.model.control import Memory
 from nova_gym.model.inr import Resolution
 
 if TYPE_CHECKING:
-    from nova_gym.model.compiled_step import CompiledStep
+    from nova_gym.model.compiled_step import CompiledStep, Memo
 
 #: Largest absolute value in a state. States have mean square 1; a state beyond the limit is lost, and is clamped to it.
 STATE_LIMIT = 1000.0
@@ -60,7 +60,7 @@ class DreamSimulator:
         dream: the dream to step; the simulator works on its device.
         num_dreams: N.
         horizon: steps after which an episode is truncated; None for the real environment's, 0 for never.
-        cells: (rows, cols) of the states; None for those of the frames that the dream was trained on.
+        cells: (rows, cols) of the states; None for those of the real environment's frames.
 
     Attributes:
         state: (N, K, rows, cols) float32, present states.
@@ -79,7 +79,7 @@ class DreamSimulator:
         horizon: int | None = None,
         cells: tuple[int, int] | None = None,
     ) -> None:
-        cells = dream.world_model.config.cells if cells is None else tuple(cells)
+        cells = dream.cells if cells is None else tuple(cells)
         if len(cells) != 2 or min(cells) < 1:
             raise BadInputError(f"cells are (rows, cols) of at least 1 each, not {cells}")
         if num_dreams < 1:
@@ -97,6 +97,7 @@ class DreamSimulator:
         self.latent_action = _field(num_dreams, model.config.latent_action, cells, model.device)
         self.steps = torch.zeros(num_dreams, dtype=torch.int64, device=model.device)
         self.lost = torch.zeros(num_dreams, dtype=torch.bool, device=model.device)
+        self._memo: Memo | None = None  # what the compiled step computed of the present states
 
     @property
     def device(self) -> torch.device:
@@ -130,7 +131,8 @@ class DreamSimulator:
         if states is None:
             bank = self.dream.starts.get(starts or self.dream.default_starts)
             if bank is None:
-                raise BadInputError(f"unknown starts {starts!r}; this dream has {', '.join(self.dream.starts)}")
+                known = ", ".join(self.dream.starts) or "none: give `states` to start from"
+                raise BadInputError(f"unknown starts {starts or self.dream.default_starts!r}; this dream has {known}")
             if generator is None:
                 raise BadInputError("reset() needs `states` to start from, or a `generator` to draw them with")
             if bank.shape[1:] != self.state.shape[1:]:
@@ -163,7 +165,7 @@ class DreamSimulator:
         model = self.dream.world_model
         if not model.has_actions:
             raise BadInputError("this dream was made from video without actions: use step_latent() or step_code()")
-        if model.config.discrete and (compiled := self._compiled()) and _alike(actions, self.steps):
+        if (compiled := self._compiled()) and compiled.actions and _alike(actions, self.steps):
             return self._step_compiled(compiled, None, actions)
         with torch.no_grad():
             latent_actions = model.translate(self.state, actions)
@@ -304,8 +306,9 @@ class DreamSimulator:
     ) -> Transition:
         """The same step in one compiled call, by latent actions or by actions."""
         card = self.dream.card
-        numbers = (card.dead_band, STATE_LIMIT, card.reward_discount, card.horizon, self.horizon)
-        *given, steps = compiled.advance(self.state, latent_actions, actions, self.steps, tuple(map(float, numbers)))
+        self._memo = compiled.memo(self._memo, self.state, card.dead_band)
+        numbers = tuple(map(float, (STATE_LIMIT, card.reward_discount, card.horizon, self.horizon)))
+        *given, steps = compiled.advance(self._memo, self.state, latent_actions, actions, self.steps, numbers)
         result = Transition(*given)
         self.state, self.latent_action, self.steps, self.lost = result.state, result.latent_action, steps, result.lost
         return result
@@ -347,7 +350,6 @@ def _alike(given: Tensor, expected: Tensor) -> bool:
 @cache
 def _compiler() -> ModuleType | None:
     """`nova_gym.model.compiled_step`, None without its kernel; imported late, since Numba takes a while."""
-    return None
     if kernels.find("step", "cpu") is None:
         return None
     from nova_gym.model import compiled_step

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
-from PIL import Image
 
 from nova_gym.envs.reality.coverage import RANDOM_COVERAGE, Coverage
+from nova_gym.envs.reality.environments import make_env, resized
 from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.errors import BadInputError
 
@@ -87,6 +89,21 @@ class Reality:
         """
         return RealitySpec(env_id, frame_size=(size, size))
 
+    def similar_view(self, env_id: str, env: gym.Env) -> RealitySpec:
+        """The view of another environment that draws things as large as `spec` has them.
+
+        Here it is the default view, in frames of the same size.
+
+        Args:
+            env_id: Gymnasium id of the other environment, `module:` prefix allowed.
+            env: made with that id and without arguments, not reset yet, and known to this class.
+
+        Raises:
+            BadInputError: the other environment cannot be shown so.
+        """
+        size = self.spec.frame_size
+        return replace(self.view(env_id, env, size[1]), frame_size=size)
+
     def make(self) -> gym.Env:
         """A new environment after `spec`, with `render_mode="rgb_array"` and Gymnasium's own wrappers alone.
 
@@ -105,7 +122,7 @@ class Reality:
         Returns:
             (H, W, 3) uint8.
         """
-        return _resized(np.asarray(env.render(), dtype=np.uint8), *self.spec.frame_size)
+        return resized(np.asarray(env.render(), dtype=np.uint8), *self.spec.frame_size)
 
     def draw(self, env: gym.Env, scale: int) -> np.ndarray:
         """What `env` looks like now, drawn larger than a frame.
@@ -123,8 +140,8 @@ class Reality:
         picture = np.asarray(env.render(), dtype=np.uint8)
         height, width = (scale * side for side in self.spec.frame_size)
         if picture.shape[0] >= height and picture.shape[1] >= width:
-            return _resized(picture, height, width)
-        return _resized(picture, *self.spec.frame_size).repeat(scale, axis=0).repeat(scale, axis=1)
+            return resized(picture, height, width)
+        return resized(picture, *self.spec.frame_size).repeat(scale, axis=0).repeat(scale, axis=1)
 
     def largest_scale(self, env: gym.Env) -> int:
         """The largest scale at which `draw` shows more detail than an enlarged frame would. Resets `env`.
@@ -191,6 +208,20 @@ class Reality:
             One of `transition_classes`, or another name, which recordings and evaluations do not report.
         """
         return "any"
+
+    def ends(self, env: gym.Env, action: Any) -> bool:
+        """Whether `action` would end the episode by more than a time limit; does not take it.
+
+        Here a copy of `env` takes it. False where there is no copying it.
+
+        Args:
+            env: after a reset.
+            action: of its action space.
+        """
+        try:
+            return bool(copy.deepcopy(env.unwrapped).step(action)[2])
+        except Exception:  # such as windows and handles of the environment's own, which have no copies
+            return False
 
     # How to record it
 
@@ -312,30 +343,3 @@ class Reality:
         if kind == "held out" and not hold_out:
             raise BadInputError(f"{self.spec.env_id} has no layouts that could be held out; take official or recorded")
         return hold_out
-
-
-def make_env(env_id: str, env_kwargs: dict[str, Any]) -> gym.Env:
-    """Makes an environment that renders to `rgb_array`.
-
-    Args:
-        env_id: Gymnasium id, `module:` prefix allowed.
-        env_kwargs: keyword arguments of `gymnasium.make`.
-
-    Raises:
-        BadInputError: the id is unknown, or the environment cannot render to an array.
-    """
-    try:
-        env = gym.make(env_id, render_mode="rgb_array", disable_env_checker=True, **env_kwargs)
-    except Exception as error:  # the environment's own code raises what it likes
-        raise BadInputError(f"cannot make the environment {env_id!r}: {error}") from error
-    modes = env.metadata.get("render_modes", [])
-    if "rgb_array" not in modes:
-        env.close()
-        raise BadInputError(f"{env_id!r} has no render_mode 'rgb_array', which recording needs; it has {modes}")
-    return env
-
-
-def _resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    if picture.shape[:2] == (height, width):
-        return picture
-    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BOX))

@@ -11,8 +11,8 @@ import imageio.v3 as iio
 import numpy as np
 
 from nova_gym.dream import Dream
-from nova_gym.envs.adapter import reality_of
 from nova_gym.envs.reality.base import ATTEMPTS, Reality
+from nova_gym.envs.reality.counterpart import dream_at, reality_of
 from nova_gym.errors import BadInputError
 
 #: Endings of files that clips are read from.
@@ -21,7 +21,7 @@ CLIP_FORMATS = (".npz", ".gif", ".mp4")
 _EXPERT = 0.6
 
 
-def real_clip(dream: Dream, seed: int, steps: int) -> np.ndarray:
+def real_clip(dream: Dream, seed: int, steps: int, reality: str | None = None) -> np.ndarray:
     """A new clip of the real environment.
 
     If the `Reality` has `scatter` and an expert, agent and goal are anywhere and the agent strolls towards the goal.
@@ -31,6 +31,7 @@ def real_clip(dream: Dream, seed: int, steps: int) -> np.ndarray:
         dream: with a real counterpart.
         seed: of layout and actions; the same seed gives the same clip.
         steps: T, at least 1.
+        reality: id of another real environment that the dream dreams of; None for its own.
 
     Returns:
         (T + 1, H, W, C) uint8.
@@ -40,17 +41,17 @@ def real_clip(dream: Dream, seed: int, steps: int) -> np.ndarray:
     """
     if steps < 1:
         raise BadInputError(f"a clip needs at least 1 step, not {steps}")
-    reality, rng = reality_of(dream), np.random.default_rng([seed, 0xED17])
-    env = reality.make()
+    level, rng = reality_of(dream_at(dream, reality)), np.random.default_rng([seed, 0xED17])
+    env = level.make()
     try:
         for _ in range(ATTEMPTS):
             env.reset(seed=int(rng.integers(2**31)))
-            reality.scatter(env, rng)
-            if (frames := walk(env, reality, steps, rng)) is not None:
+            level.scatter(env, rng)
+            if (frames := walk(env, level, steps, rng)) is not None:
                 return frames
     finally:
         env.close()
-    raise BadInputError(f"no episode of {reality.spec.env_id} in {ATTEMPTS} lasted {steps} steps: ask for fewer")
+    raise BadInputError(f"no episode of {level.spec.env_id} in {ATTEMPTS} lasted {steps} steps: ask for fewer")
 
 
 def walk(
@@ -90,13 +91,14 @@ def read_clip(path: Path, dream: Dream) -> np.ndarray:
 
     Args:
         path: of the file, which ends in one of `CLIP_FORMATS`.
-        dream: the clip must have its frame size and channels.
+        dream: the clip must have its channels, and frames of any size that divides into its cells.
 
     Returns:
         (T + 1, H, W, C) uint8.
 
     Raises:
-        BadInputError: the file cannot be read, has fewer than 2 frames, or frames of another size or kind.
+        BadInputError: the file cannot be read, has fewer than 2 frames, or frames of another kind or of a size that
+            does not divide into cells.
     """
     if path.suffix not in CLIP_FORMATS:
         raise BadInputError(f"{path} is not a clip: its name must end in {', '.join(CLIP_FORMATS)}")
@@ -125,14 +127,14 @@ def _check_frames(path: Path, frames: np.ndarray, dream: Dream) -> None:
     if frames.dtype != np.uint8 or frames.ndim != 4:
         raise BadInputError(f"frames of {path} are {frames.shape} {frames.dtype}; they must be (T, H, W, C) uint8")
     config = dream.world_model.config
-    height, width, channels = *config.frame_size, config.inr.channels
+    channels = config.inr.channels
     if frames.shape[3] != channels:
         kinds = {1: "grey", 3: "RGB"}
         found = kinds.get(frames.shape[3], f"of {frames.shape[3]} channels")
         raise BadInputError(f"{path} is {found}; this dream sees {kinds[channels]}")
-    if frames.shape[1:3] != (height, width):
-        raise BadInputError(
-            f"frames of {path} are {frames.shape[1]}×{frames.shape[2]}; this dream sees {height}×{width} (height×width)"
-        )
+    try:
+        config.cells_of(*frames.shape[1:3])
+    except BadInputError as error:
+        raise BadInputError(f"{path}: {error}") from error
     if len(frames) < 2:
         raise BadInputError(f"{path} has {len(frames)} frame(s); a clip needs at least 2")

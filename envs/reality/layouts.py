@@ -13,9 +13,9 @@ from scipy.ndimage import label
 
 #: What no layout of `LayoutsEnv` is, as recordings say it.
 HELD_OUT = (
-    "whole families of layouts: every layout with anything but walls and one goal, every room without inner walls, and "
-    "every room that a straight wall crosses with at most two gaps; among them MiniGrid's Empty, SimpleCrossing, FourRooms "
-    "and all levels with doors, lava or things to carry"
+    "whole families of layouts: all with anything but walls and one goal, all rooms without inner walls, and all rooms "
+    "that a straight wall crosses with at most two gaps; these are MiniGrid's Empty, SimpleCrossing and FourRooms, all "
+    "its levels with doors, lava or things to carry, and more"
 )
 #: The smallest room, its outer walls included, and the fewest free cells: for agent, goal and a way between them.
 _SMALLEST_ROOM, _FEWEST_FREE = 5, 4
@@ -57,9 +57,8 @@ class LayoutsEnv(MiniGridEnv):
 
     def _gen_grid(self, width: int, height: int) -> None:
         walls = random_walls(height, width, self.np_random)
-        self.grid = Grid(width, height)
-        for row, column in np.argwhere(walls).tolist():
-            self.grid.set(column, row, Wall())
+        self.grid, wall = Grid(width, height), Wall()
+        self.grid.grid = [wall if walled else None for walled in walls.ravel().tolist()]
         free = np.argwhere(~walls)
         goal, agent = free[self.np_random.choice(len(free), 2, replace=False)].tolist()
         self.put_obj(Goal(), goal[1], goal[0])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -15,6 +17,7 @@ from nova_gym.envs.adapter import reality_of
 from nova_gym.envs.reality import grids
 from nova_gym.envs.reality.base import Reality
 from nova_gym.envs.reality.coverage import Coverage
+from nova_gym.envs.reality.environments import resized
 from nova_gym.envs.reality.layouts import HELD_OUT, LayoutsEnv, is_family_held_out
 from nova_gym.envs.reality.registry import register_reality
 from nova_gym.envs.reality.spec import RealitySpec
@@ -30,8 +33,7 @@ _COVERAGE = (
     Coverage("anywhere, to the goal", 0.15, 10, expert=0.6),
     Coverage("facing an inner wall", 0.20, 10, facing="bump into inner wall", favoured=(_FORWARD, 0.5)),
     Coverage("facing the outer wall", 0.03, 10, facing="bump into outer wall", favoured=(_FORWARD, 0.4)),
-    Coverage("into the goal", 0.09, 10, facing="into goal", expert=0.7),
-    Coverage("next to the goal, at random", 0.08, 10, facing="into goal"),
+    Coverage("next to the goal", 0.17, 10, facing="into goal", expert=0.3),
     Coverage("anywhere, long", 0.20, 80, favoured=(_FORWARD, 0.3)),
 )
 #: Straight to the goal: what a control model should imitate.
@@ -75,10 +77,31 @@ class MiniGridReality(Reality):
         tile = size // columns
         return RealitySpec(env_id, {"highlight": False, "tile_size": tile}, (rows * tile, columns * tile))
 
+    def similar_view(self, env_id: str, env: gym.Env) -> RealitySpec:
+        """The other grid in tiles of the same size, so its frames may have another; highlighted if this one is.
+
+        Raises:
+            BadInputError: the frames of `spec` do not consist of whole tiles, so no other grid can be drawn like them.
+        """
+        with closing(self.make()) as own:
+            columns, rows, tile = own.unwrapped.width, own.unwrapped.height, self.tile(own)
+            highlight = own.unwrapped.highlight
+        if self.spec.frame_size != (rows * tile, columns * tile):
+            height, width = self.spec.frame_size
+            raise BadInputError(
+                f"no other grid can be drawn as {self.spec.env_id} is here: {columns}×{rows} tiles do not fit "
+                f"{height}×{width} pixels as a whole"
+            )
+        view = self.view(env_id, env, tile * env.unwrapped.width)
+        return replace(view, env_kwargs={**view.env_kwargs, "highlight": highlight})
+
+    def frame(self, env: gym.Env) -> np.ndarray:
+        """Drawn natively; resized only if `spec` asks for a size without whole tiles."""
+        return resized(grids.draw(env, env.unwrapped.tile_size), *self.spec.frame_size)
+
     def draw(self, env: gym.Env, scale: int) -> np.ndarray:
         """Drawn natively, in tiles `scale` times as large."""
-        grid = env.unwrapped
-        return grid.get_frame(grid.highlight, scale * self.tile(env), grid.agent_pov)
+        return grids.draw(env, scale * self.tile(env))
 
     def largest_scale(self, env: gym.Env) -> int:
         """MiniGrid draws at any size, so frames of `LARGEST` pixels a side are the limit."""
@@ -121,6 +144,12 @@ class MiniGridReality(Reality):
     def transition_class(self, env: gym.Env, action: Any) -> str:
         """One of `grids.TRANSITION_CLASSES`, by the action and the cell in front of the agent."""
         return grids.transition_class(env, int(action))
+
+    def ends(self, env: gym.Env, action: Any) -> bool:
+        """Told by what is in front of the agent; levels that add rules of their own are asked by a copy."""
+        if type(env.unwrapped).step is not MiniGridEnv.step:
+            return super().ends(env, action)
+        return grids.steps_onto_an_end(env, int(action))
 
     def coverage(self) -> tuple[Coverage, ...]:
         """Clips from official starts, from anywhere, and next to walls and goal."""

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from nova_gym.dream import Dream
-from nova_gym.envs.adapter import encode_frames, observation_space, observe, reality_of
+from nova_gym.envs.frames import encode_frames, observation_space, observe
+from nova_gym.envs.reality.counterpart import dream_at, reality_of
 from nova_gym.errors import BadInputError
 
 
@@ -18,17 +19,25 @@ class RealityEnv(gym.Wrapper):
 
     Args:
         dream: the dream whose reality this is.
-        observation: `latent`, the encoded frame (K,) float32, or `pixels`, the frame (H, W, C) uint8.
+        observation: `latent`, the encoded frame (K, rows, cols) float32, or `pixels`, the frame (H, W, C) uint8.
         starts: `official`, as the environment resets itself, or `random`: agent and goal anywhere, if the `Reality`
             can move them.
+        reality: id of another real environment that the dream dreams of; None for its own.
+
+    Attributes:
+        dream: the dream; its card names this environment.
+        reality: what is known of this environment.
 
     Raises:
         BadInputError: an argument is unknown, or the dream has no real counterpart.
     """
 
-    def __init__(self, dream: Dream, observation: str = "latent", starts: str = "official") -> None:
+    def __init__(
+        self, dream: Dream, observation: str = "latent", starts: str = "official", reality: str | None = None
+    ) -> None:
         if observation not in ("latent", "pixels"):
             raise BadInputError(f"unknown observation {observation!r}; there are latent, pixels")
+        dream = dream_at(dream, reality)
         self.reality = reality_of(dream)
         known = ("official", "random") if self.reality.scatters else ("official",)
         if starts not in known:
@@ -70,7 +79,7 @@ class RealityEnv(gym.Wrapper):
         return self._observe(), float(reward), terminated, truncated, info
 
     def frame(self) -> np.ndarray:
-        """What the environment looks like now, at the dream's frame size: (H, W, C) uint8."""
+        """What the environment looks like now, at the size of the dream's frames: (H, W, C) uint8."""
         return self.reality.frame(self.env)
 
     def draw(self, scale: int) -> np.ndarray:
@@ -96,16 +105,17 @@ def make_reality(
     observation: str = "latent",
     starts: str = "official",
     device: str | torch.device = "auto",
+    reality: str | None = None,
 ) -> RealityEnv:
     """Makes the real counterpart of a dream, with the dream's observations.
 
     Args:
         dream: a `Dream`, the name of a shipped one, or the path of a file.
-        observation, starts: as in `RealityEnv`.
+        observation, starts, reality: as in `RealityEnv`.
         device: `auto`, `cpu`, `cuda` …, where frames are encoded.
 
     Raises:
         BadInputError: an argument is unknown, or the dream has no real counterpart.
     """
     loaded = dream if isinstance(dream, Dream) else Dream.load(dream)
-    return RealityEnv(loaded.to(device), observation, starts)
+    return RealityEnv(loaded.to(device), observation, starts, reality)

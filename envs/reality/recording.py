@@ -56,7 +56,8 @@ def record(
 
     Returns:
         The dataset. `dataset.storage.metadata["nova_gym"]` holds, as JSON, the spec, the reward discount, the horizon,
-        and the share of each kind of clip and of each transition class.
+        the share of each kind of clip and of each transition class, the kinds of things seen (`Reality.things`), and
+        what is held out, in words.
 
     Raises:
         BadInputError: the dataset exists already, its id is malformed, `transitions` is below 1, the environment has
@@ -78,9 +79,10 @@ def record(
         classes: Counter[str] = Counter()
         things: set[str] = set()
         dataset, buffers, discounted = None, [], reality.reward_discount > 0
-        for kind, buffer, seen in _clips(env, reality, coverage, hold_out, transitions, rng, things):
+        for kind, buffer, seen, shown in _clips(env, reality, coverage, hold_out, transitions, rng):
             counts[kind] += len(buffer)
             classes.update(seen)
+            things |= shown
             discounted = discounted and _is_discounted(reality, env, buffer.rewards)
             buffers.append(buffer)
             if len(buffers) == _EPISODES_A_WRITE:
@@ -145,8 +147,7 @@ def _clips(
     hold_out: bool,
     transitions: int,
     rng: np.random.Generator,
-    things: set[str],
-) -> Iterator[tuple[str, EpisodeBuffer, list[str]]]:
+) -> Iterator[tuple[str, EpisodeBuffer, list[str], set[str]]]:
     """Clips of all kinds, interleaved so that each kind has its share at any time."""
     recorded = Counter({kind.name: 0 for kind in coverage})
     possible = list(coverage)
@@ -158,18 +159,18 @@ def _clips(
             if not possible:
                 raise BadInputError(f"{reality.spec.env_id} has no start of any kind that a recording is made of")
             continue
-        clip, classes = _clip(env, reality, kind, seed, rng, things)
+        clip, classes, things = _clip(env, reality, kind, seed, rng)
         recorded[kind.name] += len(clip)
-        yield kind.name, clip, classes
+        yield kind.name, clip, classes, things
 
 
 def _clip(
-    env: gym.Env, reality: Reality, kind: Coverage, seed: int, rng: np.random.Generator, things: set[str]
-) -> tuple[EpisodeBuffer, list[str]]:
+    env: gym.Env, reality: Reality, kind: Coverage, seed: int, rng: np.random.Generator
+) -> tuple[EpisodeBuffer, list[str], set[str]]:
     expert = reality.policy(env) if kind.expert else None
     favoured, often = kind.favoured
     frames, actions, rewards, terminations, truncations, classes = [reality.frame(env)], [], [], [], [], []
-    things |= reality.things(env)
+    things = set(reality.things(env))
     while len(actions) < kind.length:
         draw = rng.random()
         if expert is not None and draw < kind.expert:
@@ -197,7 +198,7 @@ def _clip(
         terminations=terminations,
         truncations=truncations,
     )
-    return buffer, classes
+    return buffer, classes, things
 
 
 def _start(env: gym.Env, reality: Reality, kind: Coverage, hold_out: bool, rng: np.random.Generator) -> int | None:

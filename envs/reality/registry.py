@@ -7,7 +7,8 @@ from functools import cache
 from importlib import import_module, metadata
 from typing import Any
 
-from nova_gym.envs.reality.base import Reality, make_env
+from nova_gym.envs.reality.base import Reality
+from nova_gym.envs.reality.environments import make_env
 from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.errors import BadInputError
 
@@ -72,6 +73,35 @@ def reality_spec(env_id: str, size: int = 72) -> RealitySpec:
     env = make_env(env_id, {})
     try:
         return _class_for(env).view(env_id, env, size)
+    finally:
+        env.close()
+
+
+def similar_spec(spec: RealitySpec, env_id: str) -> RealitySpec:
+    """The view of another environment of the same kind that draws things as large as a given view does.
+
+    A dream that knows rules instead of layouts can then take the other environment as its reality. On MiniGrid tiles
+    have the same size, so a larger grid has larger frames. Any other environment has frames of the same size. A
+    registered `Reality` may decide otherwise (`Reality.similar_view`).
+
+    Args:
+        spec: the view to draw like.
+        env_id: Gymnasium id of the other environment, `module:` prefix allowed. It is made without arguments.
+
+    Raises:
+        BadInputError: one of the environments does not exist or cannot render, they are of different kinds, or the
+            other one cannot be shown so.
+    """
+    reality = find_reality(spec)
+    env = make_env(env_id, {})
+    try:
+        kind = _class_for(env)
+        if kind is not type(reality):
+            raise BadInputError(
+                f"{env_id} is of another kind than {spec.env_id}: {kind.__name__} describes the one, "
+                f"{type(reality).__name__} the other"
+            )
+        return reality.similar_view(env_id, env)
     finally:
         env.close()
 

@@ -10,8 +10,8 @@ import gymnasium as gym
 import numpy as np
 
 from nova_gym.dream import Dream
-from nova_gym.envs.adapter import reality_of
 from nova_gym.envs.reality.base import ATTEMPTS, Reality
+from nova_gym.envs.reality.counterpart import reality_of
 from nova_gym.errors import BadInputError
 from nova_gym.model.inr import LARGEST
 

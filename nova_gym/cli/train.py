@@ -15,6 +15,7 @@ from nova_gym.errors import BadInputError
 from nova_gym.terminal import DeviceOption, SeedOption, console, one_line_errors, progress_bars
 
 if TYPE_CHECKING:
+    from nova_gym.data import Clips
     from nova_gym.dream import Dream
     from nova_gym.training import Preset
 
@@ -38,13 +39,17 @@ def train(
     size: Annotated[
         int | None, typer.Option(help="Width in pixels to scale videos to; default their own.", min=8)
     ] = None,
-    stage: Annotated[
-        str | None, typer.Option(help="Train only this part of --dream: rendering, codebook or control.")
-    ] = None,
+    stage: Annotated[str | None, typer.Option(help="Train only this part of --dream: codebook or control.")] = None,
     dream: Annotated[
         str | None, typer.Option(help="Name or file of the dream that --stage starts from; it is not changed.")
     ] = None,
-    control: Annotated[str | None, typer.Option(help="Kind of control model: lstm, gru or transformer.")] = None,
+    reality: Annotated[
+        str | None,
+        typer.Option(
+            help="Real environment that the dream is of by default: starts, horizon, evaluation. It must be drawn as "
+            "the recording's own is. Default: that one."
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     precision: Annotated[str, typer.Option(help="Mixed precision: no (float32) or bf16.")] = "no",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint beside the output.")] = False,
@@ -62,20 +67,29 @@ def train(
     environment actions: step it by latent actions, by the codes of its codebook,
     or let its control model go on by itself.
 
+    The rules that a dream learns are the same everywhere, so it may dream other
+    environments than the recorded one, of any size (`reality=` in Python).
+    --reality chooses one that it is of by default, and puts starts of it into the
+    dream.
+
     Writes one file, OUTPUT, and curves for `tensorboard --logdir runs`. Ctrl-C
     leaves a checkpoint beside the output (.ckpt). The same command with --resume
     continues from it and gives the same dream as an uninterrupted run.
 
     Examples:
 
-    nova-gym train minigrid/crossing-v2 -o mine.safetensors
+    nova-gym train minigrid/crossing-v0 -o mine.safetensors
+
+    nova-gym train minigrid/layouts-v0 -o mine.safetensors --reality MiniGrid-SimpleCrossingS9N1-v0
 
     nova-gym train videos/ -o film.safetensors --size 64
 
     nova-gym train minigrid/expert-v0 --stage control --dream mine.safetensors -o new.safetensors
     """
     from nova_gym.data import load_clips
-    from nova_gym.dream import Dream
+    from nova_gym.dream import STARTS, Dream
+    from nova_gym.envs import dream_at
+    from nova_gym.envs.reality.unseen import what_is_unseen
     from nova_gym.training import PARTS, Run, train_part
     from nova_gym.training import train as train_dream
 
@@ -83,22 +97,26 @@ def train(
         raise BadInputError(f"stage {stage!r} cannot be trained by itself; {', '.join(PARTS)} can")
     if (stage is None) != (dream is None):
         raise BadInputError("--stage and --dream go together: give the stage to train and the dream to start from")
-    if control is not None and stage not in (None, "control"):
-        raise BadInputError(f"--control chooses the control model to train, and --stage {stage} does not train it")
     loaded = Dream.load(dream) if dream is not None else None
-    chosen = _preset(preset, loaded, stage, control, seed)
+    chosen = _preset(preset, loaded, stage, seed)
     _check_output(output, overwrite)
     checkpoint = _checkpoint(output, resume, overwrite)
     began = time.monotonic()
     with progress_bars() as bars:
         clips = load_clips(source, lambda done, total: bars("reading", done, total), not no_actions, size)
+        if reality is not None:
+            _check_reality(reality, clips, loaded)
         run = Run(checkpoint, log_dir or Path("runs") / output.stem, device, precision, resume, bars)
         with _says_how_to_go_on(checkpoint):
             if loaded is None:
                 made = train_dream(clips, source, chosen, run)
             else:
                 made = train_part(loaded, stage, clips, source, chosen, run)
+        if reality is not None:
+            made = dream_at(made, reality, STARTS, seed, lambda done, total: bars("starts", done, total))
     made.save(output)
+    if reality is not None and (unseen := what_is_unseen(made)):
+        console.print(unseen)
     checkpoint.unlink(missing_ok=True)
     hint = f" How true is it? nova-gym eval {output}" if made.card.env_id else ""
     console.print(
@@ -106,18 +124,28 @@ def train(
     )
 
 
-def _preset(name: str | None, dream: Dream | None, stage: str | None, control: str | None, seed: int) -> Preset:
-    """The preset of this name, or else that of the dream, with this seed and kind of control model."""
-    from nova_gym.model.config import CONTROLS, ControlConfig
+def _preset(name: str | None, dream: Dream | None, stage: str | None, seed: int) -> Preset:
+    """The preset of this name, or else that of the dream, with this seed."""
     from nova_gym.training.presets import preset, preset_of
 
     chosen = preset_of(dream, stage) if name is None and dream is not None else preset(name or "cpu")
-    if control is not None:
-        if control not in CONTROLS:
-            raise BadInputError(f"unknown kind of control model {control!r}; there are {', '.join(CONTROLS)}")
-        sizes = replace(chosen.model.control or ControlConfig(), kind=control)
-        chosen = replace(chosen, model=replace(chosen.model, control=sizes))
     return replace(chosen, training=replace(chosen.training, seed=seed))
+
+
+def _check_reality(reality: str, clips: Clips, dream: Dream | None) -> None:
+    """Checks that the dream to come can be of another reality than the recording's, before it is trained for long.
+
+    Raises:
+        BadInputError: it cannot.
+    """
+    from nova_gym.envs import RealitySpec, similar_spec
+    from nova_gym.envs.reality.counterpart import reality_of
+
+    recorded = clips.metadata.get("reality")
+    if dream is None and not (recorded and clips.labelled):
+        raise BadInputError("--reality needs a recording of a real environment, with actions")
+    spec = reality_of(dream).spec if dream is not None else RealitySpec(**recorded)
+    similar_spec(replace(spec, frame_size=tuple(spec.frame_size)), reality)
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
@@ -200,10 +228,8 @@ def sharpen(
     dream: Annotated[str, typer.Argument(help="Shipped dream (minigrid), or path of a dream file; it is not changed.")],
     output: OutputOption,
     factor: Annotated[int, typer.Option(help="Largest frames to learn, as a multiple of the dream's.", min=2)] = 8,
-    scenes: Annotated[
-        int, typer.Option(help="Real scenes to learn from; at --factor 8 the default needs 2.5 GB of memory.", min=1)
-    ] = 4096,
-    steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 18_000,
+    scenes: Annotated[int, typer.Option(help="Real scenes to learn from, of all sizes together.", min=1)] = 1024,
+    steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 2_000,
     device: DeviceOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint beside the output.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output or checkpoint.")] = False,
@@ -211,13 +237,13 @@ def sharpen(
 ) -> None:
     """Teach a dream to draw sharp frames that are larger than its own.
 
-    It learns from real scenes that the environment draws at larger sizes.
+    It learns from real scenes that the environment draws at larger sizes, cell by cell.
     MiniGrid can draw itself at any size; other environments must render larger
     than the dream's frames. The result is a second renderer, called detail, for
     large frames alone. Frames of the dream's own size, dynamics and latents stay
     as they are, so agents stay valid.
 
-    The default takes 10 to 15 minutes. Writes one file, OUTPUT. Ctrl-C leaves a
+    The default takes about a minute. Writes one file, OUTPUT. Ctrl-C leaves a
     checkpoint beside it (.ckpt), from which --resume continues.
 
     Example:

@@ -1,256 +1,235 @@
-"""A step of dreams on the CPU as one compiled call: no layer waits to be called, and no result leaves the cache.
+"""A step of dreams on the CPU as one compiled call, which computes only what the last step did not.
 
-The same step as `DreamSimulator.step_latent`, which stays the reference: action bridge (of the chosen action alone),
-content, motion, dead band, heads, bounds and ends. `nova_gym.model.compiled_step` writes the program that it runs.
+The same step as `DreamSimulator` makes with PyTorch, which stays the reference: action bridge, content, motion, dead
+band a cell, heads, bounds and ends. Most cells of most steps stay as they are, so `kernels.memo` remembers what was
+computed of them, and which actions leave them as they are. The result is the same to the bit with any memo or none.
+
+`nova_gym.model.compiled_step` packs the weights and lays out the memo. The layers (`kernels.products`) stand in this
+order: two of content, two of motion, two of the heads and their output, then those of the bridge, if any.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import binding, ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
-from torch import nn
 
 from nova_gym.kernels.compiling import compiled
-from nova_gym.kernels.gelu import CLAMP, COEFFICIENTS, SQUARINGS
-from nova_gym.kernels.tile import LANES, VECTOR, data_of, spread
+from nova_gym.kernels.memo import CHUNK, STILL, look, see_bridge, see_content
+from nova_gym.kernels.products import CENTRE, FIELDS, LINE, OUTPUTS, apply
+
+#: Where the layers stand. Those of the bridge are last; without a bridge there is one of no outputs.
+CONTENT, MOTION, TRUNK, OUTPUT, BRIDGE = 0, 2, 4, 6, 7
 
 #: All of `fastmath` but the promise that no value is NaN or infinite: a lost dream has to be noticed.
 _FAST = {"reassoc", "contract", "arcp", "nsz"}
-_EPSILON = np.float32(nn.LayerNorm(1).eps)
-
-_CLAMP, _COEFFICIENTS = np.float32(CLAMP), tuple(map(np.float32, COEFFICIENTS))
-_HALF, _ONE, _ZERO = np.float32(0.5), np.float32(1.0), np.float32(0.0)
+_ONE, _ZERO = np.float32(1.0), np.float32(0.0)
 _LARGEST = np.finfo(np.float32).max
 
-#: Dreams and outputs of a layer that are computed at once: with 12 of AVX2's 16 registers for sums, or 16 of AVX-512's
-#: 32, the others for what is multiplied.
-VECTORS, DREAMS = 4, 4 if LANES == 16 else 3
-OUTPUTS = LANES * VECTORS
-_FLAGS = tuple(_FAST)
 
-#: What a row of the program does; beside it stand two columns of the work table, a weight and two lengths.
-SET, ADD, CHOOSE, NORMALISE, GELU, COPY, HOLD = range(7)
-
-#: Whether the processor turns half precision into single in one instruction.
-HALVES = bool(binding.get_host_cpu_features().get("f16c"))
-
-
-@intrinsic
-def _number(typing_context, weight):
-    """A packed weight as float32: what it is already, or the half precision whose bits a uint16 holds."""
-
-    def code(context, builder, signature, arguments):
-        if weight == types.float32:
-            return arguments[0]
-        return builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), ir.FloatType())
-
-    return types.float32(weight), code
-
-
-@intrinsic(prefer_literal=True)
-def _add_products(typing_context, packed, at, row, work, source, target, width, inputs, dreams, vectors):
-    """Adds some outputs of a layer for some dreams, all of them in registers while its inputs go by.
+@compiled(error_model="numpy")
+def _doubtful(floats, marks, at_latents, length, actions, latents, listed, bits):
+    """Lists the cells that are not known to stay as they are; returns how many there are.
 
     Args:
-        packed: weights; from `at` on stand those of an input, `row` further those of the next.
-        work: float32, flat; from `source` on stand the inputs, from `target` on the outputs, those of the next dream
-            `width` further.
-        inputs: how many.
-        dreams, vectors: constants, how many dreams, and how many times `LANES` outputs.
+        actions: (N,) int64, whose latent actions are copied from the memo, or none.
+        latents: (N, cells · U) float32, written to if there are actions.
+        bits: (N · cells,) int64, written to: the mark of a listed cell that will say that it stays, 0 for none.
     """
-    rows, columns = range(dreams.literal_value), range(vectors.literal_value)
-    halves = packed.dtype != types.float32
-    stored = ir.VectorType(ir.IntType(16), LANES) if halves else VECTOR
-
-    def code(context, builder, signature, arguments):
-        def vector_at(array, place, v, kind=VECTOR):
-            return builder.bitcast(builder.gep(array, [builder.add(place, place.type(v * LANES))]), kind.as_pointer())
-
-        w, x = (data_of(context, builder, signature, arguments, k) for k in (0, 3))
-        at, row, source, target, width, inputs = (arguments[k] for k in (1, 2, 4, 5, 6, 7))
-        further = [builder.mul(width, width.type(n)) for n in rows]
-        outputs = [vector_at(x, builder.add(target, further[n]), v) for n in rows for v in columns]
-        totals = [cgutils.alloca_once_value(builder, builder.load(place, align=4)) for place in outputs]
-        with cgutils.for_range(builder, inputs) as loop:
-            first = builder.add(at, builder.mul(loop.index, row))
-            weights = [builder.load(vector_at(w, first, v, stored), align=2) for v in columns]
-            if halves:
-                kind = ir.VectorType(ir.HalfType(), LANES)
-                weights = [builder.fpext(builder.bitcast(weight, kind), VECTOR) for weight in weights]
-            for n in rows:
-                place = builder.add(builder.add(source, further[n]), loop.index)
-                number = spread(builder, builder.load(builder.gep(x, [place])))
-                for weight, total in zip(weights, totals[n * len(columns) :], strict=False):
-                    term = builder.fmul(number, weight, flags=_FLAGS)
-                    builder.store(builder.fadd(builder.load(total), term, flags=_FLAGS), total)
-        for place, total in zip(outputs, totals, strict=True):
-            builder.store(builder.load(total), place, align=4)
-        return context.get_dummy_value()
-
-    places = types.intp, types.intp, types.intp
-    return types.void(packed, types.intp, types.intp, work, *places, types.intp, dreams, vectors), code
+    found, cells = 0, marks.shape[1]
+    choices = (floats.shape[1] - at_latents) // (cells * length)
+    for n in range(len(marks)):
+        bit = STILL
+        if len(actions):
+            if 0 <= actions[n] < choices:
+                bit = 1 << actions[n]
+                chosen = at_latents + actions[n] * cells * length
+                for i in range(cells * length):
+                    latents[n, i] = floats[n, chosen + i]
+            else:  # an unknown action is none, as in PyTorch
+                for i in range(cells * length):
+                    latents[n, i] = _ZERO
+        for cell in range(cells):
+            mark = bit
+            if not len(actions):
+                for i in range(cell * length, (cell + 1) * length):
+                    mark = mark if latents[n, i] == _ZERO else 0
+            if not marks[n, cell] & mark:
+                listed[0, found], listed[1, found], bits[found] = n, cell, mark
+                found += 1
+    return found
 
 
 @compiled(error_model="numpy", fastmath=_FAST)
-def _run(program, packed, work, actions, choices, band):
-    """Runs a program on the work table, all dreams at once.
+def _change(now, content, motion, band, following):
+    """The dead band of a cell: writes its next state where it moves, and returns whether it does; NaN never does.
 
-    Args:
-        program: (n, 6) int64: what to do, from which column, to which column, with the weights from where on, and the
-            numbers of inputs and outputs.
-        packed: all weights; those of a layer are a matrix (inputs, outputs), then its bias.
-        work: (N, width) float32, a row for each dream.
-        actions: (N,) int64, of so many `choices`.
-        band: the dead band.
+    Also returns whether the cell counts as changed: if it moves, or is itself NaN.
     """
-    flat, width = work.reshape(-1), work.shape[1]
-    for kind, source, target, at, inputs, outputs in program:
-        if kind in (SET, ADD):
-            bias = packed[at + inputs * outputs : at + inputs * outputs + outputs]
-            for n in range(len(work)):
-                y = work[n, target : target + outputs]
-                for j in range(outputs):
-                    y[j] = _number(bias[j]) if kind == SET else y[j] + _number(bias[j])
-            together = len(work) // DREAMS * DREAMS if outputs % OUTPUTS == 0 else 0
-            for j in range(0, outputs if together else 0, OUTPUTS):
-                for n in range(0, together, DREAMS):
-                    x, y = n * width + source, n * width + target + j
-                    _add_products(packed, at + j, outputs, flat, x, y, width, inputs, DREAMS, VECTORS)
-            whole = inputs // 4 * 4
-            for i in range(0, whole, 4):  # four rows of weights serve all dreams while they are in cache
-                w = packed[at + i * outputs : at + (i + 4) * outputs]
-                for n in range(together, len(work)):
-                    x, y = work[n, source + i : source + i + 4], work[n, target : target + outputs]
-                    x0, x1, x2, x3 = x[0], x[1], x[2], x[3]
-                    for j in range(outputs):
-                        total = x0 * _number(w[j]) + x1 * _number(w[outputs + j])
-                        y[j] += total + x2 * _number(w[2 * outputs + j]) + x3 * _number(w[3 * outputs + j])
-            for i in range(whole, inputs):
-                weights = packed[at + i * outputs : at + (i + 1) * outputs]
-                for n in range(together, len(work)):
-                    x0, y = work[n, source + i], work[n, target : target + outputs]
-                    for j in range(outputs):
-                        y[j] += x0 * _number(weights[j])
-            continue
-        for n in range(len(work)):
-            x, y = work[n, source : source + inputs], work[n, target : target + outputs]
-            if kind == CHOOSE:  # of the outputs of all actions, by rows, those of the dream's own
-                for j in range(outputs):
-                    first = at + (actions[n] * outputs + j) * (inputs + 1)
-                    weights = packed[first : first + inputs + 1]
-                    total = _ZERO
-                    if 0 <= actions[n] < choices:  # an unknown action is none, as in PyTorch
-                        total = _number(weights[inputs])
-                        for i in range(inputs):
-                            total += _number(weights[i]) * x[i]
-                    y[j] = total
-            elif kind == NORMALISE:
-                gains, shifts = packed[at : at + inputs], packed[at + inputs : at + 2 * inputs]
-                mean = square = _ZERO
-                for i in range(inputs):
-                    mean += x[i]
-                mean /= np.float32(inputs)
-                for i in range(inputs):
-                    square += (x[i] - mean) * (x[i] - mean)
-                scale = _ONE / np.sqrt(square / np.float32(inputs) + _EPSILON)
-                for i in range(inputs):
-                    y[i] = (x[i] - mean) * scale * _number(gains[i]) + _number(shifts[i])
-            elif kind == GELU:
-                for i in range(inputs):
-                    size = abs(x[i])
-                    held, tail = min(size, _CLAMP), _ZERO
-                    for coefficient in _COEFFICIENTS:
-                        tail = tail * held + coefficient
-                    for _ in range(SQUARINGS):
-                        tail *= tail
-                    y[i] = _HALF * (x[i] + size) - held * tail  # not max(x, 0), which would lose a NaN
-            elif kind == COPY:
-                for i in range(inputs):
-                    y[i] = x[i]
-            else:  # HOLD: what changed by less than the band did not change, nor did what is NaN, as in PyTorch
-                square = _ZERO
-                for i in range(inputs):
-                    square += (y[i] - x[i]) * (y[i] - x[i])
-                if not square / np.float32(inputs) > band:
-                    for i in range(inputs):
-                        y[i] = x[i]
+    square, unequal = _ZERO, False
+    for i in range(len(now)):
+        change = content[i] + motion[i]
+        square += change * change
+        unequal |= now[i] != now[i]
+    moves = square / np.float32(len(now)) > band
+    if moves:
+        for i in range(len(now)):
+            following[i] = now[i] + (content[i] + motion[i])
+    return moves, moves or unequal
 
 
-@compiled(error_model="numpy", fastmath=_FAST, nogil=True)
-def advance(
-    program,
-    packed,
-    values,
-    layout,
-    numbers,
-    state,
-    latents,
-    actions,
-    steps,
-    following,
-    reward,
-    ended,
-    cut,
-    gone,
-    counted,
-):
-    """One step of N dreams, as `DreamSimulator` has it.
+@compiled(error_model="numpy")
+def _move(layers, packed, floats, marks, kept, state, latents, band, listed, found, bits, following):
+    """A(z) + B(u) in cells that are listed; lists those that changed instead, and returns how many there are.
 
     Args:
-        program, packed: as in `_run`.
-        values: (V,) float32 that the reward takes; none for a regression.
-        layout: width of the work table; where latent actions, states after the step and outputs of the heads stand on
-            it, termination the last of these; the number of actions.
+        kept: (cells,) where in the memo the content of a cell is.
+        state, latents, following: (N, cells · K), (N, cells · U) and (N, cells · K) float32, the last written to.
+    """
+    cells = marks.shape[1]
+    rank, length, changed = state.shape[1] // cells, latents.shape[1] // cells, 0
+    first, second = layers[MOTION], layers[MOTION + 1]
+    flat = latents.reshape(-1)
+    hidden, motion = np.empty(CHUNK * first[OUTPUTS], np.float32), np.empty(CHUNK * second[OUTPUTS], np.float32)
+    places, middles, goals = np.empty((3, CHUNK), np.int64)
+    for start in range(0, found, CHUNK):
+        many = min(CHUNK, found - start)
+        for k in range(many):
+            n, cell = listed[0, start + k], listed[1, start + k]
+            places[k], middles[k], goals[k] = (n * cells + cell) * length, k * first[OUTPUTS], k * second[OUTPUTS]
+        apply(first, packed, flat, places, hidden, middles, many, True)
+        apply(second, packed, hidden, middles, motion, goals, many, False)
+        for k in range(many):
+            n, cell, at = listed[0, start + k], listed[1, start + k], kept[listed[1, start + k]]
+            here = slice(cell * rank, (cell + 1) * rank)
+            added, content = motion[goals[k] : goals[k] + rank], floats[n, at : at + rank]
+            moves, counts = _change(state[n, here], content, added, band, following[n, here])
+            if not moves:
+                marks[n, cell] |= bits[start + k]
+            if counts:
+                listed[0, changed], listed[1, changed] = n, cell
+                changed += 1
+    return changed
+
+
+@compiled(error_model="numpy")
+def _outcomes(layers, packed, cells, state, latents, following, listed, changed, outcomes):
+    """The heads, over cells that changed.
+
+    Args:
+        outcomes: (N · outputs,) float32, written to: rewards, or logits of their values, and a logit of the end.
+    """
+    rank, length = state.shape[1] // cells, latents.shape[1] // cells
+    first, second, last = layers[TRUNK], layers[TRUNK + 1], layers[OUTPUT]
+    wide, width, inputs = first[OUTPUTS], second[OUTPUTS], 2 * rank + length
+    given, hidden = np.empty(CHUNK * inputs, np.float32), np.empty(CHUNK * wide, np.float32)
+    out = np.empty(CHUNK * width, np.float32)
+    places, middles, goals = np.empty((3, CHUNK), np.int64)
+    pooled = np.zeros(len(state) * width, np.float32)
+    before = -1
+    for start in range(0, changed, CHUNK):
+        many = min(CHUNK, changed - start)
+        for k in range(many):
+            n, cell = listed[0, start + k], listed[1, start + k]
+            places[k], middles[k], goals[k] = k * inputs, k * wide, k * width
+            for i in range(rank):
+                given[places[k] + i] = state[n, cell * rank + i]
+                given[places[k] + rank + length + i] = following[n, cell * rank + i]
+            for i in range(length):
+                given[places[k] + rank + i] = latents[n, cell * length + i]
+        apply(first, packed, given, places, hidden, middles, many, True)
+        apply(second, packed, hidden, middles, out, goals, many, True)
+        for k in range(many):
+            n = listed[0, start + k]
+            for i in range(width):
+                most, value = pooled[n * width + i], out[goals[k] + i]
+                if n != before or value > most or value != value:
+                    pooled[n * width + i] = value
+            before = n
+    for start in range(0, len(state), CHUNK):
+        many = min(CHUNK, len(state) - start)
+        for k in range(many):
+            places[k], goals[k] = (start + k) * width, (start + k) * last[OUTPUTS]
+        apply(last, packed, pooled, places, outcomes, goals, many, False)
+
+
+@compiled(error_model="numpy", fastmath=_FAST)
+def _bounded(state, bound):
+    """Holds a state within the bounds, NaN as 0; returns whether it was not."""
+    lost = False
+    for i in range(len(state)):
+        lost |= not abs(state[i]) < bound  # so that NaN is lost as well
+    if lost:
+        for i in range(len(state)):
+            state[i] = min(max(state[i], -bound), bound) if state[i] == state[i] else _ZERO
+    return lost
+
+
+@compiled(error_model="numpy", nogil=True)
+def advance(model, memo, layout, numbers, given, results, start, stop, row):
+    """One step of the dreams from `start` to `stop`, as `DreamSimulator` has it.
+
+    Args:
+        model: the layers, (n, 7) int64; packed weights, (W,) float32; the values that the reward takes, (V,) float32,
+            none for a regression.
+        memo: numbers, (M, size) float32; marks of cells, (M, cells) int64; and (1 + layers of the bridge, cells) int64
+            where in a dream's numbers the content of a cell stands, and where a layer's window around it begins (of
+            the bridge's last layer nowhere). The first window layer's cells are the copy of the state.
+        layout: cells of a line; where in a dream's numbers the latent actions begin; whether there are heads.
         numbers: dead band, bound of states, discount of the reward, the horizon it refers to, horizon.
-        state: (N, K) float32.
-        latents: (N, U) float32, written to if there are actions.
-        actions: (N,) int64, or none.
-        steps: (N,) int64 since the last reset.
-        following: (N, K) float32, written to as are `reward`, (N,) float32, `ended`, `cut` and `gone`, (N,) bool,
-            terminated, truncated and lost, and `counted`, (N,) int64, the steps with this one.
+        given: state, (N, cells · K) float32; latent actions, (N, cells · U) float32, written to if there are actions;
+            actions, (N,) int64, or none; steps since the last reset, (N,) int64.
+        results: written to: (N, cells · K) float32 states after the step; (N,) float32 reward; (N,) bool terminated,
+            truncated and lost; (N,) int64 steps with this one.
+        start, stop, row: the dreams, and the memo's row for the first of them.
     """
-    width, at_latents, at_following, at_heads, choices = layout
-    bound, discount = np.float32(numbers[1]), np.float32(numbers[2])
-    paid_horizon, horizon = np.float32(numbers[3]), numbers[4]
-    count, rank = state.shape
-    outputs = max(1, len(values))
-    work = np.empty((count, width), np.float32)
-    for n in range(count):
-        for i in range(rank):
-            work[n, i] = state[n, i]
-        for i in range(latents.shape[1]):
-            work[n, at_latents + i] = latents[n, i]
-    _run(program, packed, work, actions, choices, np.float32(numbers[0]))
-    for n in range(count):
-        for i in range(latents.shape[1] if len(actions) else 0):
-            latents[n, i] = work[n, at_latents + i]
-        y, logits = work[n, at_following : at_following + rank], work[n, at_heads : at_heads + outputs + 1]
-        lost = False
-        for i in range(rank):
-            lost |= not abs(y[i]) < bound  # so that NaN is lost as well
-            following[n, i] = min(max(y[i], -bound), bound) if y[i] == y[i] else _ZERO
-        counted[n] = steps[n] + 1
+    layers, packed, values = model
+    floats, marks = memo[0][row : row + stop - start], memo[1][row : row + stop - start]
+    kept, spots = memo[2][0], memo[2][1:]
+    columns, at_latents, valued = layout
+    band, bound = np.float32(numbers[0]), np.float32(numbers[1])
+    state, latents, steps = given[0][start:stop], given[1][start:stop], given[3][start:stop]
+    actions = given[2][start:stop]  # no actions have no rows
+    following, reward, ended, cut, gone, counted = results
+    following, cells = following[start:stop], marks.shape[1]
+    rank, length = state.shape[1] // cells, latents.shape[1] // cells
+
+    own = spots[0] + layers[BRIDGE, CENTRE]
+    listed, bits = np.empty((2, marks.size), np.int64), np.empty(marks.size, np.int64)
+    found = look(state.view(np.int32), floats.view(np.int32), marks, own, rank, listed, columns)
+    see_content(layers[CONTENT:], packed, floats, marks, own, kept, listed, found)
+    if len(actions):
+        see_bridge(layers[BRIDGE:], packed, floats, marks, spots, at_latents, length, listed, columns)
+    found = _doubtful(floats, marks, at_latents, length, actions, latents, listed, bits)
+    for n in range(len(state)):
+        for i in range(state.shape[1]):
+            following[n, i] = state[n, i]
+    changed = _move(layers, packed, floats, marks, kept, state, latents, band, listed, found, bits, following)
+    width, outputs = layers[OUTPUT, OUTPUTS], max(1, len(values))
+    outcomes = np.zeros(len(state) * width, np.float32)
+    if valued:
+        _outcomes(layers, packed, cells, state, latents, following, listed, changed, outcomes)
+    for n in range(len(state)):
+        to, logits = start + n, outcomes[n * width : n * width + outputs + 1]
+        gone[to] = _bounded(following[n], bound)
+        counted[to] = steps[n] + 1
         best = 0
         for v in range(1, outputs):
             if logits[v] > logits[best]:
                 best = v
         paid = values[best] if len(values) else logits[0]
-        if discount != _ZERO:
-            paid *= _ONE - discount * np.float32(counted[n]) / paid_horizon
-        reward[n] = min(max(paid, -_LARGEST), _LARGEST) if paid == paid else _ZERO
-        ended[n] = logits[outputs] > _ZERO
-        gone[n] = lost
-        cut[n] = lost or (horizon > 0.0 and counted[n] >= horizon)
+        if numbers[2] != 0.0:
+            paid *= _ONE - np.float32(numbers[2]) * np.float32(counted[to]) / np.float32(numbers[3])
+        reward[to] = min(max(paid, -_LARGEST), _LARGEST) if paid == paid else _ZERO
+        ended[to] = logits[outputs] > _ZERO
+        cut[to] = gone[to] or (numbers[4] > 0.0 and counted[to] >= numbers[4])
 
 
 def probe() -> None:
-    """Steps one dream by a program of nothing: raises whatever a broken compiler raises."""
-    packed, column = np.zeros(1, np.uint16 if HALVES else np.float32), np.zeros((1, 1), np.float32)
-    flags = np.zeros((3, 1), np.bool_)
-    program, values, none = np.zeros((0, 6), np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64)
-    steps, layout, numbers = np.zeros(1, np.int64), (4, 1, 0, 0, 0), (0.0, 1.0, 0.0, 1.0, 0.0)
-    results = column.copy(), np.zeros(1, np.float32), *flags, steps.copy()
-    advance(program, packed, values, layout, numbers, column, column.copy(), none, steps, *results)
+    """Steps one dream of one cell by layers of nothing: raises whatever a broken compiler raises."""
+    layers = np.zeros((BRIDGE + 1, FIELDS), np.int64)
+    layers[:, OUTPUTS] = LINE
+    model = layers, np.zeros(LINE, np.float32), np.zeros(0, np.float32)
+    memo = np.zeros((1, 1 + LINE), np.float32), np.zeros((1, 1), np.int64), np.array([[1], [0], [0]])
+    field, none, steps = np.zeros((1, 1), np.float32), np.zeros(0, np.int64), np.zeros(1, np.int64)
+    flags, numbers = np.zeros((3, 1), np.bool_), (0.0, 1.0, 0.0, 1.0, 0.0)
+    results = field.copy(), np.zeros(1, np.float32), *flags, steps.copy()
+    advance(model, memo, (1, 1 + LINE, False), numbers, (field, field.copy(), none, steps), results, 0, 1, 0)

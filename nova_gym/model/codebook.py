@@ -28,8 +28,10 @@ class Codebook(nn.Module):
 
     def nearest(self, latent_action: Tensor) -> Tensor:
         """(B, U, rows, cols) float32 → (B, rows, cols) int64, the index of the nearest code in each cell."""
-        return torch.cdist(latent_action.movedim(1, -1).flatten(0, 2), self.codes).argmin(-1).view(
-            len(latent_action), *latent_action.shape[2:]
+        return (
+            torch.cdist(latent_action.movedim(1, -1).flatten(0, 2), self.codes)
+            .argmin(-1)
+            .view(len(latent_action), *latent_action.shape[2:])
         )
 
     def decode(self, codes: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
-"""A step of a world model as a short program with all its weights in one array, which `nova_gym.kernels.step` runs.
+"""A step of a world model as a table of layers with all weights in one array, which `nova_gym.kernels.step` runs.
 
-`nova_gym.simulator` picks it on the CPU, and its tests check it against PyTorch.
+`nova_gym.simulator` picks it on the CPU, and its tests check it against PyTorch. The step belongs to the weights. What
+it computed of the states of some dreams is a `Memo`, which belongs to whoever steps them.
 """
 
 from __future__ import annotations
@@ -9,107 +10,114 @@ import operator
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from nova_gym.kernels.step import ADD, CHOOSE, COPY, DREAMS, GELU, HALVES, HOLD, NORMALISE, SET, advance
+from nova_gym.kernels.memo import MOST_ACTIONS
+from nova_gym.kernels.products import CENTRE, FIELDS, JUMP, LINE, OUTPUTS, SIGHT, padded
+from nova_gym.kernels.step import BRIDGE, advance
 from nova_gym.kernels.threads import in_parts
+from nova_gym.model.bridge import ActionBridge
 from nova_gym.model.dynamics import ForwardDynamics
-from nova_gym.model.mlp import ResidualMLP
+from nova_gym.model.heads import Heads
+from nova_gym.model.local import LocalNetwork
 from nova_gym.model.world_model import WorldModel
 
+#: Bytes of a memo at most, about. Where there are more dreams they take turns in it, which is slower and as right.
+MEMO_BYTES = 2**28
+#: Dreams that a thread steps are a multiple of this: of fewer, another thread would take longer to begin.
+PART = 16
 #: What of a world model a step consists of.
 _PARTS = ("bridge", "forward_dynamics", "heads")
-#: Dreams that a thread steps at once are a multiple of the first number; more than the second do not fit its cache.
-PART = (DREAMS, 22 * DREAMS)
 _VERSION = operator.attrgetter("_version")
 _NO_ACTIONS = np.zeros(0, np.int64)
 
 
-class _Writer:
-    """Writes programs and packs the weights they read."""
+class Memo:
+    """What was computed of the states of some dreams, and need not be computed again while they stay as they are.
 
-    def __init__(self) -> None:
-        self.parts: list[Tensor] = []
-        self.rows: list[tuple[int, ...]] = []
-        self.at = 0
+    It is never wrong, whatever happens to the states: a step compares them with those that the memo is of.
 
-    def pack(self, *parts: Tensor) -> int:
-        """Adds weights; returns where they start."""
-        at = self.at
-        self.parts += [part.detach().flatten() for part in parts]
-        self.at += sum(part.numel() for part in parts)
-        return at
+    Args:
+        step: what computes. The memo is of no use to another.
+        shape: that of the states, (N, K, rows, cols).
+        band: the dead band, which says what stays as it is.
 
-    def layer(self, kind: int, source: int, target: int, weight: Tensor, bias: Tensor) -> None:
-        """A linear layer, weights (outputs, inputs): its outputs stand at, or are added to, the target."""
-        self.rows.append((kind, source, target, self.pack(weight.T, bias), weight.shape[1], weight.shape[0]))
+    Attributes:
+        made_for: these three.
+        arrays: as `kernels.step.advance` takes them, for M dreams; M is N, or less where these are too many.
+        layers: (n, 7) int64, the layers of the step on a grid of this size.
+        layout: as `advance` takes it.
+    """
 
-    def pointwise(self, kind: int, source: int, target: int, length: int) -> None:
-        """Something without weights."""
-        self.rows.append((kind, source, target, 0, length, length))
-
-    def residual(self, network: ResidualMLP, source: int, hidden: int) -> None:
-        """All of a network but its last layer, with three times its units of room from `hidden` on."""
-        units = network.first.out_features
-        normal, middle = hidden + units, hidden + 2 * units
-        self.layer(SET, source, hidden, network.first.weight, network.first.bias)
-        for norm, first, _, second in network.blocks:
-            self.rows.append((NORMALISE, hidden, normal, self.pack(norm.weight, norm.bias), units, units))
-            self.layer(SET, normal, middle, first.weight, first.bias)
-            self.pointwise(GELU, middle, middle, units)
-            self.layer(ADD, middle, hidden, second.weight, second.bias)
+    def __init__(self, step: CompiledStep, shape: torch.Size, band: float) -> None:
+        count, rank, rows, columns = shape
+        cells, size, places = rows * columns, 0, []
+        self.made_for = step, shape, band
+        self.layers = step.layers.copy()
+        for layer, width in zip(self.layers[BRIDGE:], step.widths, strict=False):
+            sight = layer[SIGHT]  # the border of zeros around the cells is as wide
+            line = (columns + 2 * sight) * width
+            layer[JUMP], layer[CENTRE] = line, sight * (line + width)
+            places.append((size + np.arange(rows)[:, None] * line + np.arange(columns) * width).ravel())
+            size += (rows + 2 * sight) * line
+        places.append(np.zeros(cells))  # the last layer of the bridge reads what was just computed
+        kept = size + np.arange(cells) * padded(rank)
+        at_latents = size + cells * padded(rank)
+        size = at_latents + cells * step.actions * step.latent_action
+        self.layout = columns, at_latents, step.valued
+        most = max(1, min(count, MEMO_BYTES // (4 * size)))
+        marks = np.zeros((most, cells), np.int64)
+        self.arrays = np.zeros((most, size), np.float32), marks, np.array([kept, *places], np.int64)
 
 
 class CompiledStep:
-    """A step as a program, with all weights in one array, each matrix turned to the order in which they are read.
-
-    A step of one dream takes about as long as its weights take to arrive. So they are packed in half precision if that
-    loses nothing, as it does not for those of a dream's file, and the processor has an instruction to turn them back.
+    """A step as a table of layers, with all weights in one array, in the order in which they are read.
 
     Args:
-        model: a world model in float32 on the CPU.
+        model: a world model that `compiled_step` takes.
+
+    Attributes:
+        actions: how many discrete actions it steps by; 0 where latent actions alone step it.
+        layers: (n, 7) int64 as in `kernels.step`, but for what depends on the size of the grid.
+        widths: how many numbers of a cell the layers of the bridge but the last read; K alone if there is no bridge.
     """
 
     def __init__(self, model: WorldModel) -> None:
-        config, heads, writer = model.config, model.heads, _Writer()
-        latent = config.rank  # the columns of the work table: state, latent action, state after the step, the rest
-        following = latent + config.latent_action
-        free = following + config.rank
-        top = free + config.head_hidden
-        width = free + max(3 * config.hidden, 2 * config.head_hidden, len(config.reward_values) + 2)
-
-        if model.bridge is not None and config.discrete:
-            writer.residual(model.bridge.network, 0, free)
-            last = model.bridge.network.last
-            at = writer.pack(torch.cat([last.weight, last.bias[:, None]], dim=1))
-            writer.rows.append((CHOOSE, free, latent, at, config.hidden, config.latent_action))
-        bridge = len(writer.rows)
-        writer.pointwise(COPY, 0, following, config.rank)
-        dynamics = model.forward_dynamics
-        for network, source in ((dynamics.content_network, 0), (dynamics.motion_network, latent)):
-            writer.residual(network, source, free)
-            writer.layer(ADD, free, following, network.last.weight, network.last.bias)
-        writer.pointwise(HOLD, 0, following, config.rank)
-        outputs = [torch.zeros(2, 1), torch.zeros(2)]  # without heads: no reward, no end
-        if heads is not None:
-            for layer, source, target in ((heads.trunk[0], 0, free), (heads.trunk[2], free, top)):
-                writer.layer(SET, source, target, layer.weight, layer.bias)
-                writer.pointwise(GELU, target, target, config.head_hidden)
-            pairs = zip(heads.reward.parameters(), heads.termination.parameters(), strict=True)
-            outputs = [torch.cat(pair) for pair in pairs]
-        writer.layer(SET, top, free, *outputs)
-
-        self.weights = torch.cat(writer.parts).float().numpy()
-        if HALVES and ((half := self.weights.astype(np.float16)) == self.weights).all():
-            self.weights = half.view(np.uint16)
-        program = np.array(writer.rows, np.int64)
-        self.by_action, self.by_latent = program, program[bridge:].copy()
-        self.layout = (width, latent, following, free, config.actions)
+        config, heads, dynamics = model.config, model.heads, model.forward_dynamics
+        bridge = [*model.bridge.network.layers] if _acts(model) else []
+        self.actions, self.latent_action = config.actions if bridge else 0, config.latent_action
+        self.valued = heads is not None
         self.values = np.array(config.reward_values if heads is not None else (), np.float32)
-        self.latent_action = config.latent_action
+        self.widths = [config.rank, *(padded(layer.out_channels) for layer in bridge[:-2])]
+        self._packed: list[np.ndarray] = []
+        nothing = [0] * FIELDS
+        rows = [self._row(layer) for layer in (*dynamics.content_network.layers, *dynamics.motion_network.layers)]
+        rows += [self._row(heads.trunk[0]), self._row(heads.trunk[2])] if heads else [nothing] * 2
+        rows += [self._row(heads.reward, heads.termination) if heads else [*nothing[:OUTPUTS], LINE, 0, 0]]
+        rows += [self._row(layer, width=width) for layer, width in zip(bridge, [*self.widths, 0], strict=False)]
+        self.layers = np.array(rows if bridge else [*rows, nothing], np.int64)
+        self.weights = np.concatenate(self._packed)
         self._model, self._tensors = model, _tensors(model)
         self._values = [tensor.detach() for tensor in self._tensors]  # held, so that no others get their addresses
         self._stamp, self._sums = self._stamp_now(), _sums(self._tensors)
+
+    def _row(self, *layers: nn.Conv2d | nn.Linear, width: int = 0) -> list[int]:
+        """Packs layers that read the same as one; returns its row of the table.
+
+        Args:
+            width: how many numbers of a cell lie in memory, of which the layer reads the first; 0 for no more.
+        """
+        weights = [layer.weight.detach().reshape(*layer.weight.shape[:2], *_kernel(layer)) for layer in layers]
+        weight = torch.cat(weights).permute(2, 3, 1, 0).numpy()
+        side, _, inputs, outputs = weight.shape
+        width = width if side > 1 else inputs
+        at, bias = sum(map(len, self._packed)), [layer.bias for layer in layers if layer.bias is not None]
+        matrix = np.zeros((side, side, width, padded(outputs)), np.float32)
+        matrix[:, :, :inputs, :outputs] = weight
+        ending = np.zeros(padded(outputs), np.float32)
+        ending[:outputs] = torch.cat(bias).detach().numpy() if bias else 0.0
+        self._packed += [matrix.ravel(), ending]
+        return [at, side, side * width, 0, padded(outputs), 0, side // 2]
 
     def made_of(self, model: WorldModel) -> bool:
         """Whether it was made of the very tensors that the model has now, with these values; takes a while."""
@@ -130,8 +138,19 @@ class CompiledStep:
         """What tells whether tensors are as they were: how often each was written to, and where its values are."""
         return [*map(_VERSION, self._tensors), *map(Tensor.data_ptr, self._tensors)]
 
+    def memo(self, before: Memo | None, state: Tensor, band: float) -> Memo:
+        """A memo for such states: `before` if that fits, else an empty one.
+
+        Args:
+            state: (N, K, rows, cols); only its shape counts.
+            band: the dead band.
+        """
+        fits = before is not None and before.made_for == (self, state.shape, band)
+        return before if fits else Memo(self, state.shape, band)
+
     def advance(
         self,
+        memo: Memo,
         state: Tensor,
         latents: Tensor | None,
         actions: Tensor | None,
@@ -141,35 +160,56 @@ class CompiledStep:
         """One step of N dreams, in parts on several threads.
 
         Args:
-            state: (N, K) float32.
-            latents: (N, U) float32 latent actions, or None:
+            memo: from `memo`, for such states; written to.
+            state: (N, K, rows, cols) float32.
+            latents: (N, U, rows, cols) float32 latent actions, or None:
             actions: (N,) int64, through the action bridge.
             steps: (N,) int64 since the last reset.
-            numbers: dead band, bound of states, discount of the reward and the horizon it refers to, horizon or 0.
+            numbers: bound of states, discount of the reward and the horizon it refers to, horizon or 0.
 
         Returns:
-            States after the step (N, K), latent actions (N, U), rewards (N,) float32, terminated, truncated and lost
-            (N,) bool, steps with this one (N,) int64.
+            States after the step (N, K, rows, cols), latent actions (N, U, rows, cols), both with a cell's numbers
+            side by side in memory, rewards (N,) float32, terminated, truncated and lost (N,) bool, steps with this
+            one (N,) int64.
+
+        Raises:
+            ValueError: the states have another shape or type.
         """
-        count, program, chosen = len(state), self.by_latent, _NO_ACTIONS
+        count, rank, rows, columns = state.shape
+        if (len(steps), self.widths[0], torch.float32) != (count, rank, state.dtype):
+            raise ValueError(
+                f"states are {tuple(state.shape)} of {state.dtype}; expected are ({len(steps)}, {self.widths[0]}, "
+                "rows, cols) of torch.float32"
+            )
+        chosen = _NO_ACTIONS if actions is None else np.ascontiguousarray(actions.numpy())
+        following = np.empty((count, rows, columns, rank), np.float32)
         if latents is None:
-            program, chosen, moved = self.by_action, actions.numpy(), np.zeros((count, self.latent_action), np.float32)
+            moved = np.empty((count, rows, columns, self.latent_action), np.float32)
         else:
-            moved = latents.detach().numpy()
-        given = map(np.ascontiguousarray, (state.detach().numpy(), moved, chosen, steps.numpy()))
-        following, reward = np.empty(state.shape, np.float32), np.empty(count, np.float32)
-        terminated, truncated, lost = (np.empty(count, np.bool_) for _ in range(3))
-        results = following, reward, terminated, truncated, lost, np.empty(count, np.int64)
-        arrays = [*given, *results]
+            moved = _by_cells(latents)
+        given = *(field.reshape(count, -1) for field in (_by_cells(state), moved)), chosen, steps.contiguous().numpy()
+        reward, counted = np.empty(count, np.float32), np.empty(count, np.int64)
+        terminated, truncated, lost = np.empty((3, count), np.bool_)
+        results = following.reshape(count, -1), reward, terminated, truncated, lost, counted
+        model, numbers = (memo.layers, self.weights, self.values), (memo.made_for[2], *numbers)
 
-        def work(start: int, stop: int) -> None:
-            rows = (array[start:stop] for array in arrays)  # no actions have no rows
-            advance(program, self.weights, self.values, self.layout, numbers, *rows)
+        for first in range(0, count, len(memo.arrays[0])):  # once, unless there are too many dreams
 
-        in_parts(work, count, *PART)
-        latents = torch.from_numpy(moved) if latents is None else latents
-        following, *others = map(torch.from_numpy, results)
-        return following, latents, *others
+            def work(start: int, stop: int, first: int = first) -> None:
+                advance(model, memo.arrays, memo.layout, numbers, given, results, first + start, first + stop, start)
+
+            in_parts(work, min(len(memo.arrays[0]), count - first), PART)
+        fields = (field.transpose(0, 3, 1, 2) for field in (following, moved))
+        return tuple(map(torch.from_numpy, (*fields, *results[1:])))
+
+
+def _by_cells(field: Tensor) -> np.ndarray:
+    """(N, n, rows, cols) → (N, rows, cols, n) float32, the same memory if a cell's numbers lie side by side there."""
+    return np.ascontiguousarray(field.detach().numpy().transpose(0, 2, 3, 1))
+
+
+def _kernel(layer: nn.Conv2d | nn.Linear) -> tuple[int, int]:
+    return layer.kernel_size if isinstance(layer, nn.Conv2d) else (1, 1)
 
 
 def _sums(tensors: list[Tensor]) -> list[float]:
@@ -183,12 +223,37 @@ def _tensors(model: WorldModel) -> list[Tensor]:
     return [tensor for part in parts for tensor in (*part.parameters(), *part.buffers())]
 
 
+def _acts(model: WorldModel) -> bool:
+    """Whether a compiled step goes through the action bridge; by other actions, latent actions step the dream."""
+    return model.bridge is not None and model.config.discrete and model.config.actions <= MOST_ACTIONS
+
+
+def _as_written(model: WorldModel) -> bool:
+    """Whether a step consists of what is in `nova_gym.model`, and not, as in an ablation, of anything else."""
+    dynamics, ours = model.forward_dynamics, WorldModel
+    same = all(getattr(type(model), name) is getattr(ours, name) for name in ("step", "settle", "outcome", "translate"))
+    kinds = ((dynamics, ForwardDynamics), (model.bridge, ActionBridge), (model.heads, Heads))
+    if not same or any(part is not None and type(part) is not kind for part, kind in kinds):
+        return False
+    local, wide = [dynamics.content_network, dynamics.motion_network], [model.bridge.network] if _acts(model) else []
+    if any(type(network) is not LocalNetwork for network in (*local, *wide)):
+        return False
+    return (
+        all(len(network.layers) == 2 and _kernel(layer) == (1, 1) for network in local for layer in network.layers)
+        and all(layer.bias is None for layer in dynamics.motion_network.layers)
+        and all(_kernel(layer) == (1, 1) for network in wide for layer in network.layers[-1:])
+    )
+
+
 def compiled_step(model: WorldModel, before: CompiledStep | None) -> CompiledStep | None:
-    """The step of this model: `before`, if that is still it; None where it cannot be compiled, see `CompiledStep`."""
+    """The step of this model: `before`, if that is still it.
+
+    None where PyTorch steps instead: on other devices than the CPU, with other numbers than float32, or with layers
+    that are not those of `nova_gym.model`. Actions that are continuous, or more than `MOST_ACTIONS`, are translated by
+    PyTorch; then the step goes by latent actions.
+    """
     if before is not None and before.current(model):
         return before
     if model.base.device.type != "cpu" or model.base.dtype != torch.float32 or model.base.is_inference():
         return None
-    if type(model).step is not WorldModel.step or type(model.forward_dynamics) is not ForwardDynamics:
-        return None  # other dynamics, as an ablation has them
-    return CompiledStep(model)
+    return CompiledStep(model) if _as_written(model) else None

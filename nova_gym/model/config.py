@@ -100,8 +100,9 @@ class ModelConfig:
         """
         sides = (height, width)
         if any(side % part or not side for side, part in zip(sides, self.cell, strict=True)):
-            fits = [[max(1, side // part + more) * part for more in (0, 1)] for side, part in zip(sides, self.cell)]
-            near = " or ".join(f"{h}×{w}" for h, w in zip(*fits, strict=True))
+            below = (max(1, side // part) * part for side, part in zip(sides, self.cell, strict=True))
+            above = (max(1, -(-side // part)) * part for side, part in zip(sides, self.cell, strict=True))
+            near = " or ".join(dict.fromkeys(f"{h}×{w}" for h, w in (tuple(below), tuple(above))))
             raise BadInputError(
                 f"frames of {height}×{width} pixels (height×width) do not divide into cells of "
                 f"{self.cell[0]}×{self.cell[1]}; sizes near it that do: {near}"

@@ -42,9 +42,7 @@ class InverseDynamics(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.network = LocalNetwork(
-            2 * config.rank, config.latent_action, config.hidden, config.reach, config.depth
-        )
+        self.network = LocalNetwork(2 * config.rank, config.latent_action, config.hidden, config.reach, config.depth)
 
     def forward(self, state: Tensor, next_state: Tensor) -> Tensor:
         """Infers latent actions.

@@ -19,6 +19,8 @@ BAND_SHARE, SMALLEST = 0.25, 0.001
 LOST_SHARE = 0.5
 #: Transitions that the changes are measured on at most, evenly spread.
 SAMPLE = 8192
+#: Changes of single cells at most that the smallest are looked for in; PyTorch's quantiles take few million.
+MOST = 1_000_000
 #: How much more often a wrong transition is drawn, and the largest share of draws that wrong transitions are raised to.
 EMPHASIS, SHARE = 50.0, 0.5
 
@@ -55,7 +57,7 @@ class Changes:
             return cls(0.0, float("inf"))
         largest = changes.flatten(1).amax(1)
         typical = largest[largest > ROUNDING].median()
-        smallest = torch.quantile(true[torch.randperm(len(true))[:1_000_000]] if len(true) > 1_000_000 else true, SMALLEST)
+        smallest = torch.quantile(true[:: 1 + len(true) // MOST], SMALLEST)
         return cls(BAND_SHARE * float(smallest), LOST_SHARE * float(typical))
 
     def changed(self, state: Tensor, following: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ class ControlStage(Stage):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
         states, following, inside = batch["states"], batch["next"], batch["inside"]
-        context, steps = int(batch["context"]), states.shape[1]
+        context = int(batch["context"])
         with torch.no_grad():
             targets = self.model.infer(states.flatten(0, 1), following.flatten(0, 1)).unflatten(0, states.shape[:2])
         rolled, targets, answers = self._roll_out(states, targets, following, context)

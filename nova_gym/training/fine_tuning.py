@@ -66,7 +66,7 @@ def repacked(dream: Dream, model: WorldModel, card: Card) -> Dream:
 
 
 def check_recording(clips: Clips, dream: Dream, dataset: str | None, labels: bool = False) -> None:
-    """Checks that a recording fits a dream: the same environment, frames of the same size.
+    """Checks that a recording fits a dream: an environment that it is of, and frames that divide into its cells.
 
     Args:
         clips: the recording.
@@ -75,16 +75,19 @@ def check_recording(clips: Clips, dream: Dream, dataset: str | None, labels: boo
         labels: whether dream and recording need actions, rewards and endings.
 
     Raises:
-        BadInputError: it is of another environment, its frames are of another size, or labels are missing.
+        BadInputError: it is of another environment, its frames do not divide into the dream's cells or have other
+            channels, or labels are missing.
     """
     config, recorded = dream.world_model.config, clips.metadata.get("reality", {}).get("env_id")
-    wanted = (config.inr.channels, *config.frame_size)
+    known = {dream.card.env_id, dream.card.data.get("reality", {}).get("env_id", "")} - {""}
     if labels and not dream.world_model.has_actions:
         raise BadInputError("this dream was made from video without actions: tuning needs a dream with actions")
     if labels and not clips.labelled:
         raise BadInputError(f"{dataset!r} lacks actions, rewards and endings; `nova-gym record` records them")
-    if (recorded and dream.card.env_id not in ("", recorded)) or tuple(clips.frames.shape[1:]) != wanted:
+    if recorded and known and recorded not in known:
+        raise BadInputError(f"{dataset!r} is of {recorded}; the dream is of {' and '.join(sorted(known))}")
+    if clips.frames.shape[1] != config.inr.channels:
         raise BadInputError(
-            f"{dataset!r} holds frames {tuple(clips.frames.shape[1:])} of {recorded or 'video'}; the dream is of "
-            f"{wanted} of {dream.card.env_id or 'video'}"
+            f"{dataset!r} holds frames of {clips.frames.shape[1]} channels; the dream's have {config.inr.channels}"
         )
+    config.cells_of(*clips.frames.shape[2:])

@@ -139,11 +139,12 @@ _DIGITS = Preset(
 _PAPER = Preset(
     "paper",
     ModelConfig(
-        encoder_widths=(128, 256),
+        cell=(72, 72),
+        encoder_widths=(128, 320),
         inr=INRConfig(frequencies=6, layers=5),
         rank=987,
         latent_action=16,
-        hidden=768,
+        hidden=1024,
         reach=1,
         depth=3,
         head_hidden=512,

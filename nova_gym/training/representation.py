@@ -20,6 +20,8 @@ WORST_WEIGHT, WORST_SHARE = 0.1, 0.02
 JITTER = 0.4
 #: The coordinates of states are computed from about this many cells, or from all of a smaller recording.
 SAMPLE = 400_000
+#: Frames, evenly spread, that `drawn_within` looks at, and the share of cells that may be drawn worse than it says.
+DRAWN, WORST_CELLS = 2048, 0.001
 
 
 class Representation(Stage):
@@ -114,6 +116,23 @@ def encode_in_parts(
         states.append(model.encode(to_unit(part.to(model.device))).cpu())
         progress(len(states) * 256, len(frames))
     return torch.cat(states)
+
+
+@torch.no_grad()
+def drawn_within(model: WorldModel, clips: Clips, states: Tensor) -> float:
+    """Mean squared error of the worst cells that the model draws, those of the last thousandth (`Card.drawn_within`).
+
+    Args:
+        model: trained.
+        clips: the recording.
+        states: (F, K, rows, cols) float32 of all its frames.
+    """
+    errors = []
+    for chosen in torch.arange(0, len(states), max(1, len(states) // DRAWN)).split(64):
+        drawn = model.render(states[chosen].to(model.device)).cpu()
+        error = in_cells((drawn - to_unit(clips.frames[chosen])).square(), model.config.cell)
+        errors.append(error.mean((2, 3)).flatten())
+    return float(torch.cat(errors).sort().values[int(-WORST_CELLS * sum(map(len, errors))) - 1])
 
 
 def settle_coordinates(model: WorldModel, clips: Clips, generator: Generator, margin: float = 0.0) -> None:

@@ -1,41 +1,36 @@
-"""Whether the frames of a recording are smooth where cells meet: then neighbouring cells are to be blended."""
+"""Whether frames are smooth where cells meet: then neighbouring cells are blended there."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
+from nova_gym.data import to_unit
+
 #: Frames that are looked at, evenly spread over the recording.
-_FRAMES = 256
-#: How many times as large as steps within cells those across borders may be, on average, where nothing is drawn to
-#: cells: a few frames, or a line that always stands there, may make them larger by chance.
-_MARGIN = 1.5
+SAMPLE = 256
+#: Pixels on both sides of a border may differ by up to this many times as much as neighbours within a cell.
+AS_MUCH = 1.25
 
 
 def smooth_across_cells(frames: Tensor, cell: tuple[int, int]) -> bool:
-    """Whether neighbouring pixels differ across the borders of cells about as much as they do within cells.
+    """Whether the borders of cells are places like any other in a recording's frames.
 
-    Where an environment draws tiles and a cell is a tile, edges lie on the borders, and blending would blur them. Where
-    things move freely, edges lie anywhere.
+    Where things move pixel by pixel, edges lie anywhere, and a seam between two cells would show in large frames. Where
+    the frames are made of tiles of a cell's size, edges lie on the borders and have to stay sharp.
 
     Args:
         frames: (F, C, H, W) uint8.
-        cell: (h, w) in pixels of a cell, which H and W are multiples of.
+        cell: (h, w) in pixels.
 
     Returns:
-        Whether they do; True where there is but one cell, or cells of one pixel.
+        False also for frames of one cell, which have no borders.
     """
-    frames = frames[:: -(-len(frames) // _FRAMES)]
-    across, within = [], []
-    for dim, size in ((2, cell[0]), (3, cell[1])):
-        line = frames.movedim(dim, 0).to(torch.int16)
-        steps = (line[1:] - line[:-1]).abs().flatten(1).float().mean(1)
-        border = torch.arange(1, len(line), device=frames.device) % size == 0
-        inner = slice(size // 2, len(steps) - size // 2)  # as much of cells on either side of each border
-        steps, border = steps[inner], border[inner]
-        across.append(steps[border])
-        within.append(steps[~border])
-    across, within = torch.cat(across), torch.cat(within)
-    if not len(across) or not len(within):
-        return True
-    return bool(across.mean() <= _MARGIN * within.mean())
+    some = to_unit(frames[:: max(1, len(frames) // SAMPLE)])
+    at_borders, within = [], []
+    for axis, side in zip((2, 3), cell, strict=True):
+        steps = some.diff(dim=axis).abs().mean([dim for dim in range(4) if dim != axis])
+        at_borders += steps[side - 1 :: side].tolist()
+        within += [step for place, step in enumerate(steps.tolist(), start=1) if place % side]
+    if not at_borders or not within:
+        return False
+    return sum(at_borders) / len(at_borders) <= AS_MUCH * sum(within) / len(within)

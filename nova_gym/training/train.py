@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from nova_gym.data import Clips
-from nova_gym.dream import Card, Dream
+from nova_gym.dream import STARTS, Card, Dream
 from nova_gym.errors import BadInputError
 from nova_gym.model.config import ControlConfig, ModelConfig
 from nova_gym.model.world_model import WorldModel
@@ -18,11 +18,8 @@ from nova_gym.training.dynamics import Dynamics, Tuning
 from nova_gym.training.latent_actions import fit_codebook, settle_latent_actions
 from nova_gym.training.loop import STAGES, Loop, Run, keep_freed_memory, step_generator
 from nova_gym.training.presets import Preset, TrainingConfig
-from nova_gym.training.representation import Representation, encode_all, settle_coordinates
+from nova_gym.training.representation import Representation, drawn_within, encode_all, settle_coordinates
 from nova_gym.training.seams import smooth_across_cells
-
-#: Largest number of starts of each kind in a dream.
-STARTS = 512
 
 
 def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
@@ -154,6 +151,7 @@ def _card(clips: Clips, states: torch.Tensor, dataset_id: str, preset: Preset, l
         horizon=metadata.get("horizon", 0),
         reward_discount=metadata.get("reward_discount", 0.0),
         dead_band=Changes.of(clips, states).dead_band,
+        drawn_within=drawn_within(loop.model, clips, states),
         action_names=metadata.get("action_names", []),
         action_bounds=metadata.get("action_bounds", []),
         data={"dataset": dataset_id, "frames": len(clips.frames), **clips.metadata},

@@ -9,10 +9,21 @@ import gymnasium as gym
 import minari
 import numpy as np
 import pytest
+from minigrid.envs import EmptyEnv
 
 from nova_gym import BadInputError
 from nova_gym.data import load_clips
-from nova_gym.envs import Coverage, Reality, RealitySpec, evaluate, find_reality, reality_spec, record, register_reality
+from nova_gym.envs import (
+    Coverage,
+    Reality,
+    RealitySpec,
+    evaluate,
+    find_reality,
+    reality_spec,
+    record,
+    register_reality,
+    similar_spec,
+)
 from nova_gym.envs.reality import registry
 from nova_gym.envs.reality.minigrid_reality import MiniGridReality
 from nova_gym.training import Run, preset, train
@@ -115,6 +126,8 @@ def test_the_generic_reality_answers_every_question():
     assert reality.policy(env) is reality.success(env, 1.0, True) is reality.layout_id(env) is None
     assert not reality.is_held_out(env)
     assert not reality.can_hold_out(env)
+    assert reality.held_out(env) == "none"
+    assert reality.things(env) == frozenset()
     assert reality.transition_class(env, reality.random_action(env, rng)) == "any"
 
 
@@ -234,6 +247,86 @@ def test_a_size_that_does_not_fit_names_one_that_does():
     with pytest.raises(BadInputError, match="such as 57 or 76, not 72"):
         reality_spec("MiniGrid-FourRooms-v0")
     assert reality_spec("MiniGrid-FourRooms-v0", 76).frame_size == (76, 76)
+
+
+@pytest.mark.parametrize("level", ["LavaCrossingS9N1", "FourRooms", "KeyCorridorS3R2", "Dynamic-Obstacles-6x6"])
+@pytest.mark.parametrize("highlight", [False, True])
+def test_frames_of_minigrid_are_what_minigrid_draws(level, highlight):
+    view = similar_spec(reality_spec("MiniGrid-Empty-5x5-v0", 40), f"MiniGrid-{level}-v0")
+    spec = RealitySpec(view.env_id, {"highlight": highlight, "tile_size": 8}, view.frame_size)
+    reality, rng = find_reality(spec), np.random.default_rng(0)
+    env = reality.make()
+    for seed in range(5):
+        env.reset(seed=seed)
+        for _ in range(10):
+            assert reality.frame(env).dtype == np.uint8
+            np.testing.assert_array_equal(reality.frame(env), env.render())
+            np.testing.assert_array_equal(reality.draw(env, 2), env.unwrapped.get_frame(highlight, 16, False))
+            env.step(reality.random_action(env, rng))
+
+
+def test_a_minigrid_that_draws_itself_in_its_own_way_is_shown_so():
+    class Inverted(EmptyEnv):
+        def get_frame(self, *args, **kwargs):
+            return 255 - super().get_frame(*args, **kwargs)
+
+    gym.register("Inverted-v0", entry_point=Inverted)
+    try:
+        reality = find_reality(reality_spec("Inverted-v0", 64))
+        env = reality.make()
+        env.reset(seed=0)
+        np.testing.assert_array_equal(reality.frame(env), env.render())
+        assert reality.frame(env)[28, 28].min() > 200  # the floor, which is black elsewhere
+    finally:
+        del gym.registry["Inverted-v0"]
+
+
+def test_things_of_minigrid_bear_their_colour_and_state_where_these_differ():
+    reality = find_reality(reality_spec("MiniGrid-Unlock-v0", 8 * 11))
+    env = reality.make()
+    env.reset(seed=0)
+    door = next(cell for cell in env.unwrapped.grid.grid if cell is not None and cell.type == "door")
+    key = next(cell for cell in env.unwrapped.grid.grid if cell is not None and cell.type == "key")
+    assert reality.things(env) == {"agent", "wall", f"locked {door.color} door", f"{key.color} key"}
+    door.is_locked = False
+    assert f"closed {door.color} door" in reality.things(env)
+    door.is_open = True
+    assert f"open {door.color} door" in reality.things(env)
+    lava = find_reality(reality_spec("MiniGrid-LavaGapS5-v0", 40))
+    env = lava.make()
+    env.reset(seed=0)
+    assert lava.things(env) == {"agent", "goal", "lava", "wall"}
+
+
+def test_a_similar_view_of_another_grid_has_tiles_of_the_same_size():
+    layouts = reality_spec("NovaLayouts-MiniGrid-v0")
+    rooms = similar_spec(layouts, "MiniGrid-FourRooms-v0")
+    assert rooms == RealitySpec("MiniGrid-FourRooms-v0", {"highlight": False, "tile_size": 8}, (152, 152))
+    assert similar_spec(rooms, layouts.env_id) == layouts
+    env = find_reality(rooms).make()
+    env.reset(seed=0)
+    assert find_reality(rooms).frame(env).shape == (152, 152, 3)
+    assert similar_spec(layouts, "MiniGrid-RedBlueDoors-8x8-v0").frame_size == (64, 128)
+    lit = RealitySpec("MiniGrid-Empty-5x5-v0", {"tile_size": 9}, (45, 45))
+    assert similar_spec(lit, "MiniGrid-Empty-8x8-v0").env_kwargs == {"tile_size": 9, "highlight": True}
+
+
+def test_a_similar_view_of_other_environments_has_frames_of_the_same_size(corridor):
+    assert similar_spec(reality_spec("CartPole-v1", 48), "Pendulum-v1") == RealitySpec("Pendulum-v1", {}, (48, 48))
+    assert similar_spec(RealitySpec("CartPole-v1", {}, (40, 60)), "Pendulum-v1").frame_size == (40, 60)
+    assert similar_spec(reality_spec(corridor, 24), corridor).env_kwargs == {"wide": 24}
+
+
+def test_a_view_that_cannot_be_similar_says_why():
+    layouts = reality_spec("NovaLayouts-MiniGrid-v0")
+    with pytest.raises(BadInputError, match="cannot make the environment 'Nothing-v0'"):
+        similar_spec(layouts, "Nothing-v0")
+    with pytest.raises(BadInputError, match="CartPole-v1 is of another kind than NovaLayouts-MiniGrid-v0"):
+        similar_spec(layouts, "CartPole-v1")
+    with pytest.raises(BadInputError, match="of another kind"):
+        similar_spec(reality_spec("CartPole-v1"), "MiniGrid-FourRooms-v0")
+    with pytest.raises(BadInputError, match="9×9 tiles do not fit 70×70 pixels"):
+        similar_spec(RealitySpec("MiniGrid-SimpleCrossingS9N1-v0", {"tile_size": 8}, (70, 70)), "MiniGrid-FourRooms-v0")
 
 
 def test_nobody_but_minigrids_own_file_asks_whether_something_is_a_minigrid():

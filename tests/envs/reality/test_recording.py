@@ -31,6 +31,36 @@ def test_metadata_says_which_share_is_of_which_kind(dataset):
     assert sum(metadata["clip_shares"].values()) == pytest.approx(1, abs=0.01)
     assert set(metadata["transition_shares"]) == set(grids.TRANSITION_CLASSES) - {"other"}
     assert metadata["transition_shares"]["into goal"] > 0.02  # a random walk finds it in 1 of 500 steps
+    assert metadata["held_out"] == "one layout in 8"
+
+
+@pytest.mark.parametrize("env_id", ["NovaLayouts-MiniGrid-v0", ENV_ID])
+def test_rare_transitions_are_frequent_and_clips_short_but_for_some_long_ones(env_id):
+    name = f"test/cover-{env_id.split('-')[1].lower()}-v0"
+    dataset = record(reality_spec(env_id), name, 2500, seed=0)
+    shares = json.loads(dataset.storage.metadata["nova_gym"])["transition_shares"]
+    assert shares["into goal"] > 0.04
+    assert shares["bump into inner wall"] > 0.06
+    lengths = np.array([len(episode.actions) for episode in dataset.iterate_episodes()])
+    assert lengths.mean() < 12  # so many layouts are seen
+    assert 0.1 < lengths[lengths > 60].sum() / lengths.sum() < 0.3
+
+
+def test_recordings_of_layouts_say_which_families_they_hold_out_and_what_they_show():
+    dataset = record(reality_spec("NovaLayouts-MiniGrid-v0"), "test/layouts-v0", 60)
+    metadata = json.loads(dataset.storage.metadata["nova_gym"])
+    assert metadata["things"] == ["agent", "goal", "wall"]
+    assert "whole families" in metadata["held_out"]
+    assert metadata["horizon"] == 324
+    assert metadata["reward_discount"] == 0.9
+
+
+def test_things_that_a_recording_shows_bear_names_that_a_reader_knows():
+    dataset = record(reality_spec("MiniGrid-DoorKey-5x5-v0", 40), "test/things-v0", 60)
+    things = json.loads(dataset.storage.metadata["nova_gym"])["things"]
+    assert {"agent", "goal", "wall", "yellow key", "locked yellow door"} <= set(things)
+    dataset = record(reality_spec("CartPole-v1", 24), "test/no-things-v0", 20)
+    assert json.loads(dataset.storage.metadata["nova_gym"])["things"] == []
 
 
 def test_no_held_out_layout_is_ever_recorded(dataset):

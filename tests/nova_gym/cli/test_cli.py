@@ -32,6 +32,14 @@ def test_from_nothing_to_a_measured_dream(tmp_path, monkeypatch):
     assert "held_out_layouts" in info.output
 
 
+def test_a_recording_of_random_layouts_says_what_it_shows_and_what_it_holds_out():
+    recorded = run("record", "NovaLayouts-MiniGrid-v0", "--name", "test/cli-layouts-v0", "--transitions", 60)
+    assert recorded.exit_code == 0, recorded.output
+    assert "things shown: agent, goal, wall" in recorded.output
+    assert "held out: whole families of layouts" in recorded.output
+    assert "NovaLayouts-MiniGrid-v0" in run("record", "--help").output
+
+
 def test_the_demo_draws_and_measures(tmp_path, monkeypatch):
     monkeypatch.setattr("nova_gym.cli.walk.WALKS", 1)
     monkeypatch.setattr("nova_gym.cli.walk.WALK_STEPS", 3)

@@ -1,0 +1,67 @@
+"""The loop that all stages share: explosions, learning rates."""
+
+import pytest
+import torch
+from torch import nn
+
+from nova_gym.training import Recipe, Run
+from nova_gym.training.loop import Loop, step_generator
+from nova_gym.training.optimizers import learning_rate
+from nova_gym.training.stage import Stage
+
+
+class _Exploding(Stage):
+    """Loses badly or not a number at given steps."""
+
+    name = "exploding"
+
+    def __init__(self, recipe, losses):
+        super().__init__(None, None, recipe)
+        self.weight, self.losses = nn.Parameter(torch.ones(())), iter(losses)
+
+    def batch(self, generator, progress):
+        return {"factor": torch.tensor(next(self.losses))}
+
+    def forward(self, batch):
+        return self.weight * batch["factor"], {}
+
+
+def loop(tmp_path):
+    return Loop(nn.Module(), 0, Run(tmp_path / "x.ckpt", device="cpu"))
+
+
+def test_steps_that_explode_are_skipped_and_counted(tmp_path):
+    running = loop(tmp_path)
+    stage = _Exploding(Recipe(6, 1, 0.1, warmup=0), [1.0, float("nan"), 1.0, 50.0, float("inf"), 1.0])
+    running.train(stage)
+    assert running.finished["exploding"]["skipped"] == 3
+    assert torch.isfinite(stage.weight)
+
+
+def test_a_run_that_breaks_goes_back_and_on_at_half_the_rate(tmp_path):
+    running = loop(tmp_path)
+    stage = _Exploding(Recipe(12, 1, 0.1, warmup=0), [1.0] + [float("nan")] * 10 + [1.0] * 12)
+    running.train(stage)
+    assert running.finished["exploding"]["rate"] == 0.5
+    assert running.finished["exploding"]["skipped"] == 10
+
+
+def test_a_run_that_only_explodes_ends_with_an_error(tmp_path):
+    with pytest.raises(RuntimeError, match="any learning rate"):
+        loop(tmp_path).train(_Exploding(Recipe(200, 1, 0.1, warmup=0), [float("nan")] * 2000))
+
+
+def test_the_learning_rate_warms_up_and_ends_at_one_percent():
+    recipe = Recipe(1000, 1, 1.0, warmup=100)
+    assert learning_rate(recipe, 0) == pytest.approx(0.01)
+    assert learning_rate(recipe, 100) == pytest.approx(1.0)
+    assert learning_rate(recipe, 1000) == pytest.approx(0.01)
+
+
+def test_what_is_drawn_in_a_step_depends_on_seed_stage_and_step_alone():
+    def drawn(*key):
+        return torch.rand(3, generator=step_generator(*key))
+
+    assert torch.equal(drawn(0, "dynamics", 7), drawn(0, "dynamics", 7))
+    for other in ((1, "dynamics", 7), (0, "tuning", 7), (0, "dynamics", 8)):
+        assert not torch.equal(drawn(0, "dynamics", 7), drawn(*other))
