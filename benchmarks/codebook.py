@@ -1,10 +1,12 @@
 """What do learned discrete actions mean, and how long do rollouts on them stay true? Measured on real MiniGrid.
 
-`python -m nova_gym.benchmarks.codebook [--json FILE]` walks at random on held-out layouts. The inverse dynamics infer a
-latent action from each pair of real frames, and the nearest code stands for the step. The dream is rolled out on these
-codes alone, and for comparison on the latent actions themselves. A frame is exact if every tile is within 0.02 mean
-squared error of the real one. A table shows, for each code, the pose in which it leaves the agent, and the real actions
-that it stood for.
+`python -m nova_gym.benchmarks.codebook [--reality ID] [--json FILE]` walks at random in each level, on layouts that no
+recording holds where the level has such layouts. The inverse dynamics infer a latent action in each cell from each pair
+of real frames, and the nearest code stands for it. The dream is rolled out on these codes alone, and for comparison on
+the latent actions themselves. A frame is exact if every tile is within 0.02 mean squared error of the real one.
+
+A code is what happens in one cell. A table shows, for each code, where the agent is after the step, as seen from that
+cell, and the direction that it faces; and the real actions that the code stood for. Code 0 means that nothing moves.
 """
 
 from __future__ import annotations
@@ -20,23 +22,26 @@ import torch
 from torch import Tensor
 
 from nova_gym import BadInputError, Dream, DreamSimulator
+from nova_gym.benchmarks.levels import CROSSINGS, add_reality_option, by_level, reset_unseen
 from nova_gym.benchmarks.provenance import write_results
 from nova_gym.benchmarks.tables import interval, show
 from nova_gym.editing import infer_actions
-from nova_gym.envs.adapter import encode_frames
+from nova_gym.envs.frames import encode_frames
 from nova_gym.envs.reality.grids import pose
 from nova_gym.envs.reality.minigrid_reality import minigrid_of
 from nova_gym.measures import TILE_TOLERANCE, share, tile_errors
 
 #: Steps of a walk.
 STEPS = 10
+#: An agent is near a cell if it is at most so many tiles away along each axis.
+NEAR = 1.5
 _FACING = ("right", "down", "left", "up")
-CODE_COLUMNS = ("code", "times", "leads to", "share that does", "real actions", "from so many poses")
+CODE_COLUMNS = ("code", "times", "after the step", "share that does", "real actions", "in so many cells")
 
 
 @dataclass(frozen=True)
 class Walks:
-    """Random walks on held-out layouts; n walks.
+    """Random walks; n walks.
 
     Attributes:
         frames: (n, `STEPS` + 1, H, W, C) uint8.
@@ -44,6 +49,7 @@ class Walks:
         actions: (n, `STEPS`) int64.
         tile: pixels a side of a tile.
         names: of the actions, in their order.
+        unseen: share of the walks whose layout no recording holds.
     """
 
     frames: np.ndarray
@@ -51,10 +57,11 @@ class Walks:
     actions: np.ndarray
     tile: int
     names: list[str]
+    unseen: float
 
 
 def walk_at_random(dream: Dream, count: int, seed: int) -> Walks:
-    """Walks from random places on held-out layouts. Walks that reach the goal are left out.
+    """Walks from random places. Walks that reach the goal are left out.
 
     Args:
         dream: of a MiniGrid.
@@ -66,12 +73,10 @@ def walk_at_random(dream: Dream, count: int, seed: int) -> Walks:
     """
     reality, rng = minigrid_of(dream), np.random.default_rng([seed, 0xC0DE])
     env = reality.make()
-    hold_out, found = reality.can_hold_out(env), []
+    hold_out, found, unseen = reality.can_hold_out(env), [], 0
     while len(found) < count:
-        env.reset(seed=int(rng.integers(2**31)))
-        reality.scatter(env, rng)
-        if hold_out and not reality.is_held_out(env):
-            continue
+        reset_unseen(env, reality, hold_out, "random", rng)
+        held_out = reality.is_held_out(env)
         frames, poses, actions = [reality.frame(env)], [pose(env)], []
         while len(actions) < STEPS:
             action = reality.random_action(env, rng)
@@ -82,11 +87,14 @@ def walk_at_random(dream: Dream, count: int, seed: int) -> Walks:
             actions.append(action)
         else:
             found.append((np.stack(frames), np.array(poses), np.array(actions)))
+            unseen += held_out
     tile = reality.tile(env)
     env.close()
-    return Walks(*(np.stack(part) for part in zip(*found, strict=True)), tile, dream.card.action_names)
+    parts = (np.stack(part) for part in zip(*found, strict=True))
+    return Walks(*parts, tile, dream.card.action_names, unseen / count)
 
 
+@torch.no_grad()
 def measure(dream: Dream, walks: Walks) -> dict[str, Any]:
     """Share of exact frames by step, and what each code means, JSON-ready.
 
@@ -100,60 +108,92 @@ def measure(dream: Dream, walks: Walks) -> dict[str, Any]:
     states = encode_frames(dream, walks.frames.reshape(-1, *walks.frames.shape[2:])).unflatten(0, (count, -1))
     latent_actions = infer_actions(model, states)
     codes = model.nearest_code(latent_actions.flatten(0, 1)).unflatten(0, (count, -1))
-    coded = model.decode(codes)
+    coded = model.decode(codes.flatten(0, 1)).unflatten(0, (count, -1))
     return {
+        "walks": count,
+        "never recorded": walks.unseen,
         "codes": model.config.codes,
         "codes used": len(codes.unique()),
         "perplexity": float(model.part("codebook").perplexity()),
+        "cells in which nothing moves": float((codes == 0).float().mean()),
         "exact frames, codes": _exact(dream, walks, states[:, 0], coded),
         "exact frames, latent actions": _exact(dream, walks, states[:, 0], latent_actions),
-        "meaning": _meaning(codes.numpy(), walks),
+        "meaning": meaning(codes.cpu().numpy(), walks, model.config.cell),
     }
 
 
 def _exact(dream: Dream, walks: Walks, state: Tensor, latent_actions: Tensor) -> dict[str, Any]:
-    simulator, exact = DreamSimulator(dream, len(state), horizon=0), {}
+    simulator, exact = DreamSimulator(dream, len(state), horizon=0, cells=tuple(state.shape[2:])), {}
     simulator.reset(states=state)
     for step in range(1, STEPS + 1):
         simulator.step_latent(latent_actions[:, step - 1])
-        drawn = simulator.render().permute(0, 2, 3, 1).numpy()
+        drawn = simulator.render().permute(0, 2, 3, 1).cpu().numpy()
         truth = walks.frames[:, step].astype(np.float32) / 255.0
         right = (tile_errors(truth, drawn, walks.tile) < TILE_TOLERANCE).all((1, 2))
         exact[str(step)] = share(right).to_dict()
     return exact
 
 
-def _meaning(codes: np.ndarray, walks: Walks) -> list[dict[str, Any]]:
-    """For each code that occurs, the most frequent first: the pose it leads to, and the real actions it stood for."""
-    rows = []
-    for code, times in Counter(codes.flatten().tolist()).most_common():
-        where = codes == code
-        after, times_after = Counter(map(tuple, walks.poses[:, 1:][where].tolist())).most_common(1)[0]
-        actions = Counter(walks.names[action] for action in walks.actions[where].tolist())
-        sources = {tuple(pose) for pose in walks.poses[:, :-1][where].tolist()}
-        x, y, direction = after
+def meaning(codes: np.ndarray, walks: Walks, cell: tuple[int, int]) -> list[dict[str, Any]]:
+    """What each code but 0 stands for, the most frequent code first.
+
+    Args:
+        codes: (n, `STEPS`, rows, cols) int64.
+        walks: that they were inferred from.
+        cell: (h, w) in pixels of a cell.
+
+    Returns:
+        For each code that occurs: how often; what is most often seen from its cell after the step, and the share of
+        times that this is so; the shares of real actions; and the number of different cells that it occurred in.
+    """
+    rows, changed = [], _changed(walks.frames, cell)
+    for code, times in Counter(codes[codes != 0].tolist()).most_common():
+        walk, step, row, col = np.nonzero(codes == code)
+        x, y, direction = walks.poses[walk, step + 1].T
+        right = (x + 0.5) - (col + 0.5) * cell[1] / walks.tile
+        down = (y + 0.5) - (row + 0.5) * cell[0] / walks.tile
+        moved = changed[walk, step, row, col]
+        seen = Counter(map(_seen, direction.tolist(), down.tolist(), right.tolist(), moved.tolist()))
+        after, times_after = seen.most_common(1)[0]
+        actions = Counter(walks.names[action] for action in walks.actions[walk, step].tolist())
         rows.append(
             {
                 "code": code,
                 "times": times,
-                "leads to": f"({x}, {y}) facing {_FACING[direction]}",
+                "after the step": after,
                 "share that does": times_after / times,
                 "real actions": {name: n / times for name, n in actions.most_common()},
-                "from so many poses": len(sources),
+                "in so many cells": len({*zip(row.tolist(), col.tolist(), strict=True)}),
             }
         )
     return rows
 
 
-def _pose(env: Any) -> tuple[int, int, int]:
-    return (*map(int, env.unwrapped.agent_pos), int(env.unwrapped.agent_dir))
+def _changed(frames: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
+    """(n, T, rows, cols) bool, the cells of frames (n, T + 1, H, W, C) that look otherwise after each step."""
+    off = (frames[:, 1:] != frames[:, :-1]).any(-1)
+    rows, cols = (size // side for size, side in zip(off.shape[2:], cell, strict=True))
+    return off.reshape(*off.shape[:2], rows, cell[0], cols, cell[1]).any((3, 5))
+
+
+def _seen(direction: int, down: float, right: float, changed: bool) -> str:
+    """Where the agent is, as seen from a cell, and its direction; distances in tiles."""
+    if not changed and (down or right):
+        return "the cell stays as it is"
+    if max(abs(down), abs(right)) > NEAR:
+        return "agent elsewhere"
+    ways = [
+        f"{abs(far):g} {way[far < 0]}" for far, way in ((down, ("below", "above")), (right, ("right", "left"))) if far
+    ]
+    return f"agent {', '.join(ways) or 'here'}, facing {_FACING[direction]}"
 
 
 def main() -> None:
     """Measures, prints tables and writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dream", default="minigrid", help="name or path of a dream of a MiniGrid (default: minigrid)")
-    parser.add_argument("--walks", type=int, default=512, help="random walks of 10 steps (default: 512)")
+    add_reality_option(parser)
+    parser.add_argument("--walks", type=int, default=512, help="random walks of 10 steps a level (default: 512)")
     parser.add_argument("--rows", type=int, default=20, help="rows of the table of codes (default: 20)")
     parser.add_argument("--seed", type=int, default=0, help="of layouts and actions (default: 0)")
     parser.add_argument("--json", type=Path, help="write the figures to this file, all rows included")
@@ -161,29 +201,38 @@ def main() -> None:
     if arguments.walks < 1:
         parser.error("--walks must be at least 1")
     try:
-        dream = Dream.load(arguments.dream)
-        with torch.no_grad():
-            figures = measure(dream, walk_at_random(dream, arguments.walks, arguments.seed))
+        levels = by_level(
+            Dream.load(arguments.dream),
+            arguments.reality or CROSSINGS,
+            lambda dream: measure(dream, walk_at_random(dream, arguments.walks, arguments.seed)),
+        )
     except BadInputError as error:
         parser.error(str(error))
-    _show(figures, arguments.rows)
+    for level, figures in levels.items():
+        _show(level, figures, arguments.rows)
     if arguments.json:
-        write_results(arguments.json, figures, arguments.dream)
+        write_results(arguments.json, {"levels": levels}, arguments.dream)
 
 
-def _show(figures: dict[str, Any], rows: int) -> None:
-    print(f"{figures['codes used']} of {figures['codes']} codes used, perplexity {figures['perplexity']:.0f}")
+def _show(level: str, figures: dict[str, Any], rows: int) -> None:
+    print(f"\n{figures['codes used']} of {figures['codes']} codes used, perplexity {figures['perplexity']:.0f}")
     exact = ("exact frames, codes", "exact frames, latent actions")
     steps = [(step, *(interval(figures[name][step]) for name in exact)) for step in figures[exact[0]]]
-    show("rollouts", ("step", *exact), steps)
-    show("the most frequent codes", CODE_COLUMNS, [code_cells(row) for row in figures["meaning"][:rows]])
+    show(f"{level}, rollouts", ("step", *exact), steps)
+    show(f"{level}, the most frequent codes", CODE_COLUMNS, [code_cells(row) for row in figures["meaning"][:rows]])
 
 
 def code_cells(row: dict[str, Any]) -> list[str]:
     """A row of `meaning` as cells for `CODE_COLUMNS`."""
     actions = ", ".join(f"{name} {part:.0%}" for name, part in row["real actions"].items())
-    share_that_does, sources = f"{row['share that does']:.0%}", row["from so many poses"]
-    return [str(cell) for cell in (row["code"], row["times"], row["leads to"], share_that_does, actions, sources)]
+    return [
+        str(row["code"]),
+        str(row["times"]),
+        row["after the step"],
+        f"{row['share that does']:.0%}",
+        actions,
+        str(row["in so many cells"]),
+    ]
 
 
 if __name__ == "__main__":

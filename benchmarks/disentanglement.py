@@ -1,8 +1,8 @@
 """Does motion retargeting keep the content, and content retargeting the motion? Measured on real MiniGrid.
 
-`python -m nova_gym.benchmarks.disentanglement [--json FILE]` takes pairs of real clips on held-out layouts. The two
-clips of a pair have the same layout or different ones, and every cell on the second clip's way is free in the first
-one's layout.
+`python -m nova_gym.benchmarks.disentanglement [--reality ID] [--json FILE]` takes pairs of real clips of each level, on
+layouts that no recording holds where the level has such layouts. The two clips of a pair have the same layout or
+different ones, and every tile on the second clip's way is free in the first one's layout.
 
 Motion retargeting rolls the first clip out and, from a step on, moves it by the second's latent actions (from the
 inverse dynamics). Content retargeting rolls the second clip out and at that step replaces its state by the first clip's
@@ -23,10 +23,11 @@ import numpy as np
 import torch
 
 from nova_gym import BadInputError, Dream
+from nova_gym.benchmarks.levels import CROSSINGS, add_reality_option, by_level, reset_unseen
 from nova_gym.benchmarks.provenance import write_results
 from nova_gym.benchmarks.tables import interval, show
 from nova_gym.editing import Intervention, edit, infer_actions
-from nova_gym.envs.adapter import encode_frames
+from nova_gym.envs.frames import encode_frames
 from nova_gym.envs.reality import grids
 from nova_gym.envs.reality.clips import walk
 from nova_gym.envs.reality.minigrid_reality import MiniGridReality, minigrid_of
@@ -51,6 +52,7 @@ class Pairs:
         looks: (4, s, s, C) uint8, the agent's tile in each direction.
         empty: (H, W, C) uint8, the grid with its outer walls alone, without goal and agent.
         layouts: number of different layouts of the content clips.
+        unseen: share of the pairs whose content clip has a layout that no recording holds.
     """
 
     content: np.ndarray
@@ -61,10 +63,11 @@ class Pairs:
     looks: np.ndarray
     empty: np.ndarray
     layouts: int
+    unseen: float
 
 
 def run(dream: Dream, count: int, seed: int) -> dict[str, Any]:
-    """All figures, JSON-ready: by place of the goal, then by retargeting, part of the pairs and name.
+    """All figures of a level, JSON-ready: by place of the goal, then by retargeting, part of the pairs and name.
 
     Raises:
         BadInputError: the dream is not of a MiniGrid.
@@ -72,7 +75,7 @@ def run(dream: Dream, count: int, seed: int) -> dict[str, Any]:
     figures = {}
     for starts in ("official", "random"):
         pairs = find_pairs(dream, count, starts, np.random.default_rng([seed, 0xD15E]))
-        figures[starts] = {"layouts": pairs.layouts, **measure(dream, pairs)}
+        figures[starts] = {"layouts": pairs.layouts, "never recorded": pairs.unseen, **measure(dream, pairs)}
     return figures
 
 
@@ -92,12 +95,12 @@ def find_pairs(dream: Dream, count: int, starts: str, rng: np.random.Generator) 
     env, other = reality.make(), reality.make()
     hold_out = reality.can_hold_out(env)
     found: list[tuple[np.ndarray, np.ndarray, np.ndarray, list[grids.Pose]]] = []
-    layouts = set()
+    layouts, unseen = set(), 0
     while len(found) < count:
-        seed = _reset(env, reality, starts, hold_out, rng)
+        seed = reset_unseen(env, reality, hold_out, starts, rng)
         layout = reality.layout_id(env)
         if len(found) % 2:
-            _reset(other, reality, starts, hold_out, rng)
+            reset_unseen(other, reality, hold_out, starts, rng)
         else:
             other.reset(seed=seed)
             other.unwrapped.grid = env.unwrapped.grid.copy()
@@ -113,12 +116,13 @@ def find_pairs(dream: Dream, count: int, starts: str, rng: np.random.Generator) 
             truth = np.stack([_drawn(env, reality, pose) for pose in poses])
             found.append((content, motion, truth, poses))
             layouts.add(layout)
+            unseen += reality.is_held_out(env)
     looks, empty = _looks(env, reality)
     env.close()
     other.close()
     content, motion, truth, poses = (np.stack(part) for part in zip(*found, strict=True))
     same = np.arange(count) % 2 == 0
-    return Pairs(content, motion, truth, poses[..., [1, 0, 2]], same, looks, empty, len(layouts))
+    return Pairs(content, motion, truth, poses[..., [1, 0, 2]], same, looks, empty, len(layouts), unseen / count)
 
 
 def measure(dream: Dream, pairs: Pairs) -> dict[str, Any]:
@@ -130,10 +134,11 @@ def measure(dream: Dream, pairs: Pairs) -> dict[str, Any]:
         for frames in (pairs.content, pairs.motion)
     )
     latent_actions = infer_actions(model, motion)[:, AT:]
+    band = dream.card.dead_band
     edited = (
-        edit(model, content, [Intervention(AT, motion=latent_actions)]),
-        edit(model, motion, [Intervention(AT, content=content[:, AT])]),
-        edit(model, content),
+        edit(model, content, [Intervention(AT, motion=latent_actions)], band),
+        edit(model, motion, [Intervention(AT, content=content[:, AT])], band),
+        edit(model, content, dead_band=band),
     )
     parts = {"all": np.ones(count, dtype=bool), "same layout": pairs.same, "other layout": ~pairs.same}
     figures = {}
@@ -171,19 +176,9 @@ def _summary(frames: np.ndarray, pairs: Pairs, rows: np.ndarray) -> dict[str, An
 
 
 def _frames(model: Any, states: torch.Tensor) -> np.ndarray:
-    """(n, T, K) → (n, T, H, W, C) float32."""
+    """(n, T, K, rows, cols) → (n, T, H, W, C) float32."""
     frames = model.render(states.flatten(0, 1)).permute(0, 2, 3, 1).cpu().numpy()
     return frames.reshape(*states.shape[:2], *frames.shape[1:])
-
-
-def _reset(env: gym.Env, reality: MiniGridReality, starts: str, hold_out: bool, rng: np.random.Generator) -> int:
-    while True:
-        seed = int(rng.integers(2**31))
-        env.reset(seed=seed)
-        if starts == "random":
-            reality.scatter(env, rng)
-        if not hold_out or reality.is_held_out(env):
-            return seed
 
 
 def _drawn(env: gym.Env, reality: MiniGridReality, pose: grids.Pose) -> np.ndarray:
@@ -209,8 +204,9 @@ def main() -> None:
     """Measures, prints tables and writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dream", default="minigrid", help="name or path of a dream of a MiniGrid (default: minigrid)")
+    add_reality_option(parser)
     parser.add_argument(
-        "--pairs", type=int, default=256, help="pairs of clips for each place of the goal (default: 256)"
+        "--pairs", type=int, default=256, help="pairs of clips for each level and place of the goal (default: 256)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of layouts and walks (default: 0)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
@@ -218,15 +214,20 @@ def main() -> None:
     if arguments.pairs < 2:
         parser.error("--pairs must be at least 2: one pair on the same layout, one on different layouts")
     try:
-        figures = run(Dream.load(arguments.dream), arguments.pairs, arguments.seed)
+        levels = by_level(
+            Dream.load(arguments.dream),
+            arguments.reality or CROSSINGS,
+            lambda dream: run(dream, arguments.pairs, arguments.seed),
+        )
     except BadInputError as error:
         parser.error(str(error))
-    for starts, measured in figures.items():
-        names = measured[RETARGETINGS[0]]["all"]
-        rows = [(name, *(interval(measured[way]["all"][name]) for way in RETARGETINGS)) for name in names]
-        show(f"goal {starts}, {measured['layouts']} held-out layouts", ("", *RETARGETINGS), rows)
+    for level, figures in levels.items():
+        for starts, measured in figures.items():
+            names = measured[RETARGETINGS[0]]["all"]
+            rows = [(name, *(interval(measured[way]["all"][name]) for way in RETARGETINGS)) for name in names]
+            show(f"{level}, goal {starts}, {measured['layouts']} layouts", ("", *RETARGETINGS), rows)
     if arguments.json:
-        write_results(arguments.json, figures, arguments.dream)
+        write_results(arguments.json, {"levels": levels}, arguments.dream)
 
 
 if __name__ == "__main__":

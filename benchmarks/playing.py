@@ -40,8 +40,8 @@ def _play(dream: Dream, seconds: float, beside: bool) -> float:
     """Pictures per second on the screen of a player whose dream steps in each turn of the loop."""
     session = PlaySession(dream)
     player = Player(session)
-    player.resolution, player.beside = RESOLUTION, beside
-    step_on = ["act", _LEFT] if session.discrete else ["latent", [0.0] * session.now.latent_action.shape[1]]
+    player.viewpoint.resolution, player.viewpoint.beside = RESOLUTION, beside
+    step_on = ["act", _LEFT] if session.discrete else ["latent", player.bars.values]
     pictures, began = set(), time.perf_counter()
 
     def step() -> bool:

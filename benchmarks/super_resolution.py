@@ -1,8 +1,9 @@
 """Encoded frames, rendered larger than they are, against upsampling filters.
 
-`python -m nova_gym.benchmarks.super_resolution [--json FILE]` encodes real MiniGrid frames and renders their states at
-×0.5 to ×32. At ×2, ×4 and ×8 they are compared with the same scene as MiniGrid itself draws it at that size. Filters
-that enlarge the real frame are compared in the same way, and differences are taken frame by frame.
+`python -m nova_gym.benchmarks.super_resolution [--reality ID] [--json FILE]` encodes real MiniGrid frames of each level
+and renders their states at ×0.5 to ×32. At ×2, ×4 and ×8 they are compared with the same scene as MiniGrid itself draws
+it at that size. Filters that enlarge the real frame are compared in the same way, and differences are taken frame by
+frame.
 
 The dream draws by the weights that learned from its own frames alone, with the Nyquist mask off and on, and by those
 for detail if it has them. LPIPS stands beside PSNR and SSIM on machines that have it (`nova_gym.measures.perceptual`).
@@ -21,16 +22,17 @@ from PIL import Image
 from torch import Tensor
 
 from nova_gym import BadInputError, Dream
+from nova_gym.benchmarks.levels import add_reality_option, by_level
 from nova_gym.benchmarks.provenance import write_results
 from nova_gym.benchmarks.tables import interval, number, show
-from nova_gym.envs.adapter import encode_frames
+from nova_gym.envs.frames import encode_frames
 from nova_gym.envs.reality.scenes import scenes_of_a_kind
 from nova_gym.measures import lpips, mean, psnr, ssim, why_no_lpips
 from nova_gym.model import inr
-from nova_gym.model.inr import nyquist_mask
+from nova_gym.model.inr import Renderer, nyquist_mask
 
-#: Kinds of scenes: official resets, and layouts that no recording holds.
-KINDS = ("official", "held out")
+#: Levels to measure on. All scenes are official resets.
+LEVELS = ("MiniGrid-SimpleCrossingS9N1-v0", "MiniGrid-SimpleCrossingS11N5-v0")
 #: Sizes to render, and those of them to compare with reality drawn at that size.
 FACTORS, COMPARED = (0.5, 1, 2, 4, 8, 16, 32), (2, 4, 8)
 FILTERS = {
@@ -57,7 +59,7 @@ def render(dream: Dream, states: Tensor, size: tuple[int, int], name: str) -> np
 
     Args:
         dream: the dream that draws.
-        states: (n, K) float32.
+        states: (n, K, rows, cols) float32.
         size: (H, W) in pixels.
         name: `WEIGHTS`, `MASKED` or `DETAIL`.
 
@@ -66,7 +68,8 @@ def render(dream: Dream, states: Tensor, size: tuple[int, int], name: str) -> np
     """
     model = dream.world_model
     if name == WEIGHTS:
-        drawn = inr.render(model.weights(states), *size, model.config.inr, as_bytes=True)
+        renderer = Renderer(*model.part("renderer"), model.config.inr, None, model.config.cell, model.config.blend)
+        drawn = inr.render(renderer, states, *size, as_bytes=True)
     else:
         drawn = model.render(states, size, nyquist=name == MASKED, as_bytes=True)
     return drawn.cpu().numpy()
@@ -110,9 +113,9 @@ def render_all_sizes(dream: Dream, state: Tensor) -> dict[str, Any]:
 
     Args:
         dream: the dream that renders.
-        state: (1, K) float32.
+        state: (1, K, rows, cols) float32.
     """
-    height, width = dream.world_model.config.frame_size
+    height, width = dream.world_model.size_of(state)
     name = renderers(dream)[-1]  # with detail, ×1 has another renderer than larger sizes
     base = render(dream, state, (height, width), name)[0]
     figures = {}
@@ -130,22 +133,21 @@ def render_all_sizes(dream: Dream, state: Tensor) -> dict[str, Any]:
 
 
 def run(dream: Dream, count: int, seed: int) -> dict[str, Any]:
-    """All figures, JSON-ready.
+    """All figures of a level, JSON-ready.
 
     Raises:
-        BadInputError: the dream is not of a MiniGrid.
+        BadInputError: the dream's environment draws too few pixels.
     """
-    model = dream.world_model.config
-    mask = nyquist_mask(model.inr.frequencies, *model.frame_size)
-    figures: dict[str, Any] = {
-        "features the Nyquist mask switches off": f"{int((mask == 0).sum())} of {len(mask)}",
-        "LPIPS": why_no_lpips() or "on AlexNet",
-    }
-    for kind in KINDS:
-        drawn = scenes_of_a_kind(dream, kind, count, (1, *COMPARED), seed)
-        figures[kind] = {"scenes": len(drawn[1]), **compare(dream, drawn)}
-    figures["all sizes"] = render_all_sizes(dream, encode_frames(dream, drawn[1][:1]))
-    return figures
+    drawn = scenes_of_a_kind(dream, "official", count, (1, *COMPARED), seed)
+    state = encode_frames(dream, drawn[1][:1])
+    return {"scenes": len(drawn[1]), **compare(dream, drawn), "all sizes": render_all_sizes(dream, state)}
+
+
+def masked(dream: Dream) -> str:
+    """How many Fourier features of a cell the Nyquist mask switches off, of all."""
+    config = dream.world_model.config
+    mask = nyquist_mask(config.inr.frequencies, *config.cell)
+    return f"{int((mask == 0).sum())} of {len(mask)}"
 
 
 def _scores(truth: np.ndarray, frames: np.ndarray) -> dict[str, np.ndarray]:
@@ -160,28 +162,33 @@ def main() -> None:
     """Measures, prints tables and writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dream", default="minigrid", help="name or path of a dream of a MiniGrid (default: minigrid)")
-    parser.add_argument("--scenes", type=int, default=32, help="scenes of each kind (default: 32)")
+    add_reality_option(parser, LEVELS)
+    parser.add_argument("--scenes", type=int, default=32, help="scenes of each level (default: 32)")
     parser.add_argument("--seed", type=int, default=0, help="of the scenes (default: 0)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
     if arguments.scenes < 1:
         parser.error("--scenes must be at least 1")
     try:
-        figures = run(Dream.load(arguments.dream), arguments.scenes, arguments.seed)
+        dream = Dream.load(arguments.dream)
+        levels = by_level(
+            dream, arguments.reality or LEVELS, lambda at_level: run(at_level, arguments.scenes, arguments.seed)
+        )
     except BadInputError as error:
         parser.error(str(error))
-    _show(figures)
-    if arguments.json:
-        write_results(arguments.json, figures, arguments.dream)
-
-
-def _show(figures: dict[str, Any]) -> None:
-    for kind in KINDS:
+    figures = {
+        "features the Nyquist mask switches off": masked(dream),
+        "LPIPS": why_no_lpips() or "on AlexNet",
+        "levels": levels,
+    }
+    for level, measured in levels.items():
         for factor in COMPARED:
-            show(f"{kind}, {figures[kind]['scenes']} scenes, ×{factor}", COLUMNS, rows_of(figures[kind][f"×{factor}"]))
+            show(f"{level}, {measured['scenes']} scenes, ×{factor}", COLUMNS, rows_of(measured[f"×{factor}"]))
+        show(f"{level}, all sizes", SIZE_COLUMNS, rows_of_sizes(measured["all sizes"]))
     for name in ("features the Nyquist mask switches off", "LPIPS"):
         print(f"{name}: {figures[name]}")
-    show("all sizes", SIZE_COLUMNS, rows_of_sizes(figures["all sizes"]))
+    if arguments.json:
+        write_results(arguments.json, figures, arguments.dream)
 
 
 def rows_of(part: dict[str, Any]) -> list[list[str]]:

@@ -23,6 +23,8 @@ OBSERVATIONS, ACTIONS = ("latent", "pixels"), ("discrete", "latent", "codebook")
 
 #: What `reset(options=...)` understands.
 RESET_OPTIONS = ("frame", "latent", "reality")
+#: Actions of more numbers than this are told by their shape in error messages.
+LISTED = 16
 #: Keys of `info`.
 INFO = ("latent", "latent_action", "step", "lost")
 
@@ -115,16 +117,17 @@ class DreamInterface:
                 whole[torch.from_numpy(~ignored).to(self.device)] = self.to_tensor(np.asarray(kept))
             return whole
         actions = np.asarray(actions)
+        given = repr(actions) if actions.size <= LISTED else f"array of shape {actions.shape[1:]}, {actions.dtype}"
         if actions.dtype.kind not in "iufc":
-            raise BadInputError(f"invalid action {actions!r}; each must be a member of {self._said()}")
+            raise BadInputError(f"invalid action {given}; each must be a member of {self._said()}")
         if not isinstance(space, spaces.Box):
             count = space.n if isinstance(space, spaces.Discrete) else space.nvec.max()
             valid = actions.shape[1:] == space.shape and actions.dtype.kind in "iu"
             if not valid or actions.min() < 0 or actions.max() >= count:
-                raise BadInputError(f"invalid action {actions!r}; each must be a member of {self._said()}")
+                raise BadInputError(f"invalid action {given}; each must be a member of {self._said()}")
             return torch.from_numpy(actions.astype(np.int64)).to(self.device)
         if actions.shape[1:] != space.shape or not np.isfinite(actions).all():
-            raise BadInputError(f"invalid action {actions!r}; each must be finite and of {self._said()}")
+            raise BadInputError(f"invalid action {given}; each must be finite and of {self._said()}")
         clipped = np.clip(actions, space.low, space.high).astype(np.float32)
         return torch.from_numpy(clipped).to(self.device)
 

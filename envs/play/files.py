@@ -21,7 +21,7 @@ def read_picture(path: Path, dream: Dream) -> np.ndarray:
     Raises:
         BadInputError: the file cannot be read as a picture.
     """
-    height, width = dream.world_model.config.frame_size
+    height, width = dream.frame_size
     try:
         with Image.open(path) as image:
             mode = "RGB" if dream.world_model.config.inr.channels == 3 else "L"

@@ -36,7 +36,7 @@ COMMAND_KEYS: dict[int, str] = {
 HELP = (
     ("arrows", "turn left, turn right, walk"),
     ("space, page up, page down, d", "toggle, pick up, drop, done"),
-    ("digits of the actions", "where actions have no names: keys 4 to 9 are actions 0 to 5"),
+    ("4 to 9", "where actions have no names: actions 0 to 5"),
     ("Enter", "new episode"),
     ("Backspace", "one step back"),
     (". and e", "pause the agent; one step of it while paused"),
@@ -48,8 +48,10 @@ HELP = (
     ("r", "start and stop recording a GIF, or MP4 (--video-format mp4)"),
     ("s", "save the picture"),
     ("o", "start from a picture file: type its path, or drop it on the window"),
-    ("click on the dream", "put the agent there"),
-    ("drag a bar, or click on it", "set that number of the latent action; letting go makes a step"),
+    ("click on the dream", "choose a cell, which is framed; the same cell again chooses none"),
+    ("0 to 9 in a chosen cell", "make a step by a code there: 0 nothing moves, 1 to 9 the strongest"),
+    ("right click on the dream", "put the agent there"),
+    ("drag a bar, or click on it", "set where a cell moves (y, x) or how (1, 2 …); letting go makes a step"),
     ("h, Esc", "this help; leave"),
 )
 
@@ -68,3 +70,8 @@ def action_of(key: int, names: list[str], count: int) -> int | None:
     if not names and pygame.K_4 <= key <= pygame.K_9 and key - pygame.K_4 < count:
         return key - pygame.K_4
     return None
+
+
+def digit_of(key: int) -> int | None:
+    """The digit 0 to 9 on a key; None if there is no digit on it."""
+    return key - pygame.K_0 if pygame.K_0 <= key <= pygame.K_9 else None

@@ -11,20 +11,19 @@ from typing import Any
 
 import numpy as np
 import pygame
-import torch
 
-from nova_gym.editing import LAYERS, layer
-from nova_gym.envs.adapter import observe
+from nova_gym.editing import LAYERS
+from nova_gym.envs.frames import observe
+from nova_gym.envs.play.bars import Bars
+from nova_gym.envs.play.by_hand import cell_at, codes_by_motion
 from nova_gym.envs.play.files import VIDEO_FORMATS, read_picture, save_picture, save_video
-from nova_gym.envs.play.keymap import COMMAND_KEYS, action_of
+from nova_gym.envs.play.keymap import COMMAND_KEYS, action_of, digit_of
 from nova_gym.envs.play.recorded import picture_event
-from nova_gym.envs.play.session import Moment, PlaySession
-from nova_gym.envs.play.view import STRIP, Painter, Shown, View
+from nova_gym.envs.play.session import PlaySession
+from nova_gym.envs.play.view import Painter, Shown, View
+from nova_gym.envs.play.viewpoint import Viewpoint
 from nova_gym.errors import BadInputError
-from nova_gym.measures import TILE_TOLERANCE, tile_errors
 
-#: Heights of the dream's picture in pixels that + and - go through.
-RESOLUTIONS = (36, 72, 144, 288, 512, 768, 1024)
 #: Steps a second while an agent drives or a session is replayed.
 PACE = 8.0
 
@@ -36,7 +35,7 @@ class Player:
 
     Args:
         session: the session to play on.
-        policy: latents (K,) float32 → action, an agent for the key `a`; None without an agent.
+        policy: latents (K, rows, cols) float32 → action, an agent for the key `a`; None without an agent.
         folder: where pictures and videos are saved.
         size: (width, height) of the window in pixels.
         script: events to replay first, at `PACE` steps a second.
@@ -70,21 +69,20 @@ class Player:
                 f"no display to play on ({error}); `nova-gym demo` writes a GIF of the dream instead"
             ) from error
         pygame.key.set_repeat(250, 90)
-        height, width = session.dream.world_model.config.frame_size
+        height, width = session.dream.frame_size
         self.view, self.painter = View(width / height), Painter(session.dream)
-        self.resolution, self.layer = 288, ""
+        self.viewpoint, self.bars = Viewpoint(session), Bars(session)
+        self.codes = codes_by_motion(session.dream.world_model)
         self.message = "h shows the keys" if session.discrete else "drag the bars to act; h shows the keys"
-        self.paused = self.beside = self.help = False
+        self.paused = self.help = False
         self.driving = ""  # "agent", "control", or empty while the person does
         self.typed: str | None = None
-        self.dragged: tuple[int, list[float]] | None = None  # the bar, and the latent action if let go
         self.running, self.recording = True, None
         self.script = deque(script or [])
         self.drawn: Any = None
-        self.on_screen: Any = None  # key, as in `wanted`, of the picture that is shown
+        self.on_screen: Any = None  # key, as in `Viewpoint`, of the picture that is shown
         self.frames_drawn, self._ticks = 0, deque(maxlen=30)
         self._next_step = 0.0
-        self._small: dict[int, np.ndarray] = {}
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
         """Plays until the window is closed or `until()`, called once a frame, returns True. Then closes the window."""
@@ -118,47 +116,53 @@ class Player:
             self.running = False
         elif event.type == pygame.DROPFILE:
             self._open(event.file)
-        elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:
+        elif event.type == pygame.MOUSEBUTTONDOWN and event.button == pygame.BUTTON_LEFT:
             self._click(event.pos)
-        elif event.type == pygame.MOUSEMOTION and self.dragged:
+        elif event.type == pygame.MOUSEBUTTONDOWN and event.button == pygame.BUTTON_RIGHT:
+            self._put(event.pos)
+        elif event.type == pygame.MOUSEMOTION and self.bars.dragging:
             self._drag(event.pos)
-        elif event.type == pygame.MOUSEBUTTONUP and event.button == 1 and self.dragged:
+        elif event.type == pygame.MOUSEBUTTONUP and event.button == pygame.BUTTON_LEFT and self.bars.dragging:
             self._let_go()
         elif event.type == pygame.KEYDOWN and self.typed is not None:
             self._type(event)
         elif event.type == pygame.KEYDOWN:
-            card = self.session.dream.card
-            action = action_of(event.key, card.action_names, self.session.dream.world_model.config.actions)
-            if action is not None and self.session.discrete:
-                self._do(["act", action])
-            elif event.key in COMMAND_KEYS:
-                self._command(COMMAND_KEYS[event.key])
+            self._press(event.key)
 
-    @property
-    def wanted(self) -> tuple[int, str, int]:
-        """Key of the picture to show: number of the moment, layer and resolution."""
-        return self.session.now.number, self.layer, self.resolution
+    def _press(self, key: int) -> None:
+        card, digit = self.session.dream.card, digit_of(key)
+        action = action_of(key, card.action_names, self.session.dream.world_model.config.actions)
+        if self.bars.chosen and self.codes and digit is not None:
+            if digit < len(self.codes):
+                code = self.codes[digit]
+                self._do(["code", *self.bars.chosen, code], f"code {code} of {len(self.codes)}, from 0 on")
+        elif action is not None and self.session.discrete:
+            self._do(["act", action])
+        elif key in COMMAND_KEYS:
+            self._command(COMMAND_KEYS[key])
 
     def show(self) -> None:
         """Draws the window if anything changed."""
-        now, key = self.session.now, self.wanted
-        self.painter.ask(key, self._layer_state(), self._size())
+        key = self.viewpoint.key
+        self.painter.ask(key, self.viewpoint.state, self.viewpoint.size)
         finished, picture = self.painter.latest() or (None, None)
-        latent_action = self.dragged[1] if self.dragged else now.latent_action[0].tolist()
-        state = (key, finished, tuple(latent_action), self.message, self.beside, self.help, self.typed)
+        bars = tuple(self.bars.values), self.bars.cell
+        state = (key, finished, bars, self.message, self.viewpoint.beside, self.help, self.typed)
         state += (self.paused, self.driving, self.screen.get_size(), self.recording is not None)
         if state == self.drawn:
             return
         self.drawn = state
         self._ticks.append(time.monotonic())
-        wrong = self._wrong_tiles()
-        strip = tuple(self._picture_of(moment) for moment in self.session.history[-STRIP:])
+        wrong = self.viewpoint.wrong_tiles()
         shown = Shown(
-            lines=self._lines(wrong),
-            latent_action=tuple(latent_action),
-            real=self.session.real_picture(self._size()[1]) if self.beside else None,
+            lines=self.viewpoint.header(self._rate(), self._flags(), wrong),
+            latent_action=bars[0],
+            names=tuple(self.bars.names),
+            cell=bars[1],
+            cells=self.session.dream.cells,
+            real=self.viewpoint.real(),
             wrong=wrong,
-            strip=strip,
+            strip=self.viewpoint.strip(),
             message=self.message,
             help=self.help,
             typed=self.typed,
@@ -171,7 +175,7 @@ class Player:
 
     def _go_on(self) -> None:
         """Makes the next step of a replay or of an agent that drives, but waits until the last one was shown."""
-        waits = time.monotonic() < self._next_step or self.on_screen != self.wanted or self.dragged is not None
+        waits = time.monotonic() < self._next_step or self.on_screen != self.viewpoint.key or self.bars.dragging
         if self.paused or waits or not (self.script or self.driving):
             return
         self._next_step = time.monotonic() + 1.0 / PACE
@@ -204,7 +208,7 @@ class Player:
     def _command(self, name: str) -> None:
         self.message = ""
         if name in LAYERS:
-            self.layer = "" if self.layer == name else name
+            self.viewpoint.layer = "" if self.viewpoint.layer == name else name
         elif name == "reset":
             self.session.do(["reset"])
         elif name == "rewind":
@@ -215,11 +219,10 @@ class Player:
             if self.paused:
                 self._one_step()
         elif name in ("finer", "coarser"):
-            at = RESOLUTIONS.index(self.resolution) + (1 if name == "finer" else -1)
-            self.resolution = RESOLUTIONS[max(0, min(at, len(RESOLUTIONS) - 1))]
+            self.viewpoint.refine(1 if name == "finer" else -1)
         elif name == "reality":
-            self.beside = not self.beside
-            if self.beside and self.session.real_frame is None:
+            self.viewpoint.beside = not self.viewpoint.beside
+            if self.viewpoint.beside and self.session.real_frame is None:
                 self.message = "reality does not follow this episode; Enter starts one with reality"
         elif name == "agent":
             self._let_drive(name, "" if self.policy else "start the player with --agent to let an agent drive")
@@ -243,28 +246,38 @@ class Player:
         self.message = hindrance
 
     def _click(self, position: tuple[int, int]) -> None:
+        """Takes hold of a bar, or chooses a cell."""
         for i, bar in enumerate(self.view.bars):
             if bar.collidepoint(position):
-                self.dragged = i, self.session.now.latent_action[0].tolist()
+                self.bars.hold(i)
                 self._drag(position)
                 return
+        if (cell := self._cell_at(position)) is not None:
+            self.bars.choose(cell)
+            self.message = f"row {cell[0]}, column {cell[1]}, from 0 on" if self.bars.chosen else ""
+            if self.bars.chosen and self.codes:
+                self.message += "; a digit makes a step by a code there"
+
+    def _put(self, position: tuple[int, int]) -> None:
+        """Puts the agent into the cell at this position."""
+        if (cell := self._cell_at(position)) is not None:
+            self._do(["teleport", *cell], "the agent was put there (motion retargeting); reality no longer follows")
+
+    def _cell_at(self, position: tuple[int, int]) -> tuple[int, int] | None:
+        """(row, column) of the cell at a position in the window; None outside the dream's picture."""
         area = self.view.dream_area
-        if area.collidepoint(position):
-            y, x = (position[1] - area.y) / area.height, (position[0] - area.x) / area.width
-            message = "the agent was put there (motion retargeting); reality no longer follows"
-            self._do(["teleport", y, x], message)
+        if not area.collidepoint(position):
+            return None
+        y, x = (position[1] - area.y) / area.height, (position[0] - area.x) / area.width
+        return cell_at(2.0 * y - 1.0, 2.0 * x - 1.0, self.session.dream.cells)
 
     def _drag(self, position: tuple[int, int]) -> None:
-        i, values = self.dragged
-        bar = self.view.bars[i]
-        values[i] = float(np.clip(1.0 - 2.0 * (position[1] - bar.y) / bar.height, -1.0, 1.0))
-        self.message = f"latent action {i + 1} of {len(values)}: {values[i]:+.2f}; letting go makes a step"
+        self.message = self.bars.drag(self.view.value_at(position[1]))
 
     def _let_go(self) -> None:
-        (_, values), self.dragged = self.dragged, None
-        self._do(
-            ["latent", values], "reality has no latent actions: it no longer follows" if self.session.episode else ""
-        )
+        followed = self.session.episode is not None
+        message = "reality has no latent actions: it no longer follows" if followed else ""
+        self._do(["latent", self.bars.let_go()], message)
 
     def _type(self, event: pygame.event.Event) -> None:
         if event.key == pygame.K_ESCAPE:
@@ -278,13 +291,12 @@ class Player:
             self.typed += event.unicode
 
     def _open(self, path: str) -> None:
-        self.session.do(picture_event(read_picture(Path(path), self.session.dream)))
+        frame = read_picture(Path(path), self.session.dream)
+        self.session.do(picture_event(frame))
         self.message = f"dreaming on from {path}"
 
     def _save_picture(self) -> None:
-        with torch.no_grad():
-            picture = self.session.dream.world_model.render(self._layer_state(), self._size(), as_bytes=True)[0].numpy()
-        self.message = f"saved {save_picture(self.folder / 'dream.png', picture)}"
+        self.message = f"saved {save_picture(self.folder / 'dream.png', self.viewpoint.picture())}"
 
     def _toggle_recording(self) -> None:
         if self.recording is None:
@@ -295,61 +307,11 @@ class Player:
             path = save_video(self.folder / f"play.{self.video_format}", frames, PACE)
             self.message = f"saved {path}, {len(frames)} frames"
 
-    def _size(self) -> tuple[int, int]:
-        """(H, W) of the dream's picture in pixels; its height is `resolution`."""
-        height, width = self.session.dream.world_model.config.frame_size
-        return self.resolution, round(self.resolution * width / height)
+    def _flags(self) -> list[str]:
+        """What is on."""
+        flags = {"PAUSED": self.paused, self.driving.upper(): self.driving, "RECORDING": self.recording is not None}
+        return [name for name, on in flags.items() if on]
 
-    def _layer_state(self) -> torch.Tensor:
-        """(1, K) float32, what is drawn: the state, or one of its layers."""
-        model, now = self.session.dream.world_model, self.session.now
-        if not self.layer:
-            return now.state
-        # layers of the step that led here: content + motion is the state shown
-        before = self.session.history[-2].state if len(self.session.history) > 1 else now.state
-        return layer(model, self.layer, before, now.latent_action)
-
-    def _picture_of(self, moment: Moment) -> np.ndarray:
-        """(H, W, C) uint8 at the dream's frame size; drawn once for each moment and kept."""
-        if moment.number not in self._small:
-            kept = {known.number for known in self.session.history[-2 * STRIP :]}
-            self._small = {number: frame for number, frame in self._small.items() if number in kept}
-            with torch.no_grad():
-                self._small[moment.number] = observe(self.session.dream, moment.state, "pixels")[0]
-        return self._small[moment.number]
-
-    def _wrong_tiles(self) -> np.ndarray | None:
-        """(rows, columns) bool, the tiles that differ from reality; None if reality is not shown or has no tiles."""
-        real, tile = self.session.real_frame, self.session.tile
-        if not self.beside or real is None or not tile:
-            return None
-        frames = (real, self._picture_of(self.session.now))
-        truth, drawn = (frame[None].astype(np.float32) / 255.0 for frame in frames)
-        return tile_errors(truth, drawn, tile)[0] >= TILE_TOLERANCE
-
-    def _lines(self, wrong: np.ndarray | None) -> tuple[str, ...]:
-        now, card = self.session.now, self.session.dream.card
-        names = card.action_names
-        action = "–" if now.action is None else names[now.action] if names else str(now.action)
-        first = f"step {now.step}   reward {now.reward:+.2f}   return {now.total:.2f}   end {now.end:.0%}"
-        height, width = self._size()
-        second = f"action {action}   {width}×{height}   {self._rate():.0f} frames/s"
-        if wrong is not None:
-            second += f"   agreement {1.0 - wrong.mean():.0%} of tiles"
-        flags = [
-            name
-            for name, on in (("PAUSED", self.paused), (self.driving.upper(), self.driving), (self.layer, self.layer))
-            if on
-        ]
-        if self.recording is not None:
-            flags.append("RECORDING")
-        if now.ended:
-            flags.append("EPISODE ENDED")
-        if self.beside and self.session.real_frame is not None:
-            flags.insert(0, "reality | dream")
-        return first, second, "   ".join(flags)
-
-    def _rate(self) -> float:
+    def _rate(self) -> int:
         """Frames drawn in the last second."""
-        recent = [tick for tick in self._ticks if tick > time.monotonic() - 1.0]
-        return float(len(recent))
+        return sum(tick > time.monotonic() - 1.0 for tick in self._ticks)

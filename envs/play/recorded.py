@@ -6,7 +6,7 @@ import json
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,25 +15,39 @@ from nova_gym.errors import BadInputError
 from nova_gym.files import write_atomically
 
 #: Version of the layout of a recorded session.
-FORMAT = 1
+FORMAT = 2
 
 
-def write_recording(path: Path, dream: Dream, seed: int, events: list[list[Any]], state: np.ndarray) -> None:
-    """Writes all events atomically, and the last state (1, K) float32, which a replay can be checked against.
+class Recording(NamedTuple):
+    """A recorded session.
+
+    Attributes:
+        seed: of all starts.
+        reality: Gymnasium id of the real environment that the dream dreamt of; None if there is none.
+        events: all events, the first of which is a reset.
+        state: (1, K, rows, cols) float32, the last state, which a replay can be checked against.
+    """
+
+    seed: int
+    reality: str | None
+    events: list[list[Any]]
+    state: np.ndarray
+
+
+def write_recording(path: Path, dream: Dream, recording: Recording) -> None:
+    """Writes a session atomically.
 
     Raises:
         BadInputError: the file cannot be written.
     """
-    header = {"format": FORMAT, "seed": seed, "dream": _identity(dream), "events": events}
+    header = {"format": FORMAT, "dream": _identity(dream), **recording._asdict()}
+    state = header.pop("state")
     with write_atomically(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, session=np.array(json.dumps(header)), state=state)
 
 
-def read_recording(path: Path, dream: Dream) -> tuple[int, list[list[Any]], np.ndarray]:
+def read_recording(path: Path, dream: Dream) -> Recording:
     """Reads a recorded session.
-
-    Returns:
-        The seed, the events, and the last state (1, K) float32.
 
     Raises:
         BadInputError: the file is not a recorded session, or it was recorded in another dream.
@@ -41,14 +55,14 @@ def read_recording(path: Path, dream: Dream) -> tuple[int, list[list[Any]], np.n
     try:
         with np.load(path, allow_pickle=False) as saved:
             header, state = json.loads(str(saved["session"])), saved["state"]
-        seed, events, identity = header["seed"], header["events"], header["dream"]
         if header["format"] != FORMAT:
             raise ValueError(f"format {header['format']}, this nova-gym reads {FORMAT}")
+        identity, recording = header["dream"], Recording(header["seed"], header["reality"], header["events"], state)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise BadInputError(f"{path} is not a session recorded by nova-gym play: {error}") from error
     if identity != _identity(dream):
         raise BadInputError(f"{path} was recorded in another dream")
-    return seed, events, state
+    return recording
 
 
 def picture_event(frame: np.ndarray) -> list[Any]:
@@ -57,10 +71,10 @@ def picture_event(frame: np.ndarray) -> list[Any]:
 
 
 def _identity(dream: Dream) -> str:
-    """Tells dreams apart, by environment and a sum over the weights.
+    """Tells dreams apart, by a sum over the weights.
 
     The weights for large frames are left out: sessions replay alike with and without them.
     """
     parameters = dream.world_model.named_parameters()
     weights = sum(float(p.double().abs().sum()) for name, p in parameters if not name.startswith("detail."))
-    return f"{dream.card.env_id} {weights:.6e}"
+    return f"{weights:.6e}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,67 +13,25 @@ from minari.data_collector import EpisodeBuffer
 from torch import Tensor
 
 from nova_gym.dream import Dream
-from nova_gym.envs.adapter import encode_frames
-from nova_gym.envs.play.recorded import read_recording, write_recording
+from nova_gym.envs.frames import encode_frames
+from nova_gym.envs.play.by_hand import by_code, by_numbers, by_putting
+from nova_gym.envs.play.history import Episode, Moment
+from nova_gym.envs.play.recorded import Recording, read_recording, write_recording
+from nova_gym.envs.reality.counterpart import dream_at
 from nova_gym.envs.reality.real_env import RealityEnv, make_reality
 from nova_gym.errors import BadInputError
 from nova_gym.model.control import Memory
-from nova_gym.simulator import DreamSimulator
+from nova_gym.simulator import DreamSimulator, Transition
 
 #: Reality beside the dream is drawn at most so many times larger than its frame: some environments draw slowly.
 LARGEST_SCALE = 7
 
 
-@dataclass(frozen=True)
-class Moment:
-    """One point of the history.
-
-    Attributes:
-        number: unique in the session.
-        state: (1, K) float32.
-        latent_action: (1, U) float32, the latent action that led here; zero at a start.
-        action: the environment's own action that led here; None at a start and after a latent action.
-        step: since the start of the episode.
-        reward: of the step that led here.
-        total: return so far.
-        end: probability in [0, 1] that the episode ends here, from the termination head.
-        ended: whether the episode was terminated or truncated here.
-    """
-
-    number: int
-    state: Tensor
-    latent_action: Tensor
-    action: int | None = None
-    step: int = 0
-    reward: float = 0.0
-    total: float = 0.0
-    end: float = 0.0
-    ended: bool = False
-
-
-@dataclass
-class Episode:
-    """One played episode of reality. `frames`, each (H, W, C) uint8, has one item more than `actions`."""
-
-    seed: int
-    held_out: bool
-    frames: list[np.ndarray]
-    actions: list[int] = field(default_factory=list)
-    rewards: list[float] = field(default_factory=list)
-    terminations: list[bool] = field(default_factory=list)
-    truncations: list[bool] = field(default_factory=list)
-
-    @property
-    def over(self) -> bool:
-        """Whether reality terminated or truncated the episode."""
-        return bool(self.actions) and (self.terminations[-1] or self.truncations[-1])
-
-
 class PlaySession:
     """A dream, its history and its reality. Every change goes through `do`, so a session can be recorded and replayed.
 
-    Events are JSON-ready lists that begin with a name: `["reset"]`, `["act", a]`, `["latent", [u…]]`, `["control"]`,
-    `["rewind"]`, `["teleport", y, x]` (fractions of the picture's height and width, in [0, 1]) and
+    Events are JSON-ready lists that begin with a name: `["reset"]`, `["act", a]`, `["latent", numbers]` (of one cell,
+    see `WorldModel.place`), `["code", row, column, code]`, `["control"]`, `["rewind"]`, `["teleport", row, column]` and
     `["picture", bytes as hex, shape]`.
 
     Args:
@@ -98,7 +55,6 @@ class PlaySession:
         self._rng = np.random.default_rng([seed, 0x91A7])
         self._numbers = itertools.count()
         self._simulator = DreamSimulator(dream)
-        self._places: tuple[Tensor, np.ndarray] | None = None
         self._memory: tuple[int, Memory] | None = None
         self.do(["reset"])
 
@@ -147,7 +103,8 @@ class PlaySession:
         Raises:
             BadInputError: the file cannot be written.
         """
-        write_recording(path, self.dream, self.seed, self.events, self.now.state.numpy())
+        recording = Recording(self.seed, self.dream.card.env_id or None, self.events, self.now.state.numpy())
+        write_recording(path, self.dream, recording)
 
     @classmethod
     def replay(cls, path: Path, dream: Dream) -> PlaySession:
@@ -156,9 +113,9 @@ class PlaySession:
         Raises:
             BadInputError: the file is not a recorded session, or it was recorded in another dream.
         """
-        seed, events, _ = read_recording(path, dream)
-        session = cls(dream, seed)
-        for event in events[1:]:  # the first is the reset that every session begins with
+        recording = read_recording(path, dream)
+        session = cls(dream_at(dream, recording.reality), recording.seed)
+        for event in recording.events[1:]:  # the first is the reset that every session begins with
             session.do(event)
         return session
 
@@ -168,19 +125,7 @@ class PlaySession:
         Episodes on held-out layouts are left out: a dream trained on them could not be evaluated.
         """
         episodes = [*self.played, *([self.episode] if self.episode else [])]
-        return [
-            EpisodeBuffer(
-                seed=episode.seed,
-                options={"kind": "played by a person", "starts": "official"},
-                observations=np.stack(episode.frames),
-                actions=np.asarray(episode.actions, dtype=np.int64),
-                rewards=episode.rewards,
-                terminations=episode.terminations,
-                truncations=episode.truncations,
-            )
-            for episode in episodes
-            if episode.actions and not episode.held_out
-        ]
+        return [episode.buffer() for episode in episodes if episode.actions and not episode.held_out]
 
     def _reset(self) -> None:
         self._close_episode()
@@ -199,17 +144,27 @@ class PlaySession:
         simulator = self._resumed()
         self._advance(simulator, simulator.step(torch.tensor([action])), action)
         if self.episode and not self.episode.over:
-            frame, reward, terminated, truncated, _ = self._reality.step(action)
-            self.episode.frames.append(frame)
-            self.episode.actions.append(action)
-            self.episode.rewards.append(reward)
-            self.episode.terminations.append(bool(terminated))
-            self.episode.truncations.append(bool(truncated))
+            self.episode.add(action, *self._reality.step(action)[:4])
 
-    def _latent(self, values: list[float]) -> None:
+    def _latent(self, numbers: list[float]) -> None:
+        self._set(by_numbers(self.dream.world_model, numbers, self.dream.cells))
+
+    def _code(self, row: int, column: int, code: int) -> None:
+        self._set(by_code(self.dream.world_model, self.now.state, (row, column), code))
+
+    def _teleport(self, row: int, column: int) -> None:
+        self._set(by_putting(self.dream.world_model, self.now.state, (row, column)))
+
+    def _set(self, latent_action: Tensor) -> None:
+        """A step by a latent action (1, U, rows, cols) that a person set. Reality does not follow it.
+
+        It pays nothing, and only a lost dream or the horizon ends the episode: the heads know what actions lead to,
+        and take an agent that appears somewhere for one at the goal.
+        """
         simulator = self._resumed()
-        latent_action = torch.tensor([values], dtype=torch.float32).clamp(-1.0, 1.0)
-        self._advance(simulator, simulator.step_latent(latent_action), None)
+        result = simulator.step_latent(latent_action)
+        nothing = torch.zeros_like(result.reward)
+        self._advance(simulator, result._replace(reward=nothing, terminated=nothing > 0), None, end=0.0)
         self._close_episode()
 
     def _control(self) -> None:
@@ -222,13 +177,15 @@ class PlaySession:
         if self.discrete:
             self._act(int(action))
         else:
-            self._latent(latent_action[0].tolist())
+            simulator = self._resumed()
+            self._advance(simulator, simulator.step_latent(latent_action), None)
+            self._close_episode()
 
     def _remember(self) -> Memory:
         """The control model's memory of all steps that led here, kept up to date step by step."""
         model, history = self.dream.world_model, self.history
         known = [i for i, moment in enumerate(history) if self._memory and moment.number == self._memory[0]]
-        start, memory = (known[0], self._memory[1]) if known else (0, model.fresh_memory(1))
+        start, memory = (known[0], self._memory[1]) if known else (0, model.fresh_memory(1, self.dream.cells))
         for before, after in pairwise(history[start:]):
             memory = model.remember(memory, before.state, after.latent_action)
         self._memory = self.now.number, memory
@@ -240,21 +197,10 @@ class PlaySession:
         self.history.pop()
         episode, count = self.episode, self.now.step
         if episode and len(episode.actions) > count:
-            for values in (episode.actions, episode.rewards, episode.terminations, episode.truncations):
-                del values[count:]
-            del episode.frames[count + 1 :]
+            episode.cut(count)
             self._reality.env.reset(seed=episode.seed)
             for action in episode.actions:  # environments cannot step back, so it replays the episode up to here
                 self._reality.env.step(action)
-
-    def _teleport(self, y: float, x: float) -> None:
-        """Motion retargeting: takes the latent action, of another state, that leads nearest to (y, x)."""
-        if not self.discrete:
-            raise BadInputError("the agent can be put elsewhere only in a dream with discrete actions")
-        latent_actions, places = self._known_places()
-        if len(places):
-            nearest = int(np.square(places - (y, x)).sum(1).argmin())
-            self._latent(latent_actions[nearest].tolist())
 
     def _picture(self, data: str, shape: list[int]) -> None:
         frame = np.frombuffer(bytes.fromhex(data), dtype=np.uint8).reshape(shape)
@@ -263,7 +209,7 @@ class PlaySession:
         self._begin(state)
 
     def _begin(self, state: Tensor) -> None:
-        nothing = torch.zeros(1, self.dream.world_model.config.latent_action)
+        nothing = torch.zeros(1, self.dream.world_model.config.latent_action, *self.dream.cells)
         self.history = [Moment(next(self._numbers), state.clone(), nothing)]
 
     def _close_episode(self) -> None:
@@ -278,9 +224,12 @@ class PlaySession:
         return self._simulator
 
     @torch.no_grad()
-    def _advance(self, simulator: DreamSimulator, result: Any, action: int | None) -> None:
+    def _advance(
+        self, simulator: DreamSimulator, result: Transition, action: int | None, end: float | None = None
+    ) -> None:
         reward = float(result.reward[0])
-        _, end = self.dream.world_model.outcome(self.now.state, result.latent_action, result.state)
+        if end is None:
+            end = float(self.dream.world_model.outcome(self.now.state, result.latent_action, result.state)[1][0])
         self.history.append(
             Moment(
                 number=next(self._numbers),
@@ -290,42 +239,17 @@ class PlaySession:
                 step=int(simulator.steps[0]),
                 reward=reward,
                 total=self.now.total + reward,
-                end=float(end[0]),
+                end=end,
                 ended=bool(result.terminated[0] | result.truncated[0]),
             )
         )
-
-    @torch.no_grad()
-    def _known_places(self) -> tuple[Tensor, np.ndarray]:
-        """Latent actions (n, U) float32, and the places (n, 2) float32 where they put the agent, as fractions (y, x).
-
-        The first action turns the agent, if there is one, so it changes a picture only where the agent is. The centre
-        of that change is the agent's place, to which this latent action leads.
-        """
-        if self._places is None:
-            model = self.dream.world_model
-            states = self.dream.starts.get("random", next(iter(self.dream.starts.values())))
-            latent_actions = model.translate(states, torch.zeros(len(states), dtype=torch.int64))
-            after = model.step(states, latent_actions)
-            change = torch.cat(
-                [
-                    (model.render(a) - model.render(b)).square().mean(1)
-                    for a, b in zip(after.split(64), states.split(64), strict=True)
-                ]
-            )
-            change = torch.where(change > 0.05, change, 0.0)
-            height, width = change.shape[1:]
-            mass = change.sum((1, 2)).clamp(min=1e-9)
-            y = (change.sum(2) * (torch.arange(height) + 0.5)).sum(1) / mass / height
-            x = (change.sum(1) * (torch.arange(width) + 0.5)).sum(1) / mass / width
-            self._places = latent_actions, torch.stack([y, x], 1).numpy()
-        return self._places
 
 
 _EVENTS = {
     "reset": "_reset",
     "act": "_act",
     "latent": "_latent",
+    "code": "_code",
     "control": "_control",
     "rewind": "_rewind",
     "teleport": "_teleport",

@@ -27,7 +27,10 @@ class Shown:
 
     Attributes:
         lines: of the header.
-        latent_action: U numbers in [-1, 1].
+        latent_action: the numbers of the bars, in [-1, 1].
+        names: what they are called.
+        cell: (row, column) of the cell that is framed in the dream's picture; None for none.
+        cells: (rows, cols) of the dream's picture.
         real: reality's frame (H, W, C) uint8; None if reality is not shown.
         wrong: (rows, columns) bool, the tiles in which dream and reality differ; None if they are not compared.
         strip: the last frames, each (H, W, C) uint8.
@@ -38,6 +41,9 @@ class Shown:
 
     lines: tuple[str, ...]
     latent_action: tuple[float, ...]
+    names: tuple[str, ...] = ()
+    cell: tuple[int, int] | None = None
+    cells: tuple[int, int] = (1, 1)
     real: np.ndarray | None = None
     wrong: np.ndarray | None = None
     strip: tuple[np.ndarray, ...] = ()
@@ -63,7 +69,7 @@ class Painter(threading.Thread):
 
         Args:
             key: names the picture in `latest`.
-            state: (1, K) float32.
+            state: (1, K, rows, cols) float32.
             resolution: (H, W) in pixels.
 
         Raises:
@@ -141,7 +147,7 @@ class View:
         size = max(12, min(width, height) // 34)
         font = pygame.font.Font(None, round(size * 1.35))
         y = size // 2
-        self._draw_bars(surface, shown.latent_action, width, size)
+        self._draw_bars(surface, shown, width, size)
         for line in (*shown.lines, shown.message):
             text = font.render(line, True, INK if line is not shown.message else DIM)
             surface.blit(_fit(text, self.bars[0].left - size, height), (size // 2, y))
@@ -156,12 +162,16 @@ class View:
         if shown.real is not None:
             area = pygame.Rect(left, room.y, wide, tall)
             _blit(surface, shown.real, area)
-            _frame_tiles(surface, shown.wrong, area)
+            _frame_cells(surface, shown.wrong, area, RED)
             left += wide + size
         self.dream_area = pygame.Rect(left, room.y, wide, tall)
         if picture is not None:
             _blit(surface, picture, self.dream_area)
-        _frame_tiles(surface, shown.wrong, self.dream_area)
+        _frame_cells(surface, shown.wrong, self.dream_area, RED)
+        if shown.cell is not None:
+            chosen = np.zeros(shown.cells, dtype=bool)
+            chosen[shown.cell] = True
+            _frame_cells(surface, chosen, self.dream_area, BAR)
         for i, small in enumerate(shown.strip):
             across = round(strip * self.aspect)
             _blit(surface, small, pygame.Rect(size // 2 + i * (across + 4), height - strip - 4, across, strip))
@@ -170,10 +180,15 @@ class View:
         if shown.typed is not None:
             self._draw_box(surface, font, size, [("picture file:", shown.typed + "_"), ("Enter", "start from it")])
 
-    def _draw_bars(self, surface: pygame.Surface, values: tuple[float, ...], width: int, size: int) -> None:
+    def value_at(self, y: int) -> float:
+        """The number that a bar has if its end is at this height in the window; beyond [-1, 1] outside the bars."""
+        return 1.0 - 2.0 * (y - self.bars[0].y) / self.bars[0].height
+
+    def _draw_bars(self, surface: pygame.Surface, shown: Shown, width: int, size: int) -> None:
         self.bars = []
+        values, font = shown.latent_action, pygame.font.Font(None, size)
         pitch = min(size + 4.0, BARS * width / len(values))
-        tall, wide = size * 4, max(2, round(pitch * size / (size + 4)))
+        tall, wide = round(size * 3.7), max(2, round(pitch * size / (size + 4)))
         left = width - pitch * len(values) - size // 2
         for i, value in enumerate(values):
             area = pygame.Rect(round(left + i * pitch), size // 2, wide, tall)
@@ -181,6 +196,9 @@ class View:
             pygame.draw.rect(surface, (50, 54, 64), area)
             middle, length = area.y + tall // 2, round(abs(value) * tall / 2)
             pygame.draw.rect(surface, BAR, (area.x, middle - (length if value > 0 else 0), wide, max(1, length)))
+        for name, area in zip(shown.names, self.bars, strict=False):
+            text = _fit(font.render(name, True, DIM), area.width, size)
+            surface.blit(text, text.get_rect(midtop=(area.centerx, area.bottom + 2)))
 
     def _draw_help(self, surface: pygame.Surface, font: pygame.font.Font, size: int) -> None:
         self._draw_box(surface, font, size, list(HELP))
@@ -204,11 +222,13 @@ class View:
 
 
 def _blit(surface: pygame.Surface, frame: np.ndarray, area: pygame.Rect) -> None:
-    """Draws a frame (H, W, C) uint8 into `area`, scaled without smoothing, so that its pixels stay visible."""
+    """Draws a frame (H, W, C) uint8 into `area`, enlarged without smoothing, so that its pixels stay visible."""
     if frame.shape[2] == 1:
         frame = frame.repeat(3, axis=2)
     image = pygame.surfarray.make_surface(frame.swapaxes(0, 1))
-    surface.blit(pygame.transform.scale(image, area.size), area)
+    shrinks = image.get_width() > area.width or image.get_height() > area.height
+    scale = pygame.transform.smoothscale if shrinks else pygame.transform.scale
+    surface.blit(scale(image, area.size), area)
 
 
 def _fit(image: pygame.Surface, width: int, height: int) -> pygame.Surface:
@@ -217,10 +237,12 @@ def _fit(image: pygame.Surface, width: int, height: int) -> pygame.Surface:
     return image if factor == 1.0 else pygame.transform.smoothscale_by(image, factor)
 
 
-def _frame_tiles(surface: pygame.Surface, wrong: np.ndarray | None, area: pygame.Rect) -> None:
-    """Draws red frames around the tiles where `wrong`, (rows, columns) bool, is True, in a picture drawn at `area`."""
-    if wrong is None:
+def _frame_cells(
+    surface: pygame.Surface, marked: np.ndarray | None, area: pygame.Rect, colour: tuple[int, int, int]
+) -> None:
+    """Draws frames around the cells where `marked`, (rows, columns) bool, is True, in a picture drawn at `area`."""
+    if marked is None:
         return
-    tall, wide = area.height / wrong.shape[0], area.width / wrong.shape[1]
-    for row, column in zip(*np.nonzero(wrong), strict=True):
-        pygame.draw.rect(surface, RED, (area.x + column * wide, area.y + row * tall, wide, tall), width=3)
+    tall, wide = area.height / marked.shape[0], area.width / marked.shape[1]
+    for row, column in zip(*np.nonzero(marked), strict=True):
+        pygame.draw.rect(surface, colour, (area.x + column * wide, area.y + row * tall, wide, tall), width=3)

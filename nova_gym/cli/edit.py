@@ -33,7 +33,13 @@ def edit(
     dream: Annotated[
         str, typer.Option(help="Shipped dream (minigrid or digits), or path of a dream file.")
     ] = "minigrid",
-    content: Annotated[str | None, typer.Option(help=f"Content clip: {_SOURCE}, in the dream's frame size.")] = None,
+    reality: Annotated[
+        str | None,
+        typer.Option(help="Gymnasium id of another environment of the same kind for the real episodes."),
+    ] = None,
+    content: Annotated[
+        str | None, typer.Option(help=f"Content clip: {_SOURCE}, of a size that divides into the dream's cells.")
+    ] = None,
     motion: Annotated[str | None, typer.Option(help="Motion clip: seed or file, as --content.")] = None,
     clip: Annotated[
         str | None, typer.Option(help="Clip that both and layers edit: seed or file, as --content.")
@@ -59,8 +65,8 @@ def edit(
 
     Clips that are not given are real episodes: --seed makes the content clip, the
     next seed the motion clip, the one after that --clip. Longer clips are cut to
-    the shortest. An edited agent goes where it is in the motion clip; if the
-    content has a wall there, the wall hides it.
+    the shortest; all must have one frame size. An edited agent goes where it is
+    in the motion clip; if the content has a wall there, the picture mixes both.
 
     It takes seconds. Writes a film (.gif) and a picture of all frames in rows
     (.png).
@@ -70,6 +76,7 @@ def edit(
     nova-gym edit motion --content 1 --motion 2 -o pictures/retargeted
     """
     from nova_gym.dream import Dream
+    from nova_gym.envs.reality.counterpart import dream_at
     from nova_gym.pictures import film, save_gif, save_png, strip
 
     if mode not in MODES:
@@ -79,9 +86,10 @@ def edit(
         if source is not None and name not in MODES[mode]:
             raise BadInputError(f"mode {mode} has no --{name}; it takes {', '.join(f'--{n}' for n in MODES[mode])}")
     targets = _targets(output or Path(f"edit-{mode}"), overwrite)
-    loaded = Dream.load(dream)
+    loaded = dream_at(Dream.load(dream), reality)
     defaults = dict(zip(given, range(seed, seed + 3), strict=True))
     clips = {name: _frames(given[name] or str(defaults[name]), loaded, steps) for name in MODES[mode]}
+    _check_sizes(clips)
     length = min(len(frames) for frames in clips.values())
     clips = {name: frames[:length] for name, frames in clips.items()}
     rows = _layers(loaded, clips["clip"]) if mode == "layers" else _edited(loaded, mode, clips, at, over)
@@ -107,6 +115,13 @@ def _frames(source: str, dream: Dream, steps: int) -> np.ndarray:
     return real_clip(dream, int(source), steps) if source.isdecimal() else read_clip(Path(source), dream)
 
 
+def _check_sizes(clips: dict[str, np.ndarray]) -> None:
+    sizes = {name: f"{frames.shape[1]}×{frames.shape[2]}" for name, frames in clips.items()}
+    if len(set(sizes.values())) > 1:
+        said = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise BadInputError(f"the clips must have frames of one size, not {said} (height×width)")
+
+
 def _edited(dream: Dream, mode: str, clips: dict[str, np.ndarray], at: int, over: int) -> dict[str, np.ndarray]:
     """Rows of the picture: the clips, and the edited clip below them."""
     from nova_gym.editing import Intervention, infer_actions
@@ -124,7 +139,7 @@ def _edited(dream: Dream, mode: str, clips: dict[str, np.ndarray], at: int, over
         motion=infer_actions(model, states["motion"])[:, at:] if "motion" in donors else None,
         over=over if mode == "interpolate" else 1,
     )
-    edited = edit_clips(model, states[MODES[mode][0]], [intervention])
+    edited = edit_clips(model, states[MODES[mode][0]], [intervention], dream.card.dead_band)
     labels = {"clip": "clip", "content": "content clip", "motion": "motion clip"}
     rows = {label: clips[name] for name, label in labels.items() if name in clips}
     return {**rows, "edited": _render(dream, edited)}
@@ -141,12 +156,12 @@ def _layers(dream: Dream, frames: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _encode(dream: Dream, frames: np.ndarray) -> Tensor:
-    """(T, H, W, C) uint8 → (1, T, K)."""
-    from nova_gym.envs.adapter import encode_frames
+    """(T, H, W, C) uint8 → (1, T, K, rows, cols)."""
+    from nova_gym.envs.frames import encode_frames
 
     return encode_frames(dream, frames)[None]
 
 
 def _render(dream: Dream, states: Tensor) -> np.ndarray:
-    """(1, T, K) → (T, H, W, C) uint8."""
+    """(1, T, K, rows, cols) → (T, H, W, C) uint8."""
     return dream.world_model.render(states[0], as_bytes=True).numpy()

@@ -16,6 +16,12 @@ def play(
     dream: Annotated[
         str, typer.Argument(help="Shipped dream (minigrid or digits), or path of a dream file.")
     ] = "minigrid",
+    reality: Annotated[
+        str | None,
+        typer.Option(
+            help="Gymnasium id of another environment of the same kind to dream of; default: the dream's own."
+        ),
+    ] = None,
     agent: Annotated[
         str | None,
         typer.Option(
@@ -45,6 +51,8 @@ def play(
 
     nova-gym play
 
+    nova-gym play --reality MiniGrid-FourRooms-v0
+
     nova-gym play mine.safetensors --output pictures --record session.npz
     """
     from nova_gym.dream import Dream
@@ -52,7 +60,9 @@ def play(
     from nova_gym.envs.play.player import Player
     from nova_gym.envs.play.recorded import picture_event, read_recording
     from nova_gym.envs.play.session import PlaySession
+    from nova_gym.envs.reality.counterpart import dream_at
     from nova_gym.envs.reality.recording import check_dataset_id
+    from nova_gym.envs.reality.unseen import what_is_unseen
 
     loaded = Dream.load(dream)
     if export_minari:
@@ -60,13 +70,19 @@ def play(
     script = []
     if replay and picture:
         raise BadInputError("a replay has its own start: leave out --picture")
+    if replay and reality:
+        raise BadInputError("a replay has its own reality: leave out --reality")
     if replay:
-        seed, events, _ = read_recording(replay, loaded)
-        script = events[1:]
+        recording = read_recording(replay, loaded)
+        seed, reality, script = recording.seed, recording.reality, recording.events[1:]
+    own, loaded = loaded, dream_at(loaded, reality)
     session = PlaySession(loaded, seed)
     if picture:
         session.do(picture_event(read_picture(picture, loaded)))
     player = Player(session, _policy(agent, loaded), output, (size, round(size * 0.76)), script, video_format)
+    if loaded is not own and (unseen := what_is_unseen(loaded)):
+        console.print(unseen)
+        player.message = unseen
     print("the window is open: h shows the keys, Esc leaves", flush=True)
     try:
         player.run()
@@ -79,7 +95,7 @@ def play(
 
 
 def _policy(agent: str | None, dream):
-    """A function from latents (K,) float32 to an action that the agent draws.
+    """A function from latents (K, rows, cols) float32 to an action that the agent draws.
 
     Without a name it is the shipped agent, or None if that is for another dream.
     """

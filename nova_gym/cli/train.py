@@ -228,10 +228,8 @@ def sharpen(
     dream: Annotated[str, typer.Argument(help="Shipped dream (minigrid), or path of a dream file; it is not changed.")],
     output: OutputOption,
     factor: Annotated[int, typer.Option(help="Largest frames to learn, as a multiple of the dream's.", min=2)] = 8,
-    scenes: Annotated[
-        int, typer.Option(help="Real scenes to learn from; at --factor 8 the default needs 2.5 GB of memory.", min=1)
-    ] = 4096,
-    steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 18_000,
+    scenes: Annotated[int, typer.Option(help="Real scenes to learn from, of all sizes together.", min=1)] = 1024,
+    steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 2_000,
     device: DeviceOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint beside the output.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output or checkpoint.")] = False,
@@ -239,13 +237,13 @@ def sharpen(
 ) -> None:
     """Teach a dream to draw sharp frames that are larger than its own.
 
-    It learns from real scenes that the environment draws at larger sizes.
+    It learns from real scenes that the environment draws at larger sizes, cell by cell.
     MiniGrid can draw itself at any size; other environments must render larger
     than the dream's frames. The result is a second renderer, called detail, for
     large frames alone. Frames of the dream's own size, dynamics and latents stay
     as they are, so agents stay valid.
 
-    The default takes 10 to 15 minutes. Writes one file, OUTPUT. Ctrl-C leaves a
+    The default takes about a minute. Writes one file, OUTPUT. Ctrl-C leaves a
     checkpoint beside it (.ckpt), from which --resume continues.
 
     Example:

@@ -12,8 +12,8 @@ import numpy as np
 
 from nova_gym.benchmarks.speed import Speed, measure_speed
 from nova_gym.dream import Dream
-from nova_gym.envs.adapter import reality_of
 from nova_gym.envs.reality.base import ATTEMPTS
+from nova_gym.envs.reality.counterpart import reality_of
 from nova_gym.envs.reality.evaluation import Report, evaluate
 from nova_gym.envs.reality.real_env import RealityEnv, make_reality
 from nova_gym.files import write_atomically

@@ -169,17 +169,3 @@ def _bounded(builder: ir.IRBuilder, x: ir.Value, low: float, high: float) -> ir.
 def _shuffled(builder: ir.IRBuilder, one: ir.Value, other: ir.Value, lanes: Iterable[int]) -> ir.Value:
     lanes = list(lanes)
     return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
-
-
-@intrinsic
-def copy(typing_context, source, start, target, place, count):
-    """`target` from `place` on = `source` from `start` on, `count` items of the same kind."""
-
-    def code(context, builder, signature, arguments):
-        x, y = (data_of(context, builder, signature, arguments, k) for k in (0, 2))
-        size = context.get_abi_sizeof(context.get_data_type(signature.args[0].dtype))
-        x, y = builder.gep(x, [arguments[1]]), builder.gep(y, [arguments[3]])
-        cgutils.raw_memcpy(builder, y, x, arguments[4], size)
-        return context.get_dummy_value()
-
-    return types.void(source, types.intp, target, types.intp, types.intp), code

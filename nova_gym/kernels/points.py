@@ -35,6 +35,7 @@ from nova_gym.kernels.tile import (
     VECTORS,
     address,
     constant,
+    copy,
     data_of,
     held_size,
     layer_strip,
@@ -48,8 +49,9 @@ if TYPE_CHECKING:
 
 #: Strips that go backwards together: the gradients of weights are then summed up in registers for as long.
 _STRIPS = 6
-#: Outputs and inputs of a layer whose weights' gradients are summed up at once, in 12 registers.
-_ROWS, _COLUMNS = 4, 3
+#: Outputs and inputs of a layer whose weights' gradients are summed up at once, in 12 registers; and inputs of a single
+#: output, where fewer are left.
+_ROWS, _COLUMNS, _ALONE = 4, 3, 12
 
 
 @intrinsic
@@ -161,8 +163,12 @@ def _add_gradient(sums, at, slopes, further, outputs, source, beyond, inputs, st
         for j in range(whole_columns, inputs):
             place = at + i * inputs + j
             _add_outer(sums, place, inputs, slopes, i, further, source, j, beyond, strips, _ROWS, 1)
+    whole_columns = inputs - inputs % _ALONE
     for i in range(whole_rows, outputs):
-        for j in range(inputs):
+        for j in range(0, whole_columns, _ALONE):
+            place = at + i * inputs + j
+            _add_outer(sums, place, inputs, slopes, i, further, source, j, beyond, strips, 1, _ALONE)
+        for j in range(whole_columns, inputs):
             place = at + i * inputs + j
             _add_outer(sums, place, inputs, slopes, i, further, source, j, beyond, strips, 1, 1)
 
@@ -205,8 +211,8 @@ def _kernels(width: int, layers: int, features: int, channels: int) -> tuple[Cal
                 layer_strip(w, last_layer, last_layer + channels * width, one, drawn, 0, width, channels, FLOATS)
                 left = strip * STRIP
                 for j in range(channels):
-                    for p in range(min(STRIP, points - left)):
-                        out[frame, j, left + p] = drawn[j * STRIP + p]
+                    place = (frame * channels + j) * points + left
+                    copy(drawn, j * STRIP, out.reshape(-1), place, min(STRIP, points - left))
 
     @compiled(nogil=True, fastmath=True)
     def backwards(weights, inputs, drawn, gradient, start, stop):
@@ -236,9 +242,11 @@ def _kernels(width: int, layers: int, features: int, channels: int) -> tuple[Cal
                                 w, at + j * width, bias, units[layer, s], values, j * STRIP, width, tile, FLOATS
                             )
                     left = (begin + s) * STRIP
+                    length = min(STRIP, points - left)
                     for j in range(channels):
-                        for p in range(STRIP):
-                            one[s, j * STRIP + p] = drawn[frame, j, left + p] if left + p < points else 0.0
+                        place = (frame * channels + j) * points + left
+                        copy(drawn.reshape(-1), place, one[s], j * STRIP, length)
+                        one[s, j * STRIP + length : (j + 1) * STRIP] = 0.0
                 outputs, at = channels, last_layer
                 for layer in range(layers - 1, -1, -1):
                     _add_gradient(sums, at, one, room, outputs, units[layer], units_size, width + 1, strips)
@@ -262,8 +270,7 @@ def _kernels(width: int, layers: int, features: int, channels: int) -> tuple[Cal
             for layer in range(layers + 1):  # biases from among the weights to behind them
                 columns, rows = features if layer == 0 else width, channels if layer == layers else width
                 for i in range(rows):
-                    for j in range(columns):
-                        gradient[frame, place + i * columns + j] = sums[place + i * (columns + 1) + j]
+                    copy(sums, place + i * (columns + 1), gradient[frame], place + i * columns, columns)
                     gradient[frame, place + rows * columns + i] = sums[place + i * (columns + 1) + columns]
                 place += rows * (columns + 1)
 

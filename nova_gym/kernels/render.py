@@ -27,7 +27,6 @@ from nova_gym.kernels.cells import (
     TOGETHER,
     add_to_line,
     bytes_of_strip,
-    copy,
     first_layer_line,
     weigh,
 )
@@ -35,7 +34,7 @@ from nova_gym.kernels.cells import LINE as SPAN
 from nova_gym.kernels.compiling import compiled
 from nova_gym.kernels.patches import ACTIVE, CELL, COLUMNS, COUNT, FIRST, INTO, LINE, Runs, patches_of
 from nova_gym.kernels.threads import in_parts
-from nova_gym.kernels.tile import FLOATS, HIDDEN, STRIP, gelu_strip, layer_strip, outputs_at_once
+from nova_gym.kernels.tile import FLOATS, HIDDEN, STRIP, copy, gelu_strip, layer_strip, outputs_at_once
 
 if TYPE_CHECKING:
     from nova_gym.model.config import INRConfig

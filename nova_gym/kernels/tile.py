@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from llvmlite import binding, ir
 from numba import config, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from nova_gym.kernels.gelu import CLAMP, COEFFICIENTS, SQUARINGS
@@ -131,6 +132,20 @@ def gelu_strip(typing_context, values, start, shift, target, place):
         return context.get_dummy_value()
 
     return types.void(values, types.intp, types.float32, target, types.intp), code
+
+
+@intrinsic
+def copy(typing_context, source, start, target, place, count):
+    """`target` from `place` on = `source` from `start` on, `count` items of the same kind."""
+
+    def code(context, builder, signature, arguments):
+        x, y = (data_of(context, builder, signature, arguments, k) for k in (0, 2))
+        size = context.get_abi_sizeof(context.get_data_type(signature.args[0].dtype))
+        x, y = builder.gep(x, [arguments[1]]), builder.gep(y, [arguments[3]])
+        cgutils.raw_memcpy(builder, y, x, arguments[4], size)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, target, types.intp, types.intp), code
 
 
 def data_of(context, builder, signature, arguments, k) -> ir.Value:

@@ -24,18 +24,14 @@ class Detail(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.config, self.usual, self.cell = config.detail, config.inr.frequencies, config.cell
+        self.config, self.cell = config.detail, config.cell
         count = inr.weight_count(self.config)
         self.base = nn.Parameter(torch.zeros(count))
         self.basis = nn.Parameter(torch.zeros(config.rank, count))
 
     def suits(self, height: float, width: float) -> bool:
-        """Whether detail draws frames whose cells have this size in pixels.
-
-        It does if they are larger than the dream's own, and sample an octave that the usual renderer lacks.
-        """
-        larger = height > self.cell[0] or width > self.cell[1]
-        return larger and 2**self.usual < max(height, width) / 2
+        """Whether detail draws frames whose cells have this size in pixels: if they are larger than the dream's own."""
+        return height > self.cell[0] or width > self.cell[1]
 
     def mask(self, height: float, width: float) -> Tensor:
         """(2 + 4F,) float32 of 0 and 1: the Fourier features that are on for cells of this size in pixels.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Callable
 from dataclasses import asdict, replace
+from itertools import count, takewhile
 
 import torch
 from torch import Generator, Tensor
@@ -16,62 +15,44 @@ from nova_gym.errors import BadInputError
 from nova_gym.model import inr
 from nova_gym.model.detail import Detail, start_new_units, widen
 from nova_gym.model.world_model import WorldModel
-from nova_gym.simulator import DreamSimulator
-from nova_gym.training.loop import Loop, Run, keep_freed_memory, step_generator
+from nova_gym.training.loop import Loop, Run, keep_freed_memory
 from nova_gym.training.parts import refitted, weights_digest, with_part
 from nova_gym.training.presets import Recipe
-from nova_gym.training.representation import beyond, encode_in_parts, of_cells, picture_loss
+from nova_gym.training.representation import encode_in_parts, in_cells, of_cells, picture_loss
 from nova_gym.training.stage import Batch, Metrics, Stage
 
-#: The recipe of detail; `sharpen` may set another number of steps.
-RECIPE = Recipe(18_000, 32, 8e-4, weight_decay=0.0, noise=0.02)
+#: The recipe of detail, by cells; `sharpen` may set another number of steps.
+RECIPE = Recipe(2_000, 64, 1e-2, noise=0.1)
 #: Units that a layer of detail has in addition to those of the usual renderer.
-MORE_UNITS = 8
+MORE_UNITS = 4
 #: How far beyond [0, 1] black and white are aimed, before clipping.
 MARGIN = 0.1
-#: In each step: points of a real frame and of a dreamt frame, shared out among its cells, and number of dreamt frames.
-POINTS, DREAMT_POINTS, DREAMT_BATCH = 2592, 1024, 16
-#: A frame is even around a pixel if the pixel and its neighbours differ by less than this, for values in [0, 1].
-EVEN = 0.05
-#: Number of random walks in the dream, and steps of each; they give dreamt states.
-WALKS, WALK_STEPS = 512, 24
-#: Every so many steps of a walk, the layers of the step (content and motion) are taken as dreamt states too.
-LAYERS_EVERY = 4
+#: Points of a cell in each step, at most.
+POINTS = 512
 
 #: By factor: the dream's frames (n, C, H, W) uint8, and frames (n, C, factor · H, factor · W) uint8 of the same scenes.
 Pictures = dict[int, tuple[Tensor, Tensor]]
+#: By factor: cells (m, C, h, w) uint8, and the same cells drawn larger (m, C, factor · h, factor · w) uint8.
+Cells = dict[int, tuple[Tensor, Tensor]]
 
 
 class DetailStage(Stage):
-    """Reconstruction as in stage 1, with frames of one size in each step; the largest come twice as often as others.
-
-    Real scenes that were drawn larger are few, so dreamt states are used as well. They have no true larger frame. But
-    where the dream's own frame is even, a larger frame should have the same colour everywhere in the pixel.
+    """Reconstruction of single cells as in stage 1, but of cells drawn larger, all of one size in each step.
 
     Args:
         model: with `detail`.
-        states: by factor, (n, K, rows, cols) float32 of its scenes.
-        larger: by factor, (n, C, factor · H, factor · W) uint8.
-        dreamt: (m, K, rows, cols) float32 states that were dreamt.
-        recipe: how to train.
+        cells: different cells, by factor; the largest factor comes twice as often as others.
+        recipe: how to train; `batch` counts cells.
     """
 
     name, trains = "detail", ("detail",)
 
-    def __init__(
-        self,
-        model: WorldModel,
-        states: dict[int, Tensor],
-        larger: dict[int, Tensor],
-        dreamt: Tensor,
-        recipe: Recipe,
-    ) -> None:
+    def __init__(self, model: WorldModel, cells: Cells, recipe: Recipe) -> None:
         super().__init__(model, None, recipe)
-        self.states, self.larger, self.dreamt = states, larger, dreamt
-        self.sizes = [*sorted(larger), max(larger)]
-        self.cells, self.cell = dreamt.shape[2:], model.config.cell
-        parts = [self._small(states.to(model.device)) for states in dreamt.split(256)]
-        self.small, self.even = (torch.cat(each) for each in zip(*parts, strict=True))
+        self.states = {size: of_cells(encode_in_parts(model, small)) for size, (small, _) in cells.items()}
+        self.larger = {size: large for size, (_, large) in cells.items()}
+        self.sizes = [*sorted(cells), max(cells)]
+        self.grids = {size: inr.coordinate_grid(*large.shape[2:]) for size, large in self.larger.items()}
 
     @property
     def detail(self) -> Detail:
@@ -80,80 +61,41 @@ class DetailStage(Stage):
 
     def batch(self, generator: Generator, progress: float) -> Batch:
         size = self.sizes[int(torch.randint(len(self.sizes), (1,), generator=generator))]
-        states, frames, cell = self.states[size], self.larger[size], tuple(size * side for side in self.cell)
+        states, larger, grid = self.states[size], self.larger[size], self.grids[size]
         chosen = torch.randint(len(states), (self.recipe.batch,), generator=generator)
-        count = min(self._points(POINTS), math.prod(cell))
-        points = torch.randint(math.prod(cell), (count,), generator=generator).sort().values
-        pixels = self._pixels(torch.stack([points // cell[1], points % cell[1]], dim=1), cell)
-        state = states[chosen]
+        points = torch.randint(len(grid), (min(POINTS, len(grid)),), generator=generator)
+        scale = torch.rand(len(chosen), 1, generator=generator) * self.recipe.noise
         return {
-            "states": state + torch.randn(state.shape, generator=generator) * self.recipe.noise,
-            "points": inr.coordinate_grid(*cell)[points],
-            "mask": self.detail.mask(*cell),
-            "truth": frames.flatten(2)[chosen[:, None, None], torch.arange(frames.shape[1])[:, None], pixels],
-            **self._dreamt_batch(generator),
+            "states": states[chosen] + torch.randn(len(chosen), states.shape[1], generator=generator) * scale,
+            "points": grid[points],
+            "mask": self.detail.mask(*larger.shape[2:]),
+            "truth": larger.flatten(2)[chosen[:, None, None], torch.arange(larger.shape[1])[:, None], points],
         }
-
-    def _points(self, of_a_frame: int) -> int:
-        """How many points are drawn in each cell."""
-        return max(1, of_a_frame // math.prod(self.cells))
-
-    def _pixels(self, places: Tensor, cell: tuple[int, int]) -> Tensor:
-        """(rows · cols · P,) int64: where the pixels (y, x) of cells, (P, 2) int64, are in a frame, cell by cell."""
-        rows, cols = self.cells
-        y = torch.arange(rows)[:, None, None] * cell[0] + places[:, 0]
-        x = torch.arange(cols)[:, None] * cell[1] + places[:, 1]
-        return (y * (cols * cell[1]) + x).flatten()
-
-    def _dreamt_batch(self, generator: Generator) -> Batch:
-        chosen = torch.randint(len(self.dreamt), (DREAMT_BATCH, 1), generator=generator)
-        anywhere = torch.rand(self._points(DREAMT_POINTS), 2, generator=generator)
-        pixels = self._pixels((anywhere.flip(1) * torch.tensor(self.cell)).long(), self.cell)
-        return {
-            "dreamt": self.dreamt[chosen[:, 0]],
-            "anywhere": anywhere * 2.0 - 1.0,
-            "wanted": self.small.flatten(1, 2)[chosen, pixels].mT,
-            "even": self.even.flatten(1, 2)[chosen, pixels][:, None],
-        }
-
-    def _drawn(self, states: Tensor, points: Tensor, mask: Tensor) -> Tensor:
-        """States (B, K, rows, cols) → their pixels (B, C, rows · cols · P) at points (P, 2) of each cell."""
-        drawn = self.detail.draw(of_cells(states), points, mask)
-        return drawn.unflatten(0, (len(states), -1)).movedim(2, 1).flatten(2)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        drawn = self._drawn(batch["states"], batch["points"], batch["mask"])
-        loss, metrics = picture_loss(drawn, to_unit(batch["truth"]), MARGIN)
-        drawn = self._drawn(batch["dreamt"], batch["anywhere"], batch["mask"])
-        wanted = beyond(drawn, to_unit(batch["wanted"]), MARGIN)
-        uneven, _ = picture_loss(torch.where(batch["even"], drawn, wanted), wanted)
-        return loss + uneven, {**metrics, "uneven": uneven}
-
-    @torch.no_grad()
-    def _small(self, states: Tensor) -> tuple[Tensor, Tensor]:
-        """The dream's own frames (n, H, W, C) uint8, and where they are even, (n, H, W) bool, on the CPU."""
-        drawn = self.model.render(states, as_bytes=True).cpu()
-        return drawn, (neighbourhood(drawn, torch.maximum) - neighbourhood(drawn, torch.minimum)).amax(3) < EVEN * 255
+        drawn = self.detail.draw(batch["states"], batch["points"], batch["mask"])
+        return picture_loss(drawn, to_unit(batch["truth"]), MARGIN)
 
 
-def neighbourhood(frames: Tensor, extreme: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """The largest or smallest value among each pixel and its neighbours: eight, or fewer at the border.
-
-    On the CPU this is faster than max-pooling, which gives the same.
+def different_cells(pictures: Pictures, cell: tuple[int, int]) -> Cells:
+    """Cuts frames and their larger versions into cells; cells that look alike at both sizes count once.
 
     Args:
-        frames: (n, H, W, C).
-        extreme: `torch.maximum` or `torch.minimum`.
+        pictures: by factor.
+        cell: (h, w) in pixels of a cell of the dream's frames.
 
     Returns:
-        (n, H, W, C).
+        By factor; in the order in which they first appear.
     """
-    for dim in (1, 2):
-        size = frames.shape[dim]
-        inner = extreme(frames.narrow(dim, 0, size - 1), frames.narrow(dim, 1, size - 1))  # each pixel and the next
-        middle = extreme(inner.narrow(dim, 0, size - 2), inner.narrow(dim, 1, size - 2))
-        frames = torch.cat([inner.narrow(dim, 0, 1), middle, inner.narrow(dim, size - 2, 1)], dim)
-    return frames
+    cells = {}
+    for factor, (small, large) in pictures.items():
+        sizes = [tuple(scale * side for side in cell) for scale in (1, factor)]
+        cut = [in_cells(frames, size).flatten(0, 1) for frames, size in zip((small, large), sizes, strict=True)]
+        pairs = zip(*cut, strict=True)
+        different = {first.numpy().tobytes() + second.numpy().tobytes(): (first, second) for first, second in pairs}
+        parts = (torch.stack(part) for part in zip(*different.values(), strict=True))
+        cells[factor] = tuple(part.unflatten(2, size) for part, size in zip(parts, sizes, strict=True))
+    return cells
 
 
 def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.steps, seed: int = 0) -> Dream:
@@ -172,8 +114,8 @@ def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.step
         The dream with detail, on the CPU.
 
     Raises:
-        BadInputError: all factors are below 2, the dream was made from video without actions, detail would not be drawn
-            at any of these sizes, or the checkpoint to resume from is missing or belongs to another run.
+        BadInputError: all factors are below 2, the dream was made from video without actions, or the checkpoint to
+            resume from is missing or belongs to another run.
         KeyboardInterrupt: training was interrupted; a checkpoint was written first.
     """
     largest = max(pictures, default=1)
@@ -186,12 +128,9 @@ def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.step
     keep_freed_memory()
     recipe = replace(RECIPE, steps=steps, warmup=min(RECIPE.warmup, steps // 4))
     model = with_detail(dream.world_model, largest, seed).to(run.find_device())
-    if not model.part("detail").suits(*(largest * side for side in model.config.cell)):
-        height, width = (largest * side for side in model.config.frame_size)
-        raise BadInputError(f"frames of {height}×{width} show no more than the dream's own: take a larger factor")
-    seen = hashlib.sha256()
-    for size in sorted(pictures):
-        seen.update(str(size).encode() + pictures[size][0].numpy().tobytes())
+    cells, seen = different_cells(pictures, model.config.cell), hashlib.sha256()
+    for size in sorted(cells):
+        seen.update(str(size).encode() + cells[size][1].numpy().tobytes())
     fingerprint = {
         "dream": weights_digest(dream),
         "pictures": seen.hexdigest(),
@@ -199,37 +138,10 @@ def sharpen(dream: Dream, pictures: Pictures, run: Run, steps: int = RECIPE.step
     }
     loop = Loop(model, seed, run, fingerprint)
     loop.resume()
-    states = {size: encode_in_parts(model, small) for size, (small, _) in pictures.items()}
-    larger = {size: large for size, (_, large) in pictures.items()}
-    loop.train(DetailStage(model, states, larger, _walk(dream, step_generator(seed, "walks", 0)), recipe))
-    count = sum(map(len, states.values()))
-    made = {"factor": largest, "scenes": count, "seed": seed, "recipe": asdict(recipe), **loop.finished["detail"]}
-    return with_part(dream, model, "detail", made)
-
-
-@torch.no_grad()
-def _walk(dream: Dream, generator: Generator) -> Tensor:
-    """Dreamt states (m, K, rows, cols) float32, on the CPU: of random walks from all starts, and layers of steps."""
-    starts, model = torch.cat(list(dream.starts.values())), dream.world_model
-    simulator = DreamSimulator(dream, WALKS, horizon=0, cells=starts.shape[2:])
-    state = simulator.reset(states=starts[torch.randint(len(starts), (WALKS,), generator=generator).to(starts.device)])
-    walking, states = torch.ones(WALKS, dtype=torch.bool, device=state.device), [torch.zeros_like(state[:1]), state]
-    for step in range(WALK_STEPS):
-        before, result = simulator.state, simulator.step(_random_actions(dream, generator).to(state.device))
-        states.append(result.state[walking])
-        if step % LAYERS_EVERY == 0:
-            states += [model.content(before[walking]), model.motion(result.latent_action[walking])]
-        walking = walking & ~(result.terminated | result.truncated)
-    return torch.cat(states).cpu()
-
-
-def _random_actions(dream: Dream, generator: Generator) -> Tensor:
-    """`WALKS` of the environment's own actions."""
-    config = dream.world_model.config
-    if config.discrete:
-        return torch.randint(config.actions, (WALKS,), generator=generator)
-    low, high = torch.tensor(dream.card.action_bounds)
-    return low + (high - low) * torch.rand(WALKS, config.actions, generator=generator)
+    loop.train(DetailStage(model, cells, recipe))
+    scenes, different = (sum(len(small) for small, _ in found.values()) for found in (pictures, cells))
+    made = {"factor": largest, "scenes": scenes, "cells": different, "seed": seed, "recipe": asdict(recipe)}
+    return with_part(dream, model, "detail", made | loop.finished["detail"])
 
 
 @torch.no_grad()
@@ -237,7 +149,8 @@ def with_detail(model: WorldModel, factor: int, seed: int = 0) -> WorldModel:
     """A copy with new detail for frames `factor` times larger; untrained, it draws the same as the usual renderer."""
     usual = model.config.inr
     base, basis = model.part("renderer")
-    octaves = usual.frequencies + factor.bit_length() - 1
+    sampled = takewhile(lambda octave: 2**octave < factor * max(model.config.cell) / 2, count())
+    octaves = max(usual.frequencies, sum(1 for _ in sampled))
     wider = replace(usual, frequencies=octaves, width=usual.width + MORE_UNITS)
     fresh = refitted(model, replace(model.config, detail=wider), "detail", seed)
     base = widen(base[None], usual, wider)[0]

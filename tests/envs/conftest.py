@@ -18,16 +18,22 @@ class SeatedPlayer(Player):
         for key in keys:
             self.handle(pygame.event.Event(pygame.KEYDOWN, key=key, unicode=""))
 
-    def mouse(self, kind: int, position: tuple[int, int]) -> None:
-        """Presses, moves or lets go (`kind`) the left mouse button at a position in the window."""
-        self.handle(pygame.event.Event(kind, button=1, pos=position, rel=(0, 0), buttons=(1, 0, 0)))
+    def mouse(self, kind: int, position: tuple[int, int], button: int = pygame.BUTTON_LEFT) -> None:
+        """Presses, moves or lets go (`kind`) a mouse button at a position in the window."""
+        self.handle(pygame.event.Event(kind, button=button, pos=position, rel=(0, 0), buttons=(1, 0, 0)))
+
+    def click(self, cell: tuple[int, int], button: int = pygame.BUTTON_LEFT) -> None:
+        """Clicks into the middle of a cell (row, column) of the dream's picture."""
+        (rows, cols), area = self.session.dream.cells, self.view.dream_area
+        place = area.x + area.width * (cell[1] + 0.5) / cols, area.y + area.height * (cell[0] + 0.5) / rows
+        self.mouse(pygame.MOUSEBUTTONDOWN, tuple(map(round, place)), button)
 
     def look(self) -> np.ndarray:
         """(W, H, 3) uint8, the window once it shows the picture that was asked for."""
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             self.show()
-            if self.on_screen == self.wanted:
+            if self.on_screen == self.viewpoint.key:
                 return pygame.surfarray.array3d(self.screen)
             time.sleep(0.01)
         raise AssertionError("the picture never came")

@@ -15,6 +15,10 @@ from nova_gym.training import preset
 assert_close = partial(torch.testing.assert_close, atol=1e-4, rtol=1e-4)
 
 
+#: Of the clips here: others than those of the model's own frames, since any will do.
+CELLS = (3, 4)
+
+
 @pytest.fixture(scope="module")
 def model():
     """Small and untrained: what is promised of it holds for any weights."""
@@ -23,12 +27,12 @@ def model():
 
 @pytest.fixture
 def states(model):
-    return torch.randn(2, 6, model.config.rank, generator=torch.Generator().manual_seed(0))
+    return torch.randn(2, 6, model.config.rank, *CELLS, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture
 def motion(model):
-    return torch.randn(2, 5, model.config.latent_action, generator=torch.Generator().manual_seed(1))
+    return torch.randn(2, 5, model.config.latent_action, *CELLS, generator=torch.Generator().manual_seed(1))
 
 
 def roll(model, state, latent_actions):
@@ -69,7 +73,7 @@ def test_both_at_once_are_the_alien_s_motion_of_the_alien_s_content(model, state
 def test_motion_goes_over_in_steps(model, states, motion):
     own = infer_actions(model, states)
     edited = edit(model, states, [Intervention(0, motion=motion, over=4)])
-    weights = torch.tensor([0.25, 0.5, 0.75, 1.0, 1.0])[:, None]
+    weights = torch.tensor([0.25, 0.5, 0.75, 1.0, 1.0])[:, None, None, None]
     assert_close(edited, roll(model, states[:, 0], torch.lerp(own, motion, weights)))
 
 
@@ -89,7 +93,7 @@ def test_interpolation_ends_at_the_target_in_equal_steps(motion):
 def test_content_and_motion_add_up_and_the_background_is_the_base(model, states, motion):
     parts = {name: layer(model, name, states[:, 0], motion[:, 0]) for name in LAYERS}
     assert_close(parts["content"] + parts["motion"], model.step(states[:, 0], motion[:, 0]))
-    assert_close(model.weights(parts["background"]), model.base.expand(2, -1))
+    assert_close(model.weights(parts["background"]), model.base.expand(2 * 3 * 4, -1))
 
 
 def test_in_the_layers_of_the_shipped_dream_the_agent_is_in_the_motion_alone(shipped):
@@ -112,9 +116,13 @@ def test_in_the_layers_of_the_shipped_dream_the_agent_is_in_the_motion_alone(shi
         (Intervention(5), "has 5, from 0 on"),
         (Intervention(-1), "no step -1"),
         (Intervention(0, over=0), "at least 1 step"),
-        (Intervention(0, content=torch.zeros(2, 3)), r"content must be \(2, 16\), not \(2, 3\)"),
-        (Intervention(0, motion=torch.zeros(1, 5, 4)), r"motion must be \(2, steps, 4\), not \(1, 5, 4\)"),
-        (Intervention(0, motion=torch.zeros(2, 0, 4)), r"motion must be"),
+        (Intervention(0, content=torch.zeros(2, 8)), r"content must be \(2, 8, 3, 4\), not \(2, 8\)"),
+        (Intervention(0, content=torch.zeros(2, 8, 9, 9)), r"content must be \(2, 8, 3, 4\), not \(2, 8, 9, 9\)"),
+        (
+            Intervention(0, motion=torch.zeros(1, 5, 4, *CELLS)),
+            r"motion must be \(2, steps, 4, 3, 4\), not \(1, 5, 4, 3, 4\)",
+        ),
+        (Intervention(0, motion=torch.zeros(2, 0, 4, *CELLS)), r"motion must be"),
     ],
 )
 def test_an_intervention_that_does_not_fit_is_refused(model, states, intervention, message):

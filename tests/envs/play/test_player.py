@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import imageio.v3 as iio
@@ -18,11 +19,16 @@ from typer.testing import CliRunner
 
 from nova_gym.cli import app
 from nova_gym.data import load_clips
+from nova_gym.dream import Card, Dream
 from nova_gym.envs import reality_spec, record
+from nova_gym.envs.play.by_hand import codes_by_motion
 from nova_gym.envs.play.files import read_picture, save_video
 from nova_gym.envs.play.player import Player
+from nova_gym.envs.play.recorded import read_recording
 from nova_gym.envs.play.view import Shown, View
+from nova_gym.envs.reality.counterpart import dream_at
 from nova_gym.errors import BadInputError
+from nova_gym.model.world_model import WorldModel
 from nova_gym.training import Run, preset, train
 
 
@@ -50,19 +56,19 @@ def test_nothing_is_drawn_twice(player):
 def test_plus_and_minus_change_the_resolution_within_its_bounds(player):
     for _ in range(10):
         player.press(pygame.K_MINUS)
-    assert player.resolution == 36
+    assert player.viewpoint.resolution == 36
     for _ in range(10):
         player.press(pygame.K_PLUS)
-    assert player.resolution == 1024
+    assert player.viewpoint.resolution == 1024
 
 
 def test_layers_show_alone_and_together_again(player):
-    whole = player._layer_state()
+    whole = player.viewpoint.state
     for key in (pygame.K_1, pygame.K_2, pygame.K_3):
         player.press(key)
-        assert (player._layer_state() != whole).any()
+        assert (player.viewpoint.state != whole).any()
         player.press(key)
-    assert (player._layer_state() == whole).all()
+    assert (player.viewpoint.state == whole).all()
 
 
 def test_tiles_that_differ_from_reality_are_framed_in_red(player):
@@ -137,7 +143,7 @@ def test_a_picture_file_is_a_start_and_a_bad_one_a_message(player, tmp_path):
         read_picture(tmp_path / "nowhere.png", player.session.dream)
 
 
-def test_a_click_on_a_bar_sets_that_latent_action(player):
+def test_a_click_on_a_bar_sets_that_number_of_the_latent_action(player):
     player.look()
     bar = player.view.bars[1]
     player.mouse(pygame.MOUSEBUTTONDOWN, (bar.centerx, bar.y))
@@ -145,6 +151,67 @@ def test_a_click_on_a_bar_sets_that_latent_action(player):
     assert len(player.session.events) == 2
     name, values = player.session.events[-1]
     assert (name, values[1]) == ("latent", 1.0)
+
+
+def test_the_bars_show_where_and_how_most_moved(player):
+    player.press(pygame.K_UP)
+    model, now = player.session.dream.world_model, player.session.now
+    expected = model.summarise(now.latent_action)[0].clamp(-1, 1)
+    assert player.bars.values == pytest.approx(expected.tolist())
+    assert player.bars.names == ["y", "x", "1", "2", "3", "4"]
+
+
+def test_a_click_on_the_dream_chooses_the_cell_that_is_framed_and_that_the_bars_are_about(player):
+    player.press(pygame.K_UP)
+    before = player.look()
+    player.click((2, 5))
+    framed = (player.look() == (90, 160, 240)).all(2) & (before != (90, 160, 240)).any(2)
+    area = player.view.dream_area
+    x, y = np.nonzero(framed & (np.arange(framed.shape[1]) >= area.top))
+    cell = np.array([area.x + area.width * 5 / 9, area.x + area.width * 6 / 9, area.width / 9])
+    assert cell[0] - 2 <= x.min() < x.max() <= cell[1] + 2
+    assert area.y + area.height * 2 / 9 - 2 <= y.min() < y.max() <= area.y + area.height * 3 / 9 + 2
+    there = player.session.now.latent_action[0, :, 2, 5].clamp(-1, 1)
+    assert player.bars.values == pytest.approx([5 / 9 - 1, 11 / 9 - 1, *there.tolist()])
+    player.click((2, 5))
+    assert player.bars.chosen is None
+    assert len(player.session.events) == 2
+
+
+def test_digits_are_codes_in_a_chosen_cell_and_layers_otherwise(player):
+    player.look()
+    player.press(pygame.K_1)
+    assert player.viewpoint.layer == "background"
+    player.click((4, 4))
+    player.press(pygame.K_1, pygame.K_0, pygame.K_9)  # there are 8 codes
+    strongest = codes_by_motion(player.session.dream.world_model)[1]
+    assert player.session.events[1:] == [["code", 4, 4, strongest], ["code", 4, 4, 0]]
+    player.click((4, 4))
+    player.press(pygame.K_1)
+    assert player.viewpoint.layer == ""
+
+
+def test_a_right_click_puts_the_agent_there(player):
+    player.look()
+    player.click((3, 6), pygame.BUTTON_RIGHT)
+    assert player.session.events[1:] == [["teleport", 3, 6]]
+    moved = player.session.now.latent_action.any(1)[0]
+    assert moved.nonzero().tolist() == [[3, 6]]
+
+
+def test_a_bar_that_is_dragged_in_a_chosen_cell_moves_that_cell_or_chooses_another(player):
+    player.look()
+    player.click((4, 4))
+    for number, y in ((3, 0), (0, 0)):  # the second of the latent action up, then y up: to the first row
+        bar = player.view.bars[number]
+        player.mouse(pygame.MOUSEBUTTONDOWN, bar.center)
+        player.mouse(pygame.MOUSEMOTION, (bar.x, bar.bottom if number == 0 else y))
+        player.mouse(pygame.MOUSEBUTTONUP, bar.center)
+    first, second = (moment.latent_action for moment in player.session.history[1:])
+    assert first[0, :, 4, 4].tolist() == [0.0, 1.0, 0.0, 0.0]
+    assert first.count_nonzero() == 1
+    assert second[0, :, 0, 4].tolist() == [0.0, 1.0, 0.0, 0.0]
+    assert player.bars.chosen == (0, 4)
 
 
 def test_a_dragged_bar_shows_its_value_and_steps_once_when_it_is_let_go(player):
@@ -156,15 +223,15 @@ def test_a_dragged_bar_shows_its_value_and_steps_once_when_it_is_let_go(player):
         drawn = player.frames_drawn
         player.show()
         assert player.frames_drawn == drawn + 1
-        assert f"{player.dragged[1][2]:+.2f}" in player.message
-        assert -1.0 <= player.dragged[1][2] <= 1.0
+        assert f"{player.bars.values[2]:+.2f}" in player.message
+        assert -1.0 <= player.bars.values[2] <= 1.0
     full = pygame.Rect(bar.x, bar.y, bar.width, bar.height // 2)
     assert (pygame.surfarray.array3d(player.screen.subsurface(full)) == (90, 160, 240)).all()
     assert player.session.now is start
     player.mouse(pygame.MOUSEBUTTONUP, (bar.x - 200, bar.y))
     player.mouse(pygame.MOUSEMOTION, bar.center)
-    assert player.session.events[1:] == [["latent", [0.0, 0.0, 1.0, 0.0]]]
-    assert player.session.now.latent_action.tolist() == [[0.0, 0.0, 1.0, 0.0]]
+    assert player.session.events[1:] == [["latent", [0.0, 0.0, 1.0, 0.0, 0.0, 0.0]]]
+    assert player.session.now.latent_action[0, :, 4, 4].tolist() == [1.0, 0.0, 0.0, 0.0]  # in the middle
 
 
 def test_a_dream_with_continuous_actions_is_played_by_its_bars(tmp_path, sit_down):
@@ -176,15 +243,15 @@ def test_a_dream_with_continuous_actions_is_played_by_its_bars(tmp_path, sit_dow
     player.look()
     frame = player.session.real_frame
     assert frame.shape == (24, 24, 3)
-    bar = player.view.bars[0]
+    bar = player.view.bars[2]
     player.mouse(pygame.MOUSEBUTTONDOWN, bar.center)
     player.mouse(pygame.MOUSEMOTION, (bar.x, bar.y))
     player.mouse(pygame.MOUSEBUTTONUP, (bar.x, bar.y))
-    assert (player.session.now.step, player.session.now.latent_action[0, 0]) == (1, 1.0)
+    assert (player.session.now.step, player.session.now.latent_action[0, 0, 1, 1]) == (1, 1.0)
     assert "reality" in player.message
     player.look()
     player.press(pygame.K_LEFT, pygame.K_4)  # no actions of this dream
-    player.mouse(pygame.MOUSEBUTTONDOWN, player.view.dream_area.center)
+    player.mouse(pygame.MOUSEBUTTONDOWN, player.view.dream_area.center, pygame.BUTTON_RIGHT)
     assert "discrete actions" in player.message
     assert [event[0] for event in player.session.events] == ["reset", "latent"]
     player.press(pygame.K_BACKSPACE)
@@ -192,6 +259,43 @@ def test_a_dream_with_continuous_actions_is_played_by_its_bars(tmp_path, sit_dow
     dream.save(tmp_path / "swing.safetensors")
     result = CliRunner().invoke(app, ["play", str(tmp_path / "swing.safetensors"), "--agent", "minigrid-ppo"])
     assert (result.exit_code, "leave out --agent" in result.output) == (2, True), result.output
+
+
+def test_a_dream_of_video_is_played_by_bars_and_codes_and_has_no_agent_to_put(filmed, sit_down):
+    player = sit_down(filmed)
+    player.look()
+    player.press(pygame.K_4, pygame.K_TAB)
+    assert "reality does not follow" in player.message
+    player.click((1, 2))
+    player.press(pygame.K_1)
+    player.mouse(pygame.MOUSEBUTTONDOWN, player.view.bars[3].center)
+    player.mouse(pygame.MOUSEBUTTONUP, (0, 0))
+    assert [event[0] for event in player.session.events] == ["reset", "code", "latent"]
+    player.click((1, 2), pygame.BUTTON_RIGHT)
+    assert "discrete actions" in player.message
+    player.press(pygame.K_g)
+    player.look()
+    player._go_on()
+    assert player.session.events[-1] == ["control"]
+    assert player.session.now.step == 3
+
+
+def test_where_one_network_draws_the_whole_frame_the_bars_have_no_place(sit_down):
+    """The paper's model: its only cell can be chosen, but the agent cannot be put into another."""
+    config = replace(preset("tiny").model, cell=(72, 72), frame_size=(72, 72), latent_action=15)
+    model = WorldModel(config).eval().requires_grad_(False)
+    player = sit_down(Dream(model, {"official": torch.randn(1, 8, 1, 1)}, Card(horizon=9)))
+    player.look()
+    assert player.bars.names == [str(i + 1) for i in range(12)]  # the last three vary least
+    assert len(player.view.bars) == 12
+    player.click((0, 0))
+    player.mouse(pygame.MOUSEBUTTONDOWN, player.view.bars[4].midtop)
+    player.mouse(pygame.MOUSEBUTTONUP, (0, 0))
+    name, values = player.session.events[-1]
+    assert (name, values) == ("latent", [0.0] * 4 + [1.0] + [0.0] * 10)
+    assert player.session.now.latent_action.flatten().tolist() == values
+    player.click((0, 0), pygame.BUTTON_RIGHT)
+    assert "more than one cell" in player.message
 
 
 def test_a_dream_that_moves_faster_than_its_pictures_is_seen_to_move(player, monkeypatch):
@@ -205,7 +309,7 @@ def test_a_dream_that_moves_faster_than_its_pictures_is_seen_to_move(player, mon
     monkeypatch.setattr(model, "render", slowly, raising=False)
     seen, deadline = set(), time.monotonic() + 20
     while len(seen) < 3 and time.monotonic() < deadline:
-        state = torch.zeros(1, model.config.rank)
+        state = torch.zeros(1, model.config.rank, 2, 2)
         player.painter.ask(time.monotonic(), state, (36, 36))
         time.sleep(0.01)
         seen.add(player.painter.latest() and player.painter.latest()[0])
@@ -259,6 +363,21 @@ def test_the_command_records_replays_and_exports(tmp_path, monkeypatch):
     assert again.exit_code == 0, again.output
 
 
+def test_another_level_is_played_in_a_window_of_its_shape_and_replayed(tmp_path, monkeypatch, sit_down, shipped):
+    monkeypatch.setattr(Player, "run", lambda self, until=None, run=Player.run: _scripted(self, run))
+    session, runner = tmp_path / "session.npz", CliRunner()
+    done = runner.invoke(app, ["play", "--reality", "MiniGrid-Empty-5x5-v0", "--record", str(session)])
+    assert done.exit_code == 0, done.output
+    assert read_recording(session, shipped).state.shape[2:] == (5, 5)
+    again = runner.invoke(app, ["play", "--replay", str(session), "--record", str(tmp_path / "again.npz")])
+    assert again.exit_code == 0, again.output
+    assert read_recording(tmp_path / "again.npz", shipped).reality == "MiniGrid-Empty-5x5-v0"
+    wide = sit_down(dream_at(shipped, "MiniGrid-MultiRoom-N2-S4-v0"))
+    wide.look()
+    assert wide.view.dream_area.width / wide.view.dream_area.height == pytest.approx(wide.view.aspect, abs=0.02)
+    assert wide.viewpoint.picture().shape[:2] == wide.viewpoint.size
+
+
 def _scripted(player, run):
     keys = iter([pygame.K_LEFT, pygame.K_UP, pygame.K_ESCAPE])
 
@@ -275,6 +394,7 @@ def _scripted(player, run):
         (["nobody"], "no dream"),
         (["--replay", "nowhere.npz"], "not a session"),
         (["--picture", "nowhere.png"], "cannot read the picture"),
+        (["--reality", "CartPole-v1"], "CartPole-v1"),
         (["--agent", "nobody.zip"], "no agent"),
         (["--video-format", "avi"], "unknown video format 'avi'; there are gif, mp4"),
         (["--export-minari", "bad id"], "cannot create the dataset"),
@@ -307,7 +427,7 @@ def test_a_person_at_a_real_keyboard(tmp_path):
         game = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
         assert "the window is open" in game.stdout.readline()
         time.sleep(3)
-        drag = "mousemove 790 55 mousedown 1 mousemove 790 300 mouseup 1"  # the first bar, all the way down
+        drag = "mousemove 844 55 mousedown 1 mousemove 844 300 mouseup 1"  # the first bar, all the way down
         keys = [["key", key] for key in ("Left", "Up", "space", "Prior", "Next", "d", "Tab", "s")]
         for order in (*keys, drag.split(), ["key", "Escape"]):
             subprocess.run(["xdotool", *order], env=environment, timeout=20)

@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from nova_gym.envs import make_reality
+from nova_gym.envs.play.by_hand import codes_by_motion
 from nova_gym.envs.play.recorded import picture_event, read_recording
 from nova_gym.envs.play.session import PlaySession
+from nova_gym.envs.reality.counterpart import dream_at
 from nova_gym.errors import BadInputError
+from nova_gym.measures import TILE_TOLERANCE, tile_errors
 
 LEFT, FORWARD = 0, 2
 
@@ -56,15 +59,15 @@ def test_large_pictures_of_reality_are_drawn_large_also_after_rewinding(shipped)
 
 def test_a_recorded_session_replays_exactly(shipped, tmp_path):
     session = PlaySession(shipped, seed=1)
-    latent = ["latent", [0.1] * shipped.world_model.config.latent_action]
-    for event in (["act", FORWARD], ["act", LEFT], ["rewind"], latent, ["reset"], ["act", FORWARD]):
+    latent = ["latent", [0.1] * 6]
+    events = ["act", FORWARD], ["act", LEFT], ["rewind"], latent, ["reset"], ["act", FORWARD], ["code", 3, 3, 1]
+    for event in (*events, ["teleport", 4, 4]):
         session.do(event)
-    session.do(["teleport", 0.5, 0.5])
     session.save(tmp_path / "session.npz")
     again = PlaySession.replay(tmp_path / "session.npz", shipped)
     assert torch.equal(again.now.state, session.now.state)
     assert again.events == session.events
-    np.testing.assert_array_equal(read_recording(tmp_path / "session.npz", shipped)[2], session.now.state.numpy())
+    np.testing.assert_array_equal(read_recording(tmp_path / "session.npz", shipped).state, session.now.state.numpy())
 
 
 def test_a_recording_of_another_dream_and_a_foreign_file_are_refused(shipped, tiny, tmp_path):
@@ -80,20 +83,81 @@ def test_a_recording_of_another_dream_and_a_foreign_file_are_refused(shipped, ti
         PlaySession(tiny).do(["fly"])
 
 
-def test_a_click_puts_the_agent_there(shipped):
-    """The middle of what a turn then changes is where the click was."""
+def test_the_agent_is_put_into_any_cell_of_floor(shipped):
+    """What a turn then changes is that cell alone, and no other agent is left behind."""
     session = PlaySession(shipped, seed=0)
-    model = shipped.world_model
-    hits = 0
-    cells = [(r, c) for r in (1, 2, 6, 7) for c in (1, 2, 6, 7)]
+    hits, cells = 0, [(row, column) for row in (1, 2, 6, 7) for column in (1, 2, 6, 7)]
     for row, column in cells:
         session.do(["reset"])
-        session.do(["teleport", (row + 0.5) / 9, (column + 0.5) / 9])
-        before = model.render(session.now.state)
+        session.do(["teleport", row, column])
+        before = session.now.state
         session.do(["act", LEFT])
-        change = (model.render(session.now.state) - before).square().sum((0, 1)).reshape(9, 8, 9, 8).sum((1, 3))
-        hits += divmod(int(change.argmax()), 9) == (row, column)
+        changed = (session.now.state != before).any(1)[0]
+        hits += changed.nonzero().tolist() == [[row, column]]
     assert hits >= 0.7 * len(cells)
+
+
+def test_a_code_moves_one_cell_and_leaves_the_others_as_they_are(shipped):
+    session, model = PlaySession(shipped), shipped.world_model
+    before = session.now.state
+    strongest = codes_by_motion(model)[1]
+    session.do(["code", 6, 2, strongest])
+    torch.testing.assert_close(session.now.latent_action[0, :, 6, 2], model.part("codebook").codes[strongest])
+    changed = (session.now.state != before).any(1)[0]
+    assert changed[6, 2]
+    assert changed.sum() <= 2
+
+
+def test_what_a_person_sets_pays_nothing_and_ends_nothing(shipped):
+    session = PlaySession(shipped)
+    goal = ["latent", [-1.0, -1.0, 1.0, 1.0, 1.0, 1.0]]
+    for event in (goal, ["code", 1, 1, 1], ["teleport", 7, 7]):
+        session.do(event)
+        assert (session.now.reward, session.now.end, session.now.ended) == (0.0, 0.0, False)
+    assert session.now.step == 3
+
+
+def test_the_codes_are_ordered_by_the_motion_that_they_stand_for(tiny):
+    model, codes = tiny.world_model, codes_by_motion(tiny.world_model)
+    book = model.part("codebook")
+    motion = (book.usage * book.codes.square().sum(1)).tolist()
+    assert sorted(codes) == list(range(model.config.codes))
+    assert codes[0] == 0
+    assert all(motion[one] >= motion[next_one] for one, next_one in pairwise(codes[1:]))
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (["latent", [0.0] * 4], "takes 6 numbers, not 4"),
+        (["code", 0, 0, 8], "no code 8: it has 8"),
+        (["code", 9, 0, 1], r"no cell \(9, 0\)"),
+        (["teleport", 0, -1], r"no cell \(0, -1\)"),
+        (["act", 7], "no action 7"),
+    ],
+)
+def test_an_event_that_does_not_fit_the_dream_is_refused_and_not_noted(tiny, event, message):
+    session = PlaySession(tiny)
+    with pytest.raises(BadInputError, match=message):
+        session.do(event)
+    assert session.events == [["reset"]]
+    assert session.now.step == 0
+
+
+def test_another_level_is_dreamt_beside_its_own_reality(shipped, tmp_path):
+    """In frames and cells of its size; a replay finds the level by itself."""
+    session = PlaySession(dream_at(shipped, "MiniGrid-FourRooms-v0"), seed=3)
+    assert session.real_frame.shape == (152, 152, 3)
+    for action in (LEFT, FORWARD, FORWARD):
+        session.do(["act", action])
+    assert session.now.state.shape[2:] == (19, 19)
+    shown = shipped.world_model.render(session.now.state)[0].permute(1, 2, 0).numpy()
+    wrong = tile_errors(session.real_frame[None] / 255.0, shown[None], 8) >= TILE_TOLERANCE
+    assert wrong.mean() < 0.02
+    session.save(tmp_path / "session.npz")
+    again = PlaySession.replay(tmp_path / "session.npz", shipped)
+    assert torch.equal(again.now.state, session.now.state)
+    assert again.episode.actions == session.episode.actions
 
 
 def test_a_picture_is_a_start_that_reality_does_not_know(shipped):
@@ -108,7 +172,7 @@ def test_a_picture_is_a_start_that_reality_does_not_know(shipped):
 def test_only_what_reality_did_is_exported(shipped):
     """… and of that, no held-out layout."""
     session = PlaySession(shipped)
-    latent = ["latent", [0.0] * shipped.world_model.config.latent_action]
+    latent = ["latent", [0.0] * 6]
     for event in (["act", FORWARD], ["act", LEFT], latent, ["reset"], ["act", LEFT]):
         session.do(event)
     assert not any(episode.held_out for episode in (*session.played, session.episode))
@@ -131,14 +195,14 @@ def test_the_control_model_acts_on_what_happened_and_reality_follows(tiny):
     model, now = tiny.world_model, straight.history[-2]
     answer = model.control.decode(straight_memory(straight), now.state).clamp(-1, 1)
     actions = torch.arange(model.config.actions)
-    possible = model.translate(now.state.expand(len(actions), -1), actions)
-    assert straight.now.action == int((possible - answer).square().sum(1).argmin())
+    possible = model.translate(now.state.expand(len(actions), -1, -1, -1), actions)
+    assert straight.now.action == int((possible - answer).square().flatten(1).sum(1).argmin())
 
 
 def straight_memory(session):
     """The control model's memory before the last step."""
     control, history = session.dream.world_model.control, session.history[:-1]
-    memory = control.reset(1)
+    memory = control.reset(1, session.dream.cells)
     for before, after in pairwise(history):
         memory = control.encode(memory, before.state, after.latent_action)
     return memory

@@ -24,6 +24,7 @@ def folder(tmp_path, monkeypatch):
     np.savez("one.npz", frames=frames[:1])
     np.savez("grey.npz", frames=frames[..., :1])
     np.savez("small.npz", frames=frames[:, :64])
+    np.savez("odd.npz", frames=frames[:, :70])
     np.savez("float.npz", frames=frames / 255.0)
     np.savez("other.npz", pictures=frames)
     (tmp_path / "text.gif").write_text("no film")
@@ -84,7 +85,8 @@ def test_a_grey_dream_reads_grey_films_and_refuses_colour(folder):
         (("motion", "--dream", "nothing"), "neither a file nor one that ships"),
         (("motion", "--motion", "one.npz"), "at least 2"),
         (("motion", "--motion", "grey.npz"), "is grey; this dream sees RGB"),
-        (("motion", "--motion", "small.npz"), "64×72; this dream sees 72×72"),
+        (("motion", "--motion", "small.npz"), "one size, not content 72×72, motion 64×72"),
+        (("motion", "--motion", "odd.npz"), "do not divide into cells"),
         (("motion", "--motion", "float.npz"), "uint8"),
         (("motion", "--motion", "other.npz"), "no array called frames"),
         (("motion", "--motion", "text.gif"), "cannot read the clip"),
@@ -100,6 +102,12 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, message, folder):
     assert result.exit_code == 2, result.output
     assert message in " ".join(result.output.replace("│", " ").split())
     assert "Traceback" not in result.output
+
+
+def test_clips_of_another_level_are_edited_at_its_size(folder):
+    done = run("motion", "--reality", "MiniGrid-FourRooms-v0", "--steps", 5, "-o", "rooms")
+    assert done.exit_code == 0, done.output
+    assert iio.imread("rooms.gif", plugin="pillow").shape[1] > 3 * 152
 
 
 def test_an_episode_that_never_lasts_so_long_is_not_waited_for(folder, monkeypatch):

@@ -1,6 +1,5 @@
 """Larger frames have weights of their own, from the same states."""
 
-from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -10,15 +9,11 @@ from typer.testing import CliRunner
 
 from nova_gym import BadInputError, Dream
 from nova_gym.cli import app
-from nova_gym.envs.adapter import encode_frames, reality_of
-from nova_gym.envs.reality import grids
+from nova_gym.envs.adapter import encode_frames
 from nova_gym.envs.reality.scenes import scenes, scenes_of_a_kind
-from nova_gym.measures import psnr
 from nova_gym.model import inr
-from nova_gym.model.config import INRConfig, ModelConfig
-from nova_gym.model.detail import Detail
 from nova_gym.training import Run, sharpen
-from nova_gym.training.detail import neighbourhood, with_detail
+from nova_gym.training.detail import different_cells, with_detail
 
 LARGE = (288, 288)
 
@@ -38,10 +33,21 @@ def sharp(tiny, pictures, tmp_path_factory):
 
 def test_detail_starts_with_what_the_usual_renderer_draws(tiny):
     sharp, state = with_detail(tiny.world_model, 4), tiny.starts["random"][:3]
-    assert sharp.config.detail.frequencies == tiny.world_model.config.inr.frequencies + 2
+    assert sharp.config.detail.frequencies == 4  # 8 periods in 32 pixels: 16 would need more
     assert torch.allclose(sharp.render(state, LARGE), tiny.world_model.render(state, LARGE), atol=1e-3)
     matrix, _ = inr.unflatten(sharp.detail.base[None], sharp.config.detail)[0]
     assert (matrix[0, -4:].abs().sum(1) > 0).all()  # new units read something, or no gradient would reach them
+
+
+def test_cells_that_look_alike_are_learned_from_once(tiny, pictures):
+    cells = different_cells(pictures, tiny.world_model.config.cell)
+    for size, (small, large) in cells.items():
+        assert small.shape[1:] == (3, 8, 8)
+        assert large.shape == (len(small), 3, 8 * size, 8 * size)
+        assert 4 < len(small) < 12  # floor, wall, goal, and the agent in four directions, on the floor and on the goal
+        assert len({cell.numpy().tobytes() for cell in large}) == len(small)
+        averaged = F.avg_pool2d(large.float(), size)
+        assert (averaged - small.float()).abs().mean() < 8  # each cell and the same cell drawn larger
 
 
 def test_large_frames_come_nearer_to_reality(tiny, sharp):
@@ -50,25 +56,6 @@ def test_large_frames_come_nearer_to_reality(tiny, sharp):
     states, truth = encode_frames(tiny, drawn[1]), torch.from_numpy(drawn[4]).permute(0, 3, 1, 2) / 255.0
     before, after = ((dream.world_model.render(states, LARGE) - truth).square().mean() for dream in (tiny, sharp))
     assert after < 0.93 * before  # this dream can hardly draw at all, and is taught for seconds
-
-
-def test_large_frames_of_the_shipped_dream_are_sharp_at_the_end_of_an_episode_too(shipped):
-    """MiniGrid's own frame, eight times enlarged, is 24 dB from MiniGrid drawn that large."""
-    with closing(reality_of(shipped).make()) as env:
-        env.reset(seed=4)
-        grids.place_agent(env, grids.goal_position(env), 1)
-        small, truth = grids.draw(env, 8), grids.draw(env, 64)
-    state = encode_frames(shipped, small[None])
-    drawn = shipped.world_model.render(state, 576, as_bytes=True)[0].numpy()
-    assert psnr(truth[None] / 255.0, drawn[None] / 255.0) > 27.0
-
-
-def test_compiled_and_plain_detail_draw_alike(shipped):
-    base, basis, config, mask = shipped.world_model.renderer(300, 520)
-    assert config == shipped.world_model.config.detail
-    weights = inr.combine(base, basis, shipped.starts["random"][:2])
-    plain = inr.render_by_layers(weights, 300, 520, config, mask)
-    assert (inr.render(weights, 300, 520, config, mask) - plain).abs().max() <= 1 / 255
 
 
 def test_everything_else_stays_as_it_was(tiny, sharp):
@@ -90,22 +77,11 @@ def test_what_was_measured_before_still_holds(tiny, pictures, tmp_path):
     assert sharpen(scored, pictures, Run(tmp_path / "s.ckpt", device="cpu"), steps=2).card.scores == scored.card.scores
 
 
-def test_detail_draws_from_the_size_on_that_can_show_it(tiny, sharp):
-    """In the dream that ships the first new octave has 64 periods a frame, and needs more than 128 pixels."""
-    shipped = Detail(replace(ModelConfig(), detail=INRConfig(frequencies=9)))
-    assert [shipped.suits(*size) for size in ((72, 72), (128, 128), (129, 129), (36, 288))] == [
-        False,
-        False,
-        True,
-        True,
-    ]
-    assert int(shipped.mask(288, 288).sum()) == 2 + 4 * 8
-    assert int(shipped.mask(36, 288).sum()) == 2 + 2 * 8 + 2 * 6  # y has the usual octaves, which were always on
+def test_detail_draws_what_is_larger_and_only_octaves_that_its_pixels_sample(sharp):
     detail = sharp.world_model.detail
-    assert [detail.suits(n, n) for n in (36, 72, 73)] == [False, False, True]
-    assert int(detail.mask(*LARGE).sum()) == 2 + 4 * 6 == len(detail.mask(*LARGE))
-    as_bytes = sharp.world_model.render(tiny.starts["random"][:1], LARGE, as_bytes=True)
-    assert as_bytes.shape == (1, *LARGE, 3)
+    assert [detail.suits(*size) for size in ((4, 4), (8, 8), (8.1, 8), (32, 32))] == [False, False, True, True]
+    assert int(detail.mask(32, 32).sum()) == 2 + 4 * 4 == len(detail.mask(32, 32))
+    assert int(detail.mask(4, 32).sum()) == 2 + 2 * 4 + 2 * 2  # never fewer than for the dream's own pixels
 
 
 def test_the_file_keeps_detail(sharp, tmp_path):
@@ -119,14 +95,7 @@ def test_the_file_keeps_detail(sharp, tmp_path):
 
 def test_a_sharp_dream_can_be_sharpened_anew(sharp):
     again = with_detail(sharp.world_model, 3)
-    assert again.config.detail.frequencies == again.config.inr.frequencies + 1
-
-
-@pytest.mark.parametrize(("height", "width"), [(2, 2), (3, 2), (7, 9)])
-def test_neighbours_are_those_of_max_pooling(height, width):
-    frames = torch.randint(0, 256, (5, height, width, 3), dtype=torch.uint8)
-    pooled = F.max_pool2d(frames.permute(0, 3, 1, 2).float(), 3, 1, 1).permute(0, 2, 3, 1)
-    assert torch.equal(neighbourhood(frames, torch.maximum).float(), pooled)
+    assert again.config.detail.frequencies == 4
 
 
 def test_training_goes_on_where_it_was_stopped(tiny, pictures, tmp_path):
