@@ -10,6 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from nova_gym.canvas import Canvas
 from nova_gym.dream import Dream
 from nova_gym.envs.frames import encode_frames, observation_space, observe
 from nova_gym.envs.reality.base import Reality
@@ -23,6 +24,8 @@ OBSERVATIONS, ACTIONS = ("latent", "pixels"), ("discrete", "latent", "codebook")
 
 #: What `reset(options=...)` understands.
 RESET_OPTIONS = ("frame", "latent", "reality")
+#: Actions of more numbers than this are told by their shape in error messages.
+LISTED = 16
 #: Keys of `info`.
 INFO = ("latent", "latent_action", "step", "lost")
 
@@ -66,6 +69,7 @@ class DreamInterface:
         self.dream = dream_at(own, reality)
         self.observation, self.action, self.starts = observation, action, starts or self.dream.default_starts
         self._reality: tuple[Reality, gym.Env] | None = None
+        self._seen, self._shown = Canvas(self.dream.world_model), Canvas(self.dream.world_model)
         self._check_starts()
         self.observation_space = observation_space(self.dream, observation)
         self.action_space = action_space(self.dream, action)
@@ -90,6 +94,8 @@ class DreamInterface:
 
     def observe(self, states: Tensor) -> np.ndarray:
         """States (N, K, rows, cols) → observations, the same float32 or (N, H, W, C) uint8."""
+        if self.observation == "pixels":
+            return self._seen.draw(states).cpu().numpy()
         return observe(self.dream, states, self.observation)
 
     def to_tensor(self, actions: np.ndarray, ignored: np.ndarray | None = None) -> Tensor:
@@ -115,16 +121,17 @@ class DreamInterface:
                 whole[torch.from_numpy(~ignored).to(self.device)] = self.to_tensor(np.asarray(kept))
             return whole
         actions = np.asarray(actions)
+        given = repr(actions) if actions.size <= LISTED else f"array of shape {actions.shape[1:]}, {actions.dtype}"
         if actions.dtype.kind not in "iufc":
-            raise BadInputError(f"invalid action {actions!r}; each must be a member of {self._said()}")
+            raise BadInputError(f"invalid action {given}; each must be a member of {self._said()}")
         if not isinstance(space, spaces.Box):
             count = space.n if isinstance(space, spaces.Discrete) else space.nvec.max()
             valid = actions.shape[1:] == space.shape and actions.dtype.kind in "iu"
             if not valid or actions.min() < 0 or actions.max() >= count:
-                raise BadInputError(f"invalid action {actions!r}; each must be a member of {self._said()}")
+                raise BadInputError(f"invalid action {given}; each must be a member of {self._said()}")
             return torch.from_numpy(actions.astype(np.int64)).to(self.device)
         if actions.shape[1:] != space.shape or not np.isfinite(actions).all():
-            raise BadInputError(f"invalid action {actions!r}; each must be finite and of {self._said()}")
+            raise BadInputError(f"invalid action {given}; each must be finite and of {self._said()}")
         clipped = np.clip(actions, space.low, space.high).astype(np.float32)
         return torch.from_numpy(clipped).to(self.device)
 
@@ -173,7 +180,7 @@ class DreamInterface:
 
     def render(self, states: Tensor, resolution: Resolution | None) -> np.ndarray:
         """States → (N, H, W, 3) uint8 frames. Grey frames become RGB, which Gymnasium's tools expect."""
-        frames = self.dream.world_model.render(states, resolution, as_bytes=True).cpu().numpy()
+        frames = self._shown.draw(states, resolution).cpu().numpy()
         return frames.repeat(3, axis=-1) if frames.shape[-1] == 1 else frames
 
     def check_resolution(self, resolution: Resolution | None) -> tuple[int, int]:

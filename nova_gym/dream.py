@@ -125,7 +125,7 @@ class Dream:
         """
         tensors = {name: _halved(name, tensor) for name, tensor in self.world_model.state_dict().items()}
         for name, starts in self.starts.items():
-            tensors |= _packed(_START_PREFIX + name, _halved(f"starts {name!r}", starts))
+            tensors |= _packed(_START_PREFIX + name, _halved(_START_PREFIX + name, starts))
         header = {
             "format": FORMAT,
             "config": self.world_model.config.to_dict(),
@@ -229,7 +229,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             if not isinstance(header, dict) or "format" not in header:
                 raise DreamFileError(f"{path} is a safetensors file, but not a dream of nova-gym")
             if header["format"] != FORMAT:
-                old = "`nova-gym record` and `nova-gym train` make a new one"
+                old = "record and train anew (`nova-gym record`, `nova-gym train`)"
                 advice = "please upgrade" if header["format"] > FORMAT else old
                 raise DreamFileError(
                     f"{path} has format {header['format']}; this nova-gym ({__version__}) reads {FORMAT}: {advice}"

@@ -14,13 +14,15 @@ from nova_gym.training.stage import Batch, Metrics, Stage
 
 #: Length in steps of the longest piece of a clip that the control model is trained on.
 LENGTH = 20
+#: Share of the training after which rollouts leave the recording.
+ALONE = 0.1
 
 
 class ControlStage(Stage):
     """Action matching on the model's own rollouts (arXiv 2605.06298, third stage; `docs/how-it-works.md`, Stage 3).
 
-    In the first half of the training, states are those of the recording, with noise. In the second half that holds only
-    for the beginning of a rollout. Afterwards states are the model's own, moved by the control model's own answers. So
+    In the first tenth of the training, states are those of the recording, with noise. Later that holds only for the
+    beginning of a rollout. Afterwards states are the model's own, moved by the control model's own answers. So
     it learns to continue from its own errors, as long as the state is near the truth.
 
     The target is the latent action that the inverse dynamics infer from the present state to the true next one. The
@@ -52,7 +54,7 @@ class ControlStage(Stage):
             "states": states + torch.randn(states.shape, generator=generator) * scale,
             "next": self.states[source + 1],
             "inside": inside,
-            "context": torch.tensor(context if progress > 0.5 else self.length),
+            "context": torch.tensor(context if progress > ALONE else self.length),
         }
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:

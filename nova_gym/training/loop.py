@@ -222,7 +222,7 @@ class Loop:
             drawn = stage.batch(step_generator(self.seed, stage.name, step), step / recipe.steps)
             batch = {key: value.to(self.device) for key, value in drawn.items()}
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, step) * state["rate"]
+                group["lr"] = learning_rate(recipe, step) * state["rate"] * group.get("share", 1.0)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.precision == "bf16"):
                 loss, metrics = stage(batch)
             loss.backward()

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from pytorch_optimizer import Muon
 from torch.nn import Parameter
 from torch.optim import AdamW, Optimizer
 
 from nova_gym.training.presets import Recipe
+
+#: Learning rate of biases as a share of that of matrices, with Muon.
+BIASES = 0.2
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -20,5 +24,24 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 
 def make_optimizer(parameters: Iterable[Parameter], recipe: Recipe) -> Optimizer:
-    """AdamW at the recipe's peak learning rate."""
-    return AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+    """The optimiser that a recipe names, at its peak learning rate.
+
+    Muon (Jordan 2024, with the scale of arXiv 2502.16982) takes steps of orthogonal matrices for all weights; biases
+    are AdamW's. A step costs hardly more than AdamW's, and a recurrent network gets as far in two thirds of the steps
+    (`benchmarks/NOTES.md`). Each group of parameters has its `share` of the learning rate.
+
+    Raises:
+        ValueError: there is no such optimiser.
+    """
+    options = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    if recipe.optimizer == "adamw":
+        return AdamW(parameters, **options, fused=True)
+    if recipe.optimizer != "muon":
+        raise ValueError(f"optimizer is adamw or muon, not {recipe.optimizer!r}")
+    parameters = list(parameters)
+    matrices, others = ([p for p in parameters if (p.ndim > 1) == wanted] for wanted in (True, False))
+    groups = [
+        {"params": matrices, "use_muon": True, **options},
+        {"params": others, "use_muon": False, "share": BIASES, **options},
+    ]
+    return Muon(groups, use_adjusted_lr=True)

@@ -25,6 +25,7 @@ class Recipe:
         clip: largest gradient norm.
         noise: largest standard deviation of the noise on states, whose mean square is 1.
         final: learning rate at the end of the schedule, as a share of the peak.
+        optimizer: `adamw`, or `muon`, for recurrent networks.
     """
 
     steps: int
@@ -35,6 +36,7 @@ class Recipe:
     clip: float = 0.5
     noise: float = 0.0
     final: float = 0.01
+    optimizer: str = "adamw"
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ _DIGITS = Preset(
         inr=INRConfig(channels=1, width=16),
         encoder_widths=(48, 96),
         rank=24,
-        latent_action=8,
+        latent_action=24,
         hidden=64,
         codes=64,
         control=ControlConfig(),
@@ -131,7 +133,7 @@ _DIGITS = Preset(
     TrainingConfig(
         representation=Recipe(4_000, 32, 4e-3),
         dynamics=Recipe(3_000, 64, 2e-3, noise=0.05),
-        control=Recipe(8_000, 16, 2e-3, noise=0.05),
+        control=Recipe(6_000, 16, 1e-2, noise=0.05, optimizer="muon"),
         elsewhere=0.0,
         margin=0.1,
     ),
@@ -181,10 +183,11 @@ def preset_of(dream: Dream, stage: str) -> Preset:
 
     Args:
         dream: its card names the preset.
-        stage: a field of `TrainingConfig`.
+        stage: a field of `TrainingConfig`, or `codebook`, which needs no recipe.
 
     Returns:
         That preset; `cpu` where the card names an unknown preset, or one without a recipe for the stage.
     """
     named = PRESETS.get(dream.card.training.get("preset", ""))
-    return named if named is not None and getattr(named.training, stage) is not None else PRESETS["cpu"]
+    lacks = named is None or (stage != "codebook" and getattr(named.training, stage) is None)
+    return PRESETS["cpu"] if lacks else named

@@ -5,6 +5,7 @@ import warnings
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers import FrameStackObservation, RecordEpisodeStatistics, RecordVideo, TimeLimit
 from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
@@ -24,11 +25,17 @@ KINDS = [
 ] + [{"id": "NovaDream-MovingDigits-v0", "observation": observation} for observation in ("latent", "pixels")]
 
 
+#: What SB3 has to say about fields: states look like pictures to it, and it wants actions in one row.
+ADVICE = ("image", "multidimensional array")
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: " ".join(kind.values()))
-def test_both_checkers_pass_without_a_warning(kind):
+def test_both_checkers_pass_with_no_warning_but_sb3_s_advice_on_fields(kind):
     env = gym.make(**kind, render_mode="rgb_array")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        for advice in ADVICE:
+            warnings.filterwarnings("ignore", f"(?s).*{advice}")
         check_env(env.unwrapped)
         check_env_of_sb3(env)
 
@@ -91,9 +98,30 @@ def test_info_carries_state_latent_action_and_step():
     observation, *_, info = env.step(2)
     np.testing.assert_array_equal(observation, info["latent"])
     assert info["step"] == 1
-    again = gym.make(ID, action="latent")
+    assert info["latent_action"].shape[1:] == info["latent"].shape[1:]
+
+
+def test_what_changes_one_cell_can_be_told_in_a_handful_of_numbers():
+    """Where (y, x) and what: the latent action of a turn, of the cell that the agent is in."""
+    env, again = gym.make(ID), gym.make(ID, action="latent")
+    before, _ = env.reset(seed=0)
+    turned, *_, info = env.step(0)
     again.reset(seed=0)
-    np.testing.assert_allclose(again.step(info["latent_action"])[0], observation, atol=1e-4)
+    numbers = env.unwrapped.dream.world_model.summarise(torch.from_numpy(info["latent_action"])[None])[0].numpy()
+    assert numbers in again.action_space
+    np.testing.assert_allclose(again.step(numbers)[0], turned, atol=1e-4)
+    assert (turned != before).any(0).sum() == 1
+
+
+def test_a_code_acts_on_its_own_cell_alone():
+    env = gym.make(ID, action="codebook")
+    codes = np.zeros(env.action_space.shape, dtype=int)
+    env.reset(seed=0)
+    without, *_ = env.step(codes)
+    codes[4, 6] = 1
+    env.reset(seed=0)
+    with_it, *_ = env.step(codes)
+    assert np.argwhere((with_it != without).any(0)).tolist() == [[4, 6]]
 
 
 def test_a_dream_starts_from_any_picture_state_or_reality():
@@ -112,11 +140,13 @@ def test_a_dream_starts_from_any_picture_state_or_reality():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"frame": np.zeros((64, 64, 3), np.uint8)}, r"\(72, 72, 3\)"),
+        ({"frame": np.zeros((64, 64, 3), np.uint8)}, "64×64.*dreams frames of 72×72"),
+        ({"frame": np.zeros((70, 72, 3), np.uint8)}, "do not divide into cells.*64×72 or 72×80"),
+        ({"frame": np.zeros((72, 72), np.uint8)}, "with 3 channels"),
         ({"frame": np.full((72, 72, 3), np.nan)}, "finite"),
         ({"frame": np.full((72, 72, 3), 2.0)}, "within"),
         ({"frame": np.zeros((72, 72, 3), np.int64)}, "uint8"),
-        ({"latent": np.zeros(3)}, "finite numbers"),
+        ({"latent": np.zeros(3)}, r"finite numbers of shape \(\d+, 9, 9\)"),
         ({"picture": 1}, "frame, latent, reality"),
     ],
 )
@@ -161,6 +191,11 @@ def test_wrong_actions_are_refused():
     for action in (np.zeros(3), np.full(latent.action_space.shape, np.nan), 1):
         with pytest.raises(BadInputError, match="invalid action"):
             latent.step(action)
+    codes = nova_gym.envs.NovaDreamEnv(action="codebook")
+    codes.reset()
+    for action in (0, np.full((9, 9), -1), np.full((9, 9), 10**6), np.zeros((9, 9)), np.zeros(81, int)):
+        with pytest.raises(BadInputError, match=r"invalid action.*9 × 9 codes below"):
+            codes.step(action)
 
 
 def test_stepping_after_the_end_warns_once_and_dreams_on(tiny):
@@ -180,7 +215,7 @@ def test_stepping_after_the_end_warns_once_and_dreams_on(tiny):
 @pytest.mark.parametrize("value", [2000.0, -1e30])
 def test_a_lost_dream_is_told_apart_from_a_time_limit(tiny, value):
     env = nova_gym.envs.NovaDreamEnv(tiny, max_episode_steps=2)
-    env.reset(options={"latent": np.full(16, value)})
+    env.reset(options={"latent": np.full(env.observation_space.shape, value)})
     *_, truncated, info = env.step(2)
     assert truncated
     assert info["lost"] is True
@@ -233,7 +268,7 @@ def test_keys_are_those_of_minigrid():
 
 @pytest.mark.parametrize(
     ("kwargs", "key", "played"),
-    [({"action": "discrete"}, "K_LEFT", 0), ({"action": "codebook"}, "K_2", 2), ({"observation": "pixels"}, "K_UP", 2)],
+    [({"action": "discrete"}, "K_LEFT", 0), ({"observation": "pixels"}, "K_UP", 2)],
 )
 def test_playing_with_gymnasium_s_own_player_works(kwargs, key, played):
     import pygame
@@ -255,5 +290,6 @@ def test_both_ids_work_with_and_without_the_module_prefix(tiny, tmp_path):
     path = tmp_path / "tiny.safetensors"
     tiny.save(path)
     assert gym.make("nova_gym:NovaDream-MiniGrid-v0").action_space.n == 7
-    assert gym.make("NovaDream-v0", dream=str(path)).observation_space.shape == (16,)
-    assert gym.make("NovaDream-v0", dream=tiny).observation_space.shape == (16,)
+    shape = (tiny.world_model.config.rank, 9, 9)
+    assert gym.make("NovaDream-v0", dream=str(path)).observation_space.shape == shape
+    assert gym.make("NovaDream-v0", dream=tiny).observation_space.shape == shape

@@ -126,7 +126,7 @@ def wrong_action(request, shipped):
     if kind.pop("continuous", False):
         config = replace(preset("tiny").model, actions=2, discrete=False)
         card = replace(shipped.card, action_bounds=((-1.0, -1.0), (1.0, 1.0)), action_names=[], dead_band=0.0)
-        starts = {"random": torch.randn(20, config.rank), "official": torch.randn(20, config.rank)}
+        starts = {kind: torch.randn(20, config.rank, *config.cells) for kind in ("random", "official")}
         kind["dream"] = Dream(WorldModel(config).eval(), starts, card)
     return kind, value
 
@@ -165,7 +165,12 @@ def test_the_action_of_a_step_that_only_resets_may_be_anything_and_does_nothing(
 def test_a_lost_dream_is_told_apart_from_a_time_limit(tiny, mode):
     envs = NovaDreamVectorEnv(3, dream=tiny, max_episode_steps=1, autoreset_mode=mode)
     envs.reset(seed=0)
-    envs.reset(options={"latent": np.full(16, 2000.0), "reset_mask": np.array([False, True, False])})
+    envs.reset(
+        options={
+            "latent": np.full(envs.single_observation_space.shape, 2000.0),
+            "reset_mask": np.array([False, True, False]),
+        }
+    )
     *_, truncated, info = envs.step(np.full(3, 2))
     assert truncated.all()
     last = info["final_info"] if mode is AutoresetMode.SAME_STEP else info
