@@ -52,9 +52,7 @@ class Control(nn.Module):
     def reset(self, batch: int, cells: tuple[int, int]) -> Memory:
         """An empty memory for `batch` dreams of (rows, cols) cells, on the model's device."""
         zeros = self.last.weight.new_zeros
-        return Memory(
-            zeros(len(self.gates), batch, self.hidden, *cells), zeros(batch, self.last.out_channels, *cells)
-        )
+        return Memory(zeros(len(self.gates), batch, self.hidden, *cells), zeros(batch, self.last.out_channels, *cells))
 
     def restart(self, memory: Memory, rows: Tensor) -> Memory:
         """The memory with some dreams emptied; `rows` (B,) bool says which."""
