@@ -1,7 +1,8 @@
 """Does motion retargeting keep the content, and content retargeting the motion? Measured on real MiniGrid.
 
 `python -m nova_gym.benchmarks.disentanglement [--reality ID] [--json FILE]` takes pairs of real clips of each level, on
-layouts that the dream's recording does not hold. The two clips of a pair have the same layout or different ones, and every tile on the second clip's way is free in the first one's layout.
+layouts that the dream's recording does not hold. The two clips of a pair have the same layout or different ones, and
+every tile on the second clip's way is free in the first one's layout.
 
 Motion retargeting rolls the first clip out and, from a step on, moves it by the second's latent actions (from the
 inverse dynamics). Content retargeting rolls the second clip out and at that step replaces its state by the first clip's
