@@ -186,7 +186,7 @@ def write_gallery(page: Path, exhibits: tuple[Exhibit, ...] = EXHIBITS) -> None:
 def _pair() -> tuple[Dream, Pairs]:
     """The dream, and two pairs of clips; the second pair has different layouts."""
     dream = Dream.load("minigrid")
-    return dream, find_pairs(dream, 2, "random", np.random.default_rng(_SEED))
+    return dream, find_pairs(dream, 2, "random", _SEED)
 
 
 def _retarget(
