@@ -99,7 +99,10 @@ def _overview(reports: dict[str, Any]) -> Table:
     steps = list(dict.fromkeys(step for report in reports.values() for step in report.open_loop))
     rows = [row for report in reports.values() for row in report.open_loop.values()]
     measure = "exact" if all("exact" in row for row in rows) else "psnr"
-    table = Table("level", *(f"{measure}, step {step}" for step in steps), "worst class", "endings", "rewards")
+    table = Table(title=f"{measure} after so many steps, exact in the worst class of transitions, endings, rewards")
+    table.add_column("level", no_wrap=True)
+    for header in (*map(str, steps), "worst", "ends", "pays"):
+        table.add_column(header)
     for level, report in reports.items():
         values = [report.open_loop.get(step, {}).get(measure) for step in steps]
         classes = [value.value for value in report.transitions.values() if value is not None]
