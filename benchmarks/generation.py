@@ -4,10 +4,11 @@
 10 frames that it dreams next are compared with the true ones (PSNR, SSIM), beside two references: standing still, and
 the inverse dynamics, which see the true frames.
 
-Then the dream goes on to 1,000 steps. For each clip, the histogram of all its pixels is compared with that of the same
-digits bouncing on for as long, by Wasserstein-1 distance and Jensen–Shannon distance to base 2 (`nova_gym.measures`);
-the table shows medians over clips. Two references stand beside it: the true frames encoded and drawn, without any
-prediction, and the true frames with pixels between black and white changed by up to two grey levels.
+Then the dream goes on to 1,000 steps. After 20 and 100 steps a classifier names the digits wherever two of them can be
+told apart (`nova_gym.benchmarks.identity`). For each clip, the histogram of all its pixels is compared with that of the
+same digits bouncing on for as long, by Wasserstein-1 distance and Jensen–Shannon distance to base 2
+(`nova_gym.measures`); the table shows medians over clips. Two references stand beside it: the true frames encoded and
+drawn, without any prediction, and the true frames with pixels between black and white changed by up to two grey levels.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import numpy as np
 import torch
 
 from nova_gym import BadInputError, Dream, DreamSimulator
+from nova_gym.benchmarks import identity
 from nova_gym.benchmarks.provenance import write_results
 from nova_gym.benchmarks.tables import interval, number, show
-from nova_gym.data.moving_digits import moving_digits
+from nova_gym.data.moving_digits import labelled_clips
 from nova_gym.editing import edit
 from nova_gym.measures import jensen_shannon, mean, psnr, ssim, wasserstein
 from nova_gym.terminal import progress_bars
@@ -32,10 +34,13 @@ from nova_gym.training.representation import encode_in_parts
 #: Frames of context, and frames that are predicted and compared one by one.
 CONTEXT, PREDICTED = 10, 10
 COMPARED = f"frames {CONTEXT + 1} to {CONTEXT + PREDICTED}"
+#: Steps after which digits are named.
+NAMED = (20, 100)
 #: Grey levels by which pixels are changed at most, in the reference that shows how sensitive the histograms are.
 OFF = 2
 #: The references of the long run.
-BESIDE = (", true frames encoded and drawn", f", true frames ±{OFF} grey levels")
+DRAWN = "true frames encoded and drawn"
+BESIDE = (f", {DRAWN}", f", true frames ±{OFF} grey levels")
 
 
 @torch.no_grad()
@@ -55,28 +60,43 @@ def measure(
         BadInputError: the dream has no control model, or other frames than moving digits.
     """
     size = dream.world_model.config.frame_size[0]
-    truth = moving_digits(clips, seed, test=True, length=steps + 1, size=size)
+    truth, labels, _ = labelled_clips(clips, seed, test=True, length=steps + 1, size=size)
     real = torch.from_numpy(truth[:, : CONTEXT + PREDICTED])[:, :, None].float() / 255.0
     simulator = DreamSimulator(dream, clips, horizon=0)
     ratio = (CONTEXT - 1) / steps
     states, _ = simulator.generate(real[:, :CONTEXT], ratio, steps, progress)
     model = dream.world_model
     encoded = model.encode(real.flatten(0, 1)).unflatten(0, real.shape[:2])
-    guided = edit(model, encoded[:, CONTEXT - 1 :])
+    guided = edit(model, encoded[:, CONTEXT - 1 :], dead_band=dream.card.dead_band)
     ways = {
         "control model": states[:, CONTEXT : CONTEXT + PREDICTED],
         "inverse dynamics, which see the true frames": guided[:, 1:],
         "encoder, frame by frame": encoded[:, CONTEXT:],
-        "standing still": encoded[:, CONTEXT - 1 : CONTEXT].expand(-1, PREDICTED, -1),
+        "standing still": encoded[:, CONTEXT - 1 : CONTEXT].expand_as(encoded[:, CONTEXT:]),
     }
     wanted = truth[:, CONTEXT : CONTEXT + PREDICTED, :, :, None].astype(np.float32) / 255.0
     short = {name: _compare(wanted, _draw(dream, chosen)) for name, chosen in ways.items()}
     long = {"steps": steps, **_long_run(dream, truth[:, CONTEXT:], states[:, CONTEXT:], seed)}
-    return {"clips": clips, "seed": seed, COMPARED: short, "long run": long}
+    named = {str(step): _named(dream, truth, states, labels, step) for step in NAMED if step + identity.FRAMES <= steps}
+    return {"clips": clips, "seed": seed, COMPARED: short, "digits named rightly": named, "long run": long}
+
+
+def _named(
+    dream: Dream, truth: np.ndarray, states: torch.Tensor, labels: np.ndarray, step: int
+) -> dict[str, dict[str, float] | None]:
+    """Shares of digits that the classifier names rightly from a step on: dreamt ones, and for reference true ones."""
+    real = truth[:, step : step + identity.FRAMES]
+    encoded = encode_in_parts(dream.world_model, torch.from_numpy(real.reshape(-1, 1, *real.shape[2:])))
+    drawn = {
+        "control model": _draw(dream, states[:, step : step + identity.FRAMES])[..., 0],
+        DRAWN: _draw(dream, encoded.unflatten(0, real.shape[:2]))[..., 0],
+        "true frames": real / 255.0,
+    }
+    return {name: identity.identity(frames, real / 255.0, labels) for name, frames in drawn.items()}
 
 
 def _long_run(dream: Dream, truth: np.ndarray, states: torch.Tensor, seed: int) -> dict[str, float]:
-    """Medians over clips of the distances between true frames (clips, T, H, W) and states (clips, T, K).
+    """Medians over clips of the distances between true frames (clips, T, H, W) and states (clips, T, K, rows, cols).
 
     The references in `BESIDE` are measured as well.
     """
@@ -95,7 +115,7 @@ def _long_run(dream: Dream, truth: np.ndarray, states: torch.Tensor, seed: int) 
 
 
 def _draw(dream: Dream, states: torch.Tensor) -> np.ndarray:
-    """(n, T, K) → (n, T, H, W, C) float32."""
+    """(n, T, K, rows, cols) → (n, T, H, W, C) float32."""
     parts = [dream.world_model.render(part) for part in states.flatten(0, 1).split(512)]
     return torch.cat(parts).permute(0, 2, 3, 1).unflatten(0, states.shape[:2]).numpy()
 
@@ -138,6 +158,9 @@ def main() -> None:
     ways, long = figures[COMPARED], figures["long run"]
     rows = [(name, interval(way["psnr"], ".2f", "dB"), interval(way["ssim"])) for name, way in ways.items()]
     show(f"{COMPARED}, {figures['clips']} clips", ("by", "PSNR", "SSIM"), rows)
+    named = figures["digits named rightly"]
+    rows = [(step, name, interval(value)) for step, names in named.items() for name, value in names.items()]
+    show("digits named rightly", ("step", "in", "share"), rows)
     show("long run", ("", "value"), [(name, number(value, ".4g")) for name, value in long.items()])
     if arguments.json:
         write_results(arguments.json, figures, arguments.dream)

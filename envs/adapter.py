@@ -10,6 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from nova_gym.canvas import Canvas
 from nova_gym.dream import Dream
 from nova_gym.envs.frames import encode_frames, observation_space, observe
 from nova_gym.envs.reality.base import Reality
@@ -68,6 +69,7 @@ class DreamInterface:
         self.dream = dream_at(own, reality)
         self.observation, self.action, self.starts = observation, action, starts or self.dream.default_starts
         self._reality: tuple[Reality, gym.Env] | None = None
+        self._seen, self._shown = Canvas(self.dream.world_model), Canvas(self.dream.world_model)
         self._check_starts()
         self.observation_space = observation_space(self.dream, observation)
         self.action_space = action_space(self.dream, action)
@@ -92,6 +94,8 @@ class DreamInterface:
 
     def observe(self, states: Tensor) -> np.ndarray:
         """States (N, K, rows, cols) → observations, the same float32 or (N, H, W, C) uint8."""
+        if self.observation == "pixels":
+            return self._seen.draw(states).cpu().numpy()
         return observe(self.dream, states, self.observation)
 
     def to_tensor(self, actions: np.ndarray, ignored: np.ndarray | None = None) -> Tensor:
@@ -176,7 +180,7 @@ class DreamInterface:
 
     def render(self, states: Tensor, resolution: Resolution | None) -> np.ndarray:
         """States → (N, H, W, 3) uint8 frames. Grey frames become RGB, which Gymnasium's tools expect."""
-        frames = self.dream.world_model.render(states, resolution, as_bytes=True).cpu().numpy()
+        frames = self._shown.draw(states, resolution).cpu().numpy()
         return frames.repeat(3, axis=-1) if frames.shape[-1] == 1 else frames
 
     def check_resolution(self, resolution: Resolution | None) -> tuple[int, int]:

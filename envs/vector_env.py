@@ -10,7 +10,6 @@ import torch
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
-from torch import Tensor
 
 from nova_gym.dream import Dream
 from nova_gym.envs.adapter import DreamInterface
@@ -191,10 +190,9 @@ class NovaDreamVectorEnv(VectorEnv):
         return tuple(self._door.render(self._simulator.state, self.resolution))
 
     def _start(self, mask: np.ndarray, options: dict[str, Any]) -> None:
-        states = self._simulator.state.clone()
-        for i in np.flatnonzero(mask):
-            states[i] = self._door.start(options, self._generators[i])
-        self._simulator.reset(self._tensor(mask), states)
+        rows = np.flatnonzero(mask)
+        states = torch.stack([self._door.start(options, self._generators[i]) for i in rows])
+        self._simulator.restart(torch.from_numpy(rows).to(self._simulator.device), states)
         self._ended = self._ended & ~mask
 
     def _final(self, ended: np.ndarray) -> dict[str, Any]:
@@ -229,6 +227,3 @@ class NovaDreamVectorEnv(VectorEnv):
         if self._generators is None and not mask.all():
             raise BadInputError("the first reset must be of all dreams, without reset_mask")
         return mask
-
-    def _tensor(self, mask: np.ndarray) -> Tensor:
-        return torch.from_numpy(mask.copy()).to(self._simulator.device)

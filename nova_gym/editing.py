@@ -2,8 +2,8 @@
 
 A step is `z' = A(z) + B(u)`: the state z says what there is, the latent action u what moves, and where. Content
 retargeting replaces z and keeps u: other content takes over the motion. Motion retargeting replaces u and keeps z: the
-same content moves in another way (arXiv 2605.06298). Both are fields, so a motion happens in the cells where it happened
-in its own clip: a retargeted agent goes to the pose that it has there, wherever it was.
+same content moves in another way (arXiv 2605.06298). Both are fields, so a motion happens where it happened in
+its own clip: a retargeted agent goes to the pose that it has there, wherever it was.
 
 Shapes: B clips, T steps, K = `config.rank`, U = `config.latent_action`, rows × cols cells, of any number that the clips
 of one call share. All tensors are float32 on the model's device.
@@ -101,7 +101,8 @@ def edit(
         dead_band: that of the dream's card, so that what does not move cannot fade (`WorldModel.settle`); 0 for none.
 
     Returns:
-        (B, T + 1, K, rows, cols): the states of the edited clips; at the step of a content intervention, the new content.
+        (B, T + 1, K, rows, cols): the states of the edited clips; the new content at the step of a content
+            intervention.
 
     Raises:
         BadInputError: the clips have fewer than 2 frames, or an intervention does not fit them.

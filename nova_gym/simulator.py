@@ -146,12 +146,24 @@ class DreamSimulator:
             raise BadInputError(f"states are {tuple(states.shape)}; expected {tuple(self.state.shape)}")
         if mask is None:
             mask = torch.ones(self.num_dreams, dtype=torch.bool, device=self.device)
-        of_cells = mask[:, None, None, None]
+        of_cells = mask[:, None, None, None]  # which rows these are is not asked for: a GPU would have to be waited for
         self.state = torch.where(of_cells, states, self.state).contiguous(memory_format=torch.channels_last)
         self.latent_action = torch.where(of_cells, 0.0, self.latent_action)
-        self.steps = torch.where(mask, 0, self.steps)
-        self.lost = self.lost & ~mask
+        self.steps, self.lost = torch.where(mask, 0, self.steps), self.lost & ~mask
         return self.state
+
+    @torch.no_grad()
+    def restart(self, rows: Tensor, states: Tensor) -> None:
+        """Starts episodes of some dreams, which is quicker than a `reset` of all; the others go on.
+
+        Args:
+            rows: (n,) int64, which dreams.
+            states: (n, K, rows, cols) float32 to start from.
+        """
+        self.state, self.latent_action = self.state.clone(), self.latent_action.clone()
+        self.steps, self.lost = self.steps.clone(), self.lost.clone()
+        self.state[rows] = states
+        self.latent_action[rows], self.steps[rows], self.lost[rows] = 0.0, 0, False
 
     def step(self, actions: Tensor) -> Transition:
         """Steps by the environment's own actions, through the action bridge.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from nova_gym.benchmarks.ablations.generation import Figures, by_clip, draw, encode
-from nova_gym.data.moving_digits import DIGIT, HELD_OUT, draw_digits, handwritten_digits, paths
+from nova_gym.data.moving_digits import DIGIT, digits_of, draw_digits, handwritten_digits, paths
 from nova_gym.dream import Card, Dream
 from nova_gym.editing import Intervention, edit, infer_actions
 from nova_gym.measures import overlap
@@ -26,7 +26,7 @@ AT, LENGTH, SIZE = 10, 20, 64
 #: Pairs of clips.
 PAIRS = 128
 
-#: A way of retargeting: model, states of content and motion clips (n, T + 1, K) → edited states (n, T + 1, K).
+#: A way of retargeting: model, states of content and motion clips (n, T + 1, K, rows, cols) → edited states.
 Way = Callable[[WorldModel, Tensor, Tensor], Tensor]
 
 
@@ -47,7 +47,7 @@ class Pairs:
 def digit_pairs(count: int, seed: int) -> Pairs:
     """Draws `count` pairs of clips; all digits and ways are drawn independently."""
     rng = np.random.default_rng([seed, 0xED17])
-    digits = handwritten_digits()[-HELD_OUT:]
+    digits = handwritten_digits()[digits_of(test=True)]
     chosen = rng.integers(len(digits), size=(2, count, 2))
     ways = [paths(count, rng, LENGTH, SIZE - DIGIT) for _ in range(2)]
     content, motion = (draw_digits(digits, *clip, SIZE) for clip in zip(chosen, ways, strict=True))

@@ -188,7 +188,7 @@ class View:
         self.bars = []
         values, font = shown.latent_action, pygame.font.Font(None, size)
         pitch = min(size + 4.0, BARS * width / len(values))
-        tall, wide = size * 4, max(2, round(pitch * size / (size + 4)))
+        tall, wide = round(size * 3.7), max(2, round(pitch * size / (size + 4)))
         left = width - pitch * len(values) - size // 2
         for i, value in enumerate(values):
             area = pygame.Rect(round(left + i * pitch), size // 2, wide, tall)
@@ -222,11 +222,13 @@ class View:
 
 
 def _blit(surface: pygame.Surface, frame: np.ndarray, area: pygame.Rect) -> None:
-    """Draws a frame (H, W, C) uint8 into `area`, scaled without smoothing, so that its pixels stay visible."""
+    """Draws a frame (H, W, C) uint8 into `area`, enlarged without smoothing, so that its pixels stay visible."""
     if frame.shape[2] == 1:
         frame = frame.repeat(3, axis=2)
     image = pygame.surfarray.make_surface(frame.swapaxes(0, 1))
-    surface.blit(pygame.transform.scale(image, area.size), area)
+    shrinks = image.get_width() > area.width or image.get_height() > area.height
+    scale = pygame.transform.smoothscale if shrinks else pygame.transform.scale
+    surface.blit(scale(image, area.size), area)
 
 
 def _fit(image: pygame.Surface, width: int, height: int) -> pygame.Surface:

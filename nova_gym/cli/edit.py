@@ -139,7 +139,7 @@ def _edited(dream: Dream, mode: str, clips: dict[str, np.ndarray], at: int, over
         motion=infer_actions(model, states["motion"])[:, at:] if "motion" in donors else None,
         over=over if mode == "interpolate" else 1,
     )
-    edited = edit_clips(model, states[MODES[mode][0]], [intervention])
+    edited = edit_clips(model, states[MODES[mode][0]], [intervention], dream.card.dead_band)
     labels = {"clip": "clip", "content": "content clip", "motion": "motion clip"}
     rows = {label: clips[name] for name, label in labels.items() if name in clips}
     return {**rows, "edited": _render(dream, edited)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -24,6 +25,20 @@ HELD_OUT = 360
 EDGE = (0.2, 0.8)
 
 _CLIPS_AT_ONCE = 256
+
+
+class LabelledClips(NamedTuple):
+    """Clips of moving digits, and what they show.
+
+    Attributes:
+        frames: (clips, length, size, size) uint8.
+        labels: (clips, 2) int64, from 0 to 9, of the two digits.
+        corners: (clips, length, 2, 2) int64, row and column of their upper left corners, as `paths` gives them.
+    """
+
+    frames: np.ndarray
+    labels: np.ndarray
+    corners: np.ndarray
 
 
 def moving_digits(
@@ -48,19 +63,37 @@ def moving_digits(
     Raises:
         BadInputError: a number is out of range, or `source` is not the canonical file.
     """
+    if source is None:
+        return labelled_clips(clips, seed, test, length, size).frames
+    _check_size(clips, length, size)
+    return _canonical(Path(source), clips, np.random.default_rng([seed, int(test)]), test, length, size)
+
+
+def labelled_clips(clips: int, seed: int, test: bool = False, length: int = 20, size: int = 64) -> LabelledClips:
+    """The clips of `moving_digits` without a source, with the labels and places of their digits.
+
+    Raises:
+        BadInputError: a number is out of range.
+    """
+    _check_size(clips, length, size)
+    rng, part = np.random.default_rng([seed, int(test)]), digits_of(test)
+    digits, labels = handwritten_digits()[part], digit_labels()[part]
+    chosen = rng.integers(len(digits), size=(clips, 2))
+    corners = paths(clips, rng, length, size - DIGIT)
+    return LabelledClips(draw_digits(digits, chosen, corners, size), labels[chosen], corners)
+
+
+def digits_of(test: bool) -> slice:
+    """Which of `handwritten_digits` test clips show, or training clips."""
+    return slice(-HELD_OUT, None) if test else slice(None, -HELD_OUT)
+
+
+def _check_size(clips: int, length: int, size: int) -> None:
     if clips < 1 or length < 2 or size < DIGIT:
         raise BadInputError(
             f"moving digits are at least 1 clip of 2 frames of {DIGIT}×{DIGIT}, "
             f"not {clips} of {length} of {size}×{size}"
         )
-    rng = np.random.default_rng([seed, int(test)])
-    if source is not None:
-        return _canonical(Path(source), clips, rng, test, length, size)
-    digits = handwritten_digits()
-    digits = digits[-HELD_OUT:] if test else digits[:-HELD_OUT]
-    chosen = rng.integers(len(digits), size=(clips, 2))
-    corners = paths(clips, rng, length, size - DIGIT)
-    return draw_digits(digits, chosen, corners, size)
 
 
 def draw_digits(digits: np.ndarray, chosen: np.ndarray, corners: np.ndarray, size: int) -> np.ndarray:
@@ -111,6 +144,12 @@ def handwritten_digits() -> np.ndarray:
     smooth = ndimage.zoom(ink, (1, zoom, zoom), order=3, mode="grid-constant", grid_mode=True)
     low, high = EDGE
     return (((smooth - low) / (high - low)).clip(0, 1) * 255).round().astype(np.uint8)
+
+
+@lru_cache(maxsize=1)
+def digit_labels() -> np.ndarray:
+    """(1797,) int64, from 0 to 9: what `handwritten_digits` are."""
+    return load_digits().target.astype(np.int64)
 
 
 def _canonical(source: Path, clips: int, rng: np.random.Generator, test: bool, length: int, size: int) -> np.ndarray:

@@ -32,7 +32,7 @@ from nova_gym.kernels.cells import (
 )
 from nova_gym.kernels.cells import LINE as SPAN
 from nova_gym.kernels.compiling import compiled
-from nova_gym.kernels.patches import ACTIVE, CELL, COLUMNS, COUNT, FIRST, INTO, LINE, Runs, patches_of
+from nova_gym.kernels.patches import ACTIVE, CELL, COLUMNS, COUNT, FIRST, INTO, LINE, Runs, only_run, patches_of
 from nova_gym.kernels.threads import in_parts
 from nova_gym.kernels.tile import FLOATS, HIDDEN, STRIP, copy, gelu_strip, layer_strip, outputs_at_once
 
@@ -255,8 +255,7 @@ def _kernel(width: int, layers: int, waves: int, channels: int, as_bytes: bool) 
 
 def probe() -> None:
     """Draws the smallest frame: raises whatever a broken compiler raises."""
-    one, line, none = np.ones(1, np.int64), np.zeros((1, 1), np.float32), np.zeros(1, np.int64)
-    runs = Runs(first=none, count=one, cell=none, active=one, line=none, coordinates=line, shares=line)
+    runs = only_run()
     config, frames = SimpleNamespace(width=1, layers=1, channels=1), torch.zeros(1, 1, 1, 1, dtype=torch.uint8)
     lines, state = torch.zeros(1, 1, 1), torch.zeros(1, 1, 1, 1)
     render(torch.zeros(5), torch.zeros(1, 5), state, (runs, runs), (lines, lines), config, frames)

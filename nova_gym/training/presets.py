@@ -133,7 +133,7 @@ _DIGITS = Preset(
     TrainingConfig(
         representation=Recipe(4_000, 32, 4e-3),
         dynamics=Recipe(3_000, 64, 2e-3, noise=0.05),
-        control=Recipe(6_000, 16, 1e-2, noise=0.05, optimizer="muon"),
+        control=Recipe(5_000, 16, 1e-2, noise=0.05, optimizer="muon"),
         elsewhere=0.0,
         margin=0.1,
     ),
@@ -183,10 +183,11 @@ def preset_of(dream: Dream, stage: str) -> Preset:
 
     Args:
         dream: its card names the preset.
-        stage: a field of `TrainingConfig`.
+        stage: a field of `TrainingConfig`, or `codebook`, which needs no recipe.
 
     Returns:
         That preset; `cpu` where the card names an unknown preset, or one without a recipe for the stage.
     """
     named = PRESETS.get(dream.card.training.get("preset", ""))
-    return named if named is not None and getattr(named.training, stage) is not None else PRESETS["cpu"]
+    lacks = named is None or (stage != "codebook" and getattr(named.training, stage) is None)
+    return PRESETS["cpu"] if lacks else named

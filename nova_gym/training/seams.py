@@ -9,7 +9,7 @@ from nova_gym.data import to_unit
 #: Frames that are looked at, evenly spread over the recording.
 SAMPLE = 256
 #: Pixels on both sides of a border may differ by up to this many times as much as neighbours within a cell.
-AS_MUCH = 1.25
+AS_MUCH = 1.5
 
 
 def smooth_across_cells(frames: Tensor, cell: tuple[int, int]) -> bool:
@@ -29,8 +29,9 @@ def smooth_across_cells(frames: Tensor, cell: tuple[int, int]) -> bool:
     at_borders, within = [], []
     for axis, side in zip((2, 3), cell, strict=True):
         steps = some.diff(dim=axis).abs().mean([dim for dim in range(4) if dim != axis])
-        at_borders += steps[side - 1 :: side].tolist()
-        within += [step for place, step in enumerate(steps.tolist(), start=1) if place % side]
+        near = range(side // 2 + 1, some.shape[axis] - side // 2)  # as much of cells on either side of each border
+        at_borders += [float(steps[place - 1]) for place in near if place % side == 0]
+        within += [float(steps[place - 1]) for place in near if place % side]
     if not at_borders or not within:
         return False
     return sum(at_borders) / len(at_borders) <= AS_MUCH * sum(within) / len(within)

@@ -31,6 +31,19 @@ def test_reset_restarts_only_what_the_mask_says(tiny):
     assert any((after[1] == start).all() for start in tiny.starts["official"])
 
 
+def test_some_dreams_restart_while_the_others_go_on(tiny):
+    simulator = DreamSimulator(tiny, 4)
+    simulator.reset(starts="random", generator=torch.Generator().manual_seed(0))
+    result = simulator.step(torch.tensor([2, 2, 2, 2]))
+    before, kept = result.state.clone(), result.state
+    simulator.restart(torch.tensor([3, 1]), tiny.starts["random"][:2])
+    assert torch.equal(simulator.state[[3, 1]], tiny.starts["random"][:2])
+    assert torch.equal(simulator.state[[0, 2]], before[[0, 2]])
+    assert torch.equal(kept, before)  # what a step gave stays as it was
+    assert simulator.steps.tolist() == [1, 0, 1, 0]
+    assert not simulator.latent_action[[1, 3]].any()
+
+
 def test_a_step_is_the_world_model_s_equation(tiny):
     model = tiny.world_model
     simulator = DreamSimulator(replace(tiny, card=replace(tiny.card, dead_band=0.0)), 2)
@@ -51,21 +64,74 @@ def test_standing_still_never_drifts(shipped):
     assert torch.equal(simulator.state, start)
 
 
-def test_a_change_within_the_dead_band_is_none_and_one_beyond_it_is_whole(tiny):
+def plain(monkeypatch, compiled):
+    """PyTorch steps, unless `compiled`."""
+    if not compiled:
+        monkeypatch.setattr("nova_gym.simulator._compiler", lambda: None)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_the_dead_band_is_for_each_cell_by_itself(tiny, compiled, monkeypatch):
+    """Within it a cell stays to the bit; beyond it it changes whole; what other cells do does not matter."""
+    plain(monkeypatch, compiled)
     for band, stays in ((1e9, True), (0.0, False)):
         simulator = DreamSimulator(replace(tiny, card=replace(tiny.card, dead_band=band)), 2)
-        start = simulator.reset(generator=torch.Generator())
+        start = simulator.reset(generator=torch.Generator()).clone()
         assert torch.equal(simulator.step(torch.tensor([2, 0])).state, start) == stays
+    model, moves = tiny.world_model, torch.tensor([2, 0])
+    changes = (model.step(start, model.translate(start, moves)) - start).square().mean(1)
+    band = float(changes.median())
+    simulator = DreamSimulator(replace(tiny, card=replace(tiny.card, dead_band=band)), 2)
+    simulator.reset(states=start)
+    after = simulator.step(moves).state
+    clear = (changes - band).abs() > 1e-3 * band
+    stayed = (after == start).all(1)
+    assert torch.equal(stayed[clear], (changes <= band)[clear])
+    torch.testing.assert_close(
+        after.movedim(1, 3)[~stayed],
+        model.step(start, model.translate(start, moves)).movedim(1, 3)[~stayed],
+        atol=2e-4,
+        rtol=2e-4,
+    )
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_grids_of_any_size_are_stepped(tiny, compiled, monkeypatch):
+    plain(monkeypatch, compiled)
+    for cells in ((1, 1), (3, 17), (19, 19)):
+        simulator = DreamSimulator(tiny, 2, cells=cells)
+        frames = torch.rand(2, 3, 8 * cells[0], 8 * cells[1], generator=torch.Generator().manual_seed(0))
+        simulator.reset(states=tiny.world_model.encode(frames))
+        result = simulator.step(torch.tensor([2, 0]))
+        assert result.state.shape == (2, 8, *cells)
+        assert result.latent_action.shape == (2, 4, *cells)
+        assert simulator.render().shape == frames.shape
+    with pytest.raises(BadInputError, match="starts have 9 × 9 cells, these dreams 19 × 19"):
+        simulator.reset(generator=torch.Generator())
+
+
+def test_one_latent_action_or_code_a_cell_steps_it(tiny):
+    model, simulator = tiny.world_model, DreamSimulator(replace(tiny, card=replace(tiny.card, dead_band=0.0)), 2)
+    start = simulator.reset(generator=torch.Generator()).clone()
+    codes = torch.randint(0, 8, (2, 9, 9), generator=torch.Generator().manual_seed(0))
+    expected = model.step(start, model.decode(codes))
+    torch.testing.assert_close(simulator.step_code(codes).state, expected, atol=2e-4, rtol=2e-4)
+    simulator.reset(states=start)
+    numbers = torch.tensor([[0.0, 0.5, 0.3, -0.2, 0.9, 1.0], [-1.0, 1.0, 0.1, 0.1, 0.1, 0.1]])
+    placed = model.place(numbers, simulator.cells)
+    result = simulator.step_latent(placed)
+    assert torch.equal(result.latent_action, placed)
+    torch.testing.assert_close(result.state, model.step(start, placed), atol=2e-4, rtol=2e-4)
 
 
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
 def test_a_lost_dream_is_truncated_and_kept_within_bounds(tiny, value, compiled, monkeypatch):
-    if not compiled:
-        monkeypatch.setattr("nova_gym.simulator._compiler", lambda: None)
+    """One number of one cell is enough."""
+    plain(monkeypatch, compiled)
     simulator = DreamSimulator(tiny, 2)
     states = simulator.reset(generator=torch.Generator()).clone()
-    states[1] = value
+    states[1, 3, 4, 5] = value
     simulator.reset(states=states)
     result = simulator.step(torch.tensor([2, 2]))
     assert result.truncated.tolist() == result.lost.tolist() == simulator.lost.tolist() == [False, True]
@@ -77,8 +143,7 @@ def test_a_lost_dream_is_truncated_and_kept_within_bounds(tiny, value, compiled,
 
 @pytest.mark.parametrize("compiled", [True, False])
 def test_a_dream_at_its_horizon_is_not_lost(tiny, compiled, monkeypatch):
-    if not compiled:
-        monkeypatch.setattr("nova_gym.simulator._compiler", lambda: None)
+    plain(monkeypatch, compiled)
     simulator = DreamSimulator(tiny, 2, horizon=1)
     simulator.reset(generator=torch.Generator())
     result = simulator.step(torch.tensor([2, 2]))
@@ -127,7 +192,7 @@ def test_the_dream_follows_its_actions_on_layouts_it_never_saw(shipped):
     assert report.outcomes["expert"]["termination recall"].value > 0.8
 
 
-@pytest.mark.parametrize("arguments", [{"num_dreams": 0}, {"horizon": -1}])
+@pytest.mark.parametrize("arguments", [{"num_dreams": 0}, {"horizon": -1}, {"cells": (0, 3)}, {"cells": (3,)}])
 def test_senseless_sizes_are_refused(tiny, arguments):
     with pytest.raises(BadInputError):
         DreamSimulator(tiny, **arguments)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import imageio.v3 as iio
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 
 from nova_gym.cli import app
 from nova_gym.data import load_clips
+from nova_gym.dream import Card, Dream
 from nova_gym.envs import reality_spec, record
 from nova_gym.envs.play.by_hand import codes_by_motion
 from nova_gym.envs.play.files import read_picture, save_video
@@ -26,6 +28,7 @@ from nova_gym.envs.play.recorded import read_recording
 from nova_gym.envs.play.view import Shown, View
 from nova_gym.envs.reality.counterpart import dream_at
 from nova_gym.errors import BadInputError
+from nova_gym.model.world_model import WorldModel
 from nova_gym.training import Run, preset, train
 
 
@@ -256,6 +259,43 @@ def test_a_dream_with_continuous_actions_is_played_by_its_bars(tmp_path, sit_dow
     dream.save(tmp_path / "swing.safetensors")
     result = CliRunner().invoke(app, ["play", str(tmp_path / "swing.safetensors"), "--agent", "minigrid-ppo"])
     assert (result.exit_code, "leave out --agent" in result.output) == (2, True), result.output
+
+
+def test_a_dream_of_video_is_played_by_bars_and_codes_and_has_no_agent_to_put(filmed, sit_down):
+    player = sit_down(filmed)
+    player.look()
+    player.press(pygame.K_4, pygame.K_TAB)
+    assert "reality does not follow" in player.message
+    player.click((1, 2))
+    player.press(pygame.K_1)
+    player.mouse(pygame.MOUSEBUTTONDOWN, player.view.bars[3].center)
+    player.mouse(pygame.MOUSEBUTTONUP, (0, 0))
+    assert [event[0] for event in player.session.events] == ["reset", "code", "latent"]
+    player.click((1, 2), pygame.BUTTON_RIGHT)
+    assert "discrete actions" in player.message
+    player.press(pygame.K_g)
+    player.look()
+    player._go_on()
+    assert player.session.events[-1] == ["control"]
+    assert player.session.now.step == 3
+
+
+def test_where_one_network_draws_the_whole_frame_the_bars_have_no_place(sit_down):
+    """The paper's model: its only cell can be chosen, but the agent cannot be put into another."""
+    config = replace(preset("tiny").model, cell=(72, 72), frame_size=(72, 72), latent_action=15)
+    model = WorldModel(config).eval().requires_grad_(False)
+    player = sit_down(Dream(model, {"official": torch.randn(1, 8, 1, 1)}, Card(horizon=9)))
+    player.look()
+    assert player.bars.names == [str(i + 1) for i in range(12)]  # the last three vary least
+    assert len(player.view.bars) == 12
+    player.click((0, 0))
+    player.mouse(pygame.MOUSEBUTTONDOWN, player.view.bars[4].midtop)
+    player.mouse(pygame.MOUSEBUTTONUP, (0, 0))
+    name, values = player.session.events[-1]
+    assert (name, values) == ("latent", [0.0] * 4 + [1.0] + [0.0] * 10)
+    assert player.session.now.latent_action.flatten().tolist() == values
+    player.click((0, 0), pygame.BUTTON_RIGHT)
+    assert "more than one cell" in player.message
 
 
 def test_a_dream_that_moves_faster_than_its_pictures_is_seen_to_move(player, monkeypatch):
