@@ -1,7 +1,7 @@
 """What do learned discrete actions mean, and how long do rollouts on them stay true? Measured on real MiniGrid.
 
-`python -m nova_gym.benchmarks.codebook [--reality ID] [--json FILE]` walks at random in each level, on layouts that no
-recording holds where the level has such layouts. The inverse dynamics infer a latent action in each cell from each pair
+`python -m nova_gym.benchmarks.codebook [--reality ID] [--json FILE]` walks at random in each level, on layouts that the
+dream's recording does not hold. The inverse dynamics infer a latent action in each cell from each pair
 of real frames, and the nearest code stands for it. The dream is rolled out on these codes alone, and for comparison on
 the latent actions themselves. A frame is exact if every tile is within 0.02 mean squared error of the real one.
 
@@ -22,12 +22,13 @@ import torch
 from torch import Tensor
 
 from nova_gym import BadInputError, Dream, DreamSimulator
-from nova_gym.benchmarks.levels import CROSSINGS, add_reality_option, by_level, reset_unseen
+from nova_gym.benchmarks.levels import CROSSINGS, add_reality_option, by_level
 from nova_gym.benchmarks.provenance import write_results
 from nova_gym.benchmarks.tables import interval, show
 from nova_gym.editing import infer_actions
 from nova_gym.envs.frames import encode_frames
 from nova_gym.envs.reality.grids import pose
+from nova_gym.envs.reality.lockstep import Bench
 from nova_gym.envs.reality.minigrid_reality import minigrid_of
 from nova_gym.measures import TILE_TOLERANCE, share, tile_errors
 
@@ -49,7 +50,6 @@ class Walks:
         actions: (n, `STEPS`) int64.
         tile: pixels a side of a tile.
         names: of the actions, in their order.
-        unseen: share of the walks whose layout no recording holds.
     """
 
     frames: np.ndarray
@@ -57,7 +57,6 @@ class Walks:
     actions: np.ndarray
     tile: int
     names: list[str]
-    unseen: float
 
 
 def walk_at_random(dream: Dream, count: int, seed: int) -> Walks:
@@ -71,15 +70,13 @@ def walk_at_random(dream: Dream, count: int, seed: int) -> Walks:
     Raises:
         BadInputError: the dream is not of a MiniGrid.
     """
-    reality, rng = minigrid_of(dream), np.random.default_rng([seed, 0xC0DE])
-    env = reality.make()
-    hold_out, found, unseen = reality.can_hold_out(env), [], 0
+    reality, bench = minigrid_of(dream), Bench(dream, "random", seed)
+    env, found = reality.make(), []
     while len(found) < count:
-        reset_unseen(env, reality, hold_out, "random", rng)
-        held_out = reality.is_held_out(env)
+        bench.restart(env)
         frames, poses, actions = [reality.frame(env)], [pose(env)], []
         while len(actions) < STEPS:
-            action = reality.random_action(env, rng)
+            action = reality.random_action(env, bench.rng)
             if env.step(action)[2]:
                 break
             frames.append(reality.frame(env))
@@ -87,11 +84,10 @@ def walk_at_random(dream: Dream, count: int, seed: int) -> Walks:
             actions.append(action)
         else:
             found.append((np.stack(frames), np.array(poses), np.array(actions)))
-            unseen += held_out
     tile = reality.tile(env)
     env.close()
     parts = (np.stack(part) for part in zip(*found, strict=True))
-    return Walks(*parts, tile, dream.card.action_names, unseen / count)
+    return Walks(*parts, tile, dream.card.action_names)
 
 
 @torch.no_grad()
@@ -111,7 +107,6 @@ def measure(dream: Dream, walks: Walks) -> dict[str, Any]:
     coded = model.decode(codes.flatten(0, 1)).unflatten(0, (count, -1))
     return {
         "walks": count,
-        "never recorded": walks.unseen,
         "codes": model.config.codes,
         "codes used": len(codes.unique()),
         "perplexity": float(model.part("codebook").perplexity()),

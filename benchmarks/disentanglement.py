@@ -1,8 +1,8 @@
 """Does motion retargeting keep the content, and content retargeting the motion? Measured on real MiniGrid.
 
 `python -m nova_gym.benchmarks.disentanglement [--reality ID] [--json FILE]` takes pairs of real clips of each level, on
-layouts that no recording holds where the level has such layouts. The two clips of a pair have the same layout or
-different ones, and every tile on the second clip's way is free in the first one's layout.
+layouts that the dream's recording does not hold. The two clips of a pair have the same layout or different ones, and
+every tile on the second clip's way is free in the first one's layout.
 
 Motion retargeting rolls the first clip out and, from a step on, moves it by the second's latent actions (from the
 inverse dynamics). Content retargeting rolls the second clip out and at that step replaces its state by the first clip's
@@ -23,13 +23,14 @@ import numpy as np
 import torch
 
 from nova_gym import BadInputError, Dream
-from nova_gym.benchmarks.levels import CROSSINGS, add_reality_option, by_level, reset_unseen
+from nova_gym.benchmarks.levels import CROSSINGS, add_reality_option, by_level
 from nova_gym.benchmarks.provenance import write_results
 from nova_gym.benchmarks.tables import interval, show
 from nova_gym.editing import Intervention, edit, infer_actions
 from nova_gym.envs.frames import encode_frames
 from nova_gym.envs.reality import grids
 from nova_gym.envs.reality.clips import walk
+from nova_gym.envs.reality.lockstep import Bench
 from nova_gym.envs.reality.minigrid_reality import MiniGridReality, minigrid_of
 from nova_gym.measures import TILE_TOLERANCE, find_tiles, mean, overlap, share, tile_errors
 
@@ -52,7 +53,6 @@ class Pairs:
         looks: (4, s, s, C) uint8, the agent's tile in each direction.
         empty: (H, W, C) uint8, the grid with its outer walls alone, without goal and agent.
         layouts: number of different layouts of the content clips.
-        unseen: share of the pairs whose content clip has a layout that no recording holds.
     """
 
     content: np.ndarray
@@ -63,7 +63,6 @@ class Pairs:
     looks: np.ndarray
     empty: np.ndarray
     layouts: int
-    unseen: float
 
 
 def run(dream: Dream, count: int, seed: int) -> dict[str, Any]:
@@ -74,35 +73,32 @@ def run(dream: Dream, count: int, seed: int) -> dict[str, Any]:
     """
     figures = {}
     for starts in ("official", "random"):
-        pairs = find_pairs(dream, count, starts, np.random.default_rng([seed, 0xD15E]))
-        figures[starts] = {"layouts": pairs.layouts, "never recorded": pairs.unseen, **measure(dream, pairs)}
+        pairs = find_pairs(dream, count, starts, seed)
+        figures[starts] = {"layouts": pairs.layouts, **measure(dream, pairs)}
     return figures
 
 
-def find_pairs(dream: Dream, count: int, starts: str, rng: np.random.Generator) -> Pairs:
+def find_pairs(dream: Dream, count: int, starts: str, seed: int) -> Pairs:
     """Walks until there are `count` pairs; in every other pair both clips have the same layout.
 
     Args:
         dream: of a MiniGrid environment.
         count: n.
         starts: place of the goal: `official`, as the environment resets itself, or `random`. The agent starts anywhere.
-        rng: of layouts and walks.
+        seed: of layouts and walks.
 
     Raises:
         BadInputError: the dream is of another environment.
     """
-    reality = minigrid_of(dream)
-    env, other = reality.make(), reality.make()
-    hold_out = reality.can_hold_out(env)
+    reality, bench = minigrid_of(dream), Bench(dream, starts, seed)
+    env, other, rng = reality.make(), reality.make(), bench.rng
     found: list[tuple[np.ndarray, np.ndarray, np.ndarray, list[grids.Pose]]] = []
-    layouts, unseen = set(), 0
+    layouts = set()
     while len(found) < count:
-        seed = reset_unseen(env, reality, hold_out, starts, rng)
+        bench.restart(env)
+        bench.restart(other)
         layout = reality.layout_id(env)
-        if len(found) % 2:
-            reset_unseen(other, reality, hold_out, starts, rng)
-        else:
-            other.reset(seed=seed)
+        if not len(found) % 2:
             other.unwrapped.grid = env.unwrapped.grid.copy()
         for environment in (env, other):
             free = grids.free_cells(environment)
@@ -116,13 +112,12 @@ def find_pairs(dream: Dream, count: int, starts: str, rng: np.random.Generator) 
             truth = np.stack([_drawn(env, reality, pose) for pose in poses])
             found.append((content, motion, truth, poses))
             layouts.add(layout)
-            unseen += reality.is_held_out(env)
     looks, empty = _looks(env, reality)
     env.close()
     other.close()
     content, motion, truth, poses = (np.stack(part) for part in zip(*found, strict=True))
     same = np.arange(count) % 2 == 0
-    return Pairs(content, motion, truth, poses[..., [1, 0, 2]], same, looks, empty, len(layouts), unseen / count)
+    return Pairs(content, motion, truth, poses[..., [1, 0, 2]], same, looks, empty, len(layouts))
 
 
 def measure(dream: Dream, pairs: Pairs) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import torch
 
 from nova_gym.benchmarks.figures import Figure, figures_beside
 from nova_gym.data import Clips
-from nova_gym.model.config import ControlConfig
 from nova_gym.training import Run, preset, train
 from nova_gym.training.loop import STAGES
 
@@ -29,8 +28,7 @@ def measure_training(rounds: int, progress: Progress) -> dict[str, list[Figure]]
     """Milliseconds of one step of each stage with preset `cpu`, beside 100 GFLOP of matrix products."""
     chosen = preset("cpu")
     recipes = {name: replace(getattr(chosen.training, name), steps=STEPS, warmup=2) for name in STAGES}
-    model = replace(chosen.model, control=ControlConfig())  # the preset `cpu` leaves it to `--stage control`
-    chosen = replace(chosen, model=model, training=replace(chosen.training, **recipes))
+    chosen = replace(chosen, training=replace(chosen.training, **recipes))
     clips, matrix = _noise(), torch.rand(2048, 2048)
     spent: dict[str, list[float]] = {"100 GFLOP of matrix products": [], **{name: [] for name in recipes}}
     for done in range(rounds):

@@ -1,19 +1,20 @@
-"""Measures what each of the paper's choices is worth, on moving digits, with equal time for both sides.
+"""Measures what each choice is worth, with equal time and data for all sides, on moving digits and on MiniGrid.
 
-`python -m nova_gym.benchmarks.ablations [inr] [dynamics] [editing] --minutes 6 --seed 0 --json FILE`
+`python -m nova_gym.benchmarks.ablations [state] [dynamics] [editing] --minutes 4 --dataset ID --seed 0 --json FILE`
 
-inr compares a state that is the weights of a coordinate network with a plain vector of equal size and a transposed-CNN
-decoder. Both have the same encoder, data, seeds, stages and minutes for each stage, and are trained in turns.
+state compares three kinds of states: a field of tiny coordinate networks; one such network for the whole frame, the
+paper's state; and a plain vector of that size with a transposed-CNN decoder. All have the same data, seeds, stages and
+minutes for each stage, and are trained in turns. Each has sizes that suit it.
 
 dynamics compares additive, z' = A(z) + B(u), with joint, z' = z + F([z, u]), with as many parameters. Both use one
-encoder and renderer: those of the side `inr` after its first stage. With --dataset, they are also compared on MiniGrid,
-with encoder and renderer of the shipped dream.
+encoder and renderer: those of the field after its first stage.
 
 editing compares motion retargeting by latent actions from the inverse dynamics (before distillation) with latent
-actions of the control model, which remembers the beginning of the motion clip (after it). It uses the side `inr`.
+actions of the control model, which remembers the beginning of the motion clip (after it). It uses the field.
 
-Test digits are by other writers than those trained on. --minutes is the training time of one side in all. Work between
-stages (encoding, coordinates) and the measurements come on top.
+Test digits are by other writers than those trained on. With --dataset, state and dynamics are measured on MiniGrid as
+well, on levels of one, two and three walls. --minutes is the training time of one side in all. Work between stages
+(encoding, coordinates) and the measurements come on top.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from nova_gym.benchmarks.ablations.parts import PARTS, data, seconds_of
-from nova_gym.benchmarks.ablations.sides import DYNAMICS_SHARES, SHARES, Workshop
+from nova_gym.benchmarks.ablations.sides import DYNAMICS_SHARES, MINIGRID_SHARES, SHARES, Workshop
 from nova_gym.benchmarks.ablations.tables import columns_and_rows
 from nova_gym.benchmarks.provenance import write_results
 from nova_gym.benchmarks.tables import show
@@ -42,7 +43,11 @@ def run(parts: list[str], minutes: float, seed: int, dataset: str | None, target
         "minutes of a side": minutes,
         "seed": seed,
         "data": data(seed, dataset),
-        "shares of the minutes": {"from the start": SHARES, "dynamics alone": DYNAMICS_SHARES},
+        "shares of the minutes": {
+            "moving digits": SHARES,
+            "MiniGrid": MINIGRID_SHARES,
+            "dynamics alone": DYNAMICS_SHARES,
+        },
     }
     tables = []
     with TemporaryDirectory() as folder, progress_bars() as bars:
@@ -56,7 +61,7 @@ def run(parts: list[str], minutes: float, seed: int, dataset: str | None, target
             report[part] = PARTS[part](workshop, dataset)
             tables += [(f"{part}: {title}", figures) for title, figures in report[part]["figures"].items()]
             if target:  # after each part, so that a later failure loses no figures
-                write_results(target, report, "minigrid" if dataset else None)
+                write_results(target, report, None)
     for title, figures in tables:
         show(title, *columns_and_rows(figures))
     return report
@@ -69,7 +74,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=6.0, help="minutes to train each side for (default: 6)")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
     parser.add_argument(
-        "--dataset", help="Minari id of a recording of MiniGrid, for dynamics, such as minigrid/crossing-v0"
+        "--dataset", help="Minari id of a recording of MiniGrid with frames of 72×72, such as minigrid/layouts-v0"
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()

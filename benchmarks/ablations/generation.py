@@ -81,26 +81,26 @@ def measure_dynamics(model: WorldModel, frames: np.ndarray) -> Figures:
             for k in sorted({min(k, last) for k in STEPS})
         ),
     ):
-        figures[f"{name}: state error"] = (predicted - truth).square().mean((1, 2)).numpy()
+        figures[f"{name}: state error"] = (predicted - truth).square().flatten(1).mean(1).numpy()
         figures[f"{name}: PSNR"] = by_clip(psnr, real, draw(model, predicted))
     return figures
 
 
 @torch.no_grad()
 def encode(model: WorldModel, frames: np.ndarray) -> Tensor:
-    """Encodes frames (n, T, H, W) or (n, T, H, W, C) uint8 → states (n, T, K) float32."""
+    """Encodes frames (n, T, H, W) or (n, T, H, W, C) uint8 → states (n, T, K, rows, cols) float32."""
     clips = torch.from_numpy(frames)
     clips = clips[:, :, None] if clips.ndim == 4 else clips.movedim(-1, 2)
     return torch.stack([model.encode(to_unit(clip)) for clip in clips])
 
 
 def draw(model: WorldModel, states: Tensor) -> np.ndarray:
-    """Renders states (n, T, K) float32 → frames (n, T, H, W, C) float32 in [0, 1]."""
+    """Renders states (n, T, K, rows, cols) float32 → frames (n, T, H, W, C) float32 in [0, 1]."""
     return np.stack([model.render(clip).movedim(1, -1).numpy() for clip in states])
 
 
 def generate(model: WorldModel, context: np.ndarray, steps: int) -> Tensor:
-    """Continues context frames (n, c, H, W) uint8 for `steps` steps by the control model → states (n, c + steps, K)."""
+    """Continues context frames (n, c, H, W) uint8 by the control model → states (n, c + steps, K, rows, cols)."""
     clips = to_unit(torch.from_numpy(context))[:, :, None]
     horizon = context.shape[1] - 1 + steps
     simulator = DreamSimulator(Dream(model, {}, Card()), len(clips), 0)

@@ -1,34 +1,62 @@
-"""Models to compare NOVA with. Each differs from `WorldModel` in one thing, so the same stages train it."""
+"""Models to compare the field with. Each differs from `WorldModel` in one thing, so the same stages train it."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
 from torch import Generator, Tensor, nn
 
-from nova_gym.data import to_unit
 from nova_gym.model import inr
-from nova_gym.model.config import ModelConfig
+from nova_gym.model.config import ControlConfig, INRConfig, ModelConfig
 from nova_gym.model.dynamics import ForwardDynamics
-from nova_gym.model.mlp import ResidualMLP
+from nova_gym.model.local import LocalNetwork
 from nova_gym.model.world_model import WorldModel
-from nova_gym.training.representation import Representation, picture_loss
-from nova_gym.training.stage import Batch, Metrics
-from nova_gym.training.unrolling import Unrolling
+from nova_gym.training.presets import Preset, preset
 
 #: Channels of the decoder's hidden layers. Each layer doubles the size, by a kernel of 4×4.
 CHANNELS = (64, 32, 32)
+
+
+def field(kind: str) -> Preset:
+    """The preset of a field of networks, without a codebook; `kind` is `digits` or `minigrid`."""
+    return preset("digits" if kind == "digits" else "cpu", codes=0)
+
+
+def one_network(kind: str) -> Preset:
+    """The preset of one network for the whole frame: the paper's model, in sizes that suit such frames and minutes.
+
+    Its state has more numbers than that of one cell, its other networks more units, and all see the whole frame.
+    """
+    chosen = field(kind)
+    digits = kind == "digits"
+    model = replace(
+        chosen.model,
+        inr=INRConfig(chosen.model.inr.channels, frequencies=6, width=32 if digits else 16),
+        rank=64 if digits else 256,
+        latent_action=64 if digits else 16,
+        hidden=256,
+        reach=1,
+        head_hidden=64,
+        control=ControlConfig(hidden=256),
+    )
+    training = replace(
+        chosen.training,
+        representation=replace(chosen.training.representation, learning_rate=3e-3 if digits else 2.4e-3),
+        dynamics=replace(chosen.training.dynamics, learning_rate=1e-3),
+    )
+    return Preset(f"{chosen.name}, one network", model, training, whole=True)
 
 
 class VectorModel(WorldModel):
     """A plain vector latent of equal size with a transposed-CNN decoder, the paper's baseline.
 
     Base and basis give the decoder's features instead of a coordinate network's weights. The number of features makes
-    base, basis and decoder together as large as base and basis in NOVA. All other parts are the same, down to the
-    initial weights of encoder and dynamics.
+    base, basis and decoder together as large as base and basis of one network for the whole frame. All other parts are
+    the same, down to the initial weights of encoder and dynamics. The frame is one cell.
     """
 
     def __init__(self, config: ModelConfig, generator: Generator | None = None) -> None:
@@ -47,10 +75,12 @@ class VectorModel(WorldModel):
         self.base = nn.Parameter(torch.zeros(features))
         self.basis = nn.Parameter(torch.randn(config.rank, features, generator=generator) / config.rank**0.5)
 
+    def part(self, name: str) -> nn.Module | None:
+        """As `WorldModel.part`; the decoder is a part of the renderer."""
+        return nn.ModuleList([super().part(name), self.decoder]) if name == "renderer" else super().part(name)
+
     def draw(self, state: Tensor, points: Tensor | None = None) -> Tensor:
-        """As `WorldModel.draw`, but whole frames only: states (B, K) float32 → (B, C, H · W) float32."""
-        if points is not None:
-            raise ValueError("a decoder draws whole frames")
+        """As `WorldModel.draw`, but at the centres of pixels, whatever the points: (B, K, 1, 1) → (B, C, H · W)."""
         height, width = self.config.frame_size
         frames = self.decoder(self.weights(state).unflatten(1, (-1, *self.grid)))
         return frames[:, :, :height, :width].flatten(2) + 0.5
@@ -74,30 +104,8 @@ def _doubling(inputs: int, outputs: int) -> nn.Module:
     return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)
 
 
-class VectorRepresentation(Representation):
-    """The stage `representation` for a decoder, which draws whole frames, at the centres of pixels."""
-
-    trains = ("encoder", "renderer", "decoder")
-
-    def batch(self, generator: Generator, progress: float) -> Batch:
-        """Whole frames, drawn at random."""
-        chosen = torch.randint(len(self.clips.frames), (self.recipe.batch,), generator=generator)
-        return {"frames": self.clips.frames[chosen]}
-
-    def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        """The loss of whole frames, and what to log."""
-        frames = to_unit(batch["frames"])
-        return picture_loss(self.model.draw(self.model.encode(frames)), frames.flatten(2), self.margin)
-
-
-class StateUnrolling(Unrolling):
-    """The stage `unrolling` with a loss on states alone, so that it is the same for all sides."""
-
-    points = 0
-
-
 class JointDynamics(nn.Module):
-    """`z' = z + F([z, u])`: one residual network for both inputs, with as many parameters as A and B together."""
+    """`z' = z + F([z, u])` in every cell: one network for both, with as many parameters as A and B together."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -105,12 +113,12 @@ class JointDynamics(nn.Module):
         with torch.device("meta"):
             wanted = parameter_count(ForwardDynamics(config))
             widths = range(1, 4 * config.hidden)
-            wider = bisect(widths, wanted, key=lambda width: parameter_count(ResidualMLP(*sizes, width, config.depth)))
-        self.network = ResidualMLP(*sizes, widths[wider - 1], config.depth)
+            wider = bisect(widths, wanted, key=lambda width: parameter_count(LocalNetwork(*sizes, width)))
+        self.network = LocalNetwork(*sizes, widths[wider - 1])
 
     def forward(self, state: Tensor, latent_action: Tensor) -> Tensor:
-        """One step: states (B, K) and latent actions (B, U), float32 → next states (B, K)."""
-        return state + self.network(torch.cat([state, latent_action], dim=-1))
+        """One step: states (B, K, rows, cols) and latent actions (B, U, rows, cols) → next states."""
+        return state + self.network(torch.cat([state, latent_action], dim=1))
 
 
 class JointModel(WorldModel):

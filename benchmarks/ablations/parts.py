@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nova_gym.benchmarks.ablations import generation, retargeting, sides
-from nova_gym.benchmarks.ablations.on_minigrid import measure_on_minigrid, train_on_minigrid
+from nova_gym.benchmarks.ablations import generation, on_minigrid, retargeting, sides
 from nova_gym.benchmarks.ablations.retargeting import measure_clips, measure_retargeting
-from nova_gym.benchmarks.ablations.sides import DYNAMICS_SHARES, SHARES, Side, Workshop
+from nova_gym.benchmarks.ablations.sides import DYNAMICS_SHARES, MINIGRID_SHARES, SHARES, STATES, Side, Workshop
 from nova_gym.benchmarks.ablations.tables import beside
 from nova_gym.data import moving_digits
 
@@ -26,31 +25,46 @@ def data(seed: int, dataset: str | None) -> dict[str, Any]:
         "training": f"{sides.CLIPS} clips of moving digits, seed {seed}",
         "test": f"{generation.CLIPS} clips of digits by other hands, {generation.LONG_CLIPS} for T = {generation.LONG}",
         "retargeting": f"{retargeting.PAIRS} pairs of such clips, edited from frame {retargeting.AT} on",
-        "MiniGrid": dataset,
+        "MiniGrid": dataset and f"{dataset}; {on_minigrid.EPISODES} episodes a level, {on_minigrid.PAIRS} pairs",
     }
 
 
 def seconds_of(parts: list[str], minutes: float, dataset: str | None) -> float:
     """Seconds of training, for all sides together."""
-    ours = 1.0 if {"inr", "editing"} & set(parts) else SHARES["representation"]
-    others = ("inr" in parts) + 2 * ("dynamics" in parts) * (2 if dataset else 1)
-    return 60.0 * minutes * (ours + others)
+    amount = 0.0
+    for shares, here in ((SHARES, True), (MINIGRID_SHARES, bool(dataset))):
+        if "state" in parts:
+            amount += here * len(STATES)
+        elif "dynamics" in parts:
+            amount += here * shares["representation"]
+        amount += 2 * here * ("dynamics" in parts)
+    if "editing" in parts and "state" not in parts:
+        amount += 1.0 - SHARES["representation"] * ("dynamics" in parts)
+    return 60.0 * minutes * amount
 
 
 def ablate_state(workshop: Workshop, dataset: str | None) -> dict[str, Any]:
-    """Compares the INR state with a vector latent."""
-    pair = [workshop.inr, workshop.vector]
-    workshop.train(pair, SHARES)
+    """Compares a field with one network and a vector latent, on digits and, if a recording is given, on MiniGrid."""
+    trained = list(workshop.digits.values())
+    workshop.train(trained, SHARES)
     workshop.say("measuring frames and predictions")
-    figures = {side.name: generation.measure_generation(side.measured(), workshop.seed) for side in pair}
-    return {"figures": {"moving digits": beside(figures)}, "sides": _reports(pair)}
+    figures = {side.name: generation.measure_generation(side.measured(), workshop.seed) for side in trained}
+    report = {"figures": {"moving digits": beside(figures)}, "sides": {"moving digits": _reports(trained)}}
+    if dataset:
+        on_minigrid.read_minigrid(workshop, dataset)
+        trained = list(workshop.minigrid.values())
+        workshop.train(trained, MINIGRID_SHARES)
+        workshop.say("measuring on levels of MiniGrid")
+        report["figures"]["MiniGrid"] = on_minigrid.measure_levels(trained, workshop.seed)
+        report["sides"]["MiniGrid"] = _reports(trained)
+    return report
 
 
 def ablate_dynamics(workshop: Workshop, dataset: str | None) -> dict[str, Any]:
-    """Compares additive with joint dynamics, on digits and, if a recording is given, on MiniGrid."""
-    shared = workshop.inr
+    """Compares additive with joint dynamics in fields, on digits and, if a recording is given, on MiniGrid."""
+    shared = workshop.digits["field"]
     workshop.train([shared], {"representation": SHARES["representation"]})
-    pair = workshop.dynamics(shared.model, shared.clips, shared.states, shared.training)
+    pair = workshop.dynamics(shared)
     workshop.train(pair, DYNAMICS_SHARES)
     workshop.say("measuring dynamics")
     frames = moving_digits(generation.CLIPS, workshop.seed, test=True)
@@ -66,19 +80,22 @@ def ablate_dynamics(workshop: Workshop, dataset: str | None) -> dict[str, Any]:
     }
     reports = {"moving digits": _reports(pair)}
     if dataset:
-        workshop.say(f"reading {dataset}")
-        pair = train_on_minigrid(workshop, dataset)
+        on_minigrid.read_minigrid(workshop, dataset)
+        shared = workshop.minigrid["field"]
+        workshop.train([shared], {"representation": MINIGRID_SHARES["representation"]})
+        pair = workshop.dynamics(shared)
+        workshop.train(pair, DYNAMICS_SHARES)
         workshop.say("measuring dynamics on MiniGrid")
-        errors, edited = measure_on_minigrid(pair, workshop.seed)
-        figures["errors on MiniGrid, held-out layouts"] = beside(errors)
-        figures |= {f"{name} on MiniGrid, held-out layouts": edited[name] for name in edited}
+        errors, edited = on_minigrid.measure_on_minigrid(shared, pair, workshop.seed)
+        figures["errors on MiniGrid"] = beside(errors)
+        figures |= {f"{name} on MiniGrid": edited[name] for name in edited}
         reports["MiniGrid"] = _reports(pair)
     return {"figures": figures, "sides": reports}
 
 
 def ablate_distillation(workshop: Workshop, dataset: str | None) -> dict[str, Any]:
     """Compares editing before and after distillation, with one model, since distillation changes no other part."""
-    side = workshop.inr
+    side = workshop.digits["field"]
     workshop.train([side], SHARES)
     workshop.say("measuring editing")
     model = side.measured()
@@ -109,7 +126,7 @@ def _reports(trained: list[Side]) -> dict[str, Any]:
 
 #: By name on the command line, in an order that lets later ablations use what earlier ones trained.
 PARTS: dict[str, Callable[[Workshop, str | None], dict[str, Any]]] = {
-    "inr": ablate_state,
+    "state": ablate_state,
     "dynamics": ablate_dynamics,
     "editing": ablate_distillation,
 }

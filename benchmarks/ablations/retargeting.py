@@ -26,7 +26,7 @@ AT, LENGTH, SIZE = 10, 20, 64
 #: Pairs of clips.
 PAIRS = 128
 
-#: A way of retargeting: model, states of content and motion clips (n, T + 1, K) → edited states (n, T + 1, K).
+#: A way of retargeting: model, states of content and motion clips (n, T + 1, K, rows, cols) → edited states.
 Way = Callable[[WorldModel, Tensor, Tensor], Tensor]
 
 

@@ -13,31 +13,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nova_gym.benchmarks.ablations.models import (
-    JointModel,
-    StateUnrolling,
-    VectorModel,
-    VectorRepresentation,
-    parameter_count,
-)
-from nova_gym.data import Clips, moving_digits
-from nova_gym.data.clips import unlabelled_clips
+from nova_gym.benchmarks.ablations.models import JointModel, VectorModel, field, one_network, parameter_count
+from nova_gym.data import Clips, moving_digits, unlabelled_clips
+from nova_gym.dream import Dream
 from nova_gym.model.config import ModelConfig
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training import Run
 from nova_gym.training.control import ControlStage
-from nova_gym.training.dynamics import Dynamics, bound_latent_actions, infer_all, scale_latent_actions
+from nova_gym.training.dynamics import Dynamics
+from nova_gym.training.latent_actions import settle_latent_actions
 from nova_gym.training.loop import Loop, keep_freed_memory, step_generator
-from nova_gym.training.presets import Recipe, TrainingConfig, preset
+from nova_gym.training.presets import Preset, Recipe
 from nova_gym.training.representation import Representation, encode_all, settle_coordinates
 from nova_gym.training.stage import Stage
+from nova_gym.training.train import config_for, make_card
 
 #: Number of training clips of moving digits.
 CLIPS = 4_000
-#: Share of a side's minutes that each stage gets: for a side that is trained from the start, and for one whose
-#: dynamics alone are trained.
-SHARES = {"representation": 0.6, "dynamics": 0.05, "unrolling": 0.1, "control": 0.25}
-DYNAMICS_SHARES = {"dynamics": 0.5, "unrolling": 0.5}
+#: Share of a side's minutes that each stage gets: on moving digits; on MiniGrid, where the environment's own actions
+#: take the place of a control model; and for a side whose dynamics alone are trained.
+SHARES = {"representation": 0.35, "dynamics": 0.25, "control": 0.4}
+MINIGRID_SHARES = {"representation": 0.25, "dynamics": 0.75}
+DYNAMICS_SHARES = {"dynamics": 1.0}
+#: The sides that differ in what a state is, by name: the kind of model, and its preset for moving digits or MiniGrid.
+STATES = {
+    "field": (WorldModel, field),
+    "one network": (WorldModel, one_network),
+    "vector latent": (VectorModel, one_network),
+}
 
 #: Called as `progress(done, total, text)` with seconds of training.
 Progress = Callable[[int, int, str], None]
@@ -72,14 +75,14 @@ class Side:
         name: of the side.
         loop: the loop that trains the model.
         clips: the training clips.
-        training: the recipes; time limits replace their numbers of steps.
-        states: (F, K) float32 of all frames, once they are encoded.
+        preset: the recipes; time limits replace their numbers of steps.
+        states: (F, K, rows, cols) float32 of all frames, once they are encoded.
     """
 
     name: str
     loop: TimedLoop
     clips: Clips
-    training: TrainingConfig
+    preset: Preset
     states: Tensor | None = None
 
     @property
@@ -89,43 +92,39 @@ class Side:
 
     def run(self, stage: str, seconds: float) -> None:
         """Trains a stage for `seconds`, then does the work that follows the stage, which takes further time."""
-        model, clips = self.model, self.clips
+        model, clips, training = self.model, self.clips, self.preset.training
         self.loop.budget = seconds
         self.loop.train(self._stage(stage))
         began = time.monotonic()
         if stage == "representation":
-            settle_coordinates(model, clips, step_generator(self.training.seed, "coordinates", 0), self.training.margin)
+            settle_coordinates(model, clips, step_generator(training.seed, "coordinates", 0), training.margin)
             self.states = encode_all(model, clips)
-        elif model.has_control:  # only the control model depends on the scale of latent actions
-            if stage == "dynamics":
-                scale_latent_actions(model, infer_all(model, clips, self.states))
-            elif stage == "unrolling":
-                bound_latent_actions(model, clips, self.states)
+        elif stage == "dynamics" and model.has_control:  # the control model answers in [-1, 1]
+            settle_latent_actions(model, clips, self.states)
         self.loop.finished[stage]["seconds after it"] = round(time.monotonic() - began, 3)
 
     def measured(self) -> WorldModel:
         """A copy of the model for measurements, on the CPU."""
         return copy.deepcopy(self.model).cpu().eval().requires_grad_(False)
 
+    def dream(self) -> Dream:
+        """The trained model as a dream of what its clips were recorded from, on the CPU, without starts."""
+        card = make_card(self.clips, self.states, "", self.preset, self.loop)
+        return Dream(self.measured(), {}, card)
+
     def report(self) -> dict[str, Any]:
         """Numbers of parameters, and the stages that were trained, JSON-ready."""
-        model = self.model
-        parts = ("forward dynamics", "encoder", "inverse dynamics", "control")
-        decoder = model.part("decoder") if isinstance(model, VectorModel) else None
+        parts = ("renderer", "encoder", "forward dynamics", "inverse dynamics", "bridge", "control")
         return {
-            "parameters": {
-                "renderer": parameter_count(model.part("renderer"), decoder),
-                **{name: parameter_count(model.part(name.replace(" ", "_"))) for name in parts},
-            },
+            "parameters": {name: parameter_count(self.model.part(name.replace(" ", "_"))) for name in parts},
             "stages": self.loop.finished,
         }
 
     def _stage(self, name: str) -> Stage:
         if name == "representation":
-            kind = VectorRepresentation if isinstance(self.model, VectorModel) else Representation
-            return kind(self.model, self.clips, self.training)
-        kind = {"dynamics": Dynamics, "unrolling": StateUnrolling, "control": ControlStage}[name]
-        return kind(self.model, self.clips, self.states, self.training)
+            return Representation(self.model, self.clips, self.preset.training)
+        kind = {"dynamics": Dynamics, "control": ControlStage}[name]
+        return kind(self.model, self.clips, self.states, self.preset.training)
 
 
 class Workshop:
@@ -145,41 +144,34 @@ class Workshop:
         self.folder, self.progress, self.spent = folder, progress, 0.0
         self.run = Run(folder / "checkpoint")
         self.device = self.run.find_device()
-        self.preset = preset("digits", codes=0)
+        self.minigrid: dict[str, Side] = {}
 
     @cached_property
-    def clips(self) -> Clips:
-        """Moving digits to train on."""
+    def digits(self) -> dict[str, Side]:
+        """The sides of `STATES`, on moving digits."""
         frames = torch.from_numpy(moving_digits(CLIPS, self.seed))
         lengths = torch.full((len(frames),), frames.shape[1] - 1)
-        return unlabelled_clips(frames.flatten(0, 1)[:, None], lengths, {"kind": "moving digits", "seed": self.seed})
+        what = {"kind": "moving digits", "seed": self.seed}
+        return self._sides("digits", unlabelled_clips(frames.flatten(0, 1)[:, None], lengths, what))
 
-    @cached_property
-    def inr(self) -> Side:
-        """NOVA itself, on moving digits."""
-        return self._side("INR state", WorldModel, self.preset.model, self.clips, self.preset.training)
+    def read_minigrid(self, clips: Clips) -> None:
+        """Makes the sides of `STATES` for a recording of MiniGrid with labels, as `minigrid`, unless they are made."""
+        self.minigrid = self.minigrid or self._sides("minigrid", clips)
 
-    @cached_property
-    def vector(self) -> Side:
-        """The model with a vector latent and a decoder, on moving digits."""
-        return self._side("vector latent", VectorModel, self.preset.model, self.clips, self.preset.training)
+    def dynamics(self, source: Side) -> list[Side]:
+        """Two untrained sides with additive and joint dynamics, on the encoder and renderer of a side.
 
-    def dynamics(self, source: WorldModel, clips: Clips, states: Tensor, training: TrainingConfig) -> list[Side]:
-        """Two untrained sides with additive and joint dynamics, on one representation.
-
-        Args:
-            source: the model whose encoder and renderer both use.
-            clips: the training clips.
-            states: (F, K) float32 of all their frames.
-            training: the recipes.
+        Both are trained without labels, by inferred latent actions.
         """
-        config = replace(source.config, actions=0, reward_values=(), codes=0, control=None)
-        shared = {k: v for k, v in source.state_dict().items() if k.startswith(("base", "basis", "encoder."))}
+        config = replace(source.model.config, actions=0, reward_values=(), control=None)
+        shared = {k: v for k, v in source.model.state_dict().items() if k.startswith(("base", "basis", "encoder."))}
+        recorded = source.clips
+        clips = unlabelled_clips(recorded.frames, recorded.lengths, recorded.metadata, recorded.starts)
         sides = []
         for name, kind in (("additive", WorldModel), ("joint", JointModel)):
-            side = self._side(name, kind, config, clips, training)
+            side = self._side(name, kind, config, clips, source.preset)
             side.model.load_state_dict(shared, strict=False)
-            side.states = states
+            side.states = source.states
             sides.append(side)
         return sides
 
@@ -197,13 +189,20 @@ class Workshop:
         """Reports work besides training to the progress."""
         self.progress(round(self.spent), round(self.total), what)
 
-    def _side(
-        self, name: str, kind: type[WorldModel], config: ModelConfig, clips: Clips, training: TrainingConfig
-    ) -> Side:
-        training = replace(training, seed=self.seed)
+    def _sides(self, what: str, clips: Clips) -> dict[str, Side]:
+        sides = {}
+        for name, (kind, sizes) in STATES.items():
+            chosen = sizes(what)
+            config = config_for(clips, chosen)
+            config = replace(config, control=None) if clips.labelled else config
+            sides[name] = self._side(name, kind, config, clips, chosen)
+        return sides
+
+    def _side(self, name: str, kind: type[WorldModel], config: ModelConfig, clips: Clips, chosen: Preset) -> Side:
+        chosen = replace(chosen, training=replace(chosen.training, seed=self.seed))
         model = kind(config, torch.Generator().manual_seed(self.seed)).to(self.device)
         loop = TimedLoop(model, self.seed, self.run)
         loop.progress = lambda stage, step, steps, text: self.progress(
             round(self.spent + loop.budget * step / steps), round(self.total), f"{name}: {stage}"
         )
-        return Side(name, loop, clips, training)
+        return Side(name, loop, clips, chosen)

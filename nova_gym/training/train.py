@@ -40,20 +40,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
         KeyboardInterrupt: training was interrupted; a checkpoint was written first.
     """
     keep_freed_memory()
-    size = tuple(clips.frames.shape[2:])
-    config = replace(
-        preset.model,
-        frame_size=size,
-        cell=size if preset.whole else preset.model.cell,
-        inr=replace(preset.model.inr, channels=clips.frames.shape[1]),
-        actions=clips.action_count,
-        discrete=clips.discrete,
-        reward_values=clips.reward_values() if clips.labelled else (),
-        control=preset.model.control or (None if clips.labelled else ControlConfig()),  # video without labels needs one
-    )
-    training = preset.training
-    config.cells_of(*size)
-    config = replace(config, blend=smooth_across_cells(clips.frames, config.cell))
+    config, training = config_for(clips, preset), preset.training
     _check_recipes(preset, config)
     model = WorldModel(config, torch.Generator().manual_seed(training.seed)).to(run.find_device())
     loop = Loop(
@@ -78,8 +65,29 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
     return Dream(
         model.cpu().eval().requires_grad_(False),
         _starts(clips, states),
-        _card(clips, states, dataset_id, preset, loop),
+        make_card(clips, states, dataset_id, preset, loop),
     )
+
+
+def config_for(clips: Clips, preset: Preset) -> ModelConfig:
+    """The preset's sizes, with what follows from a recording.
+
+    Raises:
+        BadInputError: the frames do not divide into the preset's cells.
+    """
+    size = tuple(clips.frames.shape[2:])
+    config = replace(
+        preset.model,
+        frame_size=size,
+        cell=size if preset.whole else preset.model.cell,
+        inr=replace(preset.model.inr, channels=clips.frames.shape[1]),
+        actions=clips.action_count,
+        discrete=clips.discrete,
+        reward_values=clips.reward_values() if clips.labelled else (),
+        control=preset.model.control or (None if clips.labelled else ControlConfig()),  # video without labels needs one
+    )
+    config.cells_of(*size)
+    return replace(config, blend=smooth_across_cells(clips.frames, config.cell))
 
 
 def _check_recipes(preset: Preset, config: ModelConfig) -> None:
@@ -141,7 +149,16 @@ def _starts(clips: Clips, states: torch.Tensor) -> dict[str, torch.Tensor]:
     return starts
 
 
-def _card(clips: Clips, states: torch.Tensor, dataset_id: str, preset: Preset, loop: Loop) -> Card:
+def make_card(clips: Clips, states: torch.Tensor, dataset_id: str, preset: Preset, loop: Loop) -> Card:
+    """The card of a dream whose training is over.
+
+    Args:
+        clips: the recording.
+        states: (F, K, rows, cols) float32 of all its frames.
+        dataset_id: its name.
+        preset: that it was trained by.
+        loop: that trained it.
+    """
     # a dream without labels cannot be compared with a real environment, which takes actions
     metadata = clips.metadata if clips.labelled else {"horizon": int(clips.lengths.max())}
     reality = metadata.get("reality", {})
