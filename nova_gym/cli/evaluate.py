@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
 from rich.table import Table
 
 from nova_gym.terminal import DeviceOption, DreamArgument, SeedOption, cell, console, one_line_errors, progress_bars
@@ -100,8 +99,8 @@ def _overview(reports: dict[str, Any]) -> Table:
     steps = list(dict.fromkeys(step for report in reports.values() for step in report.open_loop))
     rows = [row for report in reports.values() for row in report.open_loop.values()]
     measure = "exact" if all("exact" in row for row in rows) else "psnr"
-    title = f"{measure} after so many steps; worst class of transitions; endings and rewards that are right"
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    title = f"{measure} after so many steps; in the worst class; endings and rewards right"
+    table = Table(title=title, box=None, padding=(0, 1, 0, 0))
     table.add_column("level", overflow="fold")
     for header in (*map(str, steps), "worst", "ends", "pays"):
         table.add_column(header, no_wrap=True, min_width=5)
