@@ -28,8 +28,8 @@ from nova_gym.envs.reality.base import Reality
 from nova_gym.envs.reality.recording import check_dataset_id, write_dataset
 from nova_gym.errors import BadInputError
 from nova_gym.training import Run, check_recording, fine_tune
+from nova_gym.training.changes import wrong_transitions
 from nova_gym.training.representation import encode_all
-from nova_gym.training.tuning import wrong_transitions
 
 #: Share of the training samples that come from the original recording, if it is given. `Tuning` then draws transitions
 #: that the dream gets wrong more often, and more of these are new.

@@ -1,7 +1,7 @@
 """Dream an environment of your own: define it, record it, train a dream of it, step the dream.
 
 It takes seconds, with the preset for tests: all parts work, but the dream is poor. For a faithful one take
-`preset("cpu")` and 100,000s of transitions, and half an hour.
+`preset("cpu")` and 10,000s of transitions, and some minutes.
 """
 
 from pathlib import Path

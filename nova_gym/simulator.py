@@ -146,8 +146,10 @@ class DreamSimulator:
             raise BadInputError(f"states are {tuple(states.shape)}; expected {tuple(self.state.shape)}")
         if mask is None:
             mask = torch.ones(self.num_dreams, dtype=torch.bool, device=self.device)
-        rows = mask.nonzero().squeeze(1)
-        self.restart(rows, states[rows])
+        of_cells = mask[:, None, None, None]  # which rows these are is not asked for: a GPU would have to be waited for
+        self.state = torch.where(of_cells, states, self.state).contiguous(memory_format=torch.channels_last)
+        self.latent_action = torch.where(of_cells, 0.0, self.latent_action)
+        self.steps, self.lost = torch.where(mask, 0, self.steps), self.lost & ~mask
         return self.state
 
     @torch.no_grad()

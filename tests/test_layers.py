@@ -14,7 +14,7 @@ FLOORS = (
     ("nova_gym.kernels", "nova_gym.measures", "nova_gym.pictures", "nova_gym.terminal"),
     ("nova_gym.model", "nova_gym.data"),
     ("nova_gym.dream",),
-    ("nova_gym.simulator", "nova_gym.editing"),
+    ("nova_gym.canvas", "nova_gym.editing", "nova_gym.simulator"),
     ("nova_gym",),  # what `import nova_gym` gives: only what stands on it may use the short names
     ("nova_gym.training",),
     ("nova_gym.envs",),
@@ -29,7 +29,7 @@ LIBRARIES = {
     "minari": ("nova_gym.data", "nova_gym.envs", "nova_gym.agents"),
     "minigrid": ("nova_gym.envs",),
     "numba": ("nova_gym.kernels",),
-    "pygame": ("nova_gym.envs",),
+    "pygame": ("nova_gym.envs", "nova_gym.benchmarks"),
     "stable_baselines3": ("nova_gym.agents", "nova_gym.benchmarks", "nova_gym.cli"),
     "triton": ("nova_gym.kernels",),
     "typer": ("nova_gym.terminal", "nova_gym.benchmarks", "nova_gym.cli"),

@@ -48,7 +48,7 @@ def record(
 
     nova-gym record NovaLayouts-MiniGrid-v0 --name minigrid/layouts-v0
 
-    nova-gym record MiniGrid-SimpleCrossingS9N1-v0 --name minigrid/crossing-v2
+    nova-gym record MiniGrid-SimpleCrossingS9N1-v0 --name minigrid/crossing-v0
     """
     from nova_gym.envs import reality_spec
     from nova_gym.envs import record as record_dataset

@@ -31,8 +31,8 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Size of model and training: tiny (seconds, for tests), cpu (half an hour), digits (grey 64×64, an "
-            "hour) or paper (for one GPU). Default: cpu; with --stage, that of the dream."
+            help="Size of model and training: tiny (seconds, for tests), cpu (minutes), digits (grey 64×64, longer) "
+            "or paper (one network a frame, for one GPU). Default: cpu; with --stage, that of the dream."
         ),
     ] = None,
     no_actions: Annotated[bool, typer.Option("--no-actions", help="Ignore a recording's actions and rewards.")] = False,
@@ -63,7 +63,7 @@ def train(
 
     SOURCE is a dataset that `nova-gym record` made, or video (MP4, GIF, NPZ …).
     `digits` stands for generated clips of digits that bounce in a square.
-    The preset `cpu` takes half an hour on MiniGrid. A dream of video has no
+    The preset `cpu` takes some minutes on MiniGrid. A dream of video has no
     environment actions: step it by latent actions, by the codes of its codebook,
     or let its control model go on by itself.
 
@@ -193,12 +193,11 @@ def tune(
 
     It needs a recording with actions, of the environment that the dream is of.
     Encoder and renderer stay, so agents that were trained in the dream's latents
-    stay valid. The default takes about 5 minutes, and some more to encode the
-    recording. Writes one file, OUTPUT.
+    stay valid. The default takes some minutes. Writes one file, OUTPUT.
 
     Example:
 
-    nova-gym tune mine.safetensors minigrid/crossing-v2 -o tuned.safetensors
+    nova-gym tune mine.safetensors minigrid/layouts-v0 -o tuned.safetensors
     """
     from nova_gym.data import load_clips
     from nova_gym.dream import Dream

@@ -26,6 +26,7 @@ class Runs:
         first, count: (R,) int64, the pixels of each run.
         cell, active: (R,) int64, its first cell and the number of its cells.
         line: (R,) int64, its first line.
+        cells: (lines,) int64, the cell of each line.
         coordinates: (lines, L) float32, of the run's pixels as the line's cell sees them; L holds the longest run.
         shares: (lines, L) float32, what this cell contributes to them.
     """
@@ -35,6 +36,7 @@ class Runs:
     cell: np.ndarray
     active: np.ndarray
     line: np.ndarray
+    cells: np.ndarray
     coordinates: np.ndarray
     shares: np.ndarray
 
@@ -47,14 +49,21 @@ def runs_of(axis: Axis) -> Runs:
     count = np.diff(first, append=axis.pixels)
     cell, active = axis.lower[first], 1 + kind[first] % 2
     line = np.cumsum(active) - active
-    coordinates = np.zeros((active.sum(), count.max()), np.float32)
+    cells = np.repeat(cell, active) + np.arange(active.sum()) - np.repeat(line, active)
+    coordinates = np.zeros((len(cells), count.max()), np.float32)
     shares = np.zeros_like(coordinates)
     for k, n in enumerate(count):
         pixels = np.arange(first[k], first[k] + n)
-        for of in range(active[k]):
-            coordinates[line[k] + of, :n] = axis.coordinates(pixels, cell[k] + of)
-            shares[line[k] + of, :n] = axis.share[pixels] if of else 1.0 - axis.share[pixels]
-    return Runs(first, count, cell, active, line, coordinates, shares)
+        for number in range(line[k], line[k] + active[k]):
+            coordinates[number, :n] = axis.coordinates(pixels, cells[number])
+            shares[number, :n] = 1.0 - axis.share[pixels] if number == line[k] else axis.share[pixels]
+    return Runs(first, count, cell, active, line, cells, coordinates, shares)
+
+
+def only_run() -> Runs:
+    """That of a pixel of a cell."""
+    one, line, none = np.ones(1, np.int64), np.zeros((1, 1), np.float32), np.zeros(1, np.int64)
+    return Runs(first=none, count=one, cell=none, active=one, line=none, cells=none, coordinates=line, shares=line)
 
 
 #: Columns of `patches_of`, first for the rows of pixels and then for the columns: first pixel, number of pixels, first

@@ -32,7 +32,7 @@ from nova_gym.kernels.cells import (
 )
 from nova_gym.kernels.cells import LINE as SPAN
 from nova_gym.kernels.compiling import compiled
-from nova_gym.kernels.patches import ACTIVE, CELL, COLUMNS, COUNT, FIRST, INTO, LINE, Runs, patches_of
+from nova_gym.kernels.patches import ACTIVE, CELL, COLUMNS, COUNT, FIRST, INTO, LINE, Runs, only_run, patches_of
 from nova_gym.kernels.threads import in_parts
 from nova_gym.kernels.tile import FLOATS, HIDDEN, STRIP, copy, gelu_strip, layer_strip, outputs_at_once
 
@@ -87,6 +87,86 @@ def _cells_to_come(patches, rows, columns, units, n, stop, cells):
     return count
 
 
+@compiled(nogil=True)
+def _slot_of(cell, base, basis, states, patches, rows, columns, units, n, stop, held, weights):
+    """Which row of `weights` has those of a cell of unit `n`; `held` says whose they are.
+
+    Where it has to make them, it makes those of the cells to come as well.
+    """
+    for slot in range(len(held)):
+        if held[slot] == cell:
+            return slot
+    if len(base) >= BLOCK and _cells_to_come(patches, rows, columns, units, n, stop, held) == TOGETHER:
+        _weigh_together(base, basis, states, held, weights)
+    else:
+        held[:] = -1
+        held[0] = cell
+        _weigh_one(base, basis, states, held, weights)
+    return 0
+
+
+@compiled(nogil=True, fastmath=True)
+def _sum_up(by_column, x_room, by_row, y_room, begin, count, breadth, width, sums, room):
+    """The first layer of `count` pixels of a patch from pixel `begin` on: parts by column plus parts by row."""
+    y = begin // breadth
+    x, k = begin - y * breadth, 0
+    while k < count:
+        length = min(breadth - x, count - k)
+        if length <= SPAN:
+            for j in range(width):
+                add_to_line(by_column, j * x_room + x, by_row[j * y_room + y], sums, j * room + k)
+        else:
+            for j in range(width):
+                shift = by_row[j * y_room + y]
+                for v in range(0, length, SPAN):
+                    add_to_line(by_column, j * x_room + x + v, shift, sums, j * room + k + v)
+        k, x, y = k + length, 0, y + 1
+
+
+@compiled(nogil=True, fastmath=True)
+def _mix(drawn, channels, x_shares, y_shares, begin, count, breadth, mixed, room, fresh):
+    """Adds what a cell contributes to `count` pixels of a patch from pixel `begin` on; `fresh` if it is the first."""
+    y = begin // breadth
+    x, k = begin - y * breadth, 0
+    while k < count:
+        length = min(breadth - x, count - k)
+        for j in range(channels):
+            for v in range(length):
+                value = y_shares[y] * x_shares[x + v] * drawn[j * STRIP + k + v]
+                place = j * room + begin + k + v
+                mixed[place] = value if fresh else mixed[place] + value
+        k, x, y = k + length, 0, y + 1
+
+
+@compiled(nogil=True)
+def _write(ready, channels, out, frame, height, width, top, left, begin, count, breadth):
+    """Copies `count` finished pixels of a patch, from pixel `begin` on, to where they belong in a frame.
+
+    `ready` and `out`, flattened, are bytes, all channels of a pixel side by side, or floats, channel by channel.
+    """
+    y = begin // breadth
+    x, k = begin - y * breadth, 0
+    while k < count:
+        length = min(breadth - x, count - k)
+        place = (top + y) * width + left + x
+        if out.itemsize == 1:
+            copy(ready, k * channels, out, (frame * height * width + place) * channels, length * channels)
+        else:
+            for j in range(channels):
+                copy(ready, j * STRIP + k, out, (frame * channels + j) * height * width + place, length)
+        k, x, y = k + length, 0, y + 1
+
+
+@compiled(nogil=True)
+def _largest_mixture(patches):
+    """Pixels of the largest patch that several cells draw, up to a whole number of strips."""
+    most = 0
+    for patch in patches:
+        if patch[ACTIVE] * patch[COLUMNS + ACTIVE] > 1:
+            most = max(most, patch[COUNT] * patch[COLUMNS + COUNT])
+    return -(-most // STRIP) * STRIP
+
+
 @cache
 def _kernel(width: int, layers: int, waves: int, channels: int, as_bytes: bool) -> Callable[..., None]:
     """Compiles the renderer for one size of network: all loops over units have constant lengths.
@@ -105,19 +185,15 @@ def _kernel(width: int, layers: int, waves: int, channels: int, as_bytes: bool) 
     @compiled(nogil=True, fastmath=True)
     def draw(base, basis, states, patches, rows, x_lines, y_lines, x_shares, y_shares, units, out, start, stop):
         """Units `start` to `stop` of the work: those listed, or all patches, one frame after the other."""
-        frame_height, frame_width = (out.shape[1], out.shape[2]) if as_bytes else (out.shape[2], out.shape[3])
-        cell_columns = len(states) // (out.shape[0] * rows)
+        tall, wide = (out.shape[1], out.shape[2]) if as_bytes else (out.shape[2], out.shape[3])
+        columns = len(states) // (out.shape[0] * rows)
         x_room, y_room = x_lines.shape[2], y_lines.shape[2]
-        held, all_weights = np.full(TOGETHER, -1), np.empty((TOGETHER, len(base)), np.float32)
+        held, slots = np.full(TOGETHER, -1), np.empty((TOGETHER, len(base)), np.float32)
         by_column, by_row = np.empty(width * x_room, np.float32), np.empty(width * y_room, np.float32)
-        sums, share = np.zeros(width * room, np.float32), np.empty(room, np.float32)
+        sums = np.zeros(width * room, np.float32)
         one, other = np.empty(width * STRIP, np.float32), np.empty(width * STRIP, np.float32)
         drawn, ready = np.empty(channels * STRIP, np.float32), np.empty(channels * STRIP, out.dtype)
-        most = 0
-        for patch in range(len(patches)):
-            if patches[patch, ACTIVE] * patches[patch, COLUMNS + ACTIVE] > 1:
-                most = max(most, patches[patch, COUNT] * patches[patch, COLUMNS + COUNT])
-        most = (most + STRIP - 1) // STRIP * STRIP
+        most = _largest_mixture(patches)
         mixed = np.empty(channels * most, np.float32)
         flat = out.reshape(-1)
         last, last_line = -1, -1
@@ -130,74 +206,26 @@ def _kernel(width: int, layers: int, waves: int, channels: int, as_bytes: bool) 
             together = patch[ACTIVE] * patch[COLUMNS + ACTIVE]
             for part in range(together):
                 below, beside = part // patch[COLUMNS + ACTIVE], part % patch[COLUMNS + ACTIVE]
-                cell = (frame * rows + patch[CELL] + below) * cell_columns + patch[COLUMNS + CELL] + beside
+                cell = (frame * rows + patch[CELL] + below) * columns + patch[COLUMNS + CELL] + beside
                 x_line, y_line = patch[COLUMNS + LINE] + beside, patch[LINE] + below
-                row = 0
-                while row < TOGETHER and held[row] != cell:
-                    row += 1
-                if row == TOGETHER:
-                    row = 0
-                    if (
-                        _cells_to_come(patches, rows, cell_columns, units, n, stop, held) == TOGETHER
-                        and len(base) >= BLOCK
-                    ):
-                        _weigh_together(base, basis, states, held, all_weights)
-                    else:
-                        held[:] = -1
-                        held[0] = cell
-                        _weigh_one(base, basis, states, held, all_weights)
-                weights = all_weights[row]
+                slot = _slot_of(cell, base, basis, states, patches, rows, columns, units, n, stop, held, slots)
+                weights = slots[slot]
                 if cell != last or x_line != last_line:
                     last, last_line = cell, x_line
-                    source = x_lines[x_line].reshape(-1)
+                    line = x_lines[x_line].reshape(-1)
                     for x in range(0, breadth, SPAN):
                         for j in range(0, width, tile):
-                            first_layer_line(
-                                weights,
-                                j * features,
-                                0,
-                                source,
-                                x,
-                                x_room,
-                                by_column,
-                                j * x_room + x,
-                                x_room,
-                                waves,
-                                tile,
-                                0,
-                            )
-                source = y_lines[y_line].reshape(-1)
+                            first, at = j * features, j * x_room + x
+                            first_layer_line(weights, first, 0, line, x, x_room, by_column, at, x_room, waves, tile, 0)
+                line = y_lines[y_line].reshape(-1)
                 for y in range(0, height, SPAN):
                     for j in range(0, width, tile):
-                        first_layer_line(
-                            weights,
-                            j * features + 1,
-                            width * features + j,
-                            source,
-                            into + y,
-                            y_room,
-                            by_row,
-                            j * y_room + y,
-                            y_room,
-                            waves,
-                            tile,
-                            1,
-                        )
+                        first, bias, at = j * features + 1, width * features + j, j * y_room + y
+                        place = into + y
+                        first_layer_line(weights, first, bias, line, place, y_room, by_row, at, y_room, waves, tile, 1)
                 for begin in range(0, pixels, STRIP):
                     count = min(STRIP, pixels - begin)
-                    y = begin // breadth
-                    x, k = begin - y * breadth, 0
-                    while k < count:
-                        length = min(breadth - x, count - k)
-                        if length <= SPAN:
-                            for j in range(width):
-                                add_to_line(by_column, j * x_room + x, by_row[j * y_room + y], sums, j * room + k)
-                        else:
-                            for j in range(width):
-                                shift = by_row[j * y_room + y]
-                                for v in range(0, length, SPAN):
-                                    add_to_line(by_column, j * x_room + x + v, shift, sums, j * room + k + v)
-                        k, x, y = k + length, 0, y + 1
+                    _sum_up(by_column, x_room, by_row, y_room, begin, count, breadth, width, sums, room)
                     for j in range(width):
                         gelu_strip(sums, j * room, np.float32(0.0), one, j * STRIP)
                     at = first_size
@@ -210,22 +238,8 @@ def _kernel(width: int, layers: int, waves: int, channels: int, as_bytes: bool) 
                     bias = last_layer + channels * width
                     layer_strip(weights, last_layer, bias, one, drawn, 0, width, channels, FLOATS)
                     if together > 1:
-                        y = begin // breadth
-                        x, k = begin - y * breadth, 0
-                        while k < count:
-                            length = min(breadth - x, count - k)
-                            across = y_shares[y_line, into + y]
-                            for v in range(length):
-                                share[k + v] = across * x_shares[x_line, x + v]
-                            k, x, y = k + length, 0, y + 1
-                        for j in range(channels):
-                            here = j * most + begin
-                            if part == 0:
-                                for p in range(STRIP):
-                                    mixed[here + p] = share[p] * drawn[j * STRIP + p]
-                            else:
-                                for p in range(STRIP):
-                                    mixed[here + p] += share[p] * drawn[j * STRIP + p]
+                        shares = x_shares[x_line], y_shares[y_line, into:]
+                        _mix(drawn, channels, *shares, begin, count, breadth, mixed, most, part == 0)
                         if part < together - 1:
                             continue
                         for j in range(channels):
@@ -236,27 +250,14 @@ def _kernel(width: int, layers: int, waves: int, channels: int, as_bytes: bool) 
                     else:
                         for k in range(channels * STRIP):
                             ready[k] = min(max(drawn[k] + _HALF, np.float32(0.0)), np.float32(1.0))
-                    y = begin // breadth
-                    x, k = begin - y * breadth, 0
-                    while k < count:
-                        length = min(breadth - x, count - k)
-                        place = (top + y) * frame_width + left + x
-                        if as_bytes:
-                            place += frame * frame_height * frame_width
-                            copy(ready, k * channels, flat, place * channels, length * channels)
-                        else:
-                            for j in range(channels):
-                                there = (frame * channels + j) * frame_height * frame_width + place
-                                copy(ready, j * STRIP + k, flat, there, length)
-                        k, x, y = k + length, 0, y + 1
+                    _write(ready, channels, flat, frame, tall, wide, top, left, begin, count, breadth)
 
     return draw
 
 
 def probe() -> None:
     """Draws the smallest frame: raises whatever a broken compiler raises."""
-    one, line, none = np.ones(1, np.int64), np.zeros((1, 1), np.float32), np.zeros(1, np.int64)
-    runs = Runs(first=none, count=one, cell=none, active=one, line=none, coordinates=line, shares=line)
+    runs = only_run()
     config, frames = SimpleNamespace(width=1, layers=1, channels=1), torch.zeros(1, 1, 1, 1, dtype=torch.uint8)
     lines, state = torch.zeros(1, 1, 1), torch.zeros(1, 1, 1, 1)
     render(torch.zeros(5), torch.zeros(1, 5), state, (runs, runs), (lines, lines), config, frames)

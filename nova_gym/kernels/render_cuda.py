@@ -1,15 +1,16 @@
 """The renderer on CUDA in one pass, a Triton kernel: the activations of a pixel never leave the registers.
 
-Triton comes with the CUDA builds of PyTorch and is no dependency of its own; this module is imported only for weights
-on a CUDA device, and PyTorch does without it where Triton is missing. As in `kernels.render`, the first layer is a sum
-of a part by column and a part by row, which cost next to nothing and are left to PyTorch.
+Triton comes with the CUDA builds of PyTorch and is no dependency of its own; this module is imported only for states
+on a CUDA device, and PyTorch does without it where Triton is missing. As in `kernels.render`, the work is done patch by
+patch (`nova_gym.kernels.patches`), and the first layer is a sum of a part by column and a part by row. These parts and
+the weights of all cells are little work, and left to PyTorch.
 
-It ran on an H100 with a coarser GELU, up to 2 grey levels off (`benchmarks/NOTES.md`); with the present one, which is
-ten times as exact, it ran in Triton's interpreter alone. `python -m nova_gym.benchmarks.on_cuda` tells.
+`python -m nova_gym.benchmarks.on_cuda` checks and times it on a GPU.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -18,14 +19,22 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from nova_gym.kernels import patches as table
 from nova_gym.kernels.gelu import CLAMP, COEFFICIENTS, SQUARINGS
+from nova_gym.kernels.patches import Runs, only_run, patches_of
 
 if TYPE_CHECKING:
     from nova_gym.model.config import INRConfig
 
 
-#: Pixels of one program, and its warps: four pixels a thread, so that a weight is loaded once for four of them.
-_BLOCK, _WARPS = 512, 4
+#: Most pixels of one program, and pixels of a warp: four pixels a thread, so that a weight is loaded once for four of
+#: them, or two where patches are small.
+_BLOCK, _WARP, _SMALL_WARP = 512, 128, 64
+
+_FIRST, _COUNT, _CELL, _ACTIVE, _LINE = (
+    tl.constexpr(column) for column in (table.FIRST, table.COUNT, table.CELL, table.ACTIVE, table.LINE)
+)
+_COLUMNS = tl.constexpr(table.COLUMNS)
 
 _CLAMP = tl.constexpr(CLAMP)
 _COEFFICIENTS = tl.constexpr(COEFFICIENTS)
@@ -53,35 +62,12 @@ def _product(weights, bias, values, inputs: tl.constexpr):
 
 
 @triton.jit
-def _render_block(
-    weights,
-    by_column,
-    by_row,
-    out,
-    height,
-    width,
-    blocks,
-    first_hidden: tl.constexpr,
-    units: tl.constexpr,
-    layers: tl.constexpr,
-    channels: tl.constexpr,
-    as_bytes: tl.constexpr,
-    block: tl.constexpr,
-):
-    """Draws `block` pixels of one frame; program p draws block p % blocks of frame p // blocks."""
-    frame = (tl.program_id(0) // blocks).to(tl.int64)  # 64 bits: a batch of large frames has more values than 2³¹
-    pixel = (tl.program_id(0) % blocks) * block + tl.arange(0, block)
-    inside = pixel < height * width
-    y = pixel // width
-    x = pixel - y * width
-    weights += frame * (first_hidden + (layers - 1) * units * (units + 1) + channels * (units + 1))
-    by_column += frame * units * width + x
-    by_row += frame * units * height + y
+def _hidden_layers(weights, column, row, x_room, y_room, inside, units: tl.constexpr, layers):
+    """The last hidden layer: `column` and `row` point to the two parts of the first unit of the first layer."""
     hidden = ()
     for j in tl.static_range(units):
-        total = tl.load(by_column + j * width, inside, 0.0) + tl.load(by_row + j * height, inside, 0.0)
+        total = tl.load(column + j * x_room, inside, 0.0) + tl.load(row + j * y_room, inside, 0.0)
         hidden = hidden + (_gelu(total),)  # noqa: RUF005  a sum of tuples is what Triton compiles
-    weights += first_hidden
     for _ in range(layers - 1):  # not unrolled: the code of one layer fits the cache of instructions
         following = ()
         for j in tl.static_range(units):
@@ -89,65 +75,178 @@ def _render_block(
             following = following + (_gelu(product),)  # noqa: RUF005
         hidden = following
         weights += units * (units + 1)
-    for j in tl.static_range(channels):
-        value = _product(weights + j * units, weights + channels * units + j, hidden, units)
-        value = tl.minimum(tl.maximum(value + 0.5, 0.0), 1.0)
-        if as_bytes:
-            place = out + (frame * height * width + pixel) * channels + j
-            tl.store(place, (value * 255.0 + 0.5).to(tl.uint8), inside)
-        else:
-            tl.store(out + (frame * channels + j) * height * width + pixel, value, inside)
+    return hidden
+
+
+@triton.jit
+def _is_touched(changed, cell, rows_active, columns_active, columns):
+    """Whether any of the cells of a patch changed; `cell` is the first."""
+    beside, below = columns_active - 1, (rows_active - 1) * columns
+    either = tl.load(changed + cell) + tl.load(changed + cell + beside)
+    return either + tl.load(changed + cell + below) + tl.load(changed + cell + below + beside) > 0
+
+
+@triton.jit
+def _render_block(
+    weights,
+    by_column,
+    by_row,
+    x_shares,
+    y_shares,
+    patches,
+    patch_count,
+    changed,
+    out,
+    height,
+    width,
+    rows,
+    columns,
+    x_lines,
+    y_lines,
+    x_room,
+    y_room,
+    layers,
+    first_hidden: tl.constexpr,
+    units: tl.constexpr,
+    size: tl.constexpr,
+    channels: tl.constexpr,
+    only_changed: tl.constexpr,
+    as_bytes: tl.constexpr,
+    block: tl.constexpr,
+):
+    """Draws a block of a patch: the program's first number says which patch of which frame, its second which block."""
+    frame = (tl.program_id(0) // patch_count).to(tl.int64)  # 64 bits: large frames have more values than 2³¹
+    patch = patches + (tl.program_id(0) % patch_count) * (2 * _COLUMNS)
+    tall, broad = tl.load(patch + _COUNT), tl.load(patch + _COLUMNS + _COUNT)
+    rows_active, columns_active = tl.load(patch + _ACTIVE), tl.load(patch + _COLUMNS + _ACTIVE)
+    cell_row, cell_column = tl.load(patch + _CELL), tl.load(patch + _COLUMNS + _CELL)
+    wanted = tl.program_id(1) * block < tall * broad
+    if only_changed:
+        first = (frame * rows + cell_row) * columns + cell_column
+        wanted = wanted & _is_touched(changed, first, rows_active, columns_active, columns)
+    if wanted:
+        pixel = tl.program_id(1) * block + tl.arange(0, block)
+        inside = pixel < tall * broad
+        y = pixel // broad
+        x = pixel - y * broad
+        drawn = ()
+        for _ in tl.static_range(channels):
+            drawn = drawn + (tl.zeros([block], tl.float32),)  # noqa: RUF005
+        for part in range(rows_active * columns_active):
+            below, beside = part // columns_active, part % columns_active
+            row, column = cell_row + below, cell_column + beside
+            y_line = tl.load(patch + _LINE) + below
+            x_line = tl.load(patch + _COLUMNS + _LINE) + beside
+            network = weights + ((frame * rows + row) * columns + column) * size + first_hidden
+            from_column = by_column + ((frame * rows + row) * x_lines + x_line) * units * x_room + x
+            from_row = by_row + ((frame * y_lines + y_line) * columns + column) * units * y_room + y
+            hidden = _hidden_layers(network, from_column, from_row, x_room, y_room, inside, units, layers)
+            network += (layers - 1) * units * (units + 1)
+            share = tl.load(y_shares + y_line * y_room + y, inside, 0.0)
+            share *= tl.load(x_shares + x_line * x_room + x, inside, 0.0)
+            mixed = ()
+            for j in tl.static_range(channels):
+                value = _product(network + j * units, network + channels * units + j, hidden, units)
+                mixed = mixed + (drawn[j] + share * value,)  # noqa: RUF005
+            drawn = mixed
+        y += tl.load(patch + _FIRST)
+        x += tl.load(patch + _COLUMNS + _FIRST)
+        for j in tl.static_range(channels):
+            value = tl.minimum(tl.maximum(drawn[j] + 0.5, 0.0), 1.0)
+            if as_bytes:
+                place = out + ((frame * height + y) * width + x) * channels + j
+                tl.store(place, (value * 255.0 + 0.5).to(tl.uint8), inside)
+            else:
+                tl.store(out + ((frame * channels + j) * height + y) * width + x, value, inside)
 
 
 def probe() -> None:
     """Draws the smallest frame: raises whatever a broken compiler raises."""
-    axis = torch.zeros(1, 1, device="cuda")
-    render(torch.zeros(1, 5, device="cuda"), axis, axis, SimpleNamespace(width=1, layers=1, channels=1), True)
+    runs = only_run()
+    config, frames = SimpleNamespace(width=1, layers=1, channels=1), torch.zeros(1, 1, 1, 1, device="cuda")
+    lines, state = torch.zeros(1, 1, 1, device="cuda"), torch.zeros(1, 1, 1, 1, device="cuda")
+    base, basis = torch.zeros(5, device="cuda"), torch.zeros(1, 5, device="cuda")
+    render(base, basis, state, (runs, runs), (lines, lines), config, frames)
 
 
-def render(weights: Tensor, x_features: Tensor, y_features: Tensor, config: INRConfig, as_bytes: bool) -> Tensor:
+@lru_cache(maxsize=64)
+def _plan(y_runs: Runs, x_runs: Runs, device: torch.device) -> tuple[Tensor, tuple[Tensor, ...], int]:
+    """What a kernel reads about the patches of a frame, and the pixels of the largest of them.
+
+    Returns:
+        (n, 2 · COLUMNS) int32 patches; the cells (lines,) int64 of the lines along y and x, and their shares
+        (lines, L) float32; pixels.
+    """
+    patches = patches_of(y_runs, x_runs, largest=2**62, least=1, parts=1)
+    largest = int((patches[:, table.COUNT] * patches[:, table.COLUMNS + table.COUNT]).max())
+    arrays = [y_runs.cells, x_runs.cells, y_runs.shares, x_runs.shares]
+    return (
+        torch.from_numpy(patches).to(device, torch.int32),
+        tuple(torch.from_numpy(array).to(device) for array in arrays),
+        largest,
+    )
+
+
+def render(
+    base: Tensor,
+    basis: Tensor,
+    states: Tensor,
+    axes: tuple[Runs, Runs],
+    lines: tuple[Tensor, Tensor],
+    config: INRConfig,
+    frames: Tensor,
+    changed: Tensor | None = None,
+) -> None:
     """Renders frames on a grid.
 
     Args:
-        weights: (B, D) float32 on a CUDA device.
-        x_features: (1 + 2F, W) float32 there, the features of each column's x: x itself, then sine and cosine by
-            octave.
-        y_features: (1 + 2F, H) float32 there, the same of each row's y.
+        base: (D,) float32 on a CUDA device.
+        basis: (K, D) float32 there, as all that follows.
+        states: (B, K, rows, cols) float32.
+        axes: the runs of pixels along y and along x.
+        lines: (n, 1 + 2F, L) float32, the features of the lines of both axes.
         config: sizes of the network, at least one hidden layer.
-        as_bytes: what to return.
-
-    Returns:
-        (B, C, H, W) float32 in [0, 1], or (B, H, W, C) uint8.
+        frames: written to, contiguous: (B, C, H, W) float32 in [0, 1], or (B, H, W, C) uint8.
+        changed: (B, rows, cols) bool, the cells to draw; None for all.
     """
-    count, height, width = len(weights), y_features.shape[1], x_features.shape[1]
-    if as_bytes:
-        out = weights.new_empty((count, height, width, config.channels), dtype=torch.uint8)
-    else:
-        out = weights.new_empty((count, config.channels, height, width))
-    if not count:
-        return out
-    weights = weights.contiguous()
-    features = 2 * len(x_features)
-    matrix = weights[:, : config.width * features].unflatten(1, (config.width, features))
-    bias = weights[:, config.width * features : config.width * (features + 1), None]
-    by_column = torch.baddbmm(bias, matrix[:, :, 0::2], x_features.expand(count, -1, -1))
-    by_row = torch.bmm(matrix[:, :, 1::2], y_features.expand(count, -1, -1))
-    blocks = triton.cdiv(height * width, _BLOCK)
+    batch, _, rows, columns = states.shape
+    if not batch:
+        return
+    patches, (y_cells, x_cells, y_shares, x_shares), largest = _plan(*axes, states.device)
+    y_lines, x_lines = lines
+    features = 2 * y_lines.shape[1]
+    weights = torch.addmm(base, states.permute(0, 2, 3, 1).flatten(0, 2), basis).view(batch, rows, columns, -1)
+    matrix = weights[..., : config.width * features].unflatten(3, (config.width, features))
+    bias = weights[..., config.width * features : config.width * (features + 1), None]
+    by_column = matrix[:, :, x_cells, :, 0::2] @ x_lines
+    by_row = matrix[:, y_cells, :, :, 1::2] @ y_lines[:, None] + bias[:, y_cells]
+    as_bytes = frames.dtype == torch.uint8
+    block = min(_BLOCK, max(32, triton.next_power_of_2(largest)))
     with torch.cuda.device_of(weights):
-        _render_block[(count * blocks,)](
+        _render_block[(batch * len(patches), triton.cdiv(largest, block))](
             weights,
             by_column,
             by_row,
-            out,
-            height,
-            width,
-            blocks,
+            x_shares,
+            y_shares,
+            patches,
+            len(patches),
+            frames if changed is None else changed.contiguous().view(torch.uint8),
+            frames,
+            *(frames.shape[1:3] if as_bytes else frames.shape[2:]),
+            rows,
+            columns,
+            len(x_lines),
+            len(y_lines),
+            x_lines.shape[2],
+            y_lines.shape[2],
+            config.layers,
             first_hidden=config.width * (features + 1),
             units=config.width,
-            layers=config.layers,
+            size=len(base),
             channels=config.channels,
+            only_changed=changed is not None,
             as_bytes=as_bytes,
-            block=_BLOCK,
-            num_warps=_WARPS,
+            block=block,
+            num_warps=max(1, block // (_WARP if block == _BLOCK else _SMALL_WARP)),
         )
-    return out

@@ -2,10 +2,12 @@
 
 A sequence model over pairs (z_τ, u_τ), τ < t, that answers the query z_t with u_t (arXiv 2605.06298, the generative
 control model). In a field it is a convolutional recurrent unit (arXiv 1511.06432): each cell has its memory, which sees
-its neighbours. The memory is a tensor of fixed size, so a step costs the same at any length.
+its neighbours. The memory is of fixed size, so a step costs the same at any length.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +15,17 @@ from torch import Tensor, nn
 
 from nova_gym.model.config import ModelConfig
 
-#: (layers, B, hidden, rows, cols) float32.
-Memory = Tensor
+
+class Memory(NamedTuple):
+    """What happened so far.
+
+    Attributes:
+        hidden: (layers, B, hidden, rows, cols) float32, all but the last latent action.
+        latent_action: (B, U, rows, cols) float32, that one.
+    """
+
+    hidden: Tensor
+    latent_action: Tensor
 
 
 class Control(nn.Module):
@@ -40,22 +51,31 @@ class Control(nn.Module):
 
     def reset(self, batch: int, cells: tuple[int, int]) -> Memory:
         """An empty memory for `batch` dreams of (rows, cols) cells, on the model's device."""
-        return self.last.weight.new_zeros(len(self.gates), batch, self.hidden, *cells)
+        zeros = self.last.weight.new_zeros
+        return Memory(zeros(len(self.gates), batch, self.hidden, *cells), zeros(batch, self.last.out_channels, *cells))
 
     def restart(self, memory: Memory, rows: Tensor) -> Memory:
         """The memory with some dreams emptied; `rows` (B,) bool says which."""
-        return memory.masked_fill(rows[None, :, None, None, None], 0.0)
+        empty = rows[:, None, None, None]
+        return Memory(memory.hidden.masked_fill(empty, 0.0), memory.latent_action.masked_fill(empty, 0.0))
 
-    def encode(self, memory: Memory, state: Tensor, latent_action: Tensor) -> Memory:
-        """The memory after the pair of states (B, K, rows, cols) and latent actions (B, U, rows, cols)."""
-        inputs, after = torch.cat([state, latent_action], dim=1), []
-        for before, gates, news in zip(memory, self.gates, self.news, strict=True):
+    def listen(self, memory: Memory, state: Tensor) -> Tensor:
+        """The hidden memory after the last latent action and the states (B, K, rows, cols) that it led to."""
+        inputs, after = torch.cat([state, memory.latent_action], dim=1), []
+        for before, gates, news in zip(memory.hidden, self.gates, self.news, strict=True):
             keep, reset = gates(torch.cat([inputs, before], dim=1)).sigmoid().chunk(2, dim=1)
             inputs = keep * before + (1.0 - keep) * news(torch.cat([inputs, reset * before], dim=1)).tanh()
             after.append(inputs)
         return torch.stack(after)
 
+    def answer(self, hidden: Tensor, state: Tensor) -> Tensor:
+        """The latent actions (B, U, rows, cols) that follow in states (B, K, rows, cols) which were listened to."""
+        return self.last(F.gelu(self.first(torch.cat([*hidden, state], dim=1))))
+
+    def encode(self, memory: Memory, state: Tensor, latent_action: Tensor) -> Memory:
+        """The memory after the pair of states (B, K, rows, cols) and latent actions (B, U, rows, cols)."""
+        return Memory(self.listen(memory, state), latent_action)
+
     def decode(self, memory: Memory, state: Tensor) -> Tensor:
         """The latent actions (B, U, rows, cols) that follow in states (B, K, rows, cols)."""
-        seen = torch.cat([*memory, state], dim=1)
-        return self.last(F.gelu(self.first(seen)))
+        return self.answer(self.listen(memory, state), state)

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from nova_gym.data import Clips, to_unit
+from nova_gym.model.control import Memory
 from nova_gym.model.world_model import WorldModel
-from nova_gym.training.changes import Changes
 from nova_gym.training.presets import TrainingConfig
 from nova_gym.training.stage import Batch, Metrics, Stage
 
@@ -23,7 +23,7 @@ class ControlStage(Stage):
 
     In the first tenth of the training, states are those of the recording, with noise. Later that holds only for the
     beginning of a rollout. Afterwards states are the model's own, moved by the control model's own answers. So
-    it learns to continue from its own errors, as long as the state is near the truth.
+    it learns to continue from its own errors, as long as the state is nearer to the truth than a step is long.
 
     The target is the latent action that the inverse dynamics infer from the present state to the true next one. The
     loss also compares the state that the answer leads to with the true next one, since equal differences of latent
@@ -34,7 +34,7 @@ class ControlStage(Stage):
 
     def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
         super().__init__(model, clips, config.control)
-        self.states, self.lost = states, Changes.of(clips, states).lost
+        self.states = states
         self.length = min(LENGTH, int(clips.lengths.max()))
         position = clips.position
         # Pieces of clips may start where enough steps are left, and at the beginning of clips that are too short.
@@ -63,7 +63,8 @@ class ControlStage(Stage):
         with torch.no_grad():
             targets = self.model.infer(states.flatten(0, 1), following.flatten(0, 1)).unflatten(0, states.shape[:2])
         rolled, targets, answers = self._roll_out(states, targets, following, context)
-        inside = inside & ((rolled - states).square().mean(2).flatten(2).amax(2) < self.lost)
+        still = (following - states).square().flatten(2).mean()
+        inside = inside & ((rolled - states).square().flatten(2).mean(2) < still)
         matching = (answers - targets)[inside].square().mean() / targets[inside].square().mean()
         predicted = F.mse_loss(self.model.step(rolled[inside], answers[inside]), following[inside])
         return matching + predicted, {"matching": matching, "prediction": predicted}
@@ -80,12 +81,13 @@ class ControlStage(Stage):
             with torch.no_grad():
                 state = states[:, t] if known else state
                 target = targets[:, t] if known else self.model.infer(state, following[:, t])
-            answer = control.decode(memory, state)
+            hidden = control.listen(memory, state)
+            answer = control.answer(hidden, state)
             rolled.append(state)
             wanted.append(target)
             answers.append(answer)
             latent_action = target if known else answer.detach().clamp(-1.0, 1.0)
-            memory = control.encode(memory, state, latent_action)
+            memory = Memory(hidden, latent_action)
             with torch.no_grad():
                 state = self.model.step(state, latent_action)
         return torch.stack(rolled, 1), torch.stack(wanted, 1), torch.stack(answers, 1)

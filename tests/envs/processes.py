@@ -27,7 +27,7 @@ def compute():
     torch.linalg.inv(torch.randn(300, 300))
     torch.randn(1_000_000).sort()
     model = Dream.load("minigrid").world_model
-    assert model.render(torch.zeros(64, model.config.rank), as_bytes=True).any()
+    assert model.render(torch.zeros(64, model.config.rank, *model.config.cells), as_bytes=True).any()
     return True
 
 
@@ -40,8 +40,8 @@ def live(number=0):
     model = env.dream.world_model
     model.requires_grad_(True)
     optimiser = torch.optim.Adam(model.parameters())
-    states = torch.randn(256, model.config.rank)
-    after = model.step(states, torch.randn(256, model.config.latent_action))
+    states = torch.randn(256, model.config.rank, *model.config.cells)
+    after = model.step(states, torch.randn(256, model.config.latent_action, *model.config.cells))
     (after.square().mean() + model.render(states[:4]).mean()).backward()
     optimiser.step()
     return compute()

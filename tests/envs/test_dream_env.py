@@ -141,7 +141,7 @@ def test_a_dream_starts_from_any_picture_state_or_reality():
     ("options", "message"),
     [
         ({"frame": np.zeros((64, 64, 3), np.uint8)}, "64×64.*dreams frames of 72×72"),
-        ({"frame": np.zeros((70, 72, 3), np.uint8)}, "do not divide into cells.*64×72 or 72×80"),
+        ({"frame": np.zeros((70, 72, 3), np.uint8)}, "do not divide into cells.*64×72 or 72×72"),
         ({"frame": np.zeros((72, 72), np.uint8)}, "with 3 channels"),
         ({"frame": np.full((72, 72, 3), np.nan)}, "finite"),
         ({"frame": np.full((72, 72, 3), 2.0)}, "within"),

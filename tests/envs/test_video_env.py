@@ -2,13 +2,16 @@
 
 import warnings
 from dataclasses import replace
+from itertools import pairwise
 
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers import RecordVideo
 
+from nova_gym import DreamSimulator
 from nova_gym.envs import NovaDreamEnv
 from nova_gym.errors import BadInputError
 from nova_gym.model.config import ModelConfig
@@ -47,7 +50,7 @@ def test_a_grey_dream_is_observed_grey_and_drawn_as_rgb(filmed, tmp_path):
     np.testing.assert_array_equal(env.render(), observation.repeat(3, axis=2))
     film = RecordVideo(env, str(tmp_path / "film"))
     film.reset(seed=0)
-    film.step(np.zeros(4, np.float32))
+    film.step(np.zeros(film.action_space.shape, np.float32))
     film.close()
     assert list((tmp_path / "film").glob("*.mp4"))
 
@@ -74,7 +77,7 @@ def test_the_autopilot_goes_on_from_what_happened_in_this_episode(filmed):
     def future(actions):
         env.reset(seed=3)
         for action in actions:
-            env.step(np.full(4, action, np.float32))
+            env.step(np.full(env.action_space.shape, action, np.float32))
         simulator = env.simulator
         simulator.reset(states=simulator.state * 0)  # the same present for all of them
         return env.autopilot(1)[0][4]["latent_action"]
@@ -98,15 +101,15 @@ def test_the_autopilot_in_parts_is_the_autopilot_at_once_and_ends_with_the_episo
 
 
 def test_the_autopilot_remembers_steps_by_hand_and_its_own_alike(filmed):
-    mixed, by_hand = (NovaDreamEnv(filmed, action="latent") for _ in range(2))
-    mixed.reset(seed=0)
-    by_hand.reset(seed=0)
-    own = [result[4]["latent_action"] for result in mixed.autopilot(3)]
-    mixed.step(np.full(4, 0.5, np.float32))
-    for action in (*own, np.full(4, 0.5, np.float32)):
-        by_hand.step(action)
-    one, other = mixed.autopilot(2)[-1], by_hand.autopilot(2)[-1]
-    np.testing.assert_allclose(one[0], other[0], atol=1e-5)
+    env = NovaDreamEnv(filmed, action="latent")
+    infos = [env.reset(seed=0)[1], *(result[4] for result in env.autopilot(3))]
+    infos.append(env.step(np.full(env.action_space.shape, 0.5, np.float32))[4])
+    fields = [{key: torch.from_numpy(info[key])[None] for key in ("latent", "latent_action")} for info in infos]
+    simulator = DreamSimulator(filmed)
+    memory = simulator.remember((one["latent"], two["latent_action"]) for one, two in pairwise(fields))
+    simulator.reset(states=fields[-1]["latent"])
+    expected = [transition.state[0].numpy() for transition in simulator.autopilot(2, memory)]
+    np.testing.assert_allclose(env.autopilot(2)[-1][0], expected[-1], atol=1e-5)
 
 
 def test_an_autopilot_that_is_not_there_is_one_clear_error(filmed):

@@ -31,6 +31,19 @@ def test_reset_restarts_only_what_the_mask_says(tiny):
     assert any((after[1] == start).all() for start in tiny.starts["official"])
 
 
+def test_some_dreams_restart_while_the_others_go_on(tiny):
+    simulator = DreamSimulator(tiny, 4)
+    simulator.reset(starts="random", generator=torch.Generator().manual_seed(0))
+    result = simulator.step(torch.tensor([2, 2, 2, 2]))
+    before, kept = result.state.clone(), result.state
+    simulator.restart(torch.tensor([3, 1]), tiny.starts["random"][:2])
+    assert torch.equal(simulator.state[[3, 1]], tiny.starts["random"][:2])
+    assert torch.equal(simulator.state[[0, 2]], before[[0, 2]])
+    assert torch.equal(kept, before)  # what a step gave stays as it was
+    assert simulator.steps.tolist() == [1, 0, 1, 0]
+    assert not simulator.latent_action[[1, 3]].any()
+
+
 def test_a_step_is_the_world_model_s_equation(tiny):
     model = tiny.world_model
     simulator = DreamSimulator(replace(tiny, card=replace(tiny.card, dead_band=0.0)), 2)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from nova_gym import measures
-from nova_gym.envs import evaluate
+from nova_gym.envs import evaluate, find_reality, reality_spec
 from nova_gym.errors import BadInputError
 
 
@@ -65,6 +65,42 @@ def test_missed_and_invented_endings_are_counted(shipped, monkeypatch):
     assert outcomes["termination recall"].value < 0.2  # whoever ends at once misses the real end,
     assert outcomes["termination precision"].value < 0.2  # and invents one: once, since an end is an end
     assert outcomes["termination precision"].n == 8
+
+
+def test_every_episode_reaches_every_checkpoint(shipped):
+    """In so small a room a random walk soon steps on the goal, and the time limit is 100 steps."""
+    report = evaluate(shipped, episodes=5, steps=110, reality="MiniGrid-Empty-5x5-v0")
+    assert {step: row["exact"].n for step, row in report.open_loop.items()} == {1: 5, 10: 5, 50: 5, 100: 5, 110: 5}
+    assert report.outcomes["random"]["termination recall"] is None  # nothing ends there
+    assert report.outcomes["random"]["endings right"].n == 5 * 110
+    assert report.outcomes["transitions"]["termination recall"].n == 5
+    assert report.outcomes["expert"]["termination recall"].n == 5
+
+
+@pytest.mark.parametrize("env_id", ["MiniGrid-LavaGapS5-v0", "MiniGrid-GoToObject-6x6-N2-v0", "CartPole-v1"])
+def test_what_ends_an_episode_is_known_before(env_id):
+    reality, rng = find_reality(reality_spec(env_id, 120)), np.random.default_rng(0)
+    env, ended = reality.make(), 0
+    for seed in range(20):
+        env.reset(seed=seed)
+        for _ in range(60):
+            action = reality.random_action(env, rng)
+            foretold = reality.ends(env, action)
+            terminated = env.step(action)[2]
+            assert terminated == foretold
+            ended += terminated
+            if terminated:
+                break
+    assert ended > 0
+
+
+def test_starts_are_those_that_a_recording_cannot_hold(shipped, tiny):
+    elsewhere = evaluate(shipped, 2, 1)
+    assert elsewhere.settings["recorded"] == "NovaLayouts-MiniGrid-v0"  # which leaves out whole families
+    assert elsewhere.settings["starts"] == "official"
+    own = evaluate(tiny, 2, 1)
+    assert own.settings["held_out_layouts"] >= 1
+    assert own.settings["starts"] == "random"
 
 
 def test_the_same_seed_finds_the_same_numbers(tiny):

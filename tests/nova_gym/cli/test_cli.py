@@ -3,6 +3,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from nova_gym import Dream
 from nova_gym.cli import app
 
 ENV_ID = "MiniGrid-SimpleCrossingS9N1-v0"
@@ -21,7 +22,8 @@ def test_from_nothing_to_a_measured_dream(tmp_path, monkeypatch):
     assert list((tmp_path / "runs" / "mine").iterdir())
     options = ("--episodes", 4, "--steps", 3, "--json", "scores.json", "--picture", "worst.png", "--write-card")
     assert run("eval", "mine.safetensors", *options).exit_code == 0
-    assert json.loads((tmp_path / "scores.json").read_text())["open_loop"]["3"]["exact"]["n"] >= 1
+    levels = json.loads((tmp_path / "scores.json").read_text())["levels"]
+    assert levels[ENV_ID]["open_loop"]["3"]["exact"]["n"] == 4
     assert (tmp_path / "worst.png").stat().st_size
     tuned = run("tune", "mine.safetensors", "test/cli-v0", "-o", "tuned.safetensors", "--steps", 3, "--device", "cpu")
     assert tuned.exit_code == 0, tuned.output
@@ -38,6 +40,33 @@ def test_a_recording_of_random_layouts_says_what_it_shows_and_what_it_holds_out(
     assert "things shown: agent, goal, wall" in recorded.output
     assert "held out: whole families of layouts" in recorded.output
     assert "NovaLayouts-MiniGrid-v0" in run("record", "--help").output
+
+
+def test_a_dream_is_trained_on_one_environment_for_another_and_measured_in_several(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("record", "NovaLayouts-MiniGrid-v0", "--name", "test/mixed-v0", "--transitions", 80).exit_code == 0
+    train = ("train", "test/mixed-v0", "-o", "mine.safetensors", "--preset", "tiny", "--device", "cpu", "--reality")
+    refused = run(*train, "CartPole-v1")
+    assert refused.exit_code == 2
+    assert "another kind" in refused.output
+    assert not list(tmp_path.glob("mine.*"))  # it says so before it trains
+    trained = run(*train, "MiniGrid-Empty-5x5-v0")
+    assert trained.exit_code == 0, trained.output
+    dream = Dream.load("mine.safetensors")
+    assert (dream.card.env_id, dream.card.horizon, dream.cells) == ("MiniGrid-Empty-5x5-v0", 100, (5, 5))
+    assert dream.card.data["reality"]["env_id"] == "NovaLayouts-MiniGrid-v0"
+    assert all(bank.shape[2:] == (5, 5) for bank in dream.starts.values())
+    levels = ("MiniGrid-Empty-5x5-v0", ENV_ID)
+    asked = [word for level in levels for word in ("--reality", level)]
+    options = ("--episodes", 3, "--steps", 12, "--json", "scores.json", "--picture", "worst.png", "--write-card")
+    measured = run("eval", "mine.safetensors", *asked, *options)
+    assert measured.exit_code == 0, measured.output
+    scores = json.loads((tmp_path / "scores.json").read_text())["levels"]
+    assert list(scores) == list(levels)
+    assert {figures["settings"]["starts"] for figures in scores.values()} == {"official"}
+    assert all(list(figures["open_loop"]) == ["1", "10", "12"] for figures in scores.values())
+    assert Dream.load("mine.safetensors").card.scores["levels"] == scores
+    assert {path.name for path in tmp_path.glob("*.png")} == {f"worst-{level}.png" for level in levels}
 
 
 def test_the_demo_draws_and_measures(tmp_path, monkeypatch):

@@ -12,10 +12,11 @@ import pytest
 
 TESTS = Path(__file__).parent.parent
 PROMISES = [
-    "model/test_inr.py::test_the_kernel_agrees_with_pytorch_to_one_grey_level[paper]",
-    "model/test_inr.py::test_the_kernel_draws_what_is_dreamt_to_one_grey_level",
-    "model/test_inr.py::test_points_and_their_gradients_agree_with_pytorch[paper]",
-    "model/test_inr.py::test_weights_of_states_are_those_of_pytorch",
+    "model/test_fields.py::test_the_kernel_agrees_with_pytorch_to_one_grey_level[cell]",
+    "model/test_fields.py::test_drawing_what_changed_gives_whole_frames_to_the_bit",
+    "model/test_fields.py::test_a_frame_is_drawn_alike_alone_in_a_batch_and_by_any_number_of_threads",
+    "model/test_fields.py::test_the_kernel_draws_what_is_dreamt_to_one_grey_level",
+    "model/test_inr.py::test_points_and_their_gradients_agree_with_pytorch[small]",
     "model/test_compiled_step.py::test_it_agrees_with_pytorch",
     "model/test_compiled_step.py::test_lost_dreams_are_lost_in_the_same_way",
     "model/test_compiled_step.py::test_what_it_remembers_changes_no_bit_of_a_step",

@@ -184,9 +184,14 @@ def test_the_kernel_draws_what_is_dreamt_to_one_grey_level(shipped):
     assert (drawn - inr.render_by_layers(by, simulator.state, 100, 100, as_bytes=True).int()).abs().max() <= 1
 
 
-@pytest.mark.parametrize("config", [CONFIGS["cell"], CONFIGS["grey"]], ids=["cell", "grey"])
 @pytest.mark.parametrize(
-    ("grid", "size", "blend"), [((1, 1), (20, 31), False), ((3, 2), (24, 16), True), ((2, 3), (37, 40), True)]
+    ("config", "grid", "size", "blend"),
+    [
+        (INRConfig(frequencies=1, width=3, layers=2), (1, 1), (20, 31), True),
+        (INRConfig(frequencies=1, width=3, layers=2), (2, 3), (16, 24), False),
+        (INRConfig(channels=1, frequencies=2, width=2, layers=3), (2, 2), (25, 37), True),
+    ],
+    ids=["one cell", "cells", "blended"],
 )
 def test_the_cuda_renderer_agrees_with_pytorch_to_one_grey_level(monkeypatch, config, grid, size, blend):
     """Triton's interpreter runs the kernel without a GPU."""
@@ -195,13 +200,13 @@ def test_the_cuda_renderer_agrees_with_pytorch_to_one_grey_level(monkeypatch, co
     fused = importlib.reload(importlib.import_module("nova_gym.kernels.render_cuda"))
     monkeypatch.setattr(kernels, "find", lambda kernel, device: fused)
     by = renderer(config, mask=inr.nyquist_mask(config.frequencies, 8, 5), blend=blend)
-    field, after = states(2, *grid), states(2, *grid, seed=1)
+    field, after = states(1, *grid), states(1, *grid, seed=1)
     drawn = inr.render(by, field, *size)
     torch.testing.assert_close(drawn, inr.render_by_layers(by, field, *size), atol=1 / 255, rtol=0)
     pictures = inr.render(by, field, *size, as_bytes=True)
     assert (pictures.int() - inr.render_by_layers(by, field, *size, as_bytes=True).int()).abs().max() <= 1
-    changed = torch.zeros(2, *grid, dtype=torch.bool)
-    changed[1, 0, -1] = True
+    changed = torch.zeros(1, *grid, dtype=torch.bool)
+    changed[0, 0, -1] = True
     after = torch.where(changed[:, None], after, field)
     inr.render(by, after, *size, True, pictures, changed)
     assert torch.equal(pictures, inr.render(by, after, *size, as_bytes=True))
