@@ -282,8 +282,12 @@ def _load(agent: str, dream: str, device: str, reality: str | None) -> tuple[Any
     from nova_gym.agents import ControlPolicy, CrossEntropyPlanner, load_agent
     from nova_gym.dream import Dream
     from nova_gym.envs import dream_at
+    from nova_gym.envs.reality.unseen import what_is_unseen
 
-    loaded = dream_at(Dream.load(dream).to(device), reality)
+    own = Dream.load(dream).to(device)
+    loaded = dream_at(own, reality)
+    if loaded is not own and (unseen := what_is_unseen(loaded)):
+        console.print(unseen)
     if agent == "planner":
         return loaded, CrossEntropyPlanner(loaded)
     if agent == "control":
