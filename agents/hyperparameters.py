@@ -55,6 +55,9 @@ PIXELS: dict[str, dict[str, Any]] = {
     "ppo": {
         "gamma": 0.99,  # with 0.95 and 0.9, PPO on real frames never reached a goal (benchmarks/NOTES.md)
         "gae_lambda": 0.95,
+        "learning_rate": 1e-3,
+        "n_epochs": 4,
+        "ent_coef": 0.02,
         "policy_kwargs": {"features_extractor_class": PatchCNN, "net_arch": []},
     },
     "a2c": {"policy_kwargs": {"features_extractor_class": PatchCNN, "net_arch": []}},

@@ -28,7 +28,11 @@ class EncodedFrames(VecEnvWrapper):
         return self._encode(self.venv.reset())
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Steps all environments: latents (N, K, rows, cols) float32, rewards, ends, infos with encoded `terminal_observation`."""
+        """Steps all environments.
+
+        Returns:
+            Latents (N, K, rows, cols) float32, rewards, ends, infos with encoded `terminal_observation`.
+        """
         frames, rewards, ended, infos = self.venv.step_wait()
         for i in np.flatnonzero(ended):
             infos[i]["terminal_observation"] = self._encode(infos[i]["terminal_observation"][None])[0]

@@ -20,7 +20,7 @@ EVERY = 8
 #: States so many steps before a reward are worth starting from.
 BEFORE = (1, 2, 3, 4, 6, 8, 11, 15, 20, 26, 33, 40)
 #: Rewards are rare, and so worth starting close to, where at most this share of the steps is rewarded.
-RARE = 0.1
+RARE = 0.01
 #: Added to the diagonal of least squares problems, as a share of its mean.
 RIDGE = 1e-4
 
@@ -63,7 +63,7 @@ class Roaming:
         start(torch.ones(WALKERS, dtype=torch.bool, device=device))
         notes, past = _Notes(simulator.state), []
         useful = np.zeros(dream.world_model.config.actions, dtype=bool)
-        close = []
+        close, paid_in_all, most = [], 0, RARE * WALKERS * STEPS
         for step in range(STEPS):
             before = simulator.state
             past = [*past[1 - max(BEFORE) :], (before, simulator.steps)]
@@ -71,28 +71,30 @@ class Roaming:
             result = simulator.step(torch.as_tensor(actions, device=device))
             changed = (result.state != before).any(1) & ~result.lost[:, None, None]
             reward = torch.where(result.lost, 0.0, result.reward)
-            notes.take(before, changed, reward, result.terminated | result.truncated, step)
+            ended = result.terminated | result.truncated
+            notes.take(before, changed, reward, ended, step)
             if dream.world_model.config.discrete:
                 useful[actions[changed.flatten(1).any(1).cpu().numpy()]] = True
-            if (paid := reward > 0).any():
+            paid = reward > 0
+            paid_in_all += int(paid.sum())
+            if paid_in_all <= most:
                 close += [
                     states[kept]
                     for back, (states, steps) in zip(range(len(past), 0, -1), past, strict=True)
                     if back in BEFORE and (kept := paid & (steps == simulator.steps - back)).any()
                 ]
-            ended = result.terminated | result.truncated
             start(ended)
             notes.begin(ended, simulator.state)
-        rare = bool(close) and notes.rewarded <= RARE
-        none = starts[:0].to(device)
-        return cls(notes.readings(), useful | (not useful.any()), torch.cat(close) if rare else none)
+        none = [starts[:0].to(device)]
+        found = torch.cat(close if close and paid_in_all <= most else none)
+        return cls(notes.readings(), useful | (not useful.any()), found)
 
 
 class _Notes:
     """Sums over the walks, for three least squares problems on cells' states."""
 
     def __init__(self, states: Tensor) -> None:
-        self.first, self.rank = states, states.shape[1]
+        self.first = states
         nothing = torch.zeros_like(states[:, 0], dtype=torch.bool)
         self.changed, self.beside = nothing.clone(), nothing.clone()
         self.cells: list[Tensor] = []
@@ -101,11 +103,6 @@ class _Notes:
         self.rewards: list[Tensor] = []
         self.neighbours: list[Tensor] = []
         self.entered: list[Tensor] = []
-
-    @property
-    def rewarded(self) -> float:
-        """Share of the steps with a reward above 0."""
-        return float((torch.stack(self.rewards) > 0).float().mean())
 
     def take(self, before: Tensor, changed: Tensor, reward: Tensor, ended: Tensor, step: int) -> None:
         """Notes one step of all dreams, from states `before` with cells `changed` (N, rows, cols)."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import gymnasium as gym
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -20,6 +21,7 @@ from nova_gym.agents.starts import PrioritizedStarts, starts_of
 from nova_gym.agents.vec_env import DreamVecEnv
 from nova_gym.dream import Dream
 from nova_gym.envs import dream_at
+from nova_gym.envs.reality.unseen import what_is_unseen
 from nova_gym.errors import BadInputError
 
 #: Fresh starts of each kind for each level that the agent learns for.
@@ -73,7 +75,7 @@ def make_agent(
 def train_agent(
     dream: Dream | str = "minigrid",
     algorithm: str = "ppo",
-    steps: int = 2_000_000,
+    steps: int = 300_000,
     num_dreams: int = 256,
     observation: str = "latent",
     seed: int = 0,
@@ -120,6 +122,7 @@ def train_agent(
     if not 0.0 < patience <= 1.0:
         raise BadInputError(f"patience is a share of the horizon, above 0 and at most 1, not {patience}")
     began = time.monotonic()
+    hyperparameters(algorithm, observation)  # an unknown one is refused before anything is made
     dream = (dream if isinstance(dream, Dream) else Dream.load(dream)).to(device)
     levels = levels_of(dream, realities, seed, progress)
     longest = math.ceil(patience * levels[0].card.horizon)
@@ -161,6 +164,8 @@ def levels_of(
 ) -> list[Dream]:
     """The dream at each of several levels of one size, with starts of each.
 
+    Where a level shows what the dream has never seen, a warning names that.
+
     Args:
         dream: with a real counterpart.
         realities: ids of the levels' environments; the dream itself if there are none.
@@ -170,12 +175,14 @@ def levels_of(
     Raises:
         BadInputError: a level cannot be dreamt (`dream_at`), or their frames have different sizes.
     """
-    levels = []
-    for env_id in realities or (None,):
-        said = lambda done, total, of=env_id: progress(f"starts of {of}", done, total)  # noqa: E731
-        own = env_id in (None, dream.card.env_id) and dream.starts
-        levels.append(dream if own else dream_at(dream, env_id, FRESH_STARTS, seed, said))
+    levels = [dream_at(dream, env_id) for env_id in realities or (None,)]
     if len({level.frame_size for level in levels}) > 1:
         sizes = ", ".join(f"{level.card.env_id} {level.frame_size[0]}×{level.frame_size[1]}" for level in levels)
         raise BadInputError(f"an agent learns from frames of one size at a time, not from {sizes}")
-    return levels
+    made = []
+    for level in levels:
+        said = lambda done, total, of=level.card.env_id: progress(f"starts of {of}", done, total)  # noqa: E731
+        if level is not dream and (unseen := what_is_unseen(level)):
+            gym.logger.warn(unseen)
+        made.append(level if level.starts else dream_at(level, None, FRESH_STARTS, seed, said))
+    return made
