@@ -1,14 +1,17 @@
 """Stable-Baselines3 agents that learn in the dream and act in reality."""
 
 from nova_gym.agents.control_policy import ControlPolicy
+from nova_gym.agents.curve import Curve
 from nova_gym.agents.diagnosis import Diagnosis, diagnose
 from nova_gym.agents.evaluation import AgentReport, evaluate_agent, film
+from nova_gym.agents.features import FieldFeatures
 from nova_gym.agents.hyperparameters import ALGORITHMS, HYPERPARAMETERS
 from nova_gym.agents.improvement import improve
 from nova_gym.agents.planner import CrossEntropyPlanner
 from nova_gym.agents.reality_vec import make_reality_vec
+from nova_gym.agents.roaming import Roaming
 from nova_gym.agents.saving import agent_observation, load_agent, save_agent, shipped_agents
-from nova_gym.agents.training import Curve, latent_features, make_agent, train_agent
+from nova_gym.agents.training import make_agent, train_agent
 from nova_gym.agents.vec_env import DreamVecEnv
 
 __all__ = [
@@ -20,12 +23,13 @@ __all__ = [
     "Curve",
     "Diagnosis",
     "DreamVecEnv",
+    "FieldFeatures",
+    "Roaming",
     "agent_observation",
     "diagnose",
     "evaluate_agent",
     "film",
     "improve",
-    "latent_features",
     "load_agent",
     "make_agent",
     "make_reality_vec",

@@ -15,7 +15,7 @@ from nova_gym.agents.reality_vec import FIRST_UNSEEN_SEED
 from nova_gym.agents.saving import agent_observation
 from nova_gym.dream import Dream
 from nova_gym.envs import RealityEnv, make_reality
-from nova_gym.envs.adapter import encode_frames, observe
+from nova_gym.envs.frames import encode_frames, observe
 from nova_gym.errors import BadInputError
 from nova_gym.measures import Estimate, alike, mean, share
 from nova_gym.simulator import DreamSimulator
@@ -110,7 +110,7 @@ def diagnose(
 
     Args:
         agent: an SB3 agent, or an object with SB3's `predict()` and an `observation_space`.
-        dream: the dream it was trained in.
+        dream: the dream it was trained in, or the same dream at another level (`dream_at`).
         episodes: how many, at least 1. They begin at official starts, with seeds that no training used.
         deterministic: whether the agent takes its likeliest action instead of drawing one.
         seed: of starts and of drawn actions.
@@ -126,7 +126,7 @@ def diagnose(
         agent.set_random_seed(seed)
     envs = [make_reality(dream, "pixels", device=dream.world_model.device) for _ in range(episodes)]
     frames = np.stack([env.reset(seed=FIRST_UNSEEN_SEED + 1000 * seed + i)[0] for i, env in enumerate(envs)])
-    simulator = DreamSimulator(dream, episodes)
+    simulator = DreamSimulator(dream, episodes, cells=dream.cells)
     simulator.reset(states=encode_frames(dream, frames))
     dreaming, acting = np.ones(episodes, dtype=bool), np.ones(episodes, dtype=bool)
     memory, first = None, np.ones(episodes, dtype=bool)

@@ -19,7 +19,7 @@ from nova_gym.agents.saving import agent_observation
 from nova_gym.agents.vec_env import DreamVecEnv
 from nova_gym.dream import Dream
 from nova_gym.envs import make_reality
-from nova_gym.envs.adapter import encode_frames, observe
+from nova_gym.envs.frames import encode_frames, observe
 from nova_gym.errors import BadInputError
 from nova_gym.measures import Estimate, difference, mean, share
 from nova_gym.pictures import beside
@@ -124,7 +124,7 @@ def evaluate_agent(
 
     Args:
         agent: an SB3 agent, or an object with SB3's `predict()` and an `observation_space`.
-        dream: the dream it was trained in.
+        dream: the dream it was trained in, or the same dream at another level (`dream_at`).
         episodes: how many in each place and mode, at least 1.
         seed: of starts and of drawn actions.
         modes: some of `MODES`.
@@ -177,14 +177,14 @@ def film(agent: PolicyPredictor, dream: Dream, seed: int = 0, walks: int = 4, sc
     """
     observation = agent_observation(agent, dream)
     reality = make_reality(dream, "pixels", device=dream.world_model.device)
-    height, width = dream.world_model.config.frame_size
+    height, width = dream.frame_size
     size = scale * height, scale * width
     frames: list[np.ndarray] = []
     if hasattr(agent, "set_random_seed"):
         agent.set_random_seed(seed)
     for walk in range(walks):
         real, _ = reality.reset(seed=FIRST_UNSEEN_SEED + 1000 * seed + walk)
-        simulator = DreamSimulator(dream)
+        simulator = DreamSimulator(dream, cells=dream.cells)
         simulator.reset(states=encode_frames(dream, real[None]))
         ended, memory, first = [False, False], [None, None], np.ones(1, dtype=bool)
         while True:

@@ -1,49 +1,92 @@
-"""Parts of policies: standardised latents, layers with LayerNorm, a small convolutional network over pixels."""
+"""What policies read of an observation: fields of any size, or pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nova_gym.agents.distances import Distances
+
+#: Logarithms of the smallest and the largest `source`, a cell's own distance, and the largest cost of a cell.
+NEAREST, FARTHEST, DEAREST = -2.0, 6.0, 100.0
+#: How much larger the score of the cell that the agent looks at is than those of the others.
+SHARPNESS = 12.0
+#: Distances are also told as `exp(-d / range)`, which stays within what training showed in larger grids.
+RANGES = (8.0, 32.0)
+#: Features beyond this are clipped, as a lost dream has them.
+LIMIT = 10.0
 
 
-class StandardizedLatents(BaseFeaturesExtractor):
-    """Shifts latents to mean 0, and scales coordinates that vary much to variance 1, for faster learning.
+class FieldFeatures(BaseFeaturesExtractor):
+    """Features of a field of any size: what lies around the cell that the agent looks at, and which way is shorter.
 
-    States have mean square 1 over all coordinates, but the first coordinates spread six times as far. Coordinates that
-    vary little are not scaled up, because in these dreamt states differ most from encoded frames, relative to their
-    spread.
+    Three linear readings of each cell's state say where to look (a softmax over all cells), what is worth going to, and
+    how hard a cell is to enter. From the last two follow the `Distances` of all cells. The features are the states and
+    relative distances in the 3 × 3 cells around the point looked at, and the largest values of a small embedding over
+    all cells. None of this knows the size of the field, so an agent trained on 9 × 9 cells can act on 19 × 19.
 
     Args:
-        observation_space: (K,) float32.
-        mean, spread: mean and standard deviation of the K coordinates.
+        observation_space: (K, rows, cols) float32.
+        readings: `looked_at`, `worth` and `enterable`, K weights and a bias each, to begin with, as `Roaming` finds
+            them in the dream; training goes on from there. None for small random weights.
+        width: features in the output.
+        embedded: length of the embedding.
     """
 
-    #: Coordinates with a smaller standard deviation are not scaled.
-    LEAST = 1.0
+    #: Whether a policy on these features can act on observations of another size.
+    any_size = True
 
-    def __init__(self, observation_space: spaces.Box, mean: Sequence[float], spread: Sequence[float]) -> None:
-        super().__init__(observation_space, observation_space.shape[0])
-        self.register_buffer("mean", torch.tensor(mean))
-        self.register_buffer("factor", 1.0 / torch.tensor(spread).clamp(min=self.LEAST))
+    def __init__(
+        self,
+        observation_space: spaces.Box,
+        readings: Mapping[str, Sequence[float]] | None = None,
+        width: int = 64,
+        embedded: int = 16,
+    ) -> None:
+        super().__init__(observation_space, width)
+        rank = observation_space.shape[0]
+        given = 0.1 * torch.randn(3, rank + 1)
+        if readings is not None:
+            given = torch.tensor([readings[name] for name in ("looked_at", "worth", "enterable")], dtype=torch.float32)
+        self.readings = nn.Parameter(given)  # no `nn.Linear`, which SB3 would initialise anew
+        self.embedding = nn.Sequential(nn.Linear(rank, embedded), nn.ReLU())
+        self.last = nn.Sequential(
+            nn.Linear(9 * (rank + 1) + len(RANGES) + embedded, width), nn.LayerNorm(width), nn.ReLU()
+        )
 
     def forward(self, observations: Tensor) -> Tensor:
-        """Latents (B, K) float32 → features (B, K) float32 in [-10, 10]."""
-        return ((observations - self.mean) * self.factor).clamp(-10.0, 10.0)
+        """Fields (B, K, rows, cols) float32 → features (B, width) float32."""
+        count, _, rows, cols = observations.shape
+        cells = observations.clamp(-LIMIT, LIMIT).flatten(2).transpose(1, 2).contiguous()
+        looked_at, worth, enterable = F.linear(cells, self.readings[:, :-1], self.readings[:, -1]).unbind(-1)
+        distances = self._distances(worth, enterable, rows, cols)
+        look = (SHARPNESS * looked_at).softmax(1).view(count, rows, cols)
+        # what a cell's neighbour in some direction holds, weighted by `look`, is what the cell holds, weighted by
+        # `look` moved there; beyond the border distances are the largest and states 0
+        moved = F.pad(look, (1, 1, 1, 1))
+        moved = torch.stack(
+            [moved[:, 2 - y : 2 - y + rows, 2 - x : 2 - x + cols] for y in range(3) for x in range(3)], 1
+        )
+        far = torch.tensor(FARTHEST).exp()
+        seen = moved.flatten(2) @ torch.cat([distances.unsqueeze(-1) - far, cells], 2)
+        around = seen[..., 0] + far
+        here = around[:, 4:5]
+        near = [(-here / scale).exp() for scale in RANGES]
+        anywhere = self.embedding(cells).amax(1)
+        return self.last(torch.cat([F.softsign(around - here), seen[..., 1:].flatten(1), *near, anywhere], 1))
 
-
-class NormalizedReLU(nn.Sequential):
-    """LayerNorm, then ReLU: an `activation_fn` for SB3, which puts it after each linear layer of a policy.
-
-    Args:
-        width: units of the linear layer.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__(nn.LayerNorm(width), nn.ReLU())
+    @staticmethod
+    def _distances(worth: Tensor, enterable: Tensor, rows: int, cols: int) -> Tensor:
+        """Worth 1 and 0 mean distances of 1 and e⁶ without a way; entering costs 1 / `enterable`. All (B, cells)."""
+        source = (FARTHEST * (1.0 - worth)).clamp(NEAREST, FARTHEST).exp()
+        cost = 1.0 / enterable.clamp(1.0 / DEAREST, 1.0)
+        found = Distances.apply(*(each.T.reshape(rows, cols, -1).contiguous() for each in (source, cost)))
+        return found.view(rows * cols, -1).T
 
 
 class PatchCNN(BaseFeaturesExtractor):

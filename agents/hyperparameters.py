@@ -1,20 +1,18 @@
 """Hyperparameters of each algorithm, in one place, as in RL Baselines3 Zoo.
 
 `HYPERPARAMETERS[algorithm]` holds SB3's own keyword arguments, `PIXELS` the changes for observations in pixels. PPO's
-were tuned on the dream of MiniGrid-SimpleCrossingS9N1 with 256 dreams; those of A2C and DQN were not.
+were tuned on the grids of MiniGrid-SimpleCrossing with 256 dreams; those of A2C and DQN were not.
 """
 
 from __future__ import annotations
 
 import copy
-from functools import partial
 from typing import Any
 
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
-from torch import nn
 
-from nova_gym.agents.features import NormalizedReLU, PatchCNN
+from nova_gym.agents.features import FieldFeatures, PatchCNN
 from nova_gym.errors import BadInputError
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "a2c": A2C, "dqn": DQN}
@@ -23,12 +21,12 @@ HYPERPARAMETERS: dict[str, dict[str, Any]] = {
     "ppo": {
         "n_steps": 32,
         "batch_size": 1024,
-        "n_epochs": 4,
-        "learning_rate": 1e-3,
-        "gamma": 0.95,
+        "n_epochs": 3,
+        "learning_rate": 2e-3,
+        "gamma": 0.97,
         "gae_lambda": 0.9,
-        "ent_coef": 0.02,
-        "policy_kwargs": {"net_arch": [128, 128], "activation_fn": partial(NormalizedReLU, 128)},
+        "ent_coef": 0.01,
+        "policy_kwargs": {"features_extractor_class": FieldFeatures, "net_arch": []},
     },
     "a2c": {
         "n_steps": 16,
@@ -36,7 +34,7 @@ HYPERPARAMETERS: dict[str, dict[str, Any]] = {
         "gamma": 0.99,
         "gae_lambda": 0.95,
         "ent_coef": 0.01,
-        "policy_kwargs": {"net_arch": [256, 256], "activation_fn": nn.Tanh},
+        "policy_kwargs": {"features_extractor_class": FieldFeatures, "net_arch": []},
     },
     "dqn": {
         "buffer_size": 200_000,
@@ -49,7 +47,7 @@ HYPERPARAMETERS: dict[str, dict[str, Any]] = {
         "gamma": 0.98,
         "exploration_fraction": 0.4,
         "exploration_final_eps": 0.05,
-        "policy_kwargs": {"net_arch": [256, 256]},
+        "policy_kwargs": {"features_extractor_class": FieldFeatures, "net_arch": []},
     },
 }
 
@@ -57,6 +55,9 @@ PIXELS: dict[str, dict[str, Any]] = {
     "ppo": {
         "gamma": 0.99,  # with 0.95 and 0.9, PPO on real frames never reached a goal (benchmarks/NOTES.md)
         "gae_lambda": 0.95,
+        "learning_rate": 1e-3,
+        "n_epochs": 4,
+        "ent_coef": 0.02,
         "policy_kwargs": {"features_extractor_class": PatchCNN, "net_arch": []},
     },
     "a2c": {"policy_kwargs": {"features_extractor_class": PatchCNN, "net_arch": []}},

@@ -23,13 +23,14 @@ from nova_gym.agents.training import train_agent
 from nova_gym.data import Clips, join_clips, load_clips
 from nova_gym.dream import Dream
 from nova_gym.envs import evaluate
-from nova_gym.envs.adapter import encode_frames, observe, reality_of
+from nova_gym.envs.frames import encode_frames, observe
 from nova_gym.envs.reality.base import Reality
+from nova_gym.envs.reality.counterpart import reality_of
 from nova_gym.envs.reality.recording import check_dataset_id, write_dataset
 from nova_gym.errors import BadInputError
 from nova_gym.training import Run, check_recording, fine_tune
+from nova_gym.training.changes import wrong_transitions
 from nova_gym.training.representation import encode_all
-from nova_gym.training.tuning import wrong_transitions
 
 #: Share of the training samples that come from the original recording, if it is given. `Tuning` then draws transitions
 #: that the dream gets wrong more often, and more of these are new.

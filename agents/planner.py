@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from nova_gym.dream import Dream
-from nova_gym.envs.adapter import encode_frames, observation_space
+from nova_gym.envs.frames import encode_frames, observation_space
 from nova_gym.errors import BadInputError
 from nova_gym.simulator import DreamSimulator
 
-#: Mean squared distance of states (whose mean square is 1) above which two states count as different.
+#: Two states are different where a cell of one differs from the other's by more than this mean square; over all cells
+#: of all states it is 1.
 SURPRISE = 0.05
 
 
@@ -77,17 +78,18 @@ class CrossEntropyPlanner:
         """The next action of the plan. Plans first if there is no plan left or the world differs from its expectation.
 
         Args:
-            observation: latents (N, K) or (K,) float32, or frames (N, H, W, C) or (H, W, C) uint8.
-            state: what the last call returned: plans (N, T) int64, filled up with -1, and expected states (N, K)
-                float32. None before the first call.
+            observation: latents (N, K, rows, cols) or (K, rows, cols) float32, or frames (N, H, W, C) or (H, W, C)
+                uint8.
+            state: what the last call returned: plans (N, T) int64, filled up with -1, and expected states
+                (N, K, rows, cols) float32. None before the first call.
             episode_start, deterministic: ignored; SB3 passes them. A new episode differs from the expectation anyway.
 
         Returns:
             Actions (N,) int64, or a single one for a single observation. Then the new `state`.
         """
-        single = observation.ndim in (1, 3)
+        single = observation.ndim == 3
         observation = observation[None] if single else observation
-        latent = observation.ndim == 2
+        latent = observation.dtype != np.uint8
         device = self.dream.world_model.device
         states = torch.as_tensor(observation, device=device) if latent else encode_frames(self.dream, observation)
         if state is None:
@@ -95,20 +97,20 @@ class CrossEntropyPlanner:
             expected = np.full(states.shape, np.nan, dtype=np.float32)
         else:
             plans, expected = state[0].copy(), state[1]
-        surprise = np.square(states.cpu().numpy() - expected).mean(1)
+        surprise = np.square(states.cpu().numpy() - expected).mean(1).max((1, 2))
         void = (plans[:, 0] < 0) | ~(surprise < SURPRISE)
         for i in np.flatnonzero(void):
             plans[i] = self.plan(states[i])
         actions = plans[:, 0].copy()
         plans = np.concatenate([plans[:, 1:], np.full((len(plans), 1), -1)], axis=1)
-        simulator = DreamSimulator(self.dream, len(states), horizon=0)
+        simulator = DreamSimulator(self.dream, len(states), 0, states.shape[2:])
         simulator.reset(states=states)
         following = simulator.step(torch.as_tensor(actions, device=device)).state
         return (actions[0] if single else actions), (plans, following.cpu().numpy())
 
     @torch.no_grad()
     def plan(self, start: Tensor) -> np.ndarray:
-        """The best sequence found from a state (K,) float32: (horizon,) int64, filled up with -1."""
+        """The best sequence found from a state (K, rows, cols) float32: (horizon,) int64, filled up with -1."""
         odds = self._odds.expand(self.horizon, -1)
         best, best_score, best_length = None, -np.inf, 0
         for _ in range(self.iterations):
@@ -131,13 +133,13 @@ class CrossEntropyPlanner:
     def _useful(self) -> Tensor:
         """(actions,) float32: 1 for actions with an effect in some start of the dream; all 1 if no action has one."""
         states = torch.cat(list(self.dream.starts.values()))
-        simulator = DreamSimulator(self.dream, len(states), horizon=0)
+        simulator = DreamSimulator(self.dream, len(states), 0, states.shape[2:])
         changes = []
         for action in range(self.actions):
             simulator.reset(states=states)
             result = simulator.step(torch.full((len(states),), action, device=simulator.device))
             moved = (result.state - states).square().mean(1) > SURPRISE
-            changes.append((moved | result.terminated | (result.reward != 0)).any())
+            changes.append((moved.flatten(1).any(1) | result.terminated | (result.reward != 0)).any())
         useful = torch.stack(changes).float().cpu()
         return useful if useful.any() else torch.ones(self.actions)
 
@@ -151,8 +153,8 @@ class CrossEntropyPlanner:
 
     def _score(self, start: Tensor, sequences: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (population,) float32, and steps to a rewarded end (population,) int64, 0 if there is none."""
-        simulator = DreamSimulator(self.dream, len(sequences), horizon=0)
-        simulator.reset(states=start.expand(len(sequences), -1))
+        simulator = DreamSimulator(self.dream, len(sequences), 0, start.shape[1:])
+        simulator.reset(states=start.expand(len(sequences), *start.shape))
         actions = sequences.to(simulator.device)
         alive = torch.ones(len(sequences), device=simulator.device)
         total, lengths = torch.zeros_like(alive), torch.zeros_like(alive)
@@ -168,7 +170,11 @@ class CrossEntropyPlanner:
 
     @staticmethod
     def _spread(states: Tensor) -> Tensor:
-        """For each sequence of states (P, T, K), the share that differs from all earlier ones: (P,) float32."""
-        distances = torch.cdist(states, states).square() / states.shape[-1]
+        """For each sequence of states (P, T, K, rows, cols), the share unlike all earlier ones: (P,) float32.
+
+        Cells count where they differ; states differ where the sum over them, as mean square, is beyond `SURPRISE`.
+        """
+        flat = states.flatten(2)
+        distances = torch.cdist(flat, flat).square() / states.shape[2]
         same = (distances < SURPRISE).tril(-1)
         return 1.0 - same.any(-1).float().mean(-1)

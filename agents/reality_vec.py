@@ -8,8 +8,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from nova_gym.dream import Dream
-from nova_gym.envs import make_reality
-from nova_gym.envs.adapter import encode_frames, observation_space, observe
+from nova_gym.envs import dream_at, make_reality
+from nova_gym.envs.frames import encode_frames, observation_space, observe
 
 #: Ranges of seeds in reality: recordings draw below the first number, evaluations use seeds from it on. Evaluations
 #: during training, which choose the version to keep, use seeds from the second number on.
@@ -17,18 +17,22 @@ FIRST_UNSEEN_SEED, FIRST_CHOOSING_SEED = 2**31, 2**31 + 2**30
 
 
 class EncodedFrames(VecEnvWrapper):
-    """Frames of N real environments, encoded as one batch into the dream's latents (N, K) float32."""
+    """Frames of N real environments, encoded as one batch into the dream's latents (N, K, rows, cols) float32."""
 
     def __init__(self, venv: VecEnv, dream: Dream) -> None:
         super().__init__(venv, observation_space=observation_space(dream, "latent"))
         self.dream = dream
 
     def reset(self) -> np.ndarray:
-        """Resets all environments: latents (N, K) float32."""
+        """Resets all environments: latents (N, K, rows, cols) float32."""
         return self._encode(self.venv.reset())
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Steps all environments: latents (N, K) float32, rewards, ends, infos with encoded `terminal_observation`."""
+        """Steps all environments.
+
+        Returns:
+            Latents (N, K, rows, cols) float32, rewards, ends, infos with encoded `terminal_observation`.
+        """
         frames, rewards, ended, infos = self.venv.step_wait()
         for i in np.flatnonzero(ended):
             infos[i]["terminal_observation"] = self._encode(infos[i]["terminal_observation"][None])[0]
@@ -44,6 +48,7 @@ def make_reality_vec(
     observation: str = "latent",
     starts: str = "official",
     device: str | torch.device = "auto",
+    reality: str | None = None,
 ) -> VecEnv:
     """N real environments, with the dream's observations, for a policy that was trained in the dream.
 
@@ -52,12 +57,12 @@ def make_reality_vec(
     Args:
         dream: a `Dream`, the name of a shipped one, or the path of a file.
         num_envs: how many, N.
-        observation, starts, device: as in `make_reality`.
+        observation, starts, device, reality: as in `make_reality`.
 
     Raises:
         BadInputError: an argument is unknown, or the dream has no real counterpart.
     """
-    dream = (dream if isinstance(dream, Dream) else Dream.load(dream)).to(device)
+    dream = dream_at((dream if isinstance(dream, Dream) else Dream.load(dream)).to(device), reality)
     envs = DummyVecEnv([lambda: make_reality(dream, "pixels", starts, dream.world_model.device)] * num_envs)
     if observation == "pixels":
         return envs

@@ -18,7 +18,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from nova_gym.agents.hyperparameters import ALGORITHMS
 from nova_gym.dream import Dream
-from nova_gym.envs.adapter import DreamInterface, observation_space
+from nova_gym.envs.adapter import action_space
+from nova_gym.envs.frames import observation_space
 from nova_gym.errors import BadInputError
 from nova_gym.files import write_atomically
 
@@ -55,14 +56,11 @@ def load_agent(name: str | Path, dream: Dream, device: str = "auto") -> BaseAlgo
         agent = ALGORITHMS[algorithm].load(path, device=device)
     except Exception as error:
         raise BadInputError(f"{path} cannot be loaded as {algorithm}: {error}") from error
-    agent_observation(agent, dream)
-    actions = DreamInterface(
-        dream, "latent", "discrete", next(iter(dream.starts)), dream.world_model.device
-    ).action_space
+    read = agent_observation(agent, dream)
+    actions = action_space(dream, "discrete")
     if type(agent.action_space) is not type(actions) or agent.action_space != actions:
         raise BadInputError(f"{path} acts in {agent.action_space}; the dream takes {actions}")
-    latent = len(agent.observation_space.shape) == 1
-    if latent and origin.get("encoder") not in (None, encoder_digest(dream)):
+    if read == "latent" and origin.get("encoder") not in (None, encoder_digest(dream)):
         raise BadInputError(f"{path} was trained on the latents of another dream, which differ from those of this one")
     return agent
 
@@ -70,18 +68,29 @@ def load_agent(name: str | Path, dream: Dream, device: str = "auto") -> BaseAlgo
 def agent_observation(agent: Any, dream: Dream) -> str:
     """The kind of observations that an agent reads: `latent` or `pixels`.
 
+    An agent whose features know no size (`FieldFeatures`) is set to the size of this dream's fields.
+
     Raises:
         BadInputError: its observations have the shape of neither.
     """
-    shape = agent.observation_space.shape
+    space = agent.observation_space
+    latent = observation_space(dream, "latent")
+    if space.shape != latent.shape and _any_size(agent) and space.shape[0] == latent.shape[0]:
+        agent.observation_space = agent.policy.observation_space = latent
+        return "latent"
     for kind in ("latent", "pixels"):
         expected = observation_space(dream, kind).shape
-        if shape == expected or (kind == "pixels" and shape == (expected[2], *expected[:2])):
+        if space.shape == expected or (kind == "pixels" and space.shape == (expected[2], *expected[:2])):
             return kind
     raise BadInputError(
-        f"the agent reads observations of shape {shape}; this dream has "
-        f"{observation_space(dream, 'latent').shape} (latent) and {observation_space(dream, 'pixels').shape} (pixels)"
+        f"the agent reads observations of shape {space.shape}; this dream has "
+        f"{latent.shape} (latent) and {observation_space(dream, 'pixels').shape} (pixels)"
     )
+
+
+def _any_size(agent: Any) -> bool:
+    features = getattr(getattr(agent, "policy", None), "features_extractor_class", None)
+    return getattr(features, "any_size", False)
 
 
 def shipped_agents() -> dict[str, Path]:

@@ -1,81 +1,70 @@
-"""Chooses where training episodes start: more often at starts from which the agent still fails."""
+"""Chooses where training episodes start: where the agent learns most."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import torch
-from gymnasium.vector.utils import batch_space
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
 from nova_gym.dream import Dream
-from nova_gym.envs.adapter import DreamInterface
-from nova_gym.simulator import DreamSimulator
 
-#: Share of the training episodes that begin at `random` starts. The others begin at official starts or on the way from
-#: there. There are so few official layouts that an agent could learn them by heart.
-RANDOM = 0.6
+#: Share of the training episodes that begin at starts of each kind, if all are as interesting.
+SHARES = {"own": 0.35, "random": 0.35, "close": 0.3}
 
-#: Of those others, the share that begins on the way: at states that random actions reach from an official start.
-ON_THE_WAY = 0.5
+#: Starts that the environment draws from between two rollouts.
+DRAWN = 2048
 
-#: Random walks from all official starts together, the most steps of a walk, and the states kept of each.
-WALKS, LONGEST_WALK, KEPT = 160, 324, 4
-
-#: Added to the failure rate of a start to give its weight, so starts with success alone are still drawn.
+#: Part of a start's weight that it always has, so that none is forgotten.
 LEAST = 0.1
 
-#: Weight of the latest episode in a start's running success rate; a `random` start gets about a dozen episodes in all.
+#: Weight of the latest episode in a start's running success rate.
 RECENT = 0.3
+
+#: Success rate that starts are supposed to have before the first episode from them, by kind.
+SUPPOSED = {"own": 0.0, "random": 0.0, "close": 0.5}
 
 
 class PrioritizedStarts(BaseCallback):
-    """Draws the starts of training episodes; a start from which the agent fails is drawn more often.
+    """Draws the starts of training episodes, more often those from which the agent learns most.
 
-    This is prioritised level replay (Jiang et al. 2021, arXiv 2010.03934) with the failure rate as its score. The
-    starts include states on the way from an official start, which only a simulator can offer. With uniform starts, an
-    agent learns most layouts well, but on a few its habits keep it from ever reaching the goal.
+    With a success rate p of a start, and the mean m of all, its weight is `LEAST + 4 p (1 - p) + m (1 - p)`. So at
+    first episodes begin where the agent succeeds now and then: close to a reward (a curriculum backwards from the
+    goal; Florensa et al. 2017, arXiv 1707.05300). When it succeeds from most starts, they begin where it still fails
+    (prioritised level replay; Jiang et al. 2021, arXiv 2010.03934).
 
     If the environment knows no success, all starts of a kind are equally likely.
 
     Args:
-        dream: the dream whose starts to draw from; its `random` starts are used if it has them.
-        seed: of walks and draws.
+        starts: by kind, `own`, `random` and `close`, (n, K, rows, cols) float32 each; kinds may be missing or empty.
+        seed: of draws.
 
     Attributes:
-        bank: (n, K) float32, the starts that `DreamVecEnv` draws from, rewritten in place after each rollout. Its
-            first `drawn` rows are the dream's default starts and states on the way, the others `random` starts.
-        success: (m,) float64 in [0, 1], recent success rate from each default start, then from each `random` start.
+        bank: (`DRAWN`, K, rows, cols) float32, the starts that `DreamVecEnv` draws from, rewritten in place after each
+            rollout.
+        states: (n, K, rows, cols) float32, all starts.
+        success: (n,) float64 in [0, 1], their recent success rates.
     """
 
-    def __init__(self, dream: Dream, seed: int = 0) -> None:
+    def __init__(self, starts: Mapping[str, Tensor], seed: int = 0) -> None:
         super().__init__()
         self.rng = np.random.default_rng(seed)
-        own = dream.starts[dream.default_starts]
-        self.random = dream.starts.get("random", own[:0]) if dream.default_starts == "official" else own[:0]
-        self.success = np.zeros(len(own) + len(self.random))
-        self.of = {start.tobytes(): i for i, start in enumerate(torch.cat([own, self.random]).cpu().numpy())}
-        walked_from = np.arange(WALKS) % len(own)
-        walked = _walk(dream, own[torch.from_numpy(walked_from).to(own.device)], seed)
-        self.states = torch.cat([own, walked])
-        self.origins = np.concatenate([np.arange(len(own)), np.tile(walked_from, KEPT)])
-        walks = np.bincount(self.origins, minlength=len(own)) - 1
-        self.shares = np.concatenate(
-            [np.where(walks > 0, 1.0 - ON_THE_WAY, 1.0), ON_THE_WAY / walks[self.origins[len(own) :]]]
-        )
-        self.drawn = round(len(self.random) * (1.0 - RANDOM) / RANDOM) or len(self.states)
-        self.bank = own.new_zeros(self.drawn + len(self.random), own.shape[1])
+        kinds = [kind for kind in SHARES if len(starts.get(kind, ()))]
+        self.states = torch.cat([starts[kind] for kind in kinds])
+        of_kind = lambda value: np.concatenate([np.full(len(starts[kind]), value(kind)) for kind in kinds])  # noqa: E731
+        self.success = of_kind(SUPPOSED.get)
+        self.shares = of_kind(lambda kind: SHARES[kind] / len(starts[kind]))
+        self.of = {start.tobytes(): i for i, start in enumerate(self.states.cpu().contiguous().numpy())}
+        self.bank = self.states.new_zeros(DRAWN, *self.states.shape[1:])
         self._draw()
 
     def _draw(self) -> None:
-        weights = LEAST + 1.0 - self.success
-        for pool, part, weight in (
-            (self.states, self.bank[: self.drawn], weights[self.origins] * self.shares),
-            (self.random, self.bank[self.drawn :], weights[len(self.success) - len(self.random) :]),
-        ):
-            if len(part):
-                chosen = self.rng.choice(len(pool), len(part), p=weight / weight.sum())
-                part[:] = pool[torch.from_numpy(chosen).to(pool.device)]
+        p = self.success
+        weights = self.shares * (LEAST + 4.0 * p * (1.0 - p) + p.mean() * (1.0 - p))
+        drawn = self.rng.choice(len(p), len(self.bank), p=weights / weights.sum())
+        self.bank[:] = self.states[torch.from_numpy(drawn).to(self.states.device)]
 
     def _on_training_start(self) -> None:
         self.running = [self._start(i) for i in range(self.training_env.num_envs)]
@@ -93,23 +82,19 @@ class PrioritizedStarts(BaseCallback):
         self._draw()
 
     def _start(self, i: int) -> int | None:
-        """Index of the start that dream i began from; None for a state on the way."""
+        """Index of the start that dream i began from; None for one that is none of these."""
         return self.of.get(np.asarray(self.training_env.unwrapped.reset_infos[i]["latent"]).tobytes())
 
 
-def _walk(dream: Dream, starts: Tensor, seed: int) -> Tensor:
-    """Walks at random from states (n, K): `KEPT` states of each, from random times, as (KEPT · n, K) float32."""
-    door = DreamInterface(dream, "latent", "discrete", dream.default_starts, dream.world_model.device)
-    space = batch_space(door.action_space, len(starts))
-    space.seed(seed)
-    simulator = DreamSimulator(dream, len(starts), horizon=0)
-    simulator.reset(states=starts)
-    walking, lengths = torch.ones(len(starts), device=starts.device), torch.zeros(len(starts), device=starts.device)
-    states = [starts]
-    for _ in range(min(LONGEST_WALK, dream.card.horizon or LONGEST_WALK)):
-        result = simulator.step(torch.as_tensor(space.sample(), device=starts.device))
-        walking = walking * ~(result.terminated | result.truncated)
-        lengths = lengths + walking
-        states.append(result.state)
-    times = torch.rand(KEPT, len(starts), generator=torch.Generator().manual_seed(seed)).to(starts.device) * lengths
-    return torch.stack(states)[times.long(), torch.arange(len(starts), device=starts.device)].flatten(0, 1)
+def starts_of(levels: Sequence[Dream]) -> dict[str, Tensor]:
+    """The starts of one or more levels of one size, as `PrioritizedStarts` takes them.
+
+    Args:
+        levels: dreams with starts in their files; `own` are their default starts, `random` those of that name where
+            the default ones are official.
+    """
+    own = [level.starts[level.default_starts] for level in levels]
+    others = [
+        level.starts["random"] for level in levels if level.default_starts == "official" and "random" in level.starts
+    ]
+    return {"own": torch.cat(own)} | ({"random": torch.cat(others)} if others else {})

@@ -2,82 +2,34 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import gymnasium as gym
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+from stable_baselines3.common.vec_env import VecEnv
 
-from nova_gym.agents.evaluation import play
-from nova_gym.agents.features import StandardizedLatents
+from nova_gym.agents.curve import Curve, RealityCheck
 from nova_gym.agents.hyperparameters import ALGORITHMS, hyperparameters
-from nova_gym.agents.reality_vec import FIRST_CHOOSING_SEED, make_reality_vec
-from nova_gym.agents.saving import save_agent
-from nova_gym.agents.starts import PrioritizedStarts
+from nova_gym.agents.roaming import Roaming
+from nova_gym.agents.starts import PrioritizedStarts, starts_of
 from nova_gym.agents.vec_env import DreamVecEnv
 from nova_gym.dream import Dream
+from nova_gym.envs import dream_at
+from nova_gym.envs.reality.unseen import what_is_unseen
 from nova_gym.errors import BadInputError
-from nova_gym.files import write_json
-from nova_gym.measures import difference
+
+#: Fresh starts of each kind for each level that the agent learns for.
+FRESH_STARTS = 300
+#: Added to the logits of actions that never changed anything, before learning begins.
+USELESS = -5.0
 
 Progress = Callable[..., None]
-
-
-@dataclass(frozen=True)
-class Point:
-    """One evaluation of the agent during its training.
-
-    Attributes:
-        steps: steps taken in the dream so far.
-        seconds: since the start, evaluations included.
-        evaluating: of those, seconds spent on evaluations, in the dream and in reality.
-        dream: mean return in the dream, from its default starts, with drawn actions.
-        reality: mean return in reality, with drawn actions.
-        success: share of the real episodes that succeeded; None if the environment knows no success.
-        gap: [value, low, high], `dream` minus `reality` with Welch's 95 % interval.
-    """
-
-    steps: int
-    seconds: float
-    evaluating: float
-    dream: float
-    reality: float
-    success: float | None
-    gap: list[float]
-
-
-@dataclass
-class Curve:
-    """Return in the dream and in reality over training."""
-
-    points: list[Point] = field(default_factory=list)
-
-    @property
-    def best(self) -> Point:
-        """The point whose agent is kept: the one with the best return in reality, the last of equal ones."""
-        return max(self.points, key=lambda point: (point.reality, point.steps))
-
-    def save(self, path: Path) -> None:
-        """Writes the points as JSON, atomically.
-
-        Raises:
-            BadInputError: the file cannot be written.
-        """
-        write_json(path, [asdict(point) for point in self.points])
-
-    @classmethod
-    def load(cls, path: Path) -> Curve:
-        """Reads what `save` wrote."""
-        return cls([Point(**point) for point in json.loads(path.read_text())])
 
 
 def make_agent(
@@ -87,8 +39,9 @@ def make_agent(
     seed: int = 0,
     device: str = "auto",
     log_dir: Path | None = None,
+    roaming: Roaming | None = None,
 ) -> BaseAlgorithm:
-    """An untrained agent with the settings of `HYPERPARAMETERS`. Its policy standardises latents.
+    """An untrained agent with the settings of `HYPERPARAMETERS`.
 
     Args:
         algorithm: `ppo`, `a2c` or `dqn`.
@@ -97,6 +50,8 @@ def make_agent(
         seed: of initial weights and exploration.
         device: as in SB3.
         log_dir: folder of TensorBoard curves; None for no curves.
+        roaming: what random walks in the dream showed: an agent on latents then begins with its readings of cells, and
+            hardly takes useless actions. None for an agent that begins with random weights.
 
     Raises:
         BadInputError: the algorithm is unknown, or cannot take the actions of `env`.
@@ -104,28 +59,23 @@ def make_agent(
     settings = hyperparameters(algorithm, observation)
     if algorithm == "dqn" and not isinstance(env.action_space, spaces.Discrete):
         raise BadInputError(f"dqn needs discrete actions, not {env.action_space}; ppo and a2c take these")
-    if observation == "latent":
-        settings["policy_kwargs"] |= latent_features(env.unwrapped.dream)
+    if observation == "latent" and roaming is not None:
+        settings["policy_kwargs"]["features_extractor_kwargs"] = {"readings": roaming.readings}
     if algorithm == "ppo":  # few dreams may not fill a mini-batch
         settings["batch_size"] = min(settings["batch_size"], settings["n_steps"] * env.num_envs)
     logs = str(log_dir) if log_dir else None
-    return ALGORITHMS[algorithm](env=env, seed=seed, device=device, tensorboard_log=logs, **settings)
-
-
-def latent_features(dream: Dream) -> dict[str, Any]:
-    """`policy_kwargs` for SB3 that standardise the dream's latents, by its `random` starts or else its first ones."""
-    states = dream.starts.get("random", next(iter(dream.starts.values()))).cpu()
-    spread = states.std(0) if len(states) > 1 else torch.ones(states.shape[1])
-    return {
-        "features_extractor_class": StandardizedLatents,
-        "features_extractor_kwargs": {"mean": states.mean(0).tolist(), "spread": spread.tolist()},
-    }
+    agent = ALGORITHMS[algorithm](env=env, seed=seed, device=device, tensorboard_log=logs, **settings)
+    logits = getattr(agent.policy, "action_net", None)
+    if roaming is not None and logits is not None and isinstance(env.action_space, spaces.Discrete):
+        with torch.no_grad():
+            logits.bias[torch.from_numpy(~roaming.useful).to(logits.bias.device)] = USELESS
+    return agent
 
 
 def train_agent(
     dream: Dream | str = "minigrid",
     algorithm: str = "ppo",
-    steps: int = 2_000_000,
+    steps: int = 300_000,
     num_dreams: int = 256,
     observation: str = "latent",
     seed: int = 0,
@@ -136,6 +86,7 @@ def train_agent(
     episodes: int = 64,
     patience: float = 0.15,
     agent: BaseAlgorithm | None = None,
+    realities: Sequence[str] = (),
     progress: Progress = lambda part, done, total, text="": None,
 ) -> tuple[BaseAlgorithm, Curve]:
     """Trains an agent in the dream alone. Evaluations in reality only choose the version that is kept.
@@ -156,6 +107,8 @@ def train_agent(
             cannot reach an end yet spends its time on few starts, and may learn to use the drift of long dreams. Take 1
             if successes take long.
         agent: an agent to train further, instead of a new one.
+        realities: ids of real environments with frames of one size, to learn for all of them: episodes start from
+            fresh resets of each, and each evaluation takes place in each. Empty for the dream's own.
         progress: called as `progress(part, done, total, text)`.
 
     Returns:
@@ -169,24 +122,23 @@ def train_agent(
     if not 0.0 < patience <= 1.0:
         raise BadInputError(f"patience is a share of the horizon, above 0 and at most 1, not {patience}")
     began = time.monotonic()
+    hyperparameters(algorithm, observation)  # an unknown one is refused before anything is made
     dream = (dream if isinstance(dream, Dream) else Dream.load(dream)).to(device)
-    longest = math.ceil(patience * dream.card.horizon)
-    starts = PrioritizedStarts(dream, seed)
+    levels = levels_of(dream, realities, seed, progress)
+    longest = math.ceil(patience * levels[0].card.horizon)
+    kinds = starts_of(levels)
+    roaming = Roaming.through(levels[0], torch.cat(list(kinds.values())), seed)
+    starts = PrioritizedStarts(kinds | {"close": roaming.close}, seed)
     env = DreamVecEnv(
-        replace(dream, starts=dream.starts | {"training": starts.bank}),
+        replace(levels[0], starts={"training": starts.bank}),
         num_dreams,
         observation,
         starts="training",
         device=device,
         max_episode_steps=longest,
     )
-    count = min(32, episodes)
-    places = {
-        "dream": DreamVecEnv(dream, count, observation, device=device),
-        "reality": VecMonitor(make_reality_vec(dream, count, observation, device=device)),
-    }
     if agent is None:
-        agent = make_agent(algorithm, env, observation, seed, device, log_dir)
+        agent = make_agent(algorithm, env, observation, seed, device, log_dir, roaming)
     else:
         if agent.n_envs != num_dreams:
             raise BadInputError(
@@ -194,85 +146,43 @@ def train_agent(
             )
         agent.set_env(env)
         agent.set_random_seed(seed)
-    callback = _RealityCheck(dream, places, steps, evaluations, episodes, seed, output, began, progress)
+    check = RealityCheck(levels, observation, steps, evaluations, episodes, seed, output, began, progress)
     try:
-        agent.learn(steps, callback=[starts, callback])
+        agent.learn(steps, callback=[starts, check])
     finally:
-        for each in (env, *places.values()):
-            each.close()
-    agent.set_parameters(callback.best)
-    return agent, callback.curve
+        env.close()
+        check.close()
+    agent.set_parameters(check.best)
+    return agent, check.curve
 
 
-class _RealityCheck(BaseCallback):
-    """Evaluates the agent in dream and reality at intervals, logs it, and keeps the best version."""
+def levels_of(
+    dream: Dream,
+    realities: Sequence[str] = (),
+    seed: int = 0,
+    progress: Progress = lambda part, done, total, text="": None,
+) -> list[Dream]:
+    """The dream at each of several levels of one size, with starts of each.
 
-    def __init__(
-        self,
-        dream: Dream,
-        places: dict[str, VecEnv],
-        steps: int,
-        evaluations: int,
-        episodes: int,
-        seed: int,
-        output: Path | None,
-        began: float,
-        progress: Progress,
-    ) -> None:
-        super().__init__()
-        self.dream, self.places, self.episodes, self.output = dream, places, episodes, output
-        self.steps, self.every, self.seed = steps, steps / evaluations, seed
-        self.began, self.progress = began, progress
-        self.curve, self.best, self.evaluating = Curve(), {}, 0.0
+    Where a level shows what the dream has never seen, a warning names that.
 
-    def _on_training_start(self) -> None:
-        self.first = self.num_timesteps
-        self.next = self.every
+    Args:
+        dream: with a real counterpart.
+        realities: ids of the levels' environments; the dream itself if there are none.
+        seed: of fresh starts.
+        progress: called as `progress(part, done, total)`.
 
-    def _on_step(self) -> bool:
-        done = self.num_timesteps - self.first
-        self.progress("training in the dream", min(done, self.steps), self.steps, self._text())
-        if self.next <= done < self.steps:
-            self.next += self.every
-            self._look()
-        return True
-
-    def _on_training_end(self) -> None:
-        self._look()
-
-    def _look(self) -> None:
-        started = time.monotonic()
-        played = {}
-        for place, env in self.places.items():
-            env.seed(FIRST_CHOOSING_SEED + 1000 * self.seed)
-            played[place] = play(self.model, env, self.episodes, deterministic=False)
-        dreamt, real = played["dream"], played["reality"]
-        self.evaluating += time.monotonic() - started
-        gap = difference(dreamt.returns, real.returns)
-        point = Point(
-            steps=self.num_timesteps - self.first,
-            seconds=time.monotonic() - self.began,
-            evaluating=self.evaluating,
-            dream=float(dreamt.returns.mean()),
-            reality=float(real.returns.mean()),
-            success=float(real.successes.mean()) if real.successes is not None else None,
-            gap=[gap.value, gap.low, gap.high],
-        )
-        self.curve.points.append(point)
-        self.logger.record("reality/return", point.reality)
-        self.logger.record("reality/gap", gap.value)
-        if point.success is not None:
-            self.logger.record("reality/success", point.success)
-        self.logger.dump(self.num_timesteps)
-        if self.curve.best is point:
-            self.best = copy.deepcopy(self.model.get_parameters())
-            if self.output:
-                save_agent(self.model, self.output, self.dream)
-        self.progress("training in the dream", min(point.steps, self.steps), self.steps, self._text())
-
-    def _text(self) -> str:
-        if not self.curve.points:
-            return ""
-        point = self.curve.points[-1]
-        success = "" if point.success is None else f", success {point.success:.0%}"
-        return f"return in the dream {point.dream:.2f}, in reality {point.reality:.2f}{success}"
+    Raises:
+        BadInputError: a level cannot be dreamt (`dream_at`), or their frames have different sizes.
+    """
+    levels = [dream_at(dream, env_id) for env_id in realities or (None,)]
+    if len({level.frame_size for level in levels}) > 1:
+        sizes = ", ".join(f"{level.card.env_id} {level.frame_size[0]}×{level.frame_size[1]}" for level in levels)
+        raise BadInputError(f"an agent learns from frames of one size at a time, not from {sizes}")
+    made = []
+    for level in levels:
+        said = lambda done, total, of=level.card.env_id: progress(f"starts of {of}", done, total)  # noqa: E731
+        if level is not dream and (unseen := what_is_unseen(level)):
+            gym.logger.warn(unseen)
+        made.append(level if level.starts else dream_at(level, None, FRESH_STARTS, seed, said))
+    return made

@@ -37,7 +37,7 @@ class DreamVecEnv(VecEnv):
     Args:
         dream: a `Dream`, the name of a shipped one, or the path of a file.
         num_dreams: how many, N.
-        observation, action, starts, device, max_episode_steps, resolution: as in `NovaDreamEnv`.
+        observation, action, starts, device, max_episode_steps, resolution, reality: as in `NovaDreamEnv`.
 
     Raises:
         BadInputError: an argument is unknown or out of range.
@@ -53,6 +53,7 @@ class DreamVecEnv(VecEnv):
         device: str | torch.device = "auto",
         max_episode_steps: int | None = None,
         resolution: Resolution | None = None,
+        reality: str | None = None,
     ) -> None:
         self.envs = NovaDreamVectorEnv(
             num_dreams,
@@ -65,6 +66,7 @@ class DreamVecEnv(VecEnv):
             device=device,
             max_episode_steps=max_episode_steps,
             autoreset_mode=AutoresetMode.SAME_STEP,
+            reality=reality,
         )
         self._ends_in_success = bool(self.envs.dream.card.reward_discount)
         self._actions = np.zeros(0)

@@ -27,6 +27,9 @@ AgentArgument = Annotated[
 ]
 EpisodesOption = Annotated[int, typer.Option(help="Episodes to play, in each place and mode.", min=1)]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")]
+RealityOption = Annotated[
+    str | None, typer.Option(help="Real environment to test in, of any size that the dream knows the rules of.")
+]
 AlgorithmOption = Annotated[str, typer.Option("--algorithm", "-a", help="Algorithm: ppo, a2c or dqn.")]
 
 
@@ -36,7 +39,11 @@ def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write the agent to (.zip).")],
     dream: DreamOption = "minigrid",
     algorithm: AlgorithmOption = "ppo",
-    steps: Annotated[int, typer.Option(help="Steps in the dream, all dreams together.", min=1)] = 2_000_000,
+    reality: Annotated[
+        list[str] | None,
+        typer.Option(help="Real environment to learn for; may be repeated, for several of one size."),
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Steps in the dream, all dreams together.", min=1)] = 300_000,
     dreams: Annotated[int, typer.Option(help="Dreams stepped as one batch.", min=1)] = 256,
     observation: Annotated[
         str, typer.Option(help="What the agent sees: latent (the state) or pixels (rendered frames).")
@@ -68,7 +75,8 @@ def train(
 
     Example:
 
-    nova-gym agent train -o agent.zip --dream mine.safetensors
+    nova-gym agent train -o agent.zip --reality MiniGrid-SimpleCrossingS9N1-v0
+    --reality MiniGrid-SimpleCrossingS9N3-v0
     """
     from nova_gym.agents import train_agent
 
@@ -90,12 +98,13 @@ def train(
             evaluations,
             episodes,
             patience,
+            realities=reality or (),
             progress=bars,
         )
     curve.save(output.with_suffix(".json"))
     table = Table("steps", "seconds", "return in the dream", "in reality", "gap [95 % interval]", "success in reality")
     for point in curve.points:
-        success = "–" if point.success is None else f"{point.success:.1%}"
+        success = ", ".join(f"{share:.1%}" for share in point.successes.values()) or "–"
         kept = " (kept)" if point is curve.best else ""
         gap = "{:+.3f} [{:+.3f}, {:+.3f}]".format(*point.gap)
         returns = (f"{point.dream:.3f}", f"{point.reality:.3f}")
@@ -115,6 +124,7 @@ def train(
 def evaluate(
     agent: AgentArgument = "minigrid-ppo",
     dream: DreamOption = "minigrid",
+    reality: RealityOption = None,
     episodes: EpisodesOption = 200,
     json_file: JsonOption = None,
     gif: Annotated[
@@ -135,14 +145,14 @@ def evaluate(
 
     Example:
 
-    nova-gym agent eval agent.zip --dream mine.safetensors --gif agent.gif
+    nova-gym agent eval agent.zip --reality MiniGrid-FourRooms-v0 --gif rooms.gif
     """
     import imageio.v3 as iio
 
     from nova_gym.agents import evaluate_agent, film
     from nova_gym.files import write_atomically
 
-    loaded, player = _load(agent, dream, device)
+    loaded, player = _load(agent, dream, device, reality)
     modes = {"planner": ("stochastic",), "control": ("deterministic",)}.get(agent, ("stochastic", "deterministic"))
     with progress_bars() as bars:
         report = evaluate_agent(player, loaded, episodes, seed, modes, bars)
@@ -158,6 +168,7 @@ def evaluate(
 def diagnose(
     agent: AgentArgument = "minigrid-ppo",
     dream: DreamOption = "minigrid",
+    reality: RealityOption = None,
     episodes: EpisodesOption = 200,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="The agent takes its likeliest actions instead of drawing them.")
@@ -179,7 +190,7 @@ def diagnose(
     """
     from nova_gym.agents import diagnose as diagnose_agent
 
-    loaded, player = _load(agent, dream, device)
+    loaded, player = _load(agent, dream, device, reality)
     with progress_bars() as bars:
         found = diagnose_agent(player, loaded, episodes, deterministic, seed, bars)
     summary = found.to_dict()
@@ -266,16 +277,21 @@ def improve(
     console.print(f"{output}, agent in {output.with_suffix('.zip')}")
 
 
-def _load(agent: str, dream: str, device: str) -> tuple[Any, Any]:
-    """The dream on its device, and the agent of that name or file."""
+def _load(agent: str, dream: str, device: str, reality: str | None) -> tuple[Any, Any]:
+    """The dream on its device, at the level of a reality, and the agent of that name or file."""
     from nova_gym.agents import ControlPolicy, CrossEntropyPlanner, load_agent
     from nova_gym.dream import Dream
+    from nova_gym.envs import dream_at
+    from nova_gym.envs.reality.unseen import what_is_unseen
 
-    loaded = Dream.load(dream).to(device)
+    own = Dream.load(dream).to(device)
+    loaded = dream_at(own, reality)
+    if loaded is not own and (unseen := what_is_unseen(loaded)):
+        console.print(unseen)
     if agent == "planner":
         return loaded, CrossEntropyPlanner(loaded)
     if agent == "control":
-        return loaded, ControlPolicy(loaded, "discrete")
+        return loaded, ControlPolicy(loaded)
     return loaded, load_agent(agent, loaded, device)
 
 

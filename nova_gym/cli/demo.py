@@ -20,7 +20,7 @@ def demo(
     dream: Annotated[str, typer.Option(help="Name or path of a dream of MiniGrid (minigrid ships).")] = "minigrid",
     steps: Annotated[
         int, typer.Option(help="Steps of training in the dream; 0 leaves out the agent.", min=0)
-    ] = 1_500_000,
+    ] = 300_000,
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
 ) -> None:

@@ -99,13 +99,17 @@ def _overview(reports: dict[str, Any]) -> Table:
     steps = list(dict.fromkeys(step for report in reports.values() for step in report.open_loop))
     rows = [row for report in reports.values() for row in report.open_loop.values()]
     measure = "exact" if all("exact" in row for row in rows) else "psnr"
-    table = Table("level", *(f"{measure}, step {step}" for step in steps), "worst class", "endings", "rewards")
+    title = f"{measure} after so many steps; in the worst class; endings and rewards right"
+    table = Table(title=title, box=None, padding=(0, 1, 0, 0))
+    table.add_column("level", overflow="fold")
+    for header in (*map(str, steps), "worst", "ends", "pays"):
+        table.add_column(header, no_wrap=True, min_width=5)
     for level, report in reports.items():
         values = [report.open_loop.get(step, {}).get(measure) for step in steps]
         classes = [value.value for value in report.transitions.values() if value is not None]
         right = [_least(report, name) for name in ("endings right", "rewards right")]
         figures = (*(value and value.value for value in values), min(classes, default=None), *right)
-        table.add_row(level, *("–" if figure is None else f"{figure:.4f}" for figure in figures))
+        table.add_row(level, *("–" if figure is None else f"{figure:.3f}" for figure in figures))
     return table
 
 

@@ -11,7 +11,7 @@ from nova_gym.model.config import ModelConfig
 class Codebook(nn.Module):
     """Discrete latent actions: a few codes that stand for all that can happen in a cell.
 
-    Code 0 is the latent action 0: nothing moves there. Source: arXiv 2605.06298, codebook; `docs/how-it-works.md`,
+    Code 0 is the latent action 0: nothing that moves is there afterwards. Source: arXiv 2605.06298, codebook; `docs/how-it-works.md`,
     Codebook. n is `config.codes`.
 
     Attributes:

@@ -14,6 +14,8 @@ from nova_gym.training.stage import Batch, Metrics, Stage
 
 #: Share of single steps by inferred latent actions that are shown backwards.
 REVERSED = 0.25
+#: Share of the rollouts whose error is enlarged in a step, up to how many times, and to which share of what is lost.
+PUSHED, MOST, PUSHED_TO = 0.5, 30.0, 0.25
 #: Weights beside that of predicted states: the bridge's latent actions match the inferred ones; those of cells in which
 #: nothing moves are small; reward and ending.
 MATCHING, QUIET, OUTCOME = 0.1, 0.01, 0.1
@@ -55,7 +57,7 @@ class Dynamics(Stage):
         content = self.states[self.clips.elsewhere(single, source[len(rolled) :], self.elsewhere, generator)]
         noise = self._noise(begin.shape, generator)
         return {
-            "state": torch.cat([self.memory["state"], begin + noise]),
+            "state": torch.cat([self._pushed(before[: len(rolled)], generator), begin + noise]),
             "before": before,
             "after": after,
             "from": torch.where(backwards, end, begin),
@@ -77,6 +79,18 @@ class Dynamics(Stage):
     def _noise(self, shape: tuple[int, ...], generator: Generator) -> Tensor:
         scale = torch.rand(shape[0], 1, 1, 1, generator=generator) * self.recipe.noise
         return torch.randn(shape, generator=generator) * scale
+
+    def _pushed(self, truth: Tensor, generator: Generator) -> Tensor:
+        """The states of the rollouts, some of them pushed further along their own error.
+
+        A direction in which errors grow by a percent a step shows only after hundreds of steps, longer than a clip.
+        Pushed along it, the model learns at once to come back.
+        """
+        off = self.memory["state"] - truth
+        worst = off.square().mean(1).flatten(1).amax(1).clamp(min=1e-12)
+        most = (PUSHED_TO * self.changes.lost / worst).sqrt().clamp(1.0, MOST)
+        share = torch.rand(len(off), generator=generator) * (torch.rand(len(off), generator=generator) < PUSHED)
+        return truth + off * (1.0 + share * (most - 1.0))[:, None, None, None]
 
     def _rolled(self, generator: Generator) -> Tensor:
         """(B,) int64 transitions that the rollouts are at, after new rollouts have replaced those that are over.

@@ -30,6 +30,9 @@ def test_from_training_to_diagnosis(dream_file, tmp_path, monkeypatch):
     assert tested.exit_code == 0, tested.output
     assert "gap" in tested.output
     assert set(json.loads((tmp_path / "eval.json").read_text())["gap"]) == {"stochastic", "deterministic"}
+    rooms = run("eval", "agent.zip", "--dream", dream_file, "--reality", "MiniGrid-FourRooms-v0", "--episodes", 1)
+    assert rooms.exit_code == 0, rooms.output
+    assert "MiniGrid-FourRooms-v0" in rooms.output
     found = run("diagnose", "agent.zip", "--dream", dream_file, "--episodes", 2, "--json", "found.json")
     assert found.exit_code == 0, found.output
     assert json.loads((tmp_path / "found.json").read_text())["parted"]["n"] == 2
@@ -43,6 +46,7 @@ def test_from_training_to_diagnosis(dream_file, tmp_path, monkeypatch):
         (("train", "-o", "agent.zip", "--algorithm", "sac"), "ppo, a2c, dqn"),
         (("train", "-o", "agent.pt"), "ends in .zip"),
         (("train", "-o", "agent.zip", "--observation", "sound"), "latent, pixels"),
+        (("train", "-o", "agent.zip", "--reality", "CartPole-v1"), "another kind"),
         (("eval", "nobody"), "no agent"),
         (("diagnose", "nobody"), "no agent"),
     ],

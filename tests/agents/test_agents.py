@@ -18,7 +18,8 @@ from nova_gym.agents import (
     save_agent,
     train_agent,
 )
-from nova_gym.agents.training import Curve
+from nova_gym.agents.curve import Curve
+from nova_gym.envs import dream_at
 from nova_gym.errors import BadInputError
 
 
@@ -77,7 +78,7 @@ def test_the_same_seed_trains_the_same_agent(tiny):
 
 def test_an_agent_of_other_latents_is_refused(tiny, shipped, trained, tmp_path):
     _, path, _ = trained
-    with pytest.raises(BadInputError, match="observations of shape"):
+    with pytest.raises(BadInputError, match="another dream"):
         load_agent(path, shipped)
     agent = PPO("MlpPolicy", DreamVecEnv(tiny, 2), n_steps=2, batch_size=4, device="cpu")
     save_agent(agent, tmp_path / "other.zip", tiny)
@@ -87,6 +88,30 @@ def test_an_agent_of_other_latents_is_refused(tiny, shipped, trained, tmp_path):
 
     with pytest.raises(BadInputError, match="another dream"):
         load_agent(tmp_path / "other.zip", replace(tiny, world_model=WorldModel(tiny.world_model.config)))
+
+
+def test_one_agent_learns_for_several_levels_and_acts_in_another_size(tiny, tmp_path):
+    """The features know no size, and the file keeps working at its own size afterwards."""
+    levels = [f"MiniGrid-SimpleCrossingS9N{walls}-v0" for walls in (1, 3)]
+    path = tmp_path / "agent.zip"
+    _, curve = train_agent(
+        tiny, steps=64, num_dreams=4, output=path, evaluations=1, episodes=2, realities=levels, device="cpu"
+    )
+    assert set(curve.best.successes) == set(levels)
+    rooms = dream_at(tiny, "MiniGrid-FourRooms-v0")
+    agent = load_agent(path, rooms, device="cpu")
+    report = evaluate_agent(agent, rooms, episodes=2, modes=("stochastic",))
+    assert report.settings["env_id"] == "MiniGrid-FourRooms-v0"
+    assert report.modes["stochastic"]["reality"]["return"].n == 2
+    assert evaluate_agent(agent, tiny, episodes=2, modes=("stochastic",)).modes
+    with pytest.raises(BadInputError, match="one size at a time"):
+        train_agent(tiny, steps=64, realities=[levels[0], "MiniGrid-FourRooms-v0"], device="cpu")
+
+
+def test_a_policy_of_one_size_is_refused_at_another(tiny):
+    agent = PPO("MlpPolicy", DreamVecEnv(tiny, 2), n_steps=2, batch_size=4, device="cpu")
+    with pytest.raises(BadInputError, match="observations of shape"):
+        evaluate_agent(agent, dream_at(tiny, "MiniGrid-FourRooms-v0"), episodes=2)
 
 
 def test_evaluation_reports_both_places_modes_and_the_gap(tiny, trained):

@@ -9,7 +9,7 @@ from nova_gym import Dream
 from nova_gym.agents import improve
 from nova_gym.agents.improvement import Budget
 from nova_gym.cli import app
-from nova_gym.envs.adapter import reality_of
+from nova_gym.envs.reality.counterpart import reality_of
 from nova_gym.errors import BadInputError
 
 SMALL = Budget(agent_steps=64, real_steps=60, tuning_steps=5, episodes=2, num_dreams=4)
@@ -53,15 +53,15 @@ def test_a_dream_that_was_right_about_everything_is_left_as_it_is(tiny, tmp_path
 def test_only_a_tuned_dream_that_is_no_less_true_is_kept(tmp_path, monkeypatch):
     true = Dream.load("minigrid")
     false = copy.deepcopy(true)
-    false.world_model.forward_dynamics.motion_network.last.weight.data.zero_()  # nothing moves any more
+    false.world_model.forward_dynamics.motion_network.layers[-1].weight.data.zero_()  # nothing moves any more
     for name, start, tuned, kept in (("accepted", false, true, True), ("refused", true, false, False)):
         monkeypatch.setattr("nova_gym.agents.improvement.wrong_transitions", _some_wrong)
         monkeypatch.setattr("nova_gym.agents.improvement.fine_tune", lambda *_, tuned=tuned: copy.deepcopy(tuned))
         improved = improve(start, tmp_path / f"{name}.safetensors", rounds=1, budget=SMALL, device="cpu")
         (row,) = improved.card.scores["rounds"]
         assert row["accepted"] is kept, name
-        weight = improved.world_model.forward_dynamics.motion_network.last.weight
-        assert torch.equal(weight, true.world_model.forward_dynamics.motion_network.last.weight)
+        weight = improved.world_model.forward_dynamics.motion_network.layers[-1].weight
+        assert torch.equal(weight, true.world_model.forward_dynamics.motion_network.layers[-1].weight)
 
 
 def _some_wrong(model, clips, states):

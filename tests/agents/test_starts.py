@@ -2,51 +2,46 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from nova_gym.agents import DreamVecEnv, make_agent
-from nova_gym.agents.starts import RANDOM, PrioritizedStarts
+from nova_gym.agents.starts import SHARES, PrioritizedStarts, starts_of
 
 
-@pytest.fixture(scope="module")
-def starts(shipped):
-    return PrioritizedStarts(shipped)
+@pytest.fixture
+def starts():
+    """Fifty starts of each kind, each with its number in every place."""
+    numbers = torch.arange(150.0)[:, None, None, None].expand(150, 2, 3, 3).contiguous()
+    return PrioritizedStarts(dict(zip(SHARES, numbers.split(50), strict=True)))
 
 
-def _count(starts: PrioritizedStarts, start: torch.Tensor) -> int:
-    return int((starts.bank == start).all(1).sum())
+def share_of(starts, low, high):
+    """Share of the bank that was drawn from starts low … high - 1."""
+    numbers = starts.bank[:, 0, 0, 0]
+    return float(((numbers >= low) & (numbers < high)).float().mean())
 
 
-def test_starts_are_anywhere_official_or_on_the_way(shipped, starts):
-    anywhere = shipped.starts["random"]
-    known = {start.numpy().tobytes() for start in anywhere}
-    assert all(start.numpy().tobytes() in known for start in starts.bank[starts.drawn :])
-    assert len(anywhere) / len(starts.bank) == pytest.approx(RANDOM, abs=0.01)
-    official = sum(_count(starts, start) for start in shipped.starts["official"])
-    assert 0.35 < official / starts.drawn < 0.75  # walks that led nowhere are official starts as well
+def test_at_first_most_episodes_begin_close_to_a_reward(starts):
+    assert share_of(starts, 100, 150) > 0.7
+    assert share_of(starts, 0, 50) > 0.05
+    assert share_of(starts, 50, 100) > 0.05
 
 
-@pytest.mark.parametrize("kind", ["official", "random"])
-def test_a_start_that_the_agent_fails_from_is_drawn_more_often(shipped, starts, kind):
-    """One start in ten fails: without priorities these are a tenth of what is drawn, with them about half."""
-    failing, first = len(shipped.starts[kind]) // 10, 0 if kind == "official" else len(shipped.starts["official"])
+def test_later_a_start_that_the_agent_fails_from_is_drawn_more_often(starts):
     starts.success[:] = 1.0
-    starts.success[first : first + failing] = 0.0
+    starts.success[:5] = 0.0
     starts._draw()
-    drawn = starts.bank[: starts.drawn] if kind == "official" else starts.bank[starts.drawn :]
-    of = {start.numpy().tobytes(): i for i, start in enumerate(shipped.starts[kind])}
-    places = [of[start.numpy().tobytes()] for start in drawn if start.numpy().tobytes() in of]
-    assert sum(place < failing for place in places) / len(places) > 0.4
+    assert share_of(starts, 0, 5) > 0.25  # a thirtieth of the starts
+    assert share_of(starts, 100, 150) > 0.1
 
 
 def test_training_draws_from_the_bank_and_counts_successes(tiny):
     """Episodes of one step at most: each is counted for the start that it began from."""
-    starts = PrioritizedStarts(tiny)
+    starts = PrioritizedStarts(starts_of([tiny]))
     bank = starts.bank.clone()
-    env = DreamVecEnv(
-        replace(tiny, starts=tiny.starts | {"training": starts.bank}), 8, starts="training", max_episode_steps=1
-    )
+    env = DreamVecEnv(replace(tiny, starts={"training": starts.bank}), 8, starts="training", max_episode_steps=1)
     starts.success[:] = 0.5
     make_agent("a2c", env, device="cpu").learn(8 * 16, callback=starts)
     assert not torch.equal(starts.bank, bank)
@@ -56,13 +51,20 @@ def test_training_draws_from_the_bank_and_counts_successes(tiny):
     assert all((info["latent"] == starts.states[0].numpy()).all() for info in env.reset_infos)
 
 
-@pytest.mark.parametrize("kind", ["official", "recorded"])
-def test_a_dream_without_random_starts_gives_what_it_has(tiny, kind):
-    starts = PrioritizedStarts(replace(tiny, starts={kind: tiny.starts["official"]}))
-    assert len(starts.bank) == starts.drawn == len(starts.states)
+def test_levels_put_their_starts_together(tiny):
+    kinds = starts_of([tiny, tiny])
+    assert len(kinds["own"]) == 2 * len(tiny.starts["official"])
+    assert len(kinds["random"]) == 2 * len(tiny.starts["random"])
+
+
+def test_a_dream_without_random_starts_gives_what_it_has(tiny):
+    kinds = starts_of([replace(tiny, starts={"recorded": tiny.starts["official"]})])
+    assert list(kinds) == ["own"]
+    starts = PrioritizedStarts(kinds)
     assert len(starts.success) == len(tiny.starts["official"])
 
 
 def test_the_same_seed_draws_the_same_starts(tiny):
-    assert torch.equal(PrioritizedStarts(tiny, 3).bank, PrioritizedStarts(tiny, 3).bank)
-    assert not torch.equal(PrioritizedStarts(tiny, 3).bank, PrioritizedStarts(tiny, 4).bank)
+    banks = [PrioritizedStarts(starts_of([tiny]), seed).bank.numpy() for seed in (3, 3, 4)]
+    np.testing.assert_array_equal(banks[0], banks[1])
+    assert (banks[0] != banks[2]).any()

@@ -47,6 +47,14 @@ def test_it_is_the_gymnasium_vector_environment_step_by_step(tiny):
                 assert infos[i] == {}
 
 
+def test_one_dream_dreams_of_levels_of_other_sizes(tiny):
+    env = DreamVecEnv(tiny, 2, reality="MiniGrid-FourRooms-v0")
+    assert env.observation_space.shape[1:] == (19, 19)
+    assert env.reset().shape == (2, *env.observation_space.shape)
+    assert env.step(np.array([0, 2]))[0].shape == (2, *env.observation_space.shape)
+    assert make_reality_vec(tiny, 2, reality="MiniGrid-FourRooms-v0").observation_space == env.observation_space
+
+
 def test_seeds_reproduce_and_dreams_differ(tiny):
     env = DreamVecEnv(tiny, 3)
     env.seed(1)
@@ -105,7 +113,7 @@ def test_usual_wrappers_work(tiny, wrap):
 def lost_and_limited(tiny):
     """Two dreams that end at once: one is lost, the other at its time limit."""
     env = DreamVecEnv(tiny, 2, max_episode_steps=1)
-    env.set_options([{"latent": np.full(16, 2000.0)}, {}])
+    env.set_options([{"latent": np.full(tiny.starts["official"].shape[1:], 2000.0)}, {}])
     return env
 
 

@@ -288,7 +288,11 @@ def test_making_a_model_leaves_pytorch_s_own_generator_as_it_was_and_depends_on_
 def test_a_control_model_of_two_layers_is_a_control_model():
     model = made(control=ControlConfig(hidden=8, layers=2))
     state, memory = field(model, 2, 3), model.fresh_memory(2, (2, 3))
-    assert memory.shape == (2, 2, 8, 2, 3)
+    assert memory.hidden.shape == (2, 2, 8, 2, 3)
     actions, latent_action = model.choose(memory, state)
     assert actions.shape == (2,)
-    assert model.remember(memory, state, latent_action).shape == memory.shape
+    after = model.remember(memory, state, latent_action)
+    assert after.hidden.shape == memory.hidden.shape
+    assert torch.equal(after.latent_action, latent_action)
+    empty = model.forget(after, torch.tensor([True, False]))
+    assert not any(part.narrow(-4, 0, 1).any() for part in empty)
