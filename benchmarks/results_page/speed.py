@@ -70,7 +70,7 @@ def _targets(results: Results) -> list[tuple[str, str, str]]:
             for name, (words, goal) in times.items()
         ),
         *(
-            row(f"frames of states, {batch} at once, ÷ transposed-CNN decoder of about as many parameters", None, ratio)
+            row(f"frames of states, {batch} at once, ÷ the ablations' transposed-CNN decoder", None, ratio)
             for batch, ratio in (
                 (batch, _ratio(results.bench(f"frames of states, {batch} at once", "fused"))) for batch in (1, 64)
             )
