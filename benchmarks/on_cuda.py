@@ -22,6 +22,7 @@ from nova_gym.benchmarks.provenance import write_results
 from nova_gym.benchmarks.tables import show
 from nova_gym.dream import Dream
 from nova_gym.model import inr
+from nova_gym.model.inr import Renderer
 from nova_gym.simulator import DreamSimulator
 
 SIZES, BATCHES, STEP_BATCHES = (72, 512, 1024), (1, 64, 1024), (256, 4096, 65536)
@@ -49,54 +50,83 @@ def milliseconds(work: Callable[[], object], budget: float = 300.0) -> float:
 
 
 def check_agreement(dream: Dream, generator: torch.Generator) -> list[Row]:
-    """Largest differences between the fused renderer and plain PyTorch, in grey levels, for each size and batch."""
-    model = dream.world_model
-    config, bank = model.config.inr, dream.starts["random"]
+    """Largest differences between the fused renderer and plain PyTorch, in grey levels, for each size and batch.
+
+    Of the dream, of random networks whose neighbours are blended, and of one random network for the whole frame; then
+    of the first two where a few cells alone are drawn over, against frames that are drawn as a whole.
+    """
     rows: list[Row] = []
     for size in SIZES:
         for batch in BATCHES:
-            scale = 0.05 + 0.45 * torch.rand(1, generator=generator).item()
-            random = torch.randn(batch, inr.weight_count(config), generator=generator) * scale
-            states = bank[torch.randint(len(bank), (batch,), generator=generator).to(bank.device)]
+            fields = _fields(dream, size, batch, generator)
             row: Row = {"size": size, "batch": batch}
-            for name, weights in (("random", random.to(bank.device)), ("dream", model.weights(states))):
-                row[f"{name}, bytes"] = _difference(weights, size, config, True)
-                row[f"{name}, floats"] = _difference(weights[: max(1, _PLAIN // size**2)], size, config, False)
+            for name, (renderer, states) in fields.items():
+                row[f"{name}, bytes"] = _difference(renderer, states, size, True)
+                row[f"{name}, floats"] = _difference(renderer, states[: max(1, _PLAIN // size**2)], size, False)
+                row[f"{name}, changed"] = _difference_of_changes(renderer, states, size, generator)
             rows.append(row)
             print("agreement", row, flush=True)
     return rows
 
 
-def _difference(weights: Tensor, size: int, config: inr.INRConfig, as_bytes: bool) -> float:
+def _fields(dream: Dream, size: int, batch: int, generator: torch.Generator) -> dict[str, tuple[Renderer, Tensor]]:
+    """Renderers of frames of a size, and states for them to draw."""
+    model, bank = dream.world_model, dream.starts["random"]
+    dreamt = bank[torch.randint(len(bank), (batch,), generator=generator).to(bank.device)]
+    renderer, scale = model.renderer(size, size), 0.5 + 2.0 * torch.rand(1, generator=generator).item()
+    basis = torch.randn(renderer.basis.shape, generator=generator) * renderer.basis.std().item()
+    other = renderer._replace(basis=basis.to(bank.device), blend=True)
+    random = torch.randn(dreamt.shape, generator=generator) * bank.std().item() * scale
+    random = random.to(bank.device)
+    one = random[:, :, :1, :1].contiguous()
+    return {"dream": (renderer, dreamt), "blended": (other, random), "one cell": (other, one)}
+
+
+def _difference(renderer: Renderer, states: Tensor, size: int, as_bytes: bool) -> float:
     """Largest difference in grey levels. The fused renderer draws all frames; the first and last are compared."""
     dtype = torch.uint8 if as_bytes else torch.float32
-    soiled = torch.full((len(weights) * size * size * config.channels,), 77, dtype=dtype, device=weights.device)
+    values = len(states) * size * size * renderer.config.channels
+    soiled = torch.full((values,), 77, dtype=dtype, device=states.device)
     del soiled  # the picture gets this memory, so pixels that the renderer leaves out show up
-    drawn = inr.render(weights, size, size, config, as_bytes=as_bytes)
-    count = min(len(weights), max(1, _COMPARED // size**2))
+    drawn = inr.render(renderer, states, size, size, as_bytes)
+    count = min(len(states), max(1, _COMPARED // size**2))
     worst = 0.0
-    for rows in (slice(0, count), slice(len(weights) - count, len(weights))):
-        expected = inr.render_by_layers(weights[rows], size, size, config, as_bytes=as_bytes)
+    for rows in (slice(0, count), slice(len(states) - count, len(states))):
+        expected = inr.render_by_layers(renderer, states[rows], size, size, as_bytes)
         worst = max(worst, (drawn[rows].float() - expected.float()).abs().max().item())
     return worst if as_bytes else worst * 255.0
 
 
+def _difference_of_changes(renderer: Renderer, states: Tensor, size: int, generator: torch.Generator) -> float:
+    """Largest difference in grey levels between frames with some cells drawn over and frames drawn as a whole."""
+    changed = (torch.rand(len(states), *states.shape[2:], generator=generator) < 0.1).to(states.device)
+    following = torch.where(changed[:, None], states.flip(0), states)
+    frames = inr.render(renderer, states, size, size, True)
+    inr.render(renderer, following, size, size, True, frames, changed)
+    whole = inr.render(renderer, following, size, size, True)
+    return max((a.int() - b.int()).abs().max().item() for a, b in zip(frames.split(64), whole.split(64), strict=True))
+
+
 def time_rendering(dream: Dream) -> list[Row]:
     """Times the fused renderer and plain PyTorch, as bytes, beside the rate of a float32 matrix product."""
-    model = dream.world_model
-    config, bank = model.config.inr, dream.starts["random"]
+    model, bank = dream.world_model, dream.starts["random"]
     matrix = torch.rand(_MATRIX, _MATRIX, device=bank.device)
     product = 2 * _MATRIX**3 / milliseconds(lambda: matrix @ matrix)
-    cost = 2 * sum(inputs * outputs for inputs, outputs in inr.layer_sizes(config))  # FLOP a pixel, as in `rendering`
     rows: list[Row] = []
     for size in SIZES:
         for batch in BATCHES:
-            weights = model.weights(bank[torch.arange(batch, device=bank.device) % len(bank)])
-            fused = milliseconds(lambda w=weights, s=size: inr.render(w, s, s, config, as_bytes=True))
+            states = bank[torch.arange(batch, device=bank.device) % len(bank)]
+            renderer = model.renderer(size, size)
+            cost = 2 * sum(inputs * outputs for inputs, outputs in inr.layer_sizes(renderer.config))  # FLOP a pixel
+            fused = milliseconds(_drawing(inr.render, renderer, states, size))
             row: Row = {"size": size, "batch": batch, "fused ms": fused, "frames/s": batch / fused * 1e3}
             row["÷ matrix product"] = batch * size**2 * cost / fused / product
+            row["blended ms"] = milliseconds(_drawing(inr.render, renderer._replace(blend=True), states, size))
+            frames, changed = inr.render(renderer, states, size, size, True), torch.zeros_like(states[:, 0]).bool()
+            changed[:, :3, 0] = True
+            row["3 cells ms"] = milliseconds(_drawing(inr.render, renderer, states, size, frames, changed))
             if batch * size**2 <= _PLAIN:
-                plain = milliseconds(lambda w=weights, s=size: inr.render_by_layers(w, s, s, config, as_bytes=True))
+                plain = milliseconds(_drawing(inr.render_by_layers, renderer, states, size))
                 row |= {"plain ms": plain, "fused ÷ plain": plain / fused}
             rows.append(row)
             print("rendering", row, flush=True)
@@ -108,23 +138,23 @@ def time_launches(dream: Dream) -> list[Row]:
     from nova_gym.kernels import render_cuda
 
     model, bank = dream.world_model, dream.starts["random"]
-    kept = render_cuda._BLOCK, render_cuda._WARPS
+    kept = render_cuda._BLOCK, render_cuda._WARP
     rows: list[Row] = []
-    for block, warps in ((128, 2), (128, 4), (256, 2), (256, 4), (512, 4), (512, 8), (1024, 8)):
-        render_cuda._BLOCK, render_cuda._WARPS = block, warps
-        row: Row = {"block": block, "warps": warps}
+    for block, pixels in ((64, 32), (64, 64), (128, 64), (128, 128), (256, 128), (512, 64), (512, 128), (1024, 128)):
+        render_cuda._BLOCK, render_cuda._WARP = block, pixels
+        row: Row = {"block": block, "pixels a warp": pixels}
         for batch, size in ((64, 72), (16, 1024)):
-            weights = model.weights(bank[:batch])
-            work = _drawing(weights, size, model.config.inr)
-            row[f"{batch} × {size}² ms"] = milliseconds(work)
+            row[f"{batch} × {size}² ms"] = milliseconds(
+                _drawing(inr.render, model.renderer(size, size), bank[:batch], size)
+            )
         rows.append(row)
         print("launch", row, flush=True)
-    render_cuda._BLOCK, render_cuda._WARPS = kept
+    render_cuda._BLOCK, render_cuda._WARP = kept
     return rows
 
 
-def _drawing(weights: Tensor, size: int, config: inr.INRConfig) -> Callable[[], Tensor]:
-    return lambda: inr.render(weights, size, size, config, as_bytes=True)
+def _drawing(render: Callable, renderer: Renderer, states: Tensor, size: int, *changes: Tensor) -> Callable[[], Tensor]:
+    return lambda: render(renderer, states, size, size, True, *changes)
 
 
 def time_stepping(dream: Dream) -> list[Row]:
@@ -157,8 +187,8 @@ def as_graph(simulator: DreamSimulator, work: Callable[[], object]) -> tuple[Cal
     """Records `work`, which steps the simulator, as a CUDA graph.
 
     Returns:
-        A function that replays the graph, each time from where the last replay ended, and the states (N, K) float32
-        that replays write to.
+        A function that replays the graph, each time from where the last replay ended, and the states
+        (N, K, rows, cols) float32 that replays write to.
     """
     state, steps = simulator.state.clone(), simulator.steps.clone()
     side = torch.cuda.Stream()

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
+from torch import Tensor
 
-from nova_gym.benchmarks.ablations.models import VectorModel
+from nova_gym.benchmarks.ablations.models import VectorModel, one_network
 from nova_gym.benchmarks.figures import Figure, figures_of
 from nova_gym.benchmarks.speed import in_turns, repeat
 from nova_gym.dream import Dream
 from nova_gym.model import inr
-from nova_gym.model.config import INRConfig
-from nova_gym.model.world_model import Renderer, WorldModel
+from nova_gym.model.config import INRConfig, ModelConfig
+from nova_gym.model.inr import Renderer
+from nova_gym.model.world_model import WorldModel
 
 SIZES, BATCHES = (72, 256, 512, 1024), (1, 64)
+#: Cells of a frame that change, about as many as where an agent takes a step.
+CHANGED = 3
 #: Side of a matrix product that is large enough to run at the machine's full rate.
 _MATRIX = 2048
 
@@ -33,39 +38,72 @@ def measure_rendering(dream: Dream, rounds: int, seconds: float, progress: Progr
     """Measures the renderers in FLOP per second and in frames per second.
 
     For each size and batch, FLOP per second: of a matrix product, and of plain PyTorch and the fused renderer on the
-    network that draws frames of that size. Then frames per second at the dream's own frame size, beside the
-    transposed-CNN decoder of the ablations. That decoder has about as many parameters; trained for equal time on
-    digits, it draws at least as well.
+    networks that draw frames of that size. Then frames per second at the dream's own frame size. First, of whole
+    frames against the few cells that a step changes. Then, beside two that know nothing of cells: the transposed-CNN
+    decoder of the ablations, and one network for the whole frame, which has about as many parameters as that decoder.
     """
-    model = dream.world_model
-    bank = next(iter(dream.starts.values()))
+    model, states = dream.world_model, next(iter(dream.starts.values()))
     matrix = torch.rand(_MATRIX, _MATRIX)
     figures = {}
     cases = [(size, batch) for size in SIZES for batch in BATCHES if size * size * batch <= 64 * 512**2]
     for done, (size, batch) in enumerate(cases):
-        renderer = model.renderer(size, size)
-        weights = inr.combine(renderer.base, renderer.basis, bank[torch.arange(batch) % len(bank)])
+        renderer, some = model.renderer(size, size), _first(states, batch)
         cost = batch * size**2 * operations_a_pixel(renderer.config)
         contestants = {
             "matrix product": repeat(lambda: matrix @ matrix, 2 * _MATRIX**3),
-            "plain PyTorch": repeat(_drawing(inr.render_by_layers, weights, size, renderer), cost),
-            "fused": repeat(_drawing(inr.render, weights, size, renderer), cost),
+            "plain PyTorch": repeat(_drawing(inr.render_by_layers, renderer, some, size), cost),
+            "fused": repeat(_drawing(inr.render, renderer, some, size), cost),
         }
         speeds = in_turns(contestants, rounds, seconds)
         figures[f"rendering {batch} × {size}²"] = figures_of(speeds, "FLOP/s")
-        progress(done + 1, len(cases) + 1)
-    decoder = VectorModel(model.config)  # untrained, since its cost is the same
+        progress(done + 1, len(cases) + 2)
     for batch in BATCHES:
-        state = bank[torch.arange(batch) % len(bank)]
-        contestants = {"transposed-CNN decoder": _frames(decoder, state), "fused": _frames(model, state)}
+        title = f"frames of which {CHANGED} cells change, {batch} at once"
+        figures[title] = figures_of(in_turns(_changes(model, _first(states, batch)), rounds, seconds), "frames/s")
+    progress(len(cases) + 1, len(cases) + 2)
+    whole = _one_cell(model.config)
+    others = {
+        "transposed-CNN decoder": VectorModel(whole),
+        "one network": WorldModel(whole),
+    }  # the cost of trained ones
+    for batch in BATCHES:
+        contestants = {name: _frames(other, torch.randn(batch, whole.rank, 1, 1)) for name, other in others.items()}
+        contestants["fused"] = _frames(model, _first(states, batch))
         figures[f"frames of states, {batch} at once"] = figures_of(in_turns(contestants, rounds, seconds), "frames/s")
-    progress(len(cases) + 1, len(cases) + 1)
+    progress(len(cases) + 2, len(cases) + 2)
     return figures
 
 
-def _frames(model: WorldModel, state: torch.Tensor) -> Callable[[float], float]:
-    return repeat(lambda: model.render(state, as_bytes=True), len(state))
+def _first(states: Tensor, batch: int) -> Tensor:
+    """(batch, K, rows, cols) of a bank of states, again and again."""
+    return states[torch.arange(batch) % len(states)].contiguous(memory_format=torch.channels_last)
 
 
-def _drawing(render: Callable, weights: torch.Tensor, size: int, renderer: Renderer) -> Callable[[], object]:
-    return lambda: render(weights, size, size, renderer.config, renderer.mask, as_bytes=True)
+def _one_cell(config: ModelConfig) -> ModelConfig:
+    """Sizes of the ablations' model of one network for the whole frame, for frames like these."""
+    model = one_network("minigrid").model
+    network = replace(model.inr, channels=config.inr.channels)
+    return replace(model, frame_size=config.frame_size, cell=config.frame_size, inr=network)
+
+
+def _changes(model: WorldModel, states: Tensor) -> dict[str, Callable[[float], float]]:
+    """Draws whole frames, or the first cells of some rows alone."""
+    height, width = model.size_of(states)
+    renderer = model.renderer(height, width, states.shape[2:])
+    frames = inr.render(renderer, states, height, width, as_bytes=True)
+    changed = torch.zeros(len(states), *states.shape[2:], dtype=torch.bool)
+    changed[:, :CHANGED, 0] = True
+    return {
+        "whole frames": repeat(lambda: inr.render(renderer, states, height, width, True), len(states)),
+        "changed cells": repeat(
+            lambda: inr.render(renderer, states, height, width, True, frames, changed), len(states)
+        ),
+    }
+
+
+def _frames(model: WorldModel, states: Tensor) -> Callable[[float], float]:
+    return repeat(lambda: model.render(states, as_bytes=True), len(states))
+
+
+def _drawing(render: Callable, renderer: Renderer, states: Tensor, size: int) -> Callable[[], object]:
+    return lambda: render(renderer, states, size, size, as_bytes=True)

@@ -8,11 +8,19 @@ from dataclasses import dataclass
 RESULTS = "benchmarks/results"
 
 SHIPS = "the dream of MiniGrid that ships"
-_BEFORE = "the dream of MiniGrid that shipped before the present one"
 _ITS_OWN = "models that it trains itself"
-_TWO_CORES = "a machine with two cores"
-_NO_AVX512 = "a machine with two cores without AVX-512, in two calls (`stepping rendering`, and the other parts)"
-_FASTER = "a machine with two cores, faster than that of the tables of speed"
+#: Levels that the dream of MiniGrid is compared with; its recording holds none of their layouts.
+LEVELS = (
+    "MiniGrid-SimpleCrossingS9N1-v0",
+    "MiniGrid-SimpleCrossingS9N2-v0",
+    "MiniGrid-SimpleCrossingS9N3-v0",
+    "MiniGrid-SimpleCrossingS11N5-v0",
+    "MiniGrid-FourRooms-v0",
+    "MiniGrid-Empty-5x5-v0",
+    "MiniGrid-Empty-16x16-v0",
+)
+#: The recording that the dream of MiniGrid was trained on.
+RECORDING = "minigrid/layouts-v0"
 
 
 @dataclass(frozen=True)
@@ -36,50 +44,58 @@ def _benchmark(name: str) -> str:
     return f"python -m nova_gym.benchmarks.{name} --json {{}}"
 
 
+_TRAIN = f"nova-gym agent train {' '.join(f'--reality {level}' for level in LEVELS[:3])}"
+
 #: By name, without `.json`.
 SOURCES = {
-    "eval-minigrid": Source("nova-gym eval minigrid --json {}", "1 minute", SHIPS),
-    "agent-training": Source(
-        "nova-gym agent train -o minigrid-ppo.zip && cp minigrid-ppo.json {}", "3 minutes", SHIPS, _FASTER
+    "eval-minigrid": Source(
+        f"nova-gym eval minigrid {' '.join(f'--reality {level}' for level in LEVELS)} "
+        "--episodes 128 --steps 1000 --json {}",
+        "a quarter of an hour",
+        SHIPS,
     ),
+    "shifted": Source(
+        f"python -m nova_gym.benchmarks.shifted {RECORDING} -o shifted.safetensors --json {{}}", "8 minutes", _ITS_OWN
+    ),
+    "agent-training": Source(f"{_TRAIN} -o minigrid-ppo.zip && cp minigrid-ppo.json {{}}", "3 minutes", SHIPS),
     "agent-minigrid-ppo": Source("nova-gym agent eval minigrid-ppo --json {}", "1 minute", SHIPS),
     **{
+        f"agent-{name}": Source(f"nova-gym agent eval minigrid-ppo --reality {level} --json {{}}", "1 minute", SHIPS)
+        for name, level in (("two-walls", LEVELS[1]), ("three-walls", LEVELS[2]), ("four-rooms", LEVELS[4]))
+    },
+    **{
         f"agent-seed-{seed}": Source(
-            f"nova-gym agent train -o seed-{seed}.zip --seed {seed} && nova-gym agent eval seed-{seed}.zip --json {{}}",
+            f"{_TRAIN} -o seed-{seed}.zip --seed {seed} && "
+            f"nova-gym agent eval seed-{seed}.zip --reality {LEVELS[2]} --json {{}}",
             "4 minutes",
             SHIPS,
         )
         for seed in (1, 2, 3, 4)
     },
     "agent-control": Source("nova-gym agent eval control --json {}", "1 minute", SHIPS),
-    "agent-planner": Source(
-        "nova-gym agent eval planner --episodes 200 --json {}",
-        "10 minutes",
-        "the dream of MiniGrid that shipped two before the present one",
-    ),
+    "agent-planner": Source("nova-gym agent eval planner --episodes 200 --json {}", "10 minutes", SHIPS),
     "agent-pixels": Source(
         "nova-gym agent train -o pixels.zip --observation pixels --steps 800000 --evaluations 1 && "
         "nova-gym agent eval pixels.zip --json {}",
         "half an hour",
-        _BEFORE,
+        SHIPS,
     ),
-    "agent-against-reality": Source(_benchmark("agent_against_reality"), "6 minutes", _BEFORE, _TWO_CORES),
+    "agent-against-reality": Source(_benchmark("agent_against_reality"), "6 minutes", SHIPS),
     "agent-curve": Source(
-        "nova-gym agent train -o curve.zip --evaluations 8 --plot docs/training.png && cp curve.json {}",
+        f"{_TRAIN} -o curve.zip --evaluations 8 --plot docs/training.png && cp curve.json {{}}",
         "5 minutes",
-        _BEFORE,
-        _TWO_CORES,
+        SHIPS,
     ),
-    "bench": Source("nova-gym bench --json {} --plot docs/growth.png", "10 minutes", SHIPS, _NO_AVX512),
-    "generation": Source(_benchmark("generation"), "1 minute", "the dream of moving digits that ships"),
+    "bench": Source("nova-gym bench --json {} --plot docs/growth.png", "10 minutes", SHIPS),
+    "generation": Source(_benchmark("generation"), "5 minutes", "the dream of moving digits that ships"),
     "codebook": Source(_benchmark("codebook"), "1 minute", SHIPS),
     "disentanglement": Source(_benchmark("disentanglement"), "1 minute", SHIPS),
-    "super-resolution": Source(_benchmark("super_resolution"), "1 minute", SHIPS),
-    "ablations": Source(_benchmark("ablations --minutes 4"), "half an hour", _ITS_OWN),
+    "super-resolution": Source(_benchmark("super_resolution"), "2 minutes", SHIPS),
+    "ablations": Source(_benchmark(f"ablations --minutes 4 --dataset {RECORDING}"), "an hour", _ITS_OWN),
     "improve": Source(
-        "nova-gym improve minigrid -o better.safetensors --rounds 1 --dataset minigrid/crossing-v2 --json {}",
+        f"nova-gym improve minigrid -o better.safetensors --rounds 1 --dataset {RECORDING} --json {{}}",
         "7 minutes",
-        _BEFORE,
+        SHIPS,
     ),
 }
 
@@ -88,6 +104,7 @@ BENCH_PARTS = ("stepping", "rendering", "growth", "playing", "learning", "loadin
 #: The other commands of this folder, whose figures are not on the page: what they write, and roughly how long it takes.
 PAGES = {
     "gallery": ("docs/gallery.md and its pictures", "1 minute"),
+    "player_pictures": ("pictures of the player in docs", "1 minute"),
     "on_cuda": ("the file that --json names", "3 minutes on an H100"),
     "results_page": ("docs/results.md", "5 seconds"),
 }

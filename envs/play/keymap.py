@@ -49,7 +49,7 @@ HELP = (
     ("s", "save the picture"),
     ("o", "start from a picture file: type its path, or drop it on the window"),
     ("click on the dream", "choose a cell, which is framed; the same cell again chooses none"),
-    ("0 to 9 in a chosen cell", "make a step by a code there: 0 nothing moves, 1 to 9 the strongest"),
+    ("0 to 9 in a chosen cell", "make a step by a code there: 0 puts nothing there, 1 to 9 the strongest"),
     ("right click on the dream", "put the agent there"),
     ("drag a bar, or click on it", "set where a cell moves (y, x) or how (1, 2 …); letting go makes a step"),
     ("h, Esc", "this help; leave"),

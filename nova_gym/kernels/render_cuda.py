@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from nova_gym.model.config import INRConfig
 
 
-#: Most pixels of one program, and pixels of a warp: four pixels a thread, so that a weight is loaded once for four of
-#: them, or two where patches are small.
-_BLOCK, _WARP, _SMALL_WARP = 512, 128, 64
+#: Pixels of a program at most, and of a warp: four pixels a thread, so that a weight is loaded once for four of them. A
+#: cell of 8 x 8 pixels is one warp, of two pixels a thread.
+_BLOCK, _WARP = 512, 128
 
 _FIRST, _COUNT, _CELL, _ACTIVE, _LINE = (
     tl.constexpr(column) for column in (table.FIRST, table.COUNT, table.CELL, table.ACTIVE, table.LINE)
@@ -248,5 +248,5 @@ def render(
             only_changed=changed is not None,
             as_bytes=as_bytes,
             block=block,
-            num_warps=max(1, block // (_WARP if block == _BLOCK else _SMALL_WARP)),
+            num_warps=max(1, block // _WARP),
         )

@@ -13,7 +13,7 @@ class ForwardDynamics(nn.Module):
     """Additive forward dynamics (FDM): content `A(z)` plus motion `B(u)` (arXiv 2605.06298), the same in every cell.
 
     A is `z + f(z)`: what f leaves alone cannot drift. B has no biases, so B(0) = 0: where the latent action is 0,
-    nothing moves (`docs/how-it-works.md`, Forward dynamics).
+    A alone decides (`docs/how-it-works.md`, Forward dynamics).
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -97,7 +97,7 @@ def test_dynamics_are_additive(model):
     torch.testing.assert_close(model.step(states, latent_action), model.content(states) + model.motion(latent_action))
 
 
-def test_where_the_latent_action_is_0_nothing_moves_exactly(model):
+def test_where_the_latent_action_is_0_b_adds_exactly_nothing(model):
     latent_action = field(model, 4, 5, channels=4)
     latent_action[:, :, 1:, 2:] = 0.0
     motion = model.motion(latent_action)
@@ -194,7 +194,7 @@ def test_what_a_model_lacks_says_how_to_get_it():
             missing()
 
 
-def test_an_action_that_does_not_exist_moves_nothing(model):
+def test_an_action_that_does_not_exist_is_the_latent_action_0(model):
     assert not model.translate(field(model, 3, 3), torch.tensor([-1, 7])).any()
 
 
@@ -252,7 +252,7 @@ def test_where_one_network_draws_the_whole_frame_the_numbers_are_the_latent_acti
     assert torch.equal(model.summarise(placed), numbers)
 
 
-def test_codes_are_nearest_cell_by_cell_and_code_0_moves_nothing(model):
+def test_codes_are_nearest_cell_by_cell_and_code_0_is_the_latent_action_0(model):
     codes = torch.randint(0, 8, (2, 3, 4), generator=generator())
     assert torch.equal(model.nearest_code(model.decode(codes)), codes)
     assert not model.decode(torch.zeros(1, 2, 2, dtype=torch.int64)).any()
@@ -288,7 +288,11 @@ def test_making_a_model_leaves_pytorch_s_own_generator_as_it_was_and_depends_on_
 def test_a_control_model_of_two_layers_is_a_control_model():
     model = made(control=ControlConfig(hidden=8, layers=2))
     state, memory = field(model, 2, 3), model.fresh_memory(2, (2, 3))
-    assert memory.shape == (2, 2, 8, 2, 3)
+    assert memory.hidden.shape == (2, 2, 8, 2, 3)
     actions, latent_action = model.choose(memory, state)
     assert actions.shape == (2,)
-    assert model.remember(memory, state, latent_action).shape == memory.shape
+    after = model.remember(memory, state, latent_action)
+    assert after.hidden.shape == memory.hidden.shape
+    assert torch.equal(after.latent_action, latent_action)
+    empty = model.forget(after, torch.tensor([True, False]))
+    assert not any(part.narrow(-4, 0, 1).any() for part in empty)
