@@ -227,4 +227,4 @@ def test_the_list_names_every_command_of_the_folder(capsys):
 
 def test_a_page_that_cannot_be_written_is_said_in_a_line(folder, tmp_path):
     with pytest.raises(BadInputError, match="cannot write"):
-        write_results_page(tmp_path / "results" / "bench.json" / "page.md", folder)
+        write_results_page(tmp_path / "results" / "codebook.json" / "page.md", folder)
