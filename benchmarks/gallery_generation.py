@@ -19,6 +19,8 @@ from nova_gym.envs.reality.lockstep import Bench
 from nova_gym.pictures import film, save_gif, save_png, strip
 
 _SEED = 5
+#: The last step of moving digits that is shown.
+LATEST = 1000
 #: Steps to show of a dream that goes on by itself.
 _STEPS = 11
 #: Number of learned actions to show.
@@ -32,7 +34,7 @@ _LOOKS = (1, 10, 50, 100)
 def digits_go_on(folder: Path) -> list[str]:
     """Two clips of test digits: the truth, and the dream's continuation after some steps and after many."""
     dream, rows = Dream.load("digits"), {}
-    times = [*range(CONTEXT - 2, 20), 50, 100, 500, 1000]
+    times = [*range(CONTEXT - 2, 20), *(time for time in (50, 100, 500) if time < LATEST), LATEST]
     truth = moving_digits(2, _SEED, test=True, length=max(times) + 1)
     context = torch.from_numpy(truth[:, :CONTEXT])[:, :, None].float() / 255.0
     steps = max(times)

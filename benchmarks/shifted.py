@@ -20,6 +20,7 @@ from nova_gym import BadInputError, Dream, DreamSimulator
 from nova_gym.benchmarks.provenance import write_results
 from nova_gym.benchmarks.tables import interval, show
 from nova_gym.data import Clips, load_clips
+from nova_gym.envs.frames import encode_frames
 from nova_gym.envs.reality.counterpart import dream_at
 from nova_gym.envs.reality.lockstep import Bench, lockstep
 from nova_gym.measures import TILE_TOLERANCE, share, tile_errors
@@ -44,6 +45,13 @@ class _Bench(Bench):
     def frames(self, envs: list[Any]) -> np.ndarray:
         around = (0, 0), (TILE // 2,) * 2, (TILE // 2,) * 2, (0, 0)
         return np.pad(super().frames(envs), around)
+
+    def simulator(self, frames: np.ndarray) -> DreamSimulator:
+        """Dreams that start from these frames, which have a row and a column of cells more."""
+        states = encode_frames(self.dream, frames)
+        simulator = DreamSimulator(self.dream, len(frames), horizon=0, cells=states.shape[2:])
+        simulator.reset(states=states)
+        return simulator
 
 
 def measure(dream: Dream, level: str, episodes: int, seed: int) -> dict[str, Any]:

@@ -44,6 +44,8 @@ def _benchmark(name: str) -> str:
     return f"python -m nova_gym.benchmarks.{name} --json {{}}"
 
 
+_TRAIN = f"nova-gym agent train {' '.join(f'--reality {level}' for level in LEVELS[:3])}"
+
 #: By name, without `.json`.
 SOURCES = {
     "eval-minigrid": Source(
@@ -55,11 +57,16 @@ SOURCES = {
     "shifted": Source(
         f"python -m nova_gym.benchmarks.shifted {RECORDING} -o shifted.safetensors --json {{}}", "8 minutes", _ITS_OWN
     ),
-    "agent-training": Source("nova-gym agent train -o minigrid-ppo.zip && cp minigrid-ppo.json {}", "3 minutes", SHIPS),
+    "agent-training": Source(f"{_TRAIN} -o minigrid-ppo.zip && cp minigrid-ppo.json {{}}", "3 minutes", SHIPS),
     "agent-minigrid-ppo": Source("nova-gym agent eval minigrid-ppo --json {}", "1 minute", SHIPS),
     **{
+        f"agent-{name}": Source(f"nova-gym agent eval minigrid-ppo --reality {level} --json {{}}", "1 minute", SHIPS)
+        for name, level in (("two-walls", LEVELS[1]), ("three-walls", LEVELS[2]), ("four-rooms", LEVELS[4]))
+    },
+    **{
         f"agent-seed-{seed}": Source(
-            f"nova-gym agent train -o seed-{seed}.zip --seed {seed} && nova-gym agent eval seed-{seed}.zip --json {{}}",
+            f"{_TRAIN} -o seed-{seed}.zip --seed {seed} && "
+            f"nova-gym agent eval seed-{seed}.zip --reality {LEVELS[2]} --json {{}}",
             "4 minutes",
             SHIPS,
         )
@@ -75,7 +82,7 @@ SOURCES = {
     ),
     "agent-against-reality": Source(_benchmark("agent_against_reality"), "6 minutes", SHIPS),
     "agent-curve": Source(
-        "nova-gym agent train -o curve.zip --evaluations 8 --plot docs/training.png && cp curve.json {}",
+        f"{_TRAIN} -o curve.zip --evaluations 8 --plot docs/training.png && cp curve.json {{}}",
         "5 minutes",
         SHIPS,
     ),

@@ -31,6 +31,7 @@ def section(results: Results) -> list[str]:
         "## How true the dream of MiniGrid is",
         *_fidelity(results),
         *_details(results),
+        *_shifted(results),
     ]
 
 
@@ -117,10 +118,6 @@ def _fidelity(results: Results) -> list[str]:
         table(("level", *columns), [row[: len(steps) + 2] for row in rows]),
         f"Endings and rewards, the worst of all kinds of episodes (target {_STEP}):",
         table(("level", *_OUTCOMES), [(row[0], *row[len(steps) + 2 :]) for row in rows]),
-        "The same recipe on frames that are shifted by half a tile, so that each cell holds parts of four tiles. "
-        f"Exact frames, target {_EXACT_SHIFTED} after the last step:",
-        results.source(_SHIFTED),
-        _shifted(results),
     ]
 
 
@@ -146,14 +143,19 @@ def _single(report: dict[str, Any]) -> list[str]:
     return [words, *(measured(figure, target=_STEP) for figure in lowest)]
 
 
-def _shifted(results: Results) -> str:
+def _shifted(results: Results) -> list[str]:
     levels = results.at(_SHIFTED, "levels")
     steps = list(next(iter(levels.values())))
     rows = []
     for level, figures in levels.items():
         *first, last = (figures[step] for step in steps)
         rows.append((_short(level), *map(measured, first), measured(last, target=_EXACT_SHIFTED)))
-    return table(("level", *steps), rows)
+    return [
+        "The same recipe on frames that are shifted by half a tile, so that each cell holds parts of four tiles. Exact "
+        f"frames by steps, with a target of {_EXACT_SHIFTED} after the last:",
+        results.source(_SHIFTED),
+        table(("level", *steps), rows),
+    ]
 
 
 def _steps(count: int) -> str:

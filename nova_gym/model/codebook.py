@@ -11,8 +11,8 @@ from nova_gym.model.config import ModelConfig
 class Codebook(nn.Module):
     """Discrete latent actions: a few codes that stand for all that can happen in a cell.
 
-    Code 0 is the latent action 0: nothing that moves is there afterwards. Source: arXiv 2605.06298, codebook; `docs/how-it-works.md`,
-    Codebook. n is `config.codes`.
+    Code 0 is the latent action 0: nothing that moves is there afterwards. Source: arXiv 2605.06298, codebook;
+    `docs/how-it-works.md`, Codebook. n is `config.codes`.
 
     Attributes:
         codes: (n, U) float32, the first one 0.

@@ -32,6 +32,10 @@ class Control(nn.Module):
     """A stack of convolutional gated recurrent units over fields of pairs, and an answer to a query.
 
     Shapes: B batch, T steps, K state, U latent action, all float32.
+
+    Attributes:
+        spread: (U,) float32, the root mean square of latent actions in the recording. Most are far smaller than the
+            largest, which is 1; divided by their spread, they are of the size that networks learn well.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -48,6 +52,7 @@ class Control(nn.Module):
         )
         self.first = nn.Conv2d(sizes.layers * sizes.hidden + config.rank, sizes.hidden, reach, padding=around)
         self.last = nn.Conv2d(sizes.hidden, config.latent_action, 1)
+        self.register_buffer("spread", torch.ones(config.latent_action))
 
     def reset(self, batch: int, cells: tuple[int, int]) -> Memory:
         """An empty memory for `batch` dreams of (rows, cols) cells, on the model's device."""
@@ -61,7 +66,8 @@ class Control(nn.Module):
 
     def listen(self, memory: Memory, state: Tensor) -> Tensor:
         """The hidden memory after the last latent action and the states (B, K, rows, cols) that it led to."""
-        inputs, after = torch.cat([state, memory.latent_action], dim=1), []
+        spread = self.spread[:, None, None]
+        inputs, after = torch.cat([state, memory.latent_action / spread], dim=1), []
         for before, gates, news in zip(memory.hidden, self.gates, self.news, strict=True):
             keep, reset = gates(torch.cat([inputs, before], dim=1)).sigmoid().chunk(2, dim=1)
             inputs = keep * before + (1.0 - keep) * news(torch.cat([inputs, reset * before], dim=1)).tanh()
@@ -70,7 +76,7 @@ class Control(nn.Module):
 
     def answer(self, hidden: Tensor, state: Tensor) -> Tensor:
         """The latent actions (B, U, rows, cols) that follow in states (B, K, rows, cols) which were listened to."""
-        return self.last(F.gelu(self.first(torch.cat([*hidden, state], dim=1))))
+        return self.spread[:, None, None] * self.last(F.gelu(self.first(torch.cat([*hidden, state], dim=1))))
 
     def encode(self, memory: Memory, state: Tensor, latent_action: Tensor) -> Memory:
         """The memory after the pair of states (B, K, rows, cols) and latent actions (B, U, rows, cols)."""

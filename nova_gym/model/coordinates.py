@@ -46,12 +46,14 @@ def change_latent_actions(model: WorldModel, matrix: Tensor) -> None:
         _change_outputs(last, torch.block_diag(*[matrix] * (last.out_channels // count)))
     if model.codebook is not None:
         model.codebook.codes.copy_(model.codebook.codes @ matrix.T)
-    readers = [] if model.heads is None else [model.heads.trunk[0]]
+    channels = slice(rank, rank + count)
+    if model.heads is not None:
+        _change_inputs(model.heads.trunk[0], channels, inverse)
     if model.control is not None:
-        _change_outputs(model.control.last, matrix)
-        readers += [model.control.gates[0], model.control.news[0]]
-    for reader in readers:
-        _change_inputs(reader, slice(rank, rank + count), inverse)
+        spread = model.control.spread
+        _change_outputs(model.control.last, matrix * spread / spread[:, None])
+        for reader in (model.control.gates[0], model.control.news[0]):
+            _change_inputs(reader, channels, inverse * spread / spread[:, None])
 
 
 def _change_outputs(layer: nn.Conv2d, matrix: Tensor) -> None:

@@ -14,20 +14,24 @@ from nova_gym.training.stage import Batch, Metrics, Stage
 
 #: Length in steps of the longest piece of a clip that the control model is trained on.
 LENGTH = 20
+#: Transitions that the spread of latent actions is measured on at most.
+SAMPLE = 1024
 #: Share of the training after which rollouts leave the recording.
 ALONE = 0.1
+#: Weight of matching latent actions beside that of predicted states.
+MATCHING = 0.1
 
 
 class ControlStage(Stage):
     """Action matching on the model's own rollouts (arXiv 2605.06298, third stage; `docs/how-it-works.md`, Stage 3).
 
     In the first tenth of the training, states are those of the recording, with noise. Later that holds only for the
-    beginning of a rollout. Afterwards states are the model's own, moved by the control model's own answers. So
-    it learns to continue from its own errors, as long as the state is nearer to the truth than a step is long.
+    beginning of a rollout. Afterwards states are the model's own, moved by the control model's own answers, so that it
+    learns to continue from its own errors.
 
-    The target is the latent action that the inverse dynamics infer from the present state to the true next one. The
-    loss also compares the state that the answer leads to with the true next one, since equal differences of latent
-    actions need not matter equally.
+    On states of the recording the target is the latent action that the inverse dynamics infer. Everywhere the state
+    that the answer leads to is compared with the true next one, since equal differences of latent actions need not
+    matter equally.
     """
 
     name, trains = "control", ("control",)
@@ -40,6 +44,7 @@ class ControlStage(Stage):
         # Pieces of clips may start where enough steps are left, and at the beginning of clips that are too short.
         self.starts = ((clips.remaining >= self.length) | (position == 0)).nonzero().squeeze(1)
         self.first = (position == 0).nonzero().squeeze(1)
+        self.parts["control"].spread.copy_(spread_of(model, clips, states))
 
     def batch(self, generator: Generator, progress: float) -> Batch:
         chosen = self.starts[torch.randint(len(self.starts), (self.recipe.batch,), generator=generator)]
@@ -62,35 +67,29 @@ class ControlStage(Stage):
         context = int(batch["context"])
         with torch.no_grad():
             targets = self.model.infer(states.flatten(0, 1), following.flatten(0, 1)).unflatten(0, states.shape[:2])
-        rolled, targets, answers = self._roll_out(states, targets, following, context)
-        still = (following - states).square().flatten(2).mean()
-        inside = inside & ((rolled - states).square().flatten(2).mean(2) < still)
-        matching = (answers - targets)[inside].square().mean() / targets[inside].square().mean()
+        rolled, answers = self._roll_out(states, targets, context)
+        known = inside.clone()
+        known[:, context:] = False
+        matching = (answers - targets)[known].square().mean() / targets[known].square().mean()
         predicted = F.mse_loss(self.model.step(rolled[inside], answers[inside]), following[inside])
-        return matching + predicted, {"matching": matching, "prediction": predicted}
+        return MATCHING * matching + predicted, {"matching": matching, "prediction": predicted}
 
-    def _roll_out(
-        self, states: Tensor, targets: Tensor, following: Tensor, context: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """States, targets and answers of rollouts that leave the recording after `context` steps."""
+    def _roll_out(self, states: Tensor, targets: Tensor, context: int) -> tuple[Tensor, Tensor]:
+        """States and answers of rollouts that leave the recording after `context` steps."""
         control, state = self.parts["control"], states[:, 0]
         memory = control.reset(len(states), states.shape[3:])
-        rolled, wanted, answers = [], [], []
+        rolled, answers = [], []
         for t in range(states.shape[1]):
-            known = t < context
-            with torch.no_grad():
-                state = states[:, t] if known else state
-                target = targets[:, t] if known else self.model.infer(state, following[:, t])
+            state = states[:, t] if t < context else state
             hidden = control.listen(memory, state)
             answer = control.answer(hidden, state)
             rolled.append(state)
-            wanted.append(target)
             answers.append(answer)
-            latent_action = target if known else answer.detach().clamp(-1.0, 1.0)
+            latent_action = targets[:, t] if t < context else answer.detach().clamp(-1.0, 1.0)
             memory = Memory(hidden, latent_action)
             with torch.no_grad():
                 state = self.model.step(state, latent_action)
-        return torch.stack(rolled, 1), torch.stack(wanted, 1), torch.stack(answers, 1)
+        return torch.stack(rolled, 1), torch.stack(answers, 1)
 
     @torch.no_grad()
     def pictures(self) -> Tensor:
@@ -100,3 +99,11 @@ class ControlStage(Stage):
         answer = control.decode(control.reset(len(chosen), state.shape[2:]), state)
         drawn = self.model.render(self.model.step(state, answer)).cpu()
         return torch.cat([to_unit(self.clips.frames[source + 1]), drawn])
+
+
+@torch.no_grad()
+def spread_of(model: WorldModel, clips: Clips, states: Tensor) -> Tensor:
+    """(U,) float32 on the CPU: the root mean square of latent actions, from transitions all over the recording."""
+    source = clips.source[:: max(1, len(clips.source) // SAMPLE)]
+    pair = (states[frames].to(model.device) for frames in (source, source + 1))
+    return model.infer(*pair).square().mean((0, 2, 3)).sqrt().clamp(min=1e-4).cpu()

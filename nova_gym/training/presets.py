@@ -133,7 +133,7 @@ _DIGITS = Preset(
     TrainingConfig(
         representation=Recipe(4_000, 32, 4e-3),
         dynamics=Recipe(3_000, 64, 2e-3, noise=0.05),
-        control=Recipe(5_000, 16, 1e-2, noise=0.05, optimizer="muon"),
+        control=Recipe(2_500, 16, 1e-2, noise=0.05, optimizer="muon"),
         elsewhere=0.0,
         margin=0.1,
     ),

@@ -97,7 +97,7 @@ def test_dynamics_are_additive(model):
     torch.testing.assert_close(model.step(states, latent_action), model.content(states) + model.motion(latent_action))
 
 
-def test_where_the_latent_action_is_0_nothing_moves_exactly(model):
+def test_where_the_latent_action_is_0_b_adds_exactly_nothing(model):
     latent_action = field(model, 4, 5, channels=4)
     latent_action[:, :, 1:, 2:] = 0.0
     motion = model.motion(latent_action)
@@ -194,7 +194,7 @@ def test_what_a_model_lacks_says_how_to_get_it():
             missing()
 
 
-def test_an_action_that_does_not_exist_moves_nothing(model):
+def test_an_action_that_does_not_exist_is_the_latent_action_0(model):
     assert not model.translate(field(model, 3, 3), torch.tensor([-1, 7])).any()
 
 
@@ -252,7 +252,7 @@ def test_where_one_network_draws_the_whole_frame_the_numbers_are_the_latent_acti
     assert torch.equal(model.summarise(placed), numbers)
 
 
-def test_codes_are_nearest_cell_by_cell_and_code_0_moves_nothing(model):
+def test_codes_are_nearest_cell_by_cell_and_code_0_is_the_latent_action_0(model):
     codes = torch.randint(0, 8, (2, 3, 4), generator=generator())
     assert torch.equal(model.nearest_code(model.decode(codes)), codes)
     assert not model.decode(torch.zeros(1, 2, 2, dtype=torch.int64)).any()
