@@ -1,8 +1,7 @@
-"""Fields to draw in tests: made of random numbers, or fitted to a smooth picture."""
-
-from functools import cache
+"""Fields to draw in tests: of random numbers, or fitted to a smooth picture."""
 
 import torch
+import torch.nn.functional as F
 
 from nova_gym.model import inr
 from nova_gym.model.config import INRConfig
@@ -25,21 +24,25 @@ def states(count, rows, cols, seed=0):
     return numbers.permute(0, 3, 1, 2)
 
 
-@cache
 def smooth_field():
-    """A renderer, and a field (1, D, 3, 3) that has learned a smooth picture cell by cell, at its training pixels."""
-    base, count = inr.initial_weights(SMALL, torch.Generator().manual_seed(0)), inr.weight_count(SMALL)
-    weights = base.repeat(9, 1).requires_grad_()
-    y, x = torch.meshgrid(inr.pixel_centres(24), inr.pixel_centres(24), indexing="ij")
-    waves = [torch.sin(2 * x + y), torch.cos(x - 3 * y), torch.sin(2 * x * y + 1)]
-    picture = 0.5 + 0.4 * torch.stack(waves)  # (3, 24, 24)
-    truth = picture.view(3, 3, 8, 3, 8).permute(1, 3, 0, 2, 4).reshape(9, 3, 64)
-    points, mask = inr.coordinate_grid(8, 8), inr.nyquist_mask(3, 8, 8)
-    optimizer = torch.optim.Adam([weights])
-    for step in range(300):
-        optimizer.param_groups[0]["lr"] = 1e-2 * (1 - step / 300)
-        optimizer.zero_grad()
-        (inr.render_at(weights, points, SMALL, mask) - truth).square().sum().backward()
-        optimizer.step()
-    field = (weights.detach() - base).view(1, 3, 3, count).permute(0, 3, 1, 2)
-    return inr.Renderer(base, torch.eye(count), SMALL, mask, (8, 8), True), field
+    """A renderer, and a field (1, K, 3, 3) that draws a smooth picture as well as networks of equal hidden layers can.
+
+    The last layer of each cell's network, its K numbers, is fitted to the cell's training pixels and those around it.
+    """
+    base, last = inr.initial_weights(SMALL, torch.Generator().manual_seed(0)), 3 * (SMALL.width + 1)
+    basis = torch.eye(len(base))[-last:]
+    line = (torch.arange(-1, 25) + 0.5) / 12 - 1
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    waves = [torch.sin(x + y / 2), torch.cos(x / 2 - y), torch.sin(x * y / 2 + 1)]
+    picture = 0.4 * torch.stack(waves)  # (3, 26, 26), 0 being mid-grey
+    cells = picture.unfold(1, 10, 8).unfold(2, 10, 8).permute(3, 4, 1, 2, 0).reshape(100, 27)
+    mask = torch.tensor([1.5] * 2 + [0.0] * 12)  # what is smooth needs no octaves
+    own = (torch.arange(-1, 9) + 0.5) / 4 - 1
+    hidden = inr.fourier_features(torch.cartesian_prod(own, own).flip(1), 3) * mask[:, None]
+    for matrix, bias in inr.unflatten(base[None], SMALL)[:-1]:
+        hidden = F.gelu(matrix[0] @ hidden + bias[0][:, None])
+    units = torch.cat([hidden, torch.ones(1, 100)]).T
+    fitted = torch.linalg.lstsq(units, cells).solution.view(13, 3, 3, 3)
+    matrix, bias = fitted[:-1].permute(3, 0, 1, 2).flatten(0, 1), fitted[-1].permute(2, 0, 1)
+    field = torch.cat([matrix, bias])[None] - base[-last:].view(1, -1, 1, 1)
+    return inr.Renderer(base, basis, SMALL, mask, (8, 8), True), field

@@ -108,9 +108,9 @@ def test_no_seam_shows_where_a_field_is_smooth():
         return max(step[near].max() for step in steps), max(step[~near].max() for step in steps)
 
     across, within = largest_steps(by)
-    assert across <= within
+    assert across <= 1.25 * within
     across, within = largest_steps(by._replace(blend=False))
-    assert across > 3 * within
+    assert across > 5 * within
 
 
 @settings(max_examples=25, deadline=None)
