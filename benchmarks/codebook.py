@@ -188,7 +188,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dream", default="minigrid", help="name or path of a dream of a MiniGrid (default: minigrid)")
     add_reality_option(parser)
-    parser.add_argument("--walks", type=int, default=512, help="random walks of 10 steps a level (default: 512)")
+    parser.add_argument("--walks", type=int, default=256, help="random walks of 10 steps a level (default: 256)")
     parser.add_argument("--rows", type=int, default=20, help="rows of the table of codes (default: 20)")
     parser.add_argument("--seed", type=int, default=0, help="of layouts and actions (default: 0)")
     parser.add_argument("--json", type=Path, help="write the figures to this file, all rows included")

@@ -201,7 +201,7 @@ def main() -> None:
     parser.add_argument("--dream", default="minigrid", help="name or path of a dream of a MiniGrid (default: minigrid)")
     add_reality_option(parser)
     parser.add_argument(
-        "--pairs", type=int, default=256, help="pairs of clips for each level and place of the goal (default: 256)"
+        "--pairs", type=int, default=128, help="pairs of clips for each level and place of the goal (default: 128)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of layouts and walks (default: 0)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")

@@ -156,8 +156,8 @@ EXHIBITS = (
     Exhibit(
         "The dream goes on by itself",
         "The dream starts from one real frame of a layout that it never saw. The control model, which imitates the "
-        "recording, chooses every step until the episode ends. On layouts that are new to it, it does not always find "
-        "the way. `env.unwrapped.autopilot(k)`, and `g` in the player.",
+        "recording, chooses every step until the episode ends. `nova-gym record --expert` and `nova-gym train --stage "
+        "control` make one that imitates walks to the goal. `env.unwrapped.autopilot(k)`, and `g` in the player.",
         goes_on_by_itself,
     ),
     Exhibit(

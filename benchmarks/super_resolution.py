@@ -163,7 +163,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dream", default="minigrid", help="name or path of a dream of a MiniGrid (default: minigrid)")
     add_reality_option(parser, LEVELS)
-    parser.add_argument("--scenes", type=int, default=32, help="scenes of each level (default: 32)")
+    parser.add_argument("--scenes", type=int, default=16, help="scenes of each level (default: 16)")
     parser.add_argument("--seed", type=int, default=0, help="of the scenes (default: 0)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nova_gym.benchmarks.results_page.reading import Results, Target, goals, measured, row
+from nova_gym.benchmarks.results_page.reading import Results, Target, goals, measured, row, where_measured
 from nova_gym.benchmarks.tables import interval, number, table
 
 #: The files of the agent that ships, one for each level.
@@ -17,20 +17,23 @@ _MODES = {"stochastic": "actions sampled", "deterministic": "likeliest actions"}
 _ELSEWHERE = ("MiniGrid-FourRooms-v0",)
 
 
+HEADING = "## Agents that learned in the dream"
+
+
 def section(results: Results) -> list[str]:
     """Blocks of Markdown."""
     return [
-        "## Agents that learned in the dream",
+        HEADING,
         "An agent learns from dreams alone and is tested in the unchanged real environment, from official starts with "
         "seeds that no training used. The gap is the return in the dream minus the return in reality.",
-        *_shipped(results),
-        *_training(results),
-        *_seeds(results),
-        *_others(results),
-        *_against_reality(results),
-        *_curve(results),
+        *where_measured(_shipped, results),
+        *where_measured(_training, results),
+        *where_measured(_seeds, results),
+        *where_measured(_others, results),
+        *where_measured(_against_reality, results),
+        *where_measured(_curve, results),
         "## Improving a dream by its agent",
-        *_improve(results),
+        *where_measured(_improve, results),
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nova_gym.benchmarks.results_page.reading import Results, Target, measured, shipped
+from nova_gym.benchmarks.results_page.reading import Results, Target, measured, shipped, where_measured
 from nova_gym.benchmarks.tables import interval, table
 from nova_gym.dream import Dream, find_dream
 from nova_gym.measures import TILE_TOLERANCE
@@ -20,18 +20,21 @@ _MINUTES = {"minigrid": Target(high=10, unit="min"), "digits": Target(high=50, u
 _SIZE = {"minigrid": Target(high=1, unit="MB")}
 
 
+HEADING = "## The dreams that ship"
+
+
 def section(results: Results) -> list[str]:
     """Blocks of Markdown."""
     return [
-        "## The dreams that ship",
+        HEADING,
         "What the cards of the dreams say (`nova-gym info NAME` prints them). Minutes are those of the stages of "
         "`nova-gym train`, without recording, reading, encoding and packing.",
         _cards(),
         *_stages(),
         "## How true the dream of MiniGrid is",
-        *_fidelity(results),
-        *_details(results),
-        *_shifted(results),
+        *where_measured(_fidelity, results),
+        *where_measured(_details, results),
+        *where_measured(_shifted, results),
     ]
 
 

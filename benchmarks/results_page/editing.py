@@ -9,7 +9,7 @@ from nova_gym.benchmarks.codebook import CODE_COLUMNS, code_cells
 from nova_gym.benchmarks.disentanglement import RETARGETINGS, WITHIN
 from nova_gym.benchmarks.generation import COMPARED as FRAMES
 from nova_gym.benchmarks.generation import DRAWN, OFF
-from nova_gym.benchmarks.results_page.reading import Results, Target, goals, row
+from nova_gym.benchmarks.results_page.reading import Results, Target, goals, row, where_measured
 from nova_gym.benchmarks.super_resolution import COMPARED, DETAIL, SIZE_COLUMNS, WEIGHTS, rows_of_sizes
 from nova_gym.benchmarks.tables import interval, number, table
 
@@ -27,16 +27,19 @@ _DRAWN = "encoder, frame by frame"
 _CODES = 8
 
 
+HEADING = "## Generate and edit"
+
+
 def section(results: Results) -> list[str]:
     """Blocks of Markdown."""
     return [
-        "## Generate and edit",
-        *_codebook(results),
-        *_retargeting(results),
-        *_super_resolution(results),
-        *_generation(results),
+        HEADING,
+        *where_measured(_codebook, results),
+        *where_measured(_retargeting, results),
+        *where_measured(_super_resolution, results),
+        *where_measured(_generation, results),
         "## Ablations",
-        *_ablations(results),
+        *where_measured(_ablations, results),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nova_gym.benchmarks.results_page import agents, dreams, editing, speed
-from nova_gym.benchmarks.results_page.reading import Results
+from nova_gym.benchmarks.results_page.reading import Results, where_measured
 from nova_gym.files import write_atomically
 
 _HEAD = """# Results
@@ -31,12 +31,12 @@ def results_page(folder: str | Path) -> str:
         folder: of the JSON files.
 
     Raises:
-        BadInputError: a file is missing or holds less than the page shows.
+        BadInputError: a file holds less than the page shows. Where one is missing, the page names its command.
     """
     results = Results(folder)
     blocks = [_HEAD]
     for section in (dreams, agents, speed, editing):
-        blocks += section.section(results)
+        blocks += where_measured(section.section, results, section.HEADING)
     return "\n\n".join(block.strip("\n") for block in blocks) + "\n"
 
 

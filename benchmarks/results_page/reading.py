@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,18 @@ def goals(rows: list[tuple[str, str, str]]) -> str:
     return table(("", "target", "measured"), rows)
 
 
+class NotMeasured(BadInputError):
+    """A file of figures is missing: what it holds was not measured on the dreams that ship now."""
+
+
+def where_measured(part: Callable[[Results], list[str]], results: Results, heading: str = "") -> list[str]:
+    """The blocks of a part of the page; where its file is missing, a line that names the command, below a heading."""
+    try:
+        return part(results)
+    except NotMeasured as error:
+        return [*([heading] if heading else []), f"Not measured on the dreams that ship now. {error}."]
+
+
 class Results:
     """The files of figures in a folder, each read when it is first asked for."""
 
@@ -92,7 +105,7 @@ class Results:
             try:
                 self.files[name] = json.loads(path.read_text(encoding="utf-8"))
             except OSError as error:
-                raise BadInputError(f"{path} cannot be read ({error.strerror or error}): {made_by}") from error
+                raise NotMeasured(f"{path.name} cannot be read ({error.strerror or error}): {made_by}") from error
             except ValueError as error:
                 raise BadInputError(f"{path} is not JSON ({error}): {made_by}") from error
         value = self.files[name]

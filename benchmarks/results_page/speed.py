@@ -14,11 +14,14 @@ _PLAIN, _PRODUCT = Target(4, unit="times"), Target(0.4)
 _FIRST = "seconds until the first picture"
 
 
+HEADING = "## Speed"
+
+
 def section(results: Results) -> list[str]:
     """Blocks of Markdown."""
     products = [figures[0]["value"] / 1e9 for title, figures in results.at("bench").items() if _case(title)]
     return [
-        "## Speed",
+        HEADING,
         "On the CPU. Ratios are medians over rounds, in which the contestants take turns; in brackets stand the least "
         "and the largest of a round. A machine that is busy meanwhile slows both sides of a ratio, so ratios can be "
         "compared between machines, and times cannot. The rate of a float32 matrix product, which tells machines "

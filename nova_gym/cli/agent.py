@@ -245,7 +245,7 @@ def improve(
 
     Example:
 
-    nova-gym improve mine.safetensors -o better.safetensors --dataset minigrid/crossing-v2
+    nova-gym improve mine.safetensors -o better.safetensors --dataset minigrid/layouts-v0
     """
     from nova_gym.agents.improvement import Budget
     from nova_gym.agents.improvement import improve as improve_dream

@@ -27,7 +27,7 @@ def blocks(page, language):
 
 def commands(page):
     """All `nova-gym …` in the shell blocks of a page, as lists of arguments."""
-    for line in "\n".join(blocks(page, "sh")).splitlines():
+    for line in "\n".join(blocks(page, "sh")).replace("\\\n", "").splitlines():
         words = shlex.split(line, comments=True)
         words = [word for word in words if "=" not in word or word.startswith("-")]  # without PYTHONPATH=. and such
         if words and Path(words[0]).name == "nova-gym":

@@ -6,7 +6,7 @@ from torch import nn
 
 from nova_gym.training import Recipe, Run
 from nova_gym.training.loop import Loop, step_generator
-from nova_gym.training.optimizers import learning_rate
+from nova_gym.training.optimizers import learning_rate, make_optimizer
 from nova_gym.training.stage import Stage
 
 
@@ -65,3 +65,52 @@ def test_what_is_drawn_in_a_step_depends_on_seed_stage_and_step_alone():
     assert torch.equal(drawn(0, "dynamics", 7), drawn(0, "dynamics", 7))
     for other in ((1, "dynamics", 7), (0, "tuning", 7), (0, "dynamics", 8)):
         assert not torch.equal(drawn(0, "dynamics", 7), drawn(*other))
+
+
+class _Fitting(Stage):
+    """Fits a convolution to a linear map, and presses Ctrl-C before a given step."""
+
+    name = "fitting"
+
+    def __init__(self, model, recipe, stop=None):
+        super().__init__(None, None, recipe)
+        self.layer, self.stop, self.drawn = model.layer, stop, 0
+
+    def batch(self, generator, progress):
+        if self.drawn == self.stop:
+            raise KeyboardInterrupt
+        self.drawn += 1
+        return {"inputs": torch.randn(64, 4, 3, 3, generator=generator)}
+
+    def forward(self, batch):
+        inputs = batch["inputs"]
+        wanted = 0.5 * inputs.flip(1) + 1.0
+        return (self.layer(inputs) - wanted).square().mean(), {}
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_each_optimiser_learns_and_goes_on_from_what_was_saved_to_the_last_bit(optimizer, tmp_path, monkeypatch):
+    monkeypatch.setattr("nova_gym.training.loop.SNAPSHOT_EVERY", 7)
+    recipe = Recipe(200, 64, 0.05, warmup=5, optimizer=optimizer)
+
+    def run(name, stop=None, resume=False):
+        torch.manual_seed(0)
+        model = nn.Module()
+        model.layer = nn.Conv2d(4, 4, 1)
+        running = Loop(model, 0, Run(tmp_path / name, device="cpu", resume=resume))
+        running.resume()
+        running.train(_Fitting(model, recipe, stop))
+        return model.layer, running.finished["fitting"]["loss"]
+
+    layer, loss = run("whole.ckpt")
+    assert loss < 0.2  # a running mean; it began above 1
+    with pytest.raises(KeyboardInterrupt):
+        run("half.ckpt", stop=101)
+    again, _ = run("half.ckpt", resume=True)
+    assert torch.equal(layer.weight, again.weight)
+    assert torch.equal(layer.bias, again.bias)
+
+
+def test_an_optimiser_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="adamw or muon"):
+        make_optimizer(nn.Linear(2, 2).parameters(), Recipe(1, 1, 0.1, optimizer="soap"))
