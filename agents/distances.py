@@ -22,15 +22,17 @@ class Distances(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, source: Tensor, cost: Tensor) -> Tensor:
-        """Sweeps until nothing changes."""
-        distances, before = source.clone(memory_format=torch.contiguous_format), None
-        while before is None or not torch.equal(before, distances):
+        """Sweeps until nothing changes, at the latest after as many rounds as cells (then a number is not finite)."""
+        distances = source.clone(memory_format=torch.contiguous_format)
+        for _ in range(distances[..., 0].numel()):
             before = distances.clone()
             for axis in (0, 1):
                 for here, there in _steps(distances.shape[axis]):
                     way = distances.select(axis, there) + cost.select(axis, here)
                     line = distances.select(axis, here)
                     torch.minimum(line, way, out=line)
+            if torch.equal(before, distances):
+                break
         context.save_for_backward(source, cost, distances)
         return distances
 
@@ -49,14 +51,15 @@ class Distances(torch.autograd.Function):
                 lines.append((axis, here, there, follows.to(gradient.dtype)))
         onward = (distances < source).to(gradient.dtype)
         waiting, passed = gradient.clone(), torch.zeros_like(gradient)
-        while True:
+        for _ in range(distances[..., 0].numel()):
             for axis, here, there, follows in reversed(lines):
                 moved = waiting.select(axis, here) * follows
                 passed.select(axis, here).add_(moved)
                 waiting.select(axis, here).sub_(moved)
                 waiting.select(axis, there).add_(moved)
             if not (waiting * onward).any():
-                return waiting, passed
+                break
+        return waiting, passed
 
 
 def _steps(size: int) -> list[tuple[int, int]]:
