@@ -37,7 +37,9 @@ def test_stepping_compares_each_batch_with_reality(tiny, monkeypatch):
 
 
 def test_rendering_counts_the_operations_of_the_whole_network(tiny, monkeypatch):
-    assert rendering.operations_a_pixel(INRConfig(frequencies=6, width=12, layers=5)) == 2 * (26 * 12 + 4 * 12 * 12 + 12 * 3)
+    assert rendering.operations_a_pixel(INRConfig(frequencies=6, width=12, layers=5)) == 2 * (
+        26 * 12 + 4 * 12 * 12 + 12 * 3
+    )
     monkeypatch.setattr(rendering, "SIZES", (8,))
     check(rendering.measure_rendering(tiny, 1, 0.01, silent))
 
