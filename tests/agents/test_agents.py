@@ -78,7 +78,7 @@ def test_the_same_seed_trains_the_same_agent(tiny):
 
 def test_an_agent_of_other_latents_is_refused(tiny, shipped, trained, tmp_path):
     _, path, _ = trained
-    with pytest.raises(BadInputError, match="another dream"):
+    with pytest.raises(BadInputError, match="reads observations of shape"):
         load_agent(path, shipped)
     agent = PPO("MlpPolicy", DreamVecEnv(tiny, 2), n_steps=2, batch_size=4, device="cpu")
     save_agent(agent, tmp_path / "other.zip", tiny)

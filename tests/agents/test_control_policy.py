@@ -73,7 +73,8 @@ def test_it_takes_the_action_whose_latent_action_comes_nearest(tiny):
         possible = model.translate(state.expand(len(each), *state.shape), each)
         assert action == (possible - u).square().flatten(1).sum(1).argmin()
         assert policy.action_space.contains(action)
-    expected = model.remember(fresh, observation, model.translate(observation, torch.from_numpy(actions)))
+    taken = model.translate(observation, torch.from_numpy(actions)).clamp(-1.0, 1.0)
+    expected = model.remember(fresh, observation, taken)
     for part, wanted_part in zip(memory, expected, strict=True):
         np.testing.assert_allclose(part, wanted_part.numpy(), atol=1e-4)
 
