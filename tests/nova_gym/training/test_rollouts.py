@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nova_gym.training import preset
+from nova_gym.training import dynamics, preset
 from nova_gym.training.changes import EMPHASIS, ROUNDING, Changes, emphasize, wrong_transitions
 from nova_gym.training.dynamics import MATCHING, OUTCOME, QUIET, REVERSED, Dynamics
 from nova_gym.training.representation import encode_all
@@ -30,8 +30,9 @@ def rolling(dream, clips, states, lost=None, **training):
     return stage
 
 
-def test_rollouts_go_on_from_one_step_to_the_next(tiny, clips, states):
+def test_rollouts_go_on_from_one_step_to_the_next(tiny, clips, states, monkeypatch):
     """A rollout is what the model makes of a true state and of the actions since, till its clip or `horizon` ends."""
+    monkeypatch.setattr(dynamics, "PUSHED", 0.0)
     model, longest = tiny.world_model, 0
     stage = rolling(tiny, clips, states, lost=float("inf"), horizon=6)
     band = stage.changes.dead_band
@@ -51,6 +52,26 @@ def test_rollouts_go_on_from_one_step_to_the_next(tiny, clips, states):
             assert clips.position[begun] % 6 == 0
             longest = max(longest, int(steps))
     assert longest == 6
+
+
+def test_rollouts_are_pushed_along_their_own_error_and_not_too_far(tiny, clips, states, monkeypatch):
+    monkeypatch.setattr(dynamics, "PUSHED", 1.0)
+    stage, pushed = rolling(tiny, clips, states, lost=4.0, horizon=6), 0
+    for step in range(6):
+        batch = stage.batch(generator(step), 0.0)
+        count = len(stage.memory["at"])
+        truth = batch["before"][:count]
+        off, further = (part.flatten(1) for part in (stage.memory["state"] - truth, batch["state"][:count] - truth))
+        moved = off.norm(dim=1) > 1e-3
+        along = torch.nn.functional.cosine_similarity(off[moved], further[moved])
+        assert (along > 0.999).all()
+        longer = further.norm(dim=1) / off.norm(dim=1)
+        assert (longer[moved] > 0.999).all()
+        assert (longer[moved] < dynamics.MOST + 1e-3).all()
+        pushed += int((longer[moved] > 1.01).sum())
+        with torch.no_grad():
+            stage(batch)
+    assert pushed
 
 
 def test_a_rollout_that_is_lost_makes_room_for_another(tiny, clips, states):
