@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -72,7 +73,7 @@ class FieldFeatures(BaseFeaturesExtractor):
         moved = torch.stack(
             [moved[:, 2 - y : 2 - y + rows, 2 - x : 2 - x + cols] for y in range(3) for x in range(3)], 1
         )
-        far = torch.tensor(FARTHEST).exp()
+        far = math.exp(FARTHEST)
         seen = moved.flatten(2) @ torch.cat([distances.unsqueeze(-1) - far, cells], 2)
         around = seen[..., 0] + far
         here = around[:, 4:5]

@@ -108,10 +108,9 @@ EXHIBITS = (
     Exhibit(
         "Super-resolution",
         "A frame of 72×72 pixels is encoded and drawn at 576×576, around the agent: enlarged by filters; by the "
-        "weights that learned from such frames alone; by the weights for detail, which `nova-gym sharpen` gave the "
-        "dream and which draw its large frames by default; and the same scene as MiniGrid itself draws it at that "
-        "size. At 72×72 a grid line is a quarter of a pixel wide, so a frame of that size cannot tell where in the "
-        "pixel it lies. Figures: "
+        "weights, which learned from such frames alone; by the weights for detail, where `nova-gym sharpen` gave the "
+        "dream some; and the same scene as MiniGrid itself draws it at that size. At 72×72 a grid line is a quarter "
+        "of a pixel wide, so a frame of that size cannot tell where in the pixel it lies. Figures: "
         "[super-resolution.json](../benchmarks/results/super-resolution.json), by `python -m "
         "nova_gym.benchmarks.super_resolution`.",
         super_resolution,

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from nova_gym.data import Clips, to_unit
 from nova_gym.model.control import Memory
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training.changes import Changes
 from nova_gym.training.presets import TrainingConfig
 from nova_gym.training.stage import Batch, Metrics, Stage
 
@@ -16,6 +17,8 @@ from nova_gym.training.stage import Batch, Metrics, Stage
 LENGTH = 20
 #: Transitions that the spread of latent actions is measured on at most.
 SAMPLE = 1024
+#: Numbers of latent actions that hardly vary are divided by this share of the largest spread.
+LEAST = 1e-2
 #: Share of the training after which rollouts leave the recording.
 ALONE = 0.1
 #: Weight of matching latent actions beside that of predicted states.
@@ -38,13 +41,12 @@ class ControlStage(Stage):
 
     def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
         super().__init__(model, clips, config.control)
-        self.states = states
+        self.states, self.dead_band = states, Changes.of(clips, states).dead_band
         self.length = min(LENGTH, int(clips.lengths.max()))
         position = clips.position
         # Pieces of clips may start where enough steps are left, and at the beginning of clips that are too short.
         self.starts = ((clips.remaining >= self.length) | (position == 0)).nonzero().squeeze(1)
         self.first = (position == 0).nonzero().squeeze(1)
-        self.parts["control"].spread.copy_(spread_of(model, clips, states))
 
     def batch(self, generator: Generator, progress: float) -> Batch:
         chosen = self.starts[torch.randint(len(self.starts), (self.recipe.batch,), generator=generator)]
@@ -88,7 +90,7 @@ class ControlStage(Stage):
             latent_action = targets[:, t] if t < context else answer.detach().clamp(-1.0, 1.0)
             memory = Memory(hidden, latent_action)
             with torch.no_grad():
-                state = self.model.step(state, latent_action)
+                state = self.model.settle(state, self.model.step(state, latent_action), self.dead_band)
         return torch.stack(rolled, 1), torch.stack(answers, 1)
 
     @torch.no_grad()
@@ -102,8 +104,15 @@ class ControlStage(Stage):
 
 
 @torch.no_grad()
-def spread_of(model: WorldModel, clips: Clips, states: Tensor) -> Tensor:
-    """(U,) float32 on the CPU: the root mean square of latent actions, from transitions all over the recording."""
+def measure_spread(model: WorldModel, clips: Clips, states: Tensor) -> None:
+    """Tells the control model the spread of latent actions, from transitions all over the recording.
+
+    Args:
+        model: with a control model that is not trained yet, changed in place.
+        clips: the recording.
+        states: (F, K, rows, cols) float32 of all its frames.
+    """
     source = clips.source[:: max(1, len(clips.source) // SAMPLE)]
     pair = (states[frames].to(model.device) for frames in (source, source + 1))
-    return model.infer(*pair).square().mean((0, 2, 3)).sqrt().clamp(min=1e-4).cpu()
+    spread = model.infer(*pair).square().mean((0, 2, 3)).sqrt()
+    model.part("control").spread.copy_(spread.clamp(min=LEAST * float(spread.max())))

@@ -14,12 +14,11 @@ from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
 from nova_gym.model.config import ControlConfig, ModelConfig
 from nova_gym.model.world_model import WorldModel
-from nova_gym.training.control import ControlStage
 from nova_gym.training.fine_tuning import check_recording, repacked
 from nova_gym.training.loop import Loop, Run, keep_freed_memory
 from nova_gym.training.presets import Preset, Recipe
 from nova_gym.training.representation import encode_all
-from nova_gym.training.train import digest, train_codebook
+from nova_gym.training.train import digest, train_codebook, train_control
 
 #: Parts that can be trained by themselves: no other part depends on them.
 PARTS = ("codebook", "control")
@@ -70,7 +69,7 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
     states = encode_all(model, clips, lambda done, total: run.progress("encoding", min(done, total), total, ""))
     with loop.curves():
         if part == "control":
-            loop.train(ControlStage(model, clips, states, training))
+            train_control(loop, clips, states, training)
         else:
             train_codebook(loop, clips, states)
     made = {"dataset": dataset_id, "frames": len(clips.frames), "seed": training.seed, **loop.finished[part]}

@@ -13,7 +13,7 @@ from nova_gym.errors import BadInputError
 from nova_gym.model.config import ControlConfig, ModelConfig
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.changes import Changes, emphasize, wrong_transitions
-from nova_gym.training.control import ControlStage
+from nova_gym.training.control import ControlStage, measure_spread
 from nova_gym.training.dynamics import Dynamics, Tuning
 from nova_gym.training.latent_actions import fit_codebook, settle_latent_actions
 from nova_gym.training.loop import STAGES, Loop, Run, keep_freed_memory, step_generator
@@ -121,7 +121,7 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> torch.Tensor:
     if model.has_codebook:
         train_codebook(loop, clips, states)
     if model.has_control:
-        loop.train(ControlStage(model, clips, states, training))
+        train_control(loop, clips, states, training)
     return states
 
 
@@ -130,6 +130,13 @@ def train_codebook(loop: Loop, clips: Clips, states: torch.Tensor) -> None:
     if "codebook" not in loop.finished:
         found = fit_codebook(loop.model, clips, states, step_generator(loop.seed, "codes", 0))
         loop.mark("codebook", found)
+
+
+def train_control(loop: Loop, clips: Clips, states: torch.Tensor, training: TrainingConfig) -> None:
+    """Trains the control model."""
+    if "control" not in loop.finished:
+        measure_spread(loop.model, clips, states)
+        loop.train(ControlStage(loop.model, clips, states, training))
 
 
 def digest(clips: Clips) -> str:
