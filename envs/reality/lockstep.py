@@ -20,6 +20,8 @@ from nova_gym.simulator import DreamSimulator
 
 #: A predicted reward is right if it is this close, where rewards take few values.
 REWARD_TOLERANCE = 0.01
+#: Continuous actions that are tried for one that does not end an episode.
+DRAWS = 16
 
 
 class Bench:
@@ -102,12 +104,16 @@ class Bench:
         return self.rng.uniform(low, high).astype(np.float32)
 
     def harmless_action(self, env: gym.Env) -> Any:
-        """Drawn uniformly from the actions that do not end the episode; any action if none is found."""
-        for _ in range(ATTEMPTS):
-            action = self.random_action()
-            if not self.reality.ends(env, action):
-                return action
-        return self.random_action()
+        """Drawn uniformly from the actions that do not end the episode; any action if none is found.
+
+        Of continuous actions `DRAWS` are tried.
+        """
+        config = self.dream.world_model.config
+        if config.discrete:
+            actions = self.rng.permutation(config.actions).tolist()
+        else:
+            actions = [self.random_action() for _ in range(DRAWS)]
+        return next((action for action in actions if not self.reality.ends(env, action)), actions[0])
 
     def draw(self, simulator: DreamSimulator, rows: np.ndarray) -> np.ndarray:
         """The frames of the dreams in these rows: (n, H, W, C) float32 in [0, 1]."""
