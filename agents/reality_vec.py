@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
+from torch import Tensor
 
 from nova_gym.dream import Dream
 from nova_gym.envs import dream_at, make_reality
-from nova_gym.envs.frames import encode_frames, observation_space, observe
+from nova_gym.envs.frames import first_states, next_states, observation_space, observe, to_simulator
 
 #: Ranges of seeds in reality: recordings draw below the first number, evaluations use seeds from it on. Evaluations
 #: during training, which choose the version to keep, use seeds from the second number on.
@@ -17,29 +18,53 @@ FIRST_UNSEEN_SEED, FIRST_CHOOSING_SEED = 2**31, 2**31 + 2**30
 
 
 class EncodedFrames(VecEnvWrapper):
-    """Frames of N real environments, encoded as one batch into the dream's latents (N, K, rows, cols) float32."""
+    """Frames of N real environments as one batch of the dream's latents, (N, K + M, rows, cols) float32.
 
-    def __init__(self, venv: VecEnv, dream: Dream) -> None:
+    Where the dream has a memory, that hears the frames and actions of each episode.
+
+    Args:
+        venv: N real environments whose observations are frames.
+        dream: whose encoder and memory to use.
+        official: whether episodes begin as the environment begins them.
+    """
+
+    def __init__(self, venv: VecEnv, dream: Dream, official: bool = True) -> None:
         super().__init__(venv, observation_space=observation_space(dream, "latent"))
-        self.dream = dream
+        self.dream, self.official = dream, official
+        self._actions = np.zeros(0)
+        self._states: Tensor | None = None
 
     def reset(self) -> np.ndarray:
-        """Resets all environments: latents (N, K, rows, cols) float32."""
-        return self._encode(self.venv.reset())
+        """Resets all environments: latents (N, K + M, rows, cols) float32."""
+        self._states = first_states(self.dream, self.venv.reset(), self.official)
+        return observe(self.dream, self._states, "latent")
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Hands the actions (N, …) to the environments."""
+        self._actions = actions
+        self.venv.step_async(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
         """Steps all environments.
 
         Returns:
-            Latents (N, K, rows, cols) float32, rewards, ends, infos with encoded `terminal_observation`.
+            Latents (N, K + M, rows, cols) float32, rewards, ends, infos with encoded `terminal_observation`.
         """
         frames, rewards, ended, infos = self.venv.step_wait()
-        for i in np.flatnonzero(ended):
-            infos[i]["terminal_observation"] = self._encode(infos[i]["terminal_observation"][None])[0]
-        return self._encode(frames), rewards, ended, infos
-
-    def _encode(self, frames: np.ndarray) -> np.ndarray:
-        return observe(self.dream, encode_frames(self.dream, frames), "latent")
+        over = np.flatnonzero(ended)
+        reached = frames.copy()
+        for i in over:
+            reached[i] = infos[i]["terminal_observation"]
+        actions = to_simulator(self.dream, np.asarray(self._actions))
+        states = next_states(self.dream, self._states, reached, actions)
+        if len(over):
+            last = observe(self.dream, states[over], "latent")
+            for i, observation in zip(over, last, strict=True):
+                infos[i]["terminal_observation"] = observation
+            states = states.clone()
+            states[over] = first_states(self.dream, frames[over], self.official)
+        self._states = states
+        return observe(self.dream, states, "latent"), rewards, ended, infos
 
 
 def make_reality_vec(
@@ -66,4 +91,4 @@ def make_reality_vec(
     envs = DummyVecEnv([lambda: make_reality(dream, "pixels", starts, dream.world_model.device)] * num_envs)
     if observation == "pixels":
         return envs
-    return EncodedFrames(envs, dream)
+    return EncodedFrames(envs, dream, starts == "official")

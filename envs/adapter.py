@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nova_gym.canvas import Canvas
 from nova_gym.dream import Dream
-from nova_gym.envs.frames import encode_frames, observation_space, observe
+from nova_gym.envs.frames import first_states, heard_states, observation_space, observe
 from nova_gym.envs.reality.base import Reality
 from nova_gym.envs.reality.counterpart import dream_at, reality_of, restart
 from nova_gym.envs.reality.unseen import foreign_cells, said, what_is_unseen
@@ -23,7 +23,7 @@ from nova_gym.simulator import DreamSimulator, Transition
 OBSERVATIONS, ACTIONS = ("latent", "pixels"), ("discrete", "latent", "codebook")
 
 #: What `reset(options=...)` understands.
-RESET_OPTIONS = ("frame", "latent", "reality")
+RESET_OPTIONS = ("frame", "frames", "latent", "reality")
 #: Actions of more numbers than this are told by their shape in error messages.
 LISTED = 16
 #: Keys of `info`.
@@ -93,7 +93,7 @@ class DreamInterface:
         return self.dream.world_model.device
 
     def observe(self, states: Tensor) -> np.ndarray:
-        """States (N, K, rows, cols) → observations, the same float32 or (N, H, W, C) uint8."""
+        """States (N, K + M, rows, cols) → observations, the same float32 or (N, H, W, C) uint8."""
         if self.observation == "pixels":
             return self._seen.draw(states).cpu().numpy()
         return observe(self.dream, states, self.observation)
@@ -152,7 +152,7 @@ class DreamInterface:
         return simulator.step(tensor)
 
     def start(self, options: dict[str, Any] | None, rng: np.random.Generator) -> Tensor:
-        """One state (K, rows, cols) float32 to start from: the one that `options` name, or one drawn as `starts` says.
+        """One state (K + M, rows, cols) float32: the one that `options` name, or one drawn as `starts` says.
 
         Raises:
             BadInputError: an unknown option, more than one, or a value that cannot be a start.
@@ -163,17 +163,25 @@ class DreamInterface:
             raise BadInputError(f"reset takes one option of {', '.join(RESET_OPTIONS)}, not {list(options)}")
         if "frame" in options:
             return self._frame(np.asarray(options["frame"]))
+        if "frames" in options:
+            return self._clip(options["frames"])
         if "latent" in options:
             return self._latent(options["latent"])
         bank = None if options.get("reality") else self.dream.starts.get(self.starts)
         return self._from_reality(rng) if bank is None else bank[int(rng.integers(len(bank)))]
 
+    def keys(self, generators: list[np.random.Generator]) -> Tensor | None:
+        """(N,) int64 keys of chance, one drawn from each generator; None where the dream is not random."""
+        if not self.dream.is_random:
+            return None
+        return torch.tensor([int(rng.integers(2**62)) for rng in generators], device=self.device)
+
     def info(self, simulator: DreamSimulator) -> dict[str, np.ndarray]:
         """For `info`, copies.
 
         Returns:
-            `latent` (N, K, rows, cols) and `latent_action` (N, U, rows, cols) float32, `step` (N,) int64, `lost` (N,)
-            bool.
+            `latent` (N, K + M, rows, cols) and `latent_action` (N, U, rows, cols) float32, `step` (N,) int64, `lost`
+            (N,) bool.
         """
         values = simulator.state, simulator.latent_action, simulator.steps, simulator.lost
         return {key: value.contiguous().cpu().numpy().copy() for key, value in zip(INFO, values, strict=True)}
@@ -194,8 +202,16 @@ class DreamInterface:
         except ValueError as error:
             raise BadInputError(str(error)) from error
 
+    def _clip(self, frames: Any) -> Tensor:
+        """A start whose memory has heard a clip, (T, H, W, C) of T frames, the last of which is the present one."""
+        clip = np.asarray(frames)
+        if clip.ndim != 4 or not len(clip):
+            raise BadInputError(f"frames must be (T, H, W, C), one after the other, not of shape {clip.shape}")
+        last = self._frame(clip[-1])
+        return heard_states(self.dream, clip[None])[0] if len(clip) > 1 else last
+
     def _frame(self, frame: np.ndarray) -> Tensor:
-        state = encode_frames(self.dream, frame[None])[0]
+        state = first_states(self.dream, frame[None])[0]
         (height, width), wanted = frame.shape[:2], self.dream.frame_size
         if (height, width) != wanted:
             raise BadInputError(
@@ -210,7 +226,10 @@ class DreamInterface:
             state = torch.as_tensor(np.asarray(latent, dtype=np.float32))
         except (TypeError, ValueError) as error:
             raise BadInputError(f"a latent start must be numbers: {error}") from error
-        expected = (self.dream.world_model.config.rank, *self.dream.cells)
+        config = self.dream.world_model.config
+        expected = (config.rank + config.memory, *self.dream.cells)
+        if state.shape == (config.rank, *self.dream.cells):
+            state = self.dream.world_model.begin(state[None].to(self.device))[0]
         if state.shape != expected or not bool(state.isfinite().all()):
             raise BadInputError(
                 f"a latent start must be finite numbers of shape {expected} (as info['latent'] gives them), "
@@ -224,7 +243,7 @@ class DreamInterface:
             self._reality = reality, reality.make()
         reality, env = self._reality
         restart(reality, env, self.starts, rng)
-        return encode_frames(self.dream, reality.frame(env)[None])[0]
+        return first_states(self.dream, reality.frame(env)[None], self.starts != "random")[0]
 
     def _warn(self, words: str) -> None:
         if words:

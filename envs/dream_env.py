@@ -58,6 +58,7 @@ class NovaDreamEnv(gym.Env):
     video clips. Where the file has none of this reality, a fresh reset of the real environment, encoded.
     `reset(options=...)` takes another start, one of
     `{"frame": image}`, (H, W, C) uint8 or float in [0, 1];
+    `{"frames": clip}`, (T, H, W, C), the frames before the start and that itself, which a dream with memory hears;
     `{"latent": state}`, (K, rows, cols) float32 as in `info["latent"]`;
     `{"reality": True}`, a fresh reset of the real environment, encoded.
     A picture with cells that the dream cannot draw, because nothing like them was in its recording, causes a warning
@@ -174,6 +175,8 @@ class NovaDreamEnv(gym.Env):
         """
         super().reset(seed=seed)
         self._simulator.reset(states=self._door.start(options, self.np_random)[None])
+        if (keys := self._door.keys([self.np_random])) is not None:
+            self._simulator.keys = keys
         self._started, self._ended, self._warned = True, False, False
         self._memory = None
         self._past.clear()

@@ -13,15 +13,16 @@ from nova_gym.simulator import STATE_LIMIT
 
 
 def observation_space(dream: Dream, observation: str) -> spaces.Box:
-    """(K, rows, cols) float32 within ±`STATE_LIMIT` for `latent`, (H, W, C) uint8 for `pixels`."""
+    """(K + M, rows, cols) float32 within ±`STATE_LIMIT` for `latent`, (H, W, C) uint8 for `pixels`."""
     config = dream.world_model.config
     if observation == "latent":
-        return spaces.Box(-STATE_LIMIT, STATE_LIMIT, (config.rank, *dream.cells), np.float32)
+        channels = config.rank + config.memory
+        return spaces.Box(-STATE_LIMIT, STATE_LIMIT, (channels, *dream.cells), np.float32)
     return spaces.Box(0, 255, (*dream.frame_size, config.inr.channels), np.uint8)
 
 
 def observe(dream: Dream, states: Tensor, observation: str) -> np.ndarray:
-    """States (N, K, rows, cols) as observations of the given kind; a copy."""
+    """States (N, K + M, rows, cols) as observations of the given kind; a copy."""
     if observation == "latent":
         return states.contiguous().cpu().numpy().copy()
     return dream.world_model.render(states, as_bytes=True).cpu().numpy()
@@ -56,3 +57,75 @@ def encode_frames(dream: Dream, frames: np.ndarray) -> Tensor:
         raise BadInputError("a floating-point frame must be finite and within [0, 1]")
     tensor = torch.from_numpy(np.ascontiguousarray(frames, dtype=np.float32)).permute(0, 3, 1, 2)
     return dream.world_model.encode(tensor.to(dream.world_model.device))
+
+
+@torch.no_grad()
+def first_states(dream: Dream, frames: np.ndarray, official: bool = False) -> Tensor:
+    """Pictures as states to begin from, with a memory that is still empty.
+
+    Args:
+        dream: whose encoder and memory to use.
+        frames: as in `encode_frames`.
+        official: whether episodes of the real environment begin with these frames. If not, their past is not known.
+
+    Returns:
+        (N, K + M, rows, cols) float32 on the dream's device.
+
+    Raises:
+        BadInputError: as in `encode_frames`.
+    """
+    return dream.world_model.begin(encode_frames(dream, frames), official)
+
+
+@torch.no_grad()
+def next_states(dream: Dream, states: Tensor, frames: np.ndarray, actions: Tensor | None) -> Tensor:
+    """The states after a step of the real environment: what its frames show, and the memory after hearing it.
+
+    Args:
+        dream: whose encoder and memory to use.
+        states: (N, K + M, rows, cols), before the step.
+        frames: as in `encode_frames`, after it.
+        actions: as the simulator takes them; None if they are not known.
+
+    Returns:
+        (N, K + M, rows, cols) float32 on the dream's device.
+
+    Raises:
+        BadInputError: as in `encode_frames`.
+    """
+    return dream.world_model.recall(states, encode_frames(dream, frames), actions)
+
+
+def heard_states(dream: Dream, frames: np.ndarray, actions: Tensor | None = None) -> Tensor:
+    """The states at the end of clips, whose memory has heard them from their first frame on.
+
+    Args:
+        dream: whose encoder and memory to use.
+        frames: (N, T + 1, H, W, C), each as in `encode_frames`.
+        actions: (T, N, …) as the simulator takes them; None if they are not known.
+
+    Returns:
+        (N, K + M, rows, cols) float32 on the dream's device.
+
+    Raises:
+        BadInputError: as in `encode_frames`.
+    """
+    states = first_states(dream, frames[:, 0])
+    for t in range(1, frames.shape[1]):
+        states = next_states(dream, states, frames[:, t], None if actions is None else actions[t - 1])
+    return states
+
+
+def to_simulator(dream: Dream, actions: np.ndarray) -> Tensor:
+    """The environment's own actions as the simulator takes them.
+
+    Args:
+        dream: whose actions.
+        actions: (N, …), members of the environment's action space.
+
+    Returns:
+        (N,) int64 where they are discrete, else (N, length) float32, on the dream's device.
+    """
+    model = dream.world_model
+    dtype = torch.int64 if model.config.discrete else torch.float32
+    return torch.as_tensor(actions, dtype=dtype, device=model.device)

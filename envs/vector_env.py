@@ -192,7 +192,8 @@ class NovaDreamVectorEnv(VectorEnv):
     def _start(self, mask: np.ndarray, options: dict[str, Any]) -> None:
         rows = np.flatnonzero(mask)
         states = torch.stack([self._door.start(options, self._generators[i]) for i in rows])
-        self._simulator.restart(torch.from_numpy(rows).to(self._simulator.device), states)
+        keys = self._door.keys([self._generators[i] for i in rows])
+        self._simulator.restart(torch.from_numpy(rows).to(self._simulator.device), states, keys)
         self._ended = self._ended & ~mask
 
     def _final(self, ended: np.ndarray) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Canvas:
             ValueError: the resolution is out of range.
         """
         model = self._model
+        states = model.seen(states)
         height, width = model.size_of(states) if resolution is None else inr.parse_resolution(resolution)
         renderer = model.renderer(height, width, states.shape[2:])
         by, changed, onto = (states.shape, height, width, _stamp(renderer)), None, None

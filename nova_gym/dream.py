@@ -47,6 +47,7 @@ class Card:
             cannot drift; a quarter of the smallest changes in the recording.
         drawn_within: mean squared error of a cell that the dream encodes and draws, for the worst thousandth of the
             recording's cells. A frame whose cells are much worse shows what the dream has never seen. 0 if not known.
+        random_rewards, random_endings: whether the same transition may pay or end differently, so that a step draws it.
         action_names: names of discrete actions, where known.
         action_bounds: [low, high], each a list, of continuous actions; empty for discrete ones.
         data: the recording, as `nova-gym record` described it.
@@ -62,6 +63,8 @@ class Card:
     reward_discount: float = 0.0
     dead_band: float = 0.0
     drawn_within: float = 0.0
+    random_rewards: bool = False
+    random_endings: bool = False
     action_names: list[str] = field(default_factory=list)
     action_bounds: list[list[float]] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
@@ -82,8 +85,9 @@ class Dream:
 
     Attributes:
         world_model: the model, in evaluation mode.
-        starts: start states by kind, (n, K, rows, cols) float32 each: `official` (where the real environment starts)
-            and `random` (anywhere); for video without labels `clips` (where clips begin). Empty where a dream is looked
+        starts: start states by kind, (n, K + M, rows, cols) float32 each: `official` (where the real environment
+            starts), `random` (anywhere), and where the model has a memory `recorded` (anywhere in the recording, with what the
+            frames before said); for video without labels `clips` (where clips begin). Empty where a dream is looked
             at with another real environment than its own (`nova_gym.envs.dream_at`).
         card: its origin and its scores.
         step_kept: the compiled step, which simulators of this dream share; None until a simulator needs it.
@@ -108,6 +112,11 @@ class Dream:
     def cells(self) -> tuple[int, int]:
         """(rows, cols) of those frames."""
         return self.world_model.config.cells_of(*self.frame_size)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the same state and action can lead to different futures."""
+        return self.world_model.has_chance or self.card.random_rewards or self.card.random_endings
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves the compiled step out of copies: it is tied to the weights of this object, and quickly made again."""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from nova_gym import kernels
-from nova_gym.dream import Dream
+from nova_gym import kernels, noise
+from nova_gym.dream import Card, Dream
 from nova_gym.errors import BadInputError
 from nova_gym.model.control import Memory
 from nova_gym.model.inr import Resolution
@@ -32,10 +32,11 @@ class Transition(NamedTuple):
     """The result of one step of N dreams.
 
     Attributes:
-        state: (N, K, rows, cols) float32, the states after the step.
+        state: (N, K + M, rows, cols) float32, the states after the step, memory included.
         latent_action: (N, U, rows, cols) float32, the latent actions of the step.
         reward: (N,) float32, smaller for later steps as in the real environment (`Card.reward_discount`).
-        terminated: (N,) bool, the model says that the episode ends (with a probability above 0.5).
+        terminated: (N,) bool, the model says that the episode ends: with a probability above 0.5, or drawn with that
+            probability where endings are left to chance.
         truncated: (N,) bool, the horizon is reached, or the dream is lost.
         lost: (N,) bool, the state left ±`STATE_LIMIT` or became NaN. Such a state is clamped to ±`STATE_LIMIT` (NaN to
             0) and is meaningless. A state that is truncated by the horizon alone is valid.
@@ -61,9 +62,11 @@ class DreamSimulator:
         num_dreams: N.
         horizon: steps after which an episode is truncated; None for the real environment's, 0 for never.
         cells: (rows, cols) of the states; None for those of the real environment's frames.
+        deterministic: whether what is left to chance is replaced by what is likeliest.
 
     Attributes:
-        state: (N, K, rows, cols) float32, present states.
+        state: (N, K + M, rows, cols) float32, present states: K numbers of a cell that the frame shows, M of memory.
+        keys: (N,) int64, of each dream's chance: the same key, start and actions lead to the same episode.
         latent_action: (N, U, rows, cols) float32, last latent actions, zero after a reset.
         steps: (N,) int64, steps since the last reset.
         lost: (N,) bool, whether the last step lost the dream; False after a reset.
@@ -78,6 +81,7 @@ class DreamSimulator:
         num_dreams: int = 1,
         horizon: int | None = None,
         cells: tuple[int, int] | None = None,
+        deterministic: bool = False,
     ) -> None:
         cells = dream.cells if cells is None else tuple(cells)
         if len(cells) != 2 or min(cells) < 1:
@@ -87,16 +91,18 @@ class DreamSimulator:
         if horizon is not None and horizon < 0:
             raise BadInputError(f"the horizon must be 0 (never) or more, not {horizon}")
         self.dream = dream
-        self.num_dreams = num_dreams
+        self.num_dreams, self.deterministic = num_dreams, deterministic
         self.horizon = dream.card.horizon if horizon is None else horizon
         model = dream.world_model
         if dream.step_kept is not None and not dream.step_kept.made_of(model):
             dream.step_kept = None
         self.cells = cells
-        self.state = _field(num_dreams, model.config.rank, cells, model.device)
+        self.state = _field(num_dreams, model.config.rank + model.config.memory, cells, model.device)
         self.latent_action = _field(num_dreams, model.config.latent_action, cells, model.device)
         self.steps = torch.zeros(num_dreams, dtype=torch.int64, device=model.device)
         self.lost = torch.zeros(num_dreams, dtype=torch.bool, device=model.device)
+        self.keys = torch.arange(num_dreams, device=model.device)
+        self._keys = Generator().manual_seed(0)  # of keys that no generator was given for
         self._memo: Memo | None = None  # what the compiled step computed of the present states
 
     @property
@@ -116,13 +122,13 @@ class DreamSimulator:
 
         Args:
             mask: (N,) bool, which dreams; None for all.
-            states: (N, K, rows, cols) float32 to start from, rows outside the mask unused; None draws from the dream's
-                starts.
+            states: (N, K + M, rows, cols) float32 to start from, or (N, K, rows, cols) where the past is not known;
+                rows outside the mask unused. None draws from the dream's starts.
             starts: which of the dream's starts to draw from, None for its `default_starts`.
-            generator: for that draw, on the CPU; required unless `states` is given.
+            generator: for that draw and for the keys of chance, on the CPU; required unless `states` is given.
 
         Returns:
-            (N, K, rows, cols) float32, all present states.
+            (N, K + M, rows, cols) float32, all present states.
 
         Raises:
             BadInputError: the dream has no such starts or they are of another size, `states` has another shape, or
@@ -142,7 +148,8 @@ class DreamSimulator:
                 )
             drawn = torch.randint(len(bank), (self.num_dreams,), generator=generator)
             states = bank[drawn.to(bank.device)]
-        elif states.shape != self.state.shape:
+        states = self._with_memory(states)
+        if states.shape != self.state.shape:
             raise BadInputError(f"states are {tuple(states.shape)}; expected {tuple(self.state.shape)}")
         if mask is None:
             mask = torch.ones(self.num_dreams, dtype=torch.bool, device=self.device)
@@ -150,19 +157,35 @@ class DreamSimulator:
         self.state = torch.where(of_cells, states, self.state).contiguous(memory_format=torch.channels_last)
         self.latent_action = torch.where(of_cells, 0.0, self.latent_action)
         self.steps, self.lost = torch.where(mask, 0, self.steps), self.lost & ~mask
+        self.keys = torch.where(mask, self._new_keys(self.num_dreams, generator), self.keys)
         return self.state
 
+    def _with_memory(self, states: Tensor) -> Tensor:
+        """States as the model has them: those of frames alone get a memory in which nothing is known."""
+        config = self.dream.world_model.config
+        bare = config.memory and states.ndim == 4 and states.shape[1] == config.rank
+        return self.dream.world_model.begin(states) if bare else states
+
+    def _new_keys(self, count: int, generator: Generator | None) -> Tensor:
+        """(count,) int64 keys of chance; where nothing is random none are drawn."""
+        if not self.dream.is_random:
+            return self.keys[:1].expand(count)
+        return torch.randint(2**62, (count,), generator=generator or self._keys).to(self.device)
+
     @torch.no_grad()
-    def restart(self, rows: Tensor, states: Tensor) -> None:
+    def restart(self, rows: Tensor, states: Tensor, keys: Tensor | None = None) -> None:
         """Starts episodes of some dreams, which is quicker than a `reset` of all; the others go on.
 
         Args:
             rows: (n,) int64, which dreams.
-            states: (n, K, rows, cols) float32 to start from.
+            states: (n, K + M, rows, cols) float32 to start from, or as in `reset`.
+            keys: (n,) int64, of their chance; None for new ones.
         """
+        keys = self._new_keys(len(rows), None) if keys is None else keys
+        self.keys = self.keys.index_copy(0, rows, keys)
         self.state, self.latent_action = self.state.clone(), self.latent_action.clone()
         self.steps, self.lost = self.steps.clone(), self.lost.clone()
-        self.state[rows] = states
+        self.state[rows] = self._with_memory(states)
         self.latent_action[rows], self.steps[rows], self.lost[rows] = 0.0, 0, False
 
     def step(self, actions: Tensor) -> Transition:
@@ -180,8 +203,12 @@ class DreamSimulator:
         if (compiled := self._compiled()) and compiled.actions and _alike(actions, self.steps):
             return self._step_compiled(compiled, None, actions)
         with torch.no_grad():
-            latent_actions = model.translate(self.state, actions)
-        return self.step_latent(latent_actions)
+            rows, cols = self.cells
+            outcomes = None
+            if model.has_chance and not self.deterministic:
+                uniform = noise.uniform(self.keys, self.steps, rows * cols).view(-1, rows, cols)
+                outcomes = model.draw_outcomes(self.state, actions, uniform)
+            return self._step_by_layers(model.translate(self.state, actions, outcomes), actions)
 
     @torch.no_grad()
     def step_code(self, codes: Tensor) -> Transition:
@@ -285,7 +312,7 @@ class DreamSimulator:
         if horizon > count:
             memory = self.remember(zip(context, inferred, strict=False))
             for transition in self.autopilot(horizon - count, memory):
-                states.append(transition.state)
+                states.append(model.seen(transition.state))
                 latent_actions.append(transition.latent_action)
                 progress(len(latent_actions), horizon)
         return torch.stack(states, dim=1), torch.stack(latent_actions, dim=1)
@@ -300,18 +327,28 @@ class DreamSimulator:
         return self._step_by_layers(latent_actions)
 
     @torch.no_grad()
-    def _step_by_layers(self, latent_actions: Tensor) -> Transition:
+    def _step_by_layers(self, latent_actions: Tensor, actions: Tensor | None = None) -> Transition:
         """`step_latent` in plain PyTorch, on any device: the reference."""
         model, card = self.dream.world_model, self.dream.card
-        following = model.settle(self.state, model.step(self.state, latent_actions), card.dead_band)
-        reward, termination = model.outcome(self.state, latent_actions, following)
+        shown = model.settle(self.state, model.step(self.state, latent_actions), card.dead_band)
+        rewarded, ended = self._drawn(card)
+        reward, termination = model.outcome(self.state, latent_actions, shown, actions, rewarded)
+        following = model.recall(self.state, shown, actions)
         lost = ~(following.abs() < STATE_LIMIT).flatten(1).all(1)  # written so that NaN counts as lost
         following = following.nan_to_num(0.0).clamp(-STATE_LIMIT, STATE_LIMIT)
         self.state, self.latent_action, self.steps, self.lost = following, latent_actions, self.steps + 1, lost
         if card.reward_discount:
-            reward = reward * (1.0 - card.reward_discount * self.steps / card.horizon)
+            reward = torch.where(reward > 0, reward * (1.0 - card.reward_discount * self.steps / card.horizon), reward)
         truncated = lost | (self.steps >= self.horizon) if self.horizon else lost
-        return Transition(following, latent_actions, reward.nan_to_num(0.0), termination > 0.5, truncated, lost)
+        terminated = termination > (0.5 if ended is None else ended)
+        return Transition(following, latent_actions, reward.nan_to_num(0.0), terminated, truncated, lost)
+
+    def _drawn(self, card: Card) -> tuple[Tensor | None, Tensor | None]:
+        """(N,) in [0, 1) each, which draw reward and ending; None for what is not random."""
+        if self.deterministic or not (card.random_rewards or card.random_endings):
+            return None, None
+        rewarded, ended = noise.uniform(~self.keys, self.steps, 2).unbind(1)
+        return rewarded if card.random_rewards else None, ended if card.random_endings else None
 
     def _step_compiled(
         self, compiled: CompiledStep, latent_actions: Tensor | None, actions: Tensor | None
@@ -327,7 +364,8 @@ class DreamSimulator:
 
     def _compiled(self) -> CompiledStep | None:
         """The compiled step; None where PyTorch steps instead: on devices other than the CPU, or without Numba."""
-        if not (module := _compiler()):
+        card = self.dream.card
+        if not (module := _compiler()) or card.random_rewards or card.random_endings:
             return None
         self.dream.step_kept = module.compiled_step(self.dream.world_model, self.dream.step_kept)
         return self.dream.step_kept

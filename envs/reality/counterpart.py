@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nova_gym.dream import STARTS, Dream
-from nova_gym.envs.frames import encode_frames
+from nova_gym.envs.frames import first_states
 from nova_gym.envs.reality.base import ATTEMPTS, Reality
 from nova_gym.envs.reality.registry import find_reality, similar_spec
 from nova_gym.envs.reality.spec import RealitySpec
@@ -119,7 +119,7 @@ def fresh_starts(
         progress: called with the number of starts and their total.
 
     Returns:
-        (n, K, rows, cols) float32 by kind: `official`, and `random` where the `Reality` can move agent and goal.
+        (n, K + M, rows, cols) float32 by kind: `official`, and `random` where the `Reality` can move agent and goal.
     """
     reality = reality_of(dream)
     kinds = ("official", "random") if reality.scatters else ("official",)
@@ -136,5 +136,5 @@ def fresh_starts(
                 frames[frame.tobytes()] = frame
                 progress(k * count + len(frames), len(kinds) * count)
             parts = np.array_split(np.stack(list(frames.values())), max(1, len(frames) // 64))
-            starts[kind] = torch.cat([encode_frames(dream, part) for part in parts])
+            starts[kind] = torch.cat([first_states(dream, part, kind == "official") for part in parts])
     return starts

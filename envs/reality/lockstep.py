@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from nova_gym.dream import Dream
-from nova_gym.envs.frames import encode_frames
+from nova_gym.envs.frames import first_states
 from nova_gym.envs.reality.base import ATTEMPTS
 from nova_gym.envs.reality.counterpart import reality_of, restart
 from nova_gym.errors import BadInputError
@@ -82,7 +82,7 @@ class Bench:
     def simulator(self, frames: np.ndarray) -> DreamSimulator:
         """Dreams that start from these frames."""
         simulator = DreamSimulator(self.dream, len(frames), horizon=0)
-        simulator.reset(states=encode_frames(self.dream, frames))
+        simulator.reset(states=first_states(self.dream, frames, self.starts == "official"))
         return simulator
 
     def actions(self, actions: list) -> torch.Tensor:

@@ -7,9 +7,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from torch import Tensor
 
 from nova_gym.dream import Dream
-from nova_gym.envs.frames import encode_frames, observation_space, observe
+from nova_gym.envs.frames import first_states, next_states, observation_space, observe, to_simulator
 from nova_gym.envs.reality.counterpart import dream_at, reality_of
 from nova_gym.errors import BadInputError
 
@@ -19,7 +20,8 @@ class RealityEnv(gym.Wrapper):
 
     Args:
         dream: the dream whose reality this is.
-        observation: `latent`, the encoded frame (K, rows, cols) float32, or `pixels`, the frame (H, W, C) uint8.
+        observation: `latent`, the encoded frame with the dream's memory of the frames before, (K + M, rows, cols)
+            float32, or `pixels`, the frame (H, W, C) uint8.
         starts: `official`, as the environment resets itself, or `random`: agent and goal anywhere, if the `Reality`
             can move them.
         reality: id of another real environment that the dream dreams of; None for its own.
@@ -46,6 +48,7 @@ class RealityEnv(gym.Wrapper):
         self.dream = dream
         self._observation, self._starts = observation, starts
         self._held_out: bool | None = None
+        self._state: Tensor | None = None  # of the present frame, with memory
         self.observation_space = observation_space(dream, observation)
 
     def reset(
@@ -61,7 +64,7 @@ class RealityEnv(gym.Wrapper):
             self.reality.scatter(self.env, self.env.unwrapped.np_random)
         known = self.reality.layout_id(self.env) is not None
         self._held_out = self.reality.is_held_out(self.env) if known else None
-        return self._observe(), info
+        return self._observe(None), info
 
     def step(self, action: int | np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Steps the real environment.
@@ -76,7 +79,7 @@ class RealityEnv(gym.Wrapper):
         if terminated or truncated:
             said = {"is_success": self.reality.success(self.env, float(reward), terminated), "held_out": self._held_out}
             info = {**info, **{key: value for key, value in said.items() if value is not None}}
-        return self._observe(), float(reward), terminated, truncated, info
+        return self._observe(action), float(reward), terminated, truncated, info
 
     def frame(self) -> np.ndarray:
         """What the environment looks like now, at the size of the dream's frames: (H, W, C) uint8."""
@@ -93,11 +96,17 @@ class RealityEnv(gym.Wrapper):
         """
         return self.reality.draw(self.env, scale)
 
-    def _observe(self) -> np.ndarray:
+    def _observe(self, action: int | np.ndarray | None) -> np.ndarray:
+        """The present observation, after this action, or None after a reset."""
         frame = self.frame()
         if self._observation == "pixels":
             return frame
-        return observe(self.dream, encode_frames(self.dream, frame[None]), "latent")[0]
+        if action is None or self._state is None:
+            self._state = first_states(self.dream, frame[None], self._starts == "official")
+        else:
+            actions = to_simulator(self.dream, np.asarray(action)[None])
+            self._state = next_states(self.dream, self._state, frame[None], actions)
+        return observe(self.dream, self._state, "latent")[0]
 
 
 def make_reality(

@@ -216,7 +216,7 @@ def advance(model, memo, layout, numbers, given, results, start, stop, row):
             if logits[v] > logits[best]:
                 best = v
         paid = values[best] if len(values) else logits[0]
-        if numbers[2] != 0.0:
+        if numbers[2] != 0.0 and paid > _ZERO:
             paid *= _ONE - np.float32(numbers[2]) * np.float32(counted[to]) / np.float32(numbers[3])
         reward[to] = min(max(paid, -_LARGEST), _LARGEST) if paid == paid else _ZERO
         ended[to] = logits[outputs] > _ZERO

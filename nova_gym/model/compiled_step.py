@@ -230,8 +230,13 @@ def _acts(model: WorldModel) -> bool:
 
 def _as_written(model: WorldModel) -> bool:
     """Whether a step consists of what is in `nova_gym.model`, and not, as in an ablation, of anything else."""
-    dynamics, ours = model.forward_dynamics, WorldModel
-    same = all(getattr(type(model), name) is getattr(ours, name) for name in ("step", "settle", "outcome", "translate"))
+    dynamics, ours, config = model.forward_dynamics, WorldModel, model.config
+    if config.memory or config.outcomes or config.everywhere or config.reward_bins:
+        return False
+    same = all(
+        getattr(type(model), name) is getattr(ours, name)
+        for name in ("step", "settle", "outcome", "translate", "recall")
+    )
     kinds = ((dynamics, ForwardDynamics), (model.bridge, ActionBridge), (model.heads, Heads))
     if not same or any(part is not None and type(part) is not kind for part, kind in kinds):
         return False

@@ -49,9 +49,16 @@ class ModelConfig:
         actions: size of the environment's action: n for `Discrete(n)`, the length of a flat `Box`; 0 for video without
             labels, whose dream has no action bridge and no heads.
         discrete: whether the environment's actions are discrete.
-        reward_values: the values that the undiscounted reward takes, if they are few; empty if it can be any number.
+        reward_values: the values that the undiscounted reward takes, if they are few; else the centres of the bins that
+            stand for it, in ascending order.
+        reward_bins: whether `reward_values` are centres of bins, between which a reward may lie.
+        memory: M, numbers of memory in a cell; 0 where the frame is all that a step depends on.
+        outcomes: how many outcomes a cell's step can have by chance; 0 where nothing is left to chance.
+        everywhere: whether rewards and endings are read off all cells, the action and the memory. Otherwise they are
+            read off the cells that change.
         inr: the coordinate network of a cell.
-        encoder_widths: channels of the encoder's two hidden layers.
+        encoder_widths: channels of the encoder's two hidden layers, and of a third one that sees the whole cell, if it
+            has that.
         rank: K, number of coordinates of weight offsets that make the state of a cell.
         latent_action: U, numbers of a latent action in a cell.
         hidden: channels of the hidden layers of A, B, the inverse dynamics and the action bridge.
@@ -70,8 +77,12 @@ class ModelConfig:
     actions: int = 7
     discrete: bool = True
     reward_values: tuple[float, ...] = ()
+    reward_bins: bool = False
+    memory: int = 0
+    outcomes: int = 0
+    everywhere: bool = False
     inr: INRConfig = field(default_factory=INRConfig)
-    encoder_widths: tuple[int, int] = (32, 64)
+    encoder_widths: tuple[int, ...] = (32, 64)
     rank: int = 16
     latent_action: int = 4
     hidden: int = 32

@@ -26,7 +26,8 @@ class Encoder(nn.Module):
         self.convolutions = nn.Sequential()
         for before, after, stride in zip(widths, widths[1:], strides, strict=False):
             self.convolutions += nn.Sequential(nn.Conv2d(before, after, stride, stride), nn.GELU())
-        self.last = nn.Conv2d(widths[-1], config.rank, strides[-1], strides[-1])
+        stride = strides[-1] if len(widths) == len(strides) else (1, 1)
+        self.last = nn.Conv2d(widths[-1], config.rank, stride, stride)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Encodes frames.

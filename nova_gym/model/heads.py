@@ -12,55 +12,102 @@ class Heads(nn.Module):
     """Reward head and termination head on one trunk over (z, u, z'), the same in every cell.
 
     The cells that changed are pooled by their maximum, so that grids of every size give numbers of the same kind; if
-    none changed, the heads see zeros. Where the environment's reward takes few values (`ModelConfig.reward_values`),
-    the reward head chooses among them, so that a sparse reward is exact. Otherwise it is a regression
-    (`docs/how-it-works.md`, Reward and end).
+    none changed, the heads see zeros. Where the recording shows that rewards or endings need more than that
+    (`ModelConfig.everywhere`), the trunk also reads memory and action, and all cells are pooled beside those that
+    changed.
+
+    Where the environment's reward takes few values (`ModelConfig.reward_values`), the reward head chooses among them,
+    so that a sparse reward is exact. Otherwise the values are the centres of bins, and the reward is their mean
+    (two-hot bins, arXiv 2301.04104), so that rewards of any scale train alike (`docs/how-it-works.md`, Reward and end).
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         outputs = max(1, len(config.reward_values))
-        hidden = config.head_hidden
+        hidden, self.everywhere, self.bins = config.head_hidden, config.everywhere, config.reward_bins
+        more = config.memory + config.actions if config.everywhere else 0
         self.trunk = nn.Sequential(
-            nn.Conv2d(2 * config.rank + config.latent_action, hidden, 1),
+            nn.Conv2d(2 * config.rank + config.latent_action + more, hidden, 1),
             nn.GELU(),
             nn.Conv2d(hidden, hidden, 1),
             nn.GELU(),
         )
-        self.reward = nn.Linear(hidden, outputs)
-        self.termination = nn.Linear(hidden, 1)
+        pooled = 2 * hidden if config.everywhere else hidden
+        self.reward = nn.Linear(pooled, outputs)
+        self.termination = nn.Linear(pooled, 1)
         self.few = bool(config.reward_values)
         self.register_buffer("values", torch.tensor(config.reward_values or (0.0,)), persistent=False)
 
     def forward(
-        self, state: Tensor, latent_action: Tensor, next_state: Tensor, changed: Tensor
+        self, state: Tensor, latent_action: Tensor, following: Tensor, changed: Tensor, more: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Raw outputs, for training.
 
         Args:
-            state, next_state: (B, K, rows, cols) float32.
+            state, following: (B, K, rows, cols) float32.
             latent_action: (B, U, rows, cols) float32.
-            changed: (B, rows, cols) bool, the cells that count.
+            changed: (B, rows, cols) bool, the cells that changed.
+            more: (B, M + A, rows, cols) float32, memory before the step and action; read if `everywhere`.
 
         Returns:
-            Reward, (B, V) logits over `reward_values` or (B, 1) the reward; termination, (B,) logits.
+            Reward, (B, V) logits over `reward_values`; termination, (B,) logits.
         """
-        hidden = self.trunk(torch.cat([state, latent_action, next_state], dim=1))
+        inputs = [state, latent_action, following, *([more] if self.everywhere else [])]
+        hidden = self.trunk(torch.cat(inputs, dim=1))
         seen = hidden.masked_fill(~changed[:, None], -torch.inf).flatten(2).amax(2)
         pooled = torch.where(changed.flatten(1).any(1, keepdim=True), seen, 0.0)
+        if self.everywhere:
+            pooled = torch.cat([pooled, hidden.flatten(2).amax(2)], dim=1)
         return self.reward(pooled), self.termination(pooled).squeeze(-1)
 
-    def outcome(self, state: Tensor, latent_action: Tensor, next_state: Tensor) -> tuple[Tensor, Tensor]:
+    def outcome(
+        self,
+        state: Tensor,
+        latent_action: Tensor,
+        following: Tensor,
+        more: Tensor | None = None,
+        uniform: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """What a step pays and whether it ends the episode.
 
         Args:
-            state, next_state: (B, K, rows, cols) float32; cells that are equal to the bit did not change.
+            state, following: (B, K, rows, cols) float32; cells that are equal to the bit did not change.
             latent_action: (B, U, rows, cols) float32.
+            more: as in `forward`.
+            uniform: (B,) float32 in [0, 1), which draws the reward where that is random; None for the likeliest value,
+                or the mean of bins.
 
         Returns:
             (B,) float32 undiscounted reward; (B,) float32 probability that the episode ends here.
         """
-        changed = (state != next_state).any(1)
-        reward, termination = self(state, latent_action, next_state, changed)
-        reward = self.values[reward.argmax(-1)] if self.few else reward.squeeze(-1)
+        changed = (state != following).any(1)
+        reward, termination = self(state, latent_action, following, changed, more)
+        if uniform is not None:
+            chosen = (reward.softmax(-1).cumsum(-1) <= uniform[:, None]).sum(-1)
+            reward = self.values[chosen.clamp(max=len(self.values) - 1)]
+        elif self.bins:
+            reward = reward.softmax(-1) @ self.values
+        else:
+            reward = self.values[reward.argmax(-1)] if self.few else reward.squeeze(-1)
         return reward, termination.sigmoid()
+
+
+def two_hot(rewards: Tensor, values: Tensor) -> Tensor:
+    """Rewards as weights of the two bins that they lie between.
+
+    Args:
+        rewards: (B,) float32.
+        values: (V,) float32, ascending centres of the bins.
+
+    Returns:
+        (B, V) float32, each row with the sum 1; rewards beyond the outermost bins are those bins.
+    """
+    if len(values) == 1:
+        return torch.ones(len(rewards), 1, device=rewards.device)
+    inside = rewards.clamp(values[0], values[-1])
+    upper = torch.searchsorted(values, inside.contiguous()).clamp(1, len(values) - 1)
+    below, above = values[upper - 1], values[upper]
+    share = ((inside - below) / (above - below).clamp(min=1e-12)).clamp(0.0, 1.0)
+    weights = torch.zeros(len(rewards), len(values), device=rewards.device)
+    weights.scatter_(1, (upper - 1)[:, None], (1.0 - share)[:, None])
+    return weights.scatter_add_(1, upper[:, None], share[:, None])

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from nova_gym.errors import BadInputError
+from nova_gym.model import chance as chances
 from nova_gym.model import inr
 from nova_gym.model.bridge import ActionBridge
+from nova_gym.model.chance import Chance
 from nova_gym.model.codebook import Codebook
 from nova_gym.model.config import ModelConfig
 from nova_gym.model.control import Control, Memory
@@ -23,6 +25,7 @@ from nova_gym.model.dynamics import ForwardDynamics, InverseDynamics
 from nova_gym.model.encoder import Encoder
 from nova_gym.model.heads import Heads
 from nova_gym.model.inr import Renderer
+from nova_gym.model.memory import RecurrentMemory
 
 
 class WorldModel(nn.Module):
@@ -35,13 +38,15 @@ class WorldModel(nn.Module):
 
     The parts behind them are nouns (`encoder`, `bridge`, `heads` …), and their names are those of the tensors in a
     dream's file. `part` hands one out to the stage that trains it. Whether the model has a part is a property:
-    `has_actions` (bridge and heads; a model of video without labels has neither), `has_codebook`, `has_control`,
-    `has_detail`.
+    `has_actions` (bridge and heads; a model of video without labels has neither), `has_memory`, `has_chance`,
+    `has_codebook`, `has_control`, `has_detail`.
 
     Shapes: B batch, C channels, H×W pixels, rows × cols cells, K = `config.rank`, U = `config.latent_action`,
     N = `config.actions`, D weights of a cell's coordinate network. All numbers are float32 unless it says otherwise.
-    States are (B, K, rows, cols), latent actions (B, U, rows, cols). Frames of any size that divides into cells are
-    encoded, and states of any number of cells are stepped and rendered.
+    M = `config.memory`. States are (B, K + M, rows, cols), latent actions (B, U, rows, cols). The first K numbers of a
+    cell are what the frame shows; the others are the memory, where the model has one. Methods take states without
+    memory too, for frames whose past is not known. Frames of any size that divides into cells are encoded, and states
+    of any number of cells are stepped and rendered.
 
     Args:
         config: sizes.
@@ -62,6 +67,8 @@ class WorldModel(nn.Module):
             self.inverse_dynamics = InverseDynamics(config)
             self.bridge = ActionBridge(config) if config.actions else None
             self.heads = Heads(config) if config.actions else None
+            self.memory = RecurrentMemory(config) if config.actions and config.memory else None
+            self.chance = Chance(config) if config.actions and config.outcomes else None
             self.codebook = Codebook(config) if config.codes else None
             self.control = Control(config) if config.control else None
         self.detail = Detail(config) if config.detail else None
@@ -76,16 +83,68 @@ class WorldModel(nn.Module):
         """
         return self.encoder(frames)
 
-    def infer(self, state: Tensor, next_state: Tensor) -> Tensor:
-        """States and the states after them → latent actions (B, U, rows, cols), by inverse dynamics."""
-        return self.inverse_dynamics(state, next_state)
-
-    def translate(self, state: Tensor, actions: Tensor) -> Tensor:
-        """The environment's own actions as latent actions, by the action bridge: `u = bridge(z, a)`.
+    def begin(self, state: Tensor, official: bool = False) -> Tensor:
+        """What frames show, with a memory that is still empty.
 
         Args:
             state: (B, K, rows, cols).
+            official: whether an episode begins here. If not, the past is not known.
+
+        Returns:
+            (B, K + M, rows, cols); the argument itself where the model has no memory.
+        """
+        if self.memory is None:
+            return state
+        size = len(state), self.config.memory, *state.shape[2:]
+        first = self.memory.first if official else torch.zeros_like(self.memory.first)
+        return torch.cat([state, first[:, None, None].expand(size)], dim=1)
+
+    def seen(self, state: Tensor) -> Tensor:
+        """The part of states (B, K + M, rows, cols) that the frame shows, (B, K, rows, cols)."""
+        return state[:, : self.config.rank]
+
+    def recall(self, state: Tensor, following: Tensor, actions: Tensor | None = None) -> Tensor:
+        """The states after a step: what the next frames show, and the memory after hearing it.
+
+        Args:
+            state: (B, K + M, rows, cols), before the step.
+            following: (B, K, rows, cols), what the next frames show.
+            actions: as in `translate`; None if they are not known.
+
+        Returns:
+            (B, K + M, rows, cols); `following` itself where the model has no memory.
+        """
+        if self.memory is None:
+            return following
+        state = self._complete(state)
+        heard = self.as_numbers(actions, len(state))
+        memory = self.memory(state[:, self.config.rank :], self.seen(state), following, heard)
+        return torch.cat([following, memory], dim=1)
+
+    def as_numbers(self, actions: Tensor | None, batch: int) -> Tensor:
+        """Actions as (B, A) float32: one-hot where they are discrete, zeros where they are not known."""
+        count = self.config.actions
+        if actions is None:
+            return torch.zeros(batch, count, device=self.device)
+        if not self.config.discrete:
+            return actions
+        return (actions[:, None] == torch.arange(count, device=actions.device)).to(torch.float32)
+
+    def _complete(self, state: Tensor) -> Tensor:
+        return self.begin(state) if state.shape[1] == self.config.rank else state
+
+    def infer(self, state: Tensor, next_state: Tensor) -> Tensor:
+        """States and the states after them → latent actions (B, U, rows, cols), by inverse dynamics."""
+        return self.inverse_dynamics(self.seen(state), self.seen(next_state))
+
+    def translate(self, state: Tensor, actions: Tensor, outcomes: Tensor | None = None) -> Tensor:
+        """The environment's own actions as latent actions, by the action bridge: `u = bridge(h, z, a)`.
+
+        Args:
+            state: (B, K + M, rows, cols), or (B, K, rows, cols) where the past is not known.
             actions: (B,) int64 where the environment's actions are discrete, else (B, N).
+            outcomes: (B, n, rows, cols) one-hot, what happens by chance; None for what is likeliest. Read only if the
+                model has chance.
 
         Returns:
             (B, U, rows, cols).
@@ -95,19 +154,38 @@ class WorldModel(nn.Module):
         """
         if self.bridge is None:
             raise BadInputError("this dream was made from video without actions: only latent actions or codes step it")
-        return self.bridge(state, actions)
+        state = self._complete(state)
+        if self.chance is None:
+            return self.bridge(state, actions)
+        if outcomes is None:
+            outcomes = chances.likeliest(self.chance.expect(state, actions))
+        return self.bridge(torch.cat([state, outcomes], dim=1), actions)
+
+    def draw_outcomes(self, state: Tensor, actions: Tensor, uniform: Tensor) -> Tensor | None:
+        """What happens by chance, for `translate`; None if the model leaves nothing to chance.
+
+        Args:
+            state, actions: as in `translate`.
+            uniform: (B, rows, cols) float32 in [0, 1), which decides.
+
+        Returns:
+            (B, n, rows, cols) float32, one-hot.
+        """
+        if self.chance is None:
+            return None
+        return chances.draw(self.chance.expect(self._complete(state), actions), uniform)
 
     def content(self, state: Tensor) -> Tensor:
         """A: states → the content part of the next states, (B, K, rows, cols)."""
-        return self.forward_dynamics.content(state)
+        return self.forward_dynamics.content(self.seen(state))
 
     def motion(self, latent_action: Tensor) -> Tensor:
         """B: latent actions → the motion part of the next states, (B, K, rows, cols); 0 where they are 0."""
         return self.forward_dynamics.motion(latent_action)
 
     def step(self, state: Tensor, latent_action: Tensor) -> Tensor:
-        """States and latent actions → next states (B, K, rows, cols): `z' = A(z) + B(u)`."""
-        return self.forward_dynamics(state, latent_action)
+        """States and latent actions → what the next frames show, (B, K, rows, cols): `z' = A(z) + B(u)`."""
+        return self.forward_dynamics(self.seen(state), latent_action)
 
     def settle(self, state: Tensor, following: Tensor, dead_band: float) -> Tensor:
         """The next states, in which every cell that hardly changed is exactly as it was.
@@ -119,15 +197,26 @@ class WorldModel(nn.Module):
             state, following: (B, K, rows, cols), before and after a step.
             dead_band: mean squared change of a cell up to which it counts as unchanged.
         """
+        state = self.seen(state)
         moved = (following - state).square().mean(1, keepdim=True) > dead_band
         return torch.where(moved, following, state)
 
-    def outcome(self, state: Tensor, latent_action: Tensor, next_state: Tensor) -> tuple[Tensor, Tensor]:
+    def outcome(
+        self,
+        state: Tensor,
+        latent_action: Tensor,
+        next_state: Tensor,
+        actions: Tensor | None = None,
+        uniform: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """What a step pays and whether it ends the episode; a model without heads gives 0 for both.
 
         Args:
-            state, next_state: (B, K, rows, cols), equal to the bit in cells that did not change (see `settle`).
+            state: (B, K + M, rows, cols), or (B, K, rows, cols) where the past is not known.
             latent_action: (B, U, rows, cols).
+            next_state: (B, K, rows, cols) or with memory, equal to the bit in cells that did not change (see `settle`).
+            actions: as in `translate`; None if they are not known.
+            uniform: (B,) in [0, 1), which draws the reward where that is random; None for the likeliest.
 
         Returns:
             (B,) undiscounted reward; (B,) probability that the episode ends here.
@@ -135,13 +224,22 @@ class WorldModel(nn.Module):
         if self.heads is None:
             nothing = next_state.new_zeros(len(next_state))
             return nothing, nothing
-        return self.heads.outcome(state, latent_action, next_state)
+        more = self.besides(state, actions)
+        return self.heads.outcome(self.seen(state), latent_action, self.seen(next_state), more, uniform)
+
+    def besides(self, state: Tensor, actions: Tensor | None) -> Tensor | None:
+        """What heads that look everywhere read beside the frames: memory and action, (B, M + A, rows, cols)."""
+        if not self.config.everywhere:
+            return None
+        memory = self._complete(state)[:, self.config.rank :]
+        planes = self.as_numbers(actions, len(state))[:, :, None, None].expand(-1, -1, *state.shape[2:])
+        return torch.cat([memory, planes], dim=1)
 
     # From a state to pixels.
 
     def weights(self, state: Tensor) -> Tensor:
         """States (B, K, rows, cols) → weights (B · rows · cols, D) of the usual coordinate networks, cell by cell."""
-        return torch.addmm(self.base, state.permute(0, 2, 3, 1).flatten(0, 2), self.basis)
+        return torch.addmm(self.base, self.seen(state).permute(0, 2, 3, 1).flatten(0, 2), self.basis)
 
     def render(
         self, state: Tensor, resolution: inr.Resolution | None = None, nyquist: bool = False, as_bytes: bool = False
@@ -160,7 +258,7 @@ class WorldModel(nn.Module):
         """
         height, width = self.size_of(state) if resolution is None else inr.parse_resolution(resolution)
         renderer = self.renderer(height, width, state.shape[2:], nyquist)
-        return inr.render(renderer, state, height, width, as_bytes)
+        return inr.render(renderer, self.seen(state), height, width, as_bytes)
 
     def size_of(self, state: Tensor) -> tuple[int, int]:
         """(H, W) in pixels of the real frames of states (B, K, rows, cols)."""
@@ -281,7 +379,7 @@ class WorldModel(nn.Module):
         Raises:
             BadInputError: the model has no control model.
         """
-        return self._control().encode(memory, state, latent_action)
+        return self._control().encode(memory, self.seen(state), latent_action)
 
     def forget(self, memory: Memory, rows: Tensor) -> Memory:
         """The memory with some rows emptied, for dreams that begin a new episode; `rows` (B,) bool says which.
@@ -307,7 +405,7 @@ class WorldModel(nn.Module):
         Raises:
             BadInputError: the model has no control model.
         """
-        actions, latent_action = None, self._control().decode(memory, state).clamp(-1.0, 1.0)
+        actions, latent_action = None, self._control().decode(memory, self.seen(state)).clamp(-1.0, 1.0)
         if self.has_discrete_actions:
             actions, latent_action = self.nearest_action(state, latent_action)
         return actions, latent_action.clamp(-1.0, 1.0)
@@ -352,6 +450,16 @@ class WorldModel(nn.Module):
         return self.has_actions and self.config.discrete
 
     @property
+    def has_memory(self) -> bool:
+        """Whether a step depends on more than the frame and the action."""
+        return self.memory is not None
+
+    @property
+    def has_chance(self) -> bool:
+        """Whether it leaves something to chance."""
+        return self.chance is not None
+
+    @property
     def has_codebook(self) -> bool:
         """Whether it has learned discrete actions."""
         return self.codebook is not None
@@ -371,6 +479,6 @@ class WorldModel(nn.Module):
 
         Args:
             name: `encoder`, `renderer` (base weights and basis), `forward_dynamics`, `inverse_dynamics`, `bridge`,
-                `heads`, `codebook`, `control` or `detail`.
+                `heads`, `memory`, `chance`, `codebook`, `control` or `detail`.
         """
         return nn.ParameterList([self.base, self.basis]) if name == "renderer" else getattr(self, name)

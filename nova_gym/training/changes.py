@@ -15,7 +15,7 @@ from nova_gym.model.world_model import WorldModel
 ROUNDING = 1e-6
 #: The dead band is this share of the smallest changes, these being the given quantile of all.
 BAND_SHARE, SMALLEST = 0.25, 0.001
-#: A predicted cell is lost where it is further from the truth than this share of a typical transition's change.
+#: A predicted cell is lost where it is further from the truth than this share of a clip's typical difference.
 LOST_SHARE = 0.5
 #: Transitions that the changes are measured on at most, evenly spread.
 SAMPLE = 8192
@@ -33,7 +33,8 @@ class Changes:
         dead_band: up to which a step leaves a cell as it is (`docs/how-it-works.md`, Forward dynamics). Where things
             move tile by tile, all true changes are larger. Where they move gradually, it is near 0 and has hardly any
             effect.
-        lost: from which on a predicted cell is not near the truth any more.
+        lost: from which on a predicted cell is not near the truth any more: half of what typically differs between
+            two frames of one clip. Where things move gradually that is much more than what changes in a step.
     """
 
     dead_band: float
@@ -55,8 +56,14 @@ class Changes:
         true = changes[changes > ROUNDING]
         if not len(true):
             return cls(0.0, float("inf"))
-        largest = changes.flatten(1).amax(1)
-        typical = largest[largest > ROUNDING].median()
+        apart = clips.elsewhere(
+            torch.arange(len(clips.source))[:: max(1, len(clips.source) // SAMPLE)],
+            source,
+            1.0,
+            torch.Generator().manual_seed(0),
+        )
+        largest = (states[apart] - states[source]).square().mean(1).flatten(1).amax(1)
+        typical = largest[largest > ROUNDING].median() if (largest > ROUNDING).any() else true.max()
         smallest = torch.quantile(true[:: 1 + len(true) // MOST], SMALLEST)
         return cls(BAND_SHARE * float(smallest), LOST_SHARE * float(typical))
 

@@ -117,6 +117,30 @@ _CPU = Preset(
         control=Recipe(400, 16, 2e-3, noise=0.05),
     ),
 )
+_SINGLE = Preset(
+    "single",
+    ModelConfig(
+        cell=(72, 72),
+        encoder_widths=(32, 64, 256),
+        inr=INRConfig(frequencies=5, width=20, layers=3),
+        rank=32,
+        latent_action=8,
+        hidden=128,
+        reach=1,
+        head_hidden=64,
+        codes=32,
+        control=ControlConfig(hidden=64),
+    ),
+    TrainingConfig(
+        representation=Recipe(5_000, 32, 3e-3),
+        dynamics=Recipe(4_000, 128, 3e-3, noise=0.05),
+        tuning=Recipe(2_000, 128, 5e-4, noise=0.05),
+        control=Recipe(400, 32, 2e-3, noise=0.05),
+        horizon=200,
+        elsewhere=0.1,
+    ),
+    whole=True,
+)
 _DIGITS = Preset(
     "digits",
     ModelConfig(
@@ -163,7 +187,7 @@ _PAPER = Preset(
 )
 
 #: `tiny` for tests, `cpu` for MiniGrid on a CPU, `digits` for moving digits, `paper` for one network on one GPU.
-PRESETS = {preset.name: preset for preset in (_TINY, _CPU, _DIGITS, _PAPER)}
+PRESETS = {preset.name: preset for preset in (_TINY, _CPU, _SINGLE, _DIGITS, _PAPER)}
 
 
 def preset(name: str, **model: Any) -> Preset:

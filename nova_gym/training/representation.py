@@ -18,6 +18,8 @@ from nova_gym.training.stage import Batch, Metrics, Stage
 WORST_WEIGHT, WORST_SHARE = 0.1, 0.02
 #: Largest distance of a drawn point from its pixel's centre along each axis, in pixels.
 JITTER = 0.4
+#: Pixels of a cell that a step draws at most; of a larger cell these, drawn at random, more often where it varies.
+POINTS = 1024
 #: The coordinates of states are computed from about this many cells, or from all of a smaller recording.
 SAMPLE = 400_000
 #: Frames, evenly spread, that `drawn_within` looks at, and the share of cells that may be drawn worse than it says.
@@ -38,22 +40,34 @@ class Representation(Stage):
         self.margin = config.margin
         height, width = model.config.cell
         self.grid, self.pixel = inr.coordinate_grid(height, width), 2.0 / torch.tensor([width, height])
+        self.lively = _lively(clips.frames, model.config.cell) if len(self.grid) > POINTS else None
 
     def batch(self, generator: Generator, progress: float) -> Batch:
         chosen = torch.randint(len(self.clips.frames), (self.recipe.batch,), generator=generator)
-        off = torch.rand(len(self.grid), 2, generator=generator) * 2.0 - 1.0
-        return {"frames": self.clips.frames[chosen], "points": self.grid + JITTER * self.pixel * off}
+        pixels = torch.arange(len(self.grid))
+        if self.lively is not None:
+            pixels = torch.multinomial(self.lively, POINTS, generator=generator)
+        off = torch.rand(len(pixels), 2, generator=generator) * 2.0 - 1.0
+        points = self.grid[pixels] + JITTER * self.pixel * off
+        return {"frames": self.clips.frames[chosen], "points": points, "pixels": pixels}
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
         frames = to_unit(batch["frames"])
         drawn = self.model.draw(self.model.encode(frames), batch["points"]).unflatten(0, (len(frames), -1))
-        truth = in_cells(frames, self.model.config.cell)
+        truth = in_cells(frames, self.model.config.cell)[..., batch["pixels"]]
         return picture_loss(*(each.movedim(2, 1).flatten(2) for each in (drawn, truth)), self.margin)
 
     def pictures(self) -> Tensor:
         frames = to_unit(self.clips.frames[:: max(1, len(self.clips.frames) // 8)][:8])
         drawn = self.model.render(self.model.encode(frames.to(self.model.device))).cpu()
         return torch.cat([frames, drawn])
+
+
+def _lively(frames: Tensor, cell: tuple[int, int]) -> Tensor:
+    """(P,) float32, how often each pixel of a cell is drawn: half of all evenly, half as much as they vary."""
+    some = in_cells(to_unit(frames[:: max(1, len(frames) // DRAWN)]), cell)
+    varies = some.std(0).mean((0, 1)) + 1e-6
+    return 0.5 / len(varies) + 0.5 * varies / varies.sum()
 
 
 def in_cells(frames: Tensor, cell: tuple[int, int]) -> Tensor:

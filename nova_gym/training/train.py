@@ -16,10 +16,17 @@ from nova_gym.training.changes import Changes, emphasize, wrong_transitions
 from nova_gym.training.control import ControlStage, measure_spread
 from nova_gym.training.dynamics import Dynamics, Tuning
 from nova_gym.training.latent_actions import fit_codebook, settle_latent_actions
+from nova_gym.training.layout import needs_everywhere
 from nova_gym.training.loop import STAGES, Loop, Run, keep_freed_memory, step_generator
 from nova_gym.training.presets import Preset, TrainingConfig
+from nova_gym.training.rare import favour_rare
+from nova_gym.training.recurrent import SPAN, RecurrentDynamics, RecurrentTuning
 from nova_gym.training.representation import Representation, drawn_within, encode_all, settle_coordinates
+from nova_gym.training.rewards import reward_values
 from nova_gym.training.seams import smooth_across_cells
+
+#: Starts from within the recording take up to so many bytes, and have heard up to so many steps.
+RECORDED_BYTES, HEARD = 1 << 18, 64
 
 
 def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
@@ -62,9 +69,10 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
     loop.resume()
     with loop.curves():
         states = _stages(loop, clips, training)
+    model.cpu().eval().requires_grad_(False)
     return Dream(
-        model.cpu().eval().requires_grad_(False),
-        _starts(clips, states),
+        model,
+        starts_of(model, clips, states),
         make_card(clips, states, dataset_id, preset, loop),
     )
 
@@ -76,6 +84,7 @@ def config_for(clips: Clips, preset: Preset) -> ModelConfig:
         BadInputError: the frames do not divide into the preset's cells.
     """
     size = tuple(clips.frames.shape[2:])
+    values, bins = reward_values(clips) if clips.labelled else ((), False)
     config = replace(
         preset.model,
         frame_size=size,
@@ -83,11 +92,17 @@ def config_for(clips: Clips, preset: Preset) -> ModelConfig:
         inr=replace(preset.model.inr, channels=clips.frames.shape[1]),
         actions=clips.action_count,
         discrete=clips.discrete,
-        reward_values=clips.reward_values() if clips.labelled else (),
+        reward_values=values,
+        reward_bins=bins,
+        everywhere=clips.labelled and (_hidden(preset.model) or bins or needs_everywhere(clips)),
         control=preset.model.control or (None if clips.labelled else ControlConfig()),  # video without labels needs one
     )
     config.cells_of(*size)
     return replace(config, blend=smooth_across_cells(clips.frames, config.cell))
+
+
+def _hidden(config: ModelConfig) -> bool:
+    return config.everywhere or config.memory > 0 or config.outcomes > 0
 
 
 def _check_recipes(preset: Preset, config: ModelConfig) -> None:
@@ -109,12 +124,17 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> torch.Tensor:
         settle_coordinates(model, clips, step_generator(loop.seed, "coordinates", 0), training.margin)
         loop.mark("coordinates")
     states = encode_all(model, clips, lambda done, total: loop.progress("encoding", min(done, total), total, ""))
-    loop.train(Dynamics(model, clips, states, training))
-    if model.has_actions:
+    if is_recurrent(model):
+        favoured = favour_rare(clips, 2 * SPAN)
+        loop.train(RecurrentDynamics(model, favoured, states, training))
+        loop.train(RecurrentTuning(model, favoured, states, training))
+    else:
+        loop.train(Dynamics(model, favour_rare(clips) if clips.labelled else clips, states, training))
+    if model.has_actions and not is_recurrent(model):
         if "wrong" not in loop.kept:
             loop.kept["wrong"] = wrong_transitions(model, clips, states)
             loop.mark("looking for what is wrong")
-        loop.train(Tuning(model, emphasize(clips, loop.kept["wrong"]), states, training))
+        loop.train(Tuning(model, emphasize(favour_rare(clips), loop.kept["wrong"]), states, training))
     if "latent actions" not in loop.finished:
         settle_latent_actions(model, clips, states)
         loop.mark("latent actions")
@@ -123,6 +143,11 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> torch.Tensor:
     if model.has_control:
         train_control(loop, clips, states, training)
     return states
+
+
+def is_recurrent(model: WorldModel) -> bool:
+    """Whether a step needs more than frame and action, so that it is trained on rollouts over several steps."""
+    return model.has_memory or model.has_chance or (model.has_actions and model.config.everywhere)
 
 
 def train_codebook(loop: Loop, clips: Clips, states: torch.Tensor) -> None:
@@ -145,15 +170,56 @@ def digest(clips: Clips) -> str:
     return hashlib.sha256(telling.numpy().tobytes()).hexdigest()
 
 
-def _starts(clips: Clips, states: torch.Tensor) -> dict[str, torch.Tensor]:
-    """States to start dreams from: different first frames of each kind of start that has a name."""
+@torch.no_grad()
+def starts_of(model: WorldModel, clips: Clips, states: torch.Tensor) -> dict[str, torch.Tensor]:
+    """States to start dreams from: different first frames of each kind of start that has a name.
+
+    Where the model has a memory there are starts `recorded` too, from anywhere in the recording, whose memory has heard
+    the frames and actions before.
+
+    Args:
+        model: trained, on the CPU.
+        clips: the recording.
+        states: (F, K, rows, cols) float32 of all its frames.
+    """
     first = clips.first_frames.tolist()
     starts = {}
     for name in sorted(set(clips.starts) - {""}):
         chosen = (index for index, kind in zip(first, clips.starts, strict=True) if kind == name)
         different = {clips.frames[index].numpy().tobytes(): index for index in chosen}
-        starts[name] = states[list(different.values())[:STARTS]].clone()
+        starts[name] = model.begin(states[list(different.values())[:STARTS]].clone(), name == "official")
+    if model.has_memory and clips.labelled:
+        size = 4 * starts[name][0].numel() if starts else 4 * (states[0].numel() + model.config.memory)
+        count = max(1, min(STARTS, RECORDED_BYTES // size))
+        starts["recorded"] = recorded_states(model, clips, states, count)
     return starts
+
+
+@torch.no_grad()
+def recorded_states(model: WorldModel, clips: Clips, states: torch.Tensor, count: int) -> torch.Tensor:
+    """(n, K + M, rows, cols) states from all over the recording, evenly spread, whose memory has heard what was before.
+
+    Args:
+        model: trained.
+        clips: labelled.
+        states: (F, K, rows, cols) float32 of all its frames.
+        count: about how many, n.
+    """
+    chosen = torch.arange(0, len(clips.source), max(1, len(clips.source) // count))
+    back = clips.position[chosen].clamp(max=HEARD)
+    official = torch.tensor([name == "official" for name in clips.starts])
+    clip = torch.repeat_interleave(torch.arange(len(clips.lengths)), clips.lengths)[chosen]
+    begins = official[clip] & (back == clips.position[chosen])
+    source = clips.source[chosen] - back
+    seen = states[source].to(model.device)
+    state = torch.where(begins[:, None, None, None].to(seen.device), model.begin(seen, True), model.begin(seen))
+    for step in range(int(back.max()) if len(back) else 0):
+        goes = step < back
+        at = torch.where(goes, chosen - back + step, chosen)
+        following = states[clips.source[at] + 1].to(model.device)
+        heard = model.recall(state, following, clips.actions[at].to(model.device))
+        state = torch.where(goes[:, None, None, None].to(heard.device), heard, state)
+    return state.cpu()
 
 
 def make_card(clips: Clips, states: torch.Tensor, dataset_id: str, preset: Preset, loop: Loop) -> Card:

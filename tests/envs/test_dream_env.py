@@ -147,7 +147,7 @@ def test_a_dream_starts_from_any_picture_state_or_reality():
         ({"frame": np.full((72, 72, 3), 2.0)}, "within"),
         ({"frame": np.zeros((72, 72, 3), np.int64)}, "uint8"),
         ({"latent": np.zeros(3)}, r"finite numbers of shape \(\d+, 9, 9\)"),
-        ({"picture": 1}, "frame, latent, reality"),
+        ({"picture": 1}, "frame, frames, latent, reality"),
     ],
 )
 def test_a_start_that_is_none_is_refused_and_nothing_is_lost(options, message):

@@ -5,7 +5,7 @@ import torch
 
 from nova_gym import WorldModel
 from nova_gym.editing import LAYERS, Intervention, edit, infer_actions, interpolate, layer
-from nova_gym.envs.adapter import encode_frames
+from nova_gym.envs.frames import encode_frames
 from nova_gym.envs.reality.clips import real_clip
 from nova_gym.errors import BadInputError
 from nova_gym.measures import TILE_TOLERANCE, tile_errors

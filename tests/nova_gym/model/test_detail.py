@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from nova_gym import BadInputError, Dream
 from nova_gym.cli import app
-from nova_gym.envs.adapter import encode_frames
+from nova_gym.envs.frames import encode_frames
 from nova_gym.envs.reality.scenes import scenes, scenes_of_a_kind
 from nova_gym.model import inr
 from nova_gym.training import Run, sharpen

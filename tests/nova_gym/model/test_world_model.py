@@ -266,7 +266,7 @@ def test_a_config_survives_json_and_unknown_fields_and_presets_do_not():
     assert ModelConfig.from_dict(json.loads(json.dumps(bare.to_dict()))) == bare
     with pytest.raises(TypeError):
         ModelConfig.from_dict({**bare.to_dict(), "kind": "lstm"})
-    with pytest.raises(BadInputError, match="tiny, cpu, digits, paper"):
+    with pytest.raises(BadInputError, match="tiny, cpu, single, digits, paper"):
         preset("huge")
 
 

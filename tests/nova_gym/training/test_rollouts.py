@@ -158,7 +158,10 @@ def test_video_is_rolled_out_by_inferred_latent_actions(filmed, digits):
 
 
 def test_what_counts_as_a_change_follows_from_the_recording(clips):
-    """The dead band is a share of the smallest true changes, what is lost a share of a typical transition's largest."""
+    """The dead band is a share of the smallest true changes, what is lost a share of what differs within a clip.
+
+    Here things drift by the same amount in each step, so two frames of a clip differ by more than two neighbours do.
+    """
     states, still = torch.zeros(len(clips.frames), 4, 3, 3), torch.zeros(len(clips.frames), 4, 3, 3)
     for source in clips.source.tolist():  # in each step one cell changes by 1, another by 3
         states[source + 1] = states[source]
@@ -167,7 +170,7 @@ def test_what_counts_as_a_change_follows_from_the_recording(clips):
         states[source + 1, 0, 1, 1] += ROUNDING**0.5  # rounding is no change
     found = Changes.of(clips, states)
     assert found.dead_band == pytest.approx(0.25)
-    assert found.lost == pytest.approx(4.5)
+    assert found.lost > 4.5
     changed = found.changed(states[:1], states[1:2])
     assert changed.nonzero().tolist() == [[0, 0, 0], [0, 2, 1]]
     assert Changes.of(clips, still) == Changes(0.0, float("inf"))

@@ -1,0 +1,209 @@
+"""Training a step that depends on memory, or on chance: rollouts over several steps, with gradients through memory."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from nova_gym.data import Clips
+from nova_gym.model import chance as chances
+from nova_gym.model.heads import two_hot
+from nova_gym.model.world_model import WorldModel
+from nova_gym.training.dynamics import MATCHING, OUTCOME, QUIET, REVERSED, Dynamics
+from nova_gym.training.presets import TrainingConfig
+from nova_gym.training.stage import Batch, Metrics
+
+#: Steps of a rollout in one step of the optimiser; gradients reach so far back through the memory.
+SPAN = 8
+#: A rollout follows the recording for up to so many steps before it goes on alone. In a share of them the actions of
+#: those steps are not told, as where a dream begins from frames alone.
+CONTEXT, UNTOLD = 12, 0.2
+#: What an outcome may cost: so much of a lost cell's error for each nat that it tells.
+PRICE = 0.1
+#: Weight of learning to expect what happened.
+EXPECTING = 0.1
+
+
+class RecurrentDynamics(Dynamics):
+    """`Dynamics` of a model with memory or chance, or whose heads look everywhere.
+
+    Rollouts span many steps of the optimiser, as in `Dynamics`. In each of them they take `SPAN` steps, and gradients
+    go back through the memory over these, but not through the states. A rollout first follows the recording, which
+    fills its memory, and then goes on from its own predictions.
+
+    What happens by chance is explained from the true next state while training, at a price for each nat, and expected
+    from the present state otherwise (arXiv 2010.02193, in each cell). So rollouts follow the outcome that the recording
+    shows, and none of them has to predict the mean of several.
+    """
+
+    trains = (*Dynamics.trains, "memory", "chance")
+
+    def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
+        super().__init__(model, clips, states, config)
+        self.official = torch.tensor([name == "official" for name in clips.starts])[
+            torch.repeat_interleave(torch.arange(len(clips.lengths)), clips.lengths)
+        ]
+
+    def batch(self, generator: Generator, progress: float) -> Batch:
+        at = self._at(generator)
+        steps = torch.arange(SPAN)
+        valid = (steps < self.clips.remaining[at, None]) & (self.memory["steps"][:, None] + steps < self.horizon)
+        transitions = torch.where(valid, at[:, None] + steps, at[:, None])
+        source = self.clips.source[transitions]
+        single = self.clips.draw(self.recipe.batch, generator)
+        backwards = torch.rand(len(single), generator=generator)[:, None, None, None] < REVERSED
+        begin, end = self.states[self.clips.source[single]], self.states[self.clips.source[single] + 1]
+        content = self.states[self.clips.elsewhere(single, self.clips.source[single], self.elsewhere, generator)]
+        shape = (len(at), SPAN, *self.states.shape[2:])
+        return {
+            "state": self.memory["state"],
+            "official": self.memory["official"],
+            "fresh": self.memory["steps"] == 0,
+            "before": self.states[source],
+            "after": self.states[source + 1],
+            "valid": valid,
+            "told": (self.memory["steps"][:, None] + steps) < self.memory["context"][:, None],
+            "mute": self.memory["mute"],
+            "noise": torch.randn((*shape[:2], *self.states.shape[1:]), generator=generator)
+            * torch.rand(len(at), 1, 1, 1, 1, generator=generator)
+            * self.recipe.noise,
+            "uniform": torch.rand(shape, generator=generator),
+            "from": torch.where(backwards, end, begin),
+            "to": torch.where(backwards, begin, end),
+            "content": torch.where(backwards, end, content) + self._noise(begin.shape, generator),
+            "actions": self.clips.actions[transitions],
+            "rewards": self.clips.rewards[transitions],
+            "terminations": self.clips.terminations[transitions].float(),
+        }
+
+    def _at(self, generator: Generator) -> Tensor:
+        """(B,) int64 transitions that the rollouts are at, after new ones have replaced those that are over.
+
+        A new rollout begins at a drawn transition, or at the beginning of its clip if that is an official start.
+        """
+        drawn = self.clips.draw(self.recipe.batch, generator)
+        first = drawn - self.clips.position[drawn]
+        early = self.official[drawn] & (torch.rand(len(drawn), generator=generator) < 0.25)
+        fresh = torch.where(early, first, drawn)
+        state = self.states[self.clips.source[fresh]]
+        memory = state.new_zeros(len(state), self.model.config.memory, *state.shape[2:])
+        new = {
+            "state": torch.cat([state + self._noise(state.shape, generator), memory], dim=1),
+            "at": fresh,
+            "steps": torch.zeros_like(fresh),
+            "official": self.official[fresh] & (self.clips.position[fresh] == 0),
+            "context": torch.randint(0, CONTEXT + 1, fresh.shape, generator=generator),
+            "mute": torch.rand(len(fresh), generator=generator) < UNTOLD,
+        }
+        if self.memory:
+            over = self.memory["over"]
+            shaped = {key: over.view(-1, *[1] * (value.ndim - 1)) for key, value in new.items()}
+            new = {key: torch.where(shaped[key], value, self.memory[key]) for key, value in new.items()}
+        self.memory = new
+        return new["at"]
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
+        shown = self.model.infer(batch["from"], batch["to"])
+        inverse = F.mse_loss(self.model.step(batch["content"], shown), batch["to"])
+        still = ~self.changes.changed(batch["from"], batch["to"])
+        quiet = (shown.square().mean(1) * still).sum() / still.sum().clamp(min=1)
+        loss, metrics = self._roll(batch)
+        return loss + inverse + QUIET * quiet, {**metrics, "inverse": inverse, "quiet": quiet}
+
+    def _roll(self, batch: Batch) -> tuple[Tensor, Metrics]:
+        """The loss of all rollouts over `SPAN` steps, after which they have moved on."""
+        model, state = self.model, batch["state"]
+        if model.has_memory:  # where an episode begins, the memory is a parameter
+            begun = model.begin(model.seen(state), official=True)
+            state = torch.where((batch["official"] & batch["fresh"])[:, None, None, None], begun, state)
+        sums: dict[str, list[Tensor]] = {}
+        lost = torch.zeros(len(state), dtype=torch.bool, device=state.device)
+        taken = torch.zeros(len(state), dtype=torch.int64, device=state.device)
+        for t in range(SPAN):
+            valid = batch["valid"][:, t] & ~lost
+            after, told = batch["after"][:, t], batch["told"][:, t]
+            reached, terms = self._step(state, batch, t)
+            error = (reached - after).square().mean(1)
+            terms |= {"rollout": error.mean((1, 2)), **self._outcomes(state, batch, t, terms.pop("latent"))}
+            for name, term in terms.items():
+                sums.setdefault(name, []).append(term * valid)
+            settled = model.settle(state, reached, self.changes.dead_band).detach()
+            following = torch.where(told[:, None, None, None], after + batch["noise"][:, t], settled)
+            actions = batch["actions"][:, t]
+            heard = model.recall(state, following, actions)
+            if model.has_memory:
+                unheard = model.recall(state, following)
+                mute = (told & batch["mute"])[:, None, None, None]
+                heard = torch.where(mute, unheard, heard)
+            state = torch.where(valid[:, None, None, None], heard, state)
+            taken += valid
+            lost |= valid & ~told & ~(error.detach().flatten(1).amax(1) < self.changes.lost)
+        count = batch["valid"].sum().clamp(min=1)
+        means = {name: torch.stack(values).sum() / count for name, values in sums.items()}
+        self._moved(state.detach(), taken, lost, batch)
+        cells = state.shape[2] * state.shape[3]
+        weights = {
+            "rollout": 1.0,
+            "matching": MATCHING,
+            "outcome": OUTCOME,
+            "told": PRICE * min(self.changes.lost, 1.0) / cells,
+            "expected": EXPECTING,
+        }
+        loss = sum(weights[name] * mean for name, mean in means.items())
+        steps = self.memory["steps"].float().mean()
+        return loss, {**means, "lost": lost.float().mean(), "length": steps}
+
+    def _step(self, state: Tensor, batch: Batch, t: int) -> tuple[Tensor, Metrics]:
+        """One step of all rollouts: what they reach, and the terms of the loss for each."""
+        model, actions = self.model, batch["actions"][:, t]
+        before, after = batch["before"][:, t], batch["after"][:, t]
+        outcomes, terms = None, {}
+        if model.has_chance:
+            outcomes, terms = self._explained(state, after, actions, batch["uniform"][:, t])
+        latent_action = model.translate(state, actions, outcomes)
+        with torch.no_grad():
+            inferred = model.infer(before, after)
+        size = inferred.square().mean().clamp(min=1e-8)
+        terms["matching"] = (latent_action - inferred).square().mean((1, 2, 3)) / size
+        return model.step(state, latent_action), {**terms, "latent": latent_action.detach()}
+
+    def _explained(
+        self, state: Tensor, after: Tensor, actions: Tensor, uniform: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Outcomes as the true next state explains them, with gradients straight through, and what they tell."""
+        chance = self.parts["chance"]
+        happened, expected = chance.explain(state, after), chance.expect(state, actions)
+        hard = chances.draw(happened.detach(), uniform)
+        outcomes = hard + happened.exp() - happened.exp().detach()
+        told = (happened.exp() * (happened - expected.detach())).sum(1).sum((1, 2))
+        learned = (happened.detach().exp() * (happened.detach() - expected)).sum(1).sum((1, 2))
+        return outcomes, {"told": told, "expected": learned}
+
+    def _outcomes(self, state: Tensor, batch: Batch, t: int, latent_action: Tensor) -> Metrics:
+        """Reward and termination together, on true states with noise."""
+        model, before, after = self.model, batch["before"][:, t], batch["after"][:, t]
+        changed = self.changes.changed(before, after)
+        noise = batch["noise"][:, t]
+        more = model.besides(state, batch["actions"][:, t])
+        heads = self.parts["heads"]
+        reward, termination = heads(before + noise, latent_action, after + noise.flip(0), changed, more)
+        targets = two_hot(batch["rewards"][:, t], heads.values) if heads.few else batch["rewards"][:, t]
+        told = -(targets * reward.log_softmax(-1)).sum(-1) if heads.few else (reward.squeeze(-1) - targets).square()
+        ended = F.binary_cross_entropy_with_logits(termination, batch["terminations"][:, t], reduction="none")
+        return {"outcome": told + ended}
+
+    def _moved(self, state: Tensor, taken: Tensor, lost: Tensor, batch: Batch) -> None:
+        """Moves the rollouts on."""
+        memory, taken, lost = self.memory, taken.cpu(), lost.cpu()
+        at, steps = memory["at"] + taken, memory["steps"] + taken
+        over = lost | ~batch["valid"].cpu().all(1) | (steps >= self.horizon)
+        over |= self.clips.remaining[memory["at"]] <= SPAN
+        at = at.clamp(max=len(self.clips.source) - 1)
+        self.memory = {**memory, "state": state.float().cpu(), "at": at, "steps": steps, "over": over}
+
+
+class RecurrentTuning(RecurrentDynamics):
+    """More of the same at a lower learning rate."""
+
+    name = "tuning"
