@@ -86,9 +86,9 @@ class Dream:
     Attributes:
         world_model: the model, in evaluation mode.
         starts: start states by kind, (n, K + M, rows, cols) float32 each: `official` (where the real environment
-            starts), `random` (anywhere), and where the model has a memory `recorded` (anywhere in the recording, with what the
-            frames before said); for video without labels `clips` (where clips begin). Empty where a dream is looked
-            at with another real environment than its own (`nova_gym.envs.dream_at`).
+            starts), `random` (anywhere), and where the model has a memory `recorded` (anywhere in the recording, with
+            what the frames before said); for video without labels `clips` (where clips begin). Empty where a dream is
+            looked at with another real environment than its own (`nova_gym.envs.dream_at`).
         card: its origin and its scores.
         step_kept: the compiled step, which simulators of this dream share; None until a simulator needs it.
     """

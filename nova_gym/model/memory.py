@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nova_gym.model.config import ModelConfig
+from nova_gym.model.local import LocalNetwork
 
 
 class RecurrentMemory(nn.Module):
@@ -22,7 +23,7 @@ class RecurrentMemory(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         size, around = config.memory, config.reach // 2
-        self.heard = nn.Conv2d(2 * config.rank, 3 * size, config.reach, padding=around)
+        self.heard = LocalNetwork(2 * config.rank, 3 * size, config.hidden, config.reach)
         self.kept = nn.Conv2d(size, 3 * size, config.reach, padding=around, bias=False)
         self.everywhere = nn.Linear(size, 3 * size, bias=False)
         self.acted = nn.Linear(config.actions, 3 * size, bias=False)
