@@ -16,8 +16,8 @@ _COMBINED = 64
 #: Actions of more numbers than this are told by their shape in error messages.
 _LISTED = 16
 _ADVICE = (
-    "nova-gym takes Discrete, MultiDiscrete, MultiBinary and bounded Box: change it by a wrapper (--wrapper "
-    "module:callable), such as gymnasium.wrappers:RescaleAction or one of your own"
+    "accepted are Discrete, MultiDiscrete, MultiBinary and Box with bounds: put a gymnasium.ActionWrapper around it whose "
+    "action_space is one of these, --wrapper my_module:MyWrapper"
 )
 
 

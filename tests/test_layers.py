@@ -24,7 +24,15 @@ FLOORS = (
 )
 #: Libraries that only some floors may use.
 LIBRARIES = {
-    "gymnasium": ("nova_gym", "nova_gym.actions", "nova_gym.data", "nova_gym.envs", "nova_gym.agents", "nova_gym.benchmarks", "nova_gym.cli"),
+    "gymnasium": (
+        "nova_gym",
+        "nova_gym.actions",
+        "nova_gym.data",
+        "nova_gym.envs",
+        "nova_gym.agents",
+        "nova_gym.benchmarks",
+        "nova_gym.cli",
+    ),
     "llvmlite": ("nova_gym.kernels",),
     "minari": ("nova_gym.data", "nova_gym.envs", "nova_gym.agents"),
     "minigrid": ("nova_gym.envs",),

@@ -82,7 +82,9 @@ def _at(dream: Dream, env_id: str) -> Dream:
         dream.card,
         env_id=env_id,
         env_kwargs=spec.env_kwargs,
-        reality={key: value for key, value in asdict(spec).items() if key not in ("env_id", "env_kwargs", "frame_size")},
+        reality={
+            key: value for key, value in asdict(spec).items() if key not in ("env_id", "env_kwargs", "frame_size")
+        },
         frame_size=list(spec.frame_size),
         horizon=horizon,
         action_names=names,

@@ -37,7 +37,12 @@ class Coverage:
 
     def __post_init__(self) -> None:
         chances = self.expert, self.favoured[1], self.expert + self.favoured[1]
-        if not self.share > 0 or (self.length is not None and self.length < 1) or self.held < 1 or not all(0 <= chance <= 1 for chance in chances):
+        if (
+            not self.share > 0
+            or (self.length is not None and self.length < 1)
+            or self.held < 1
+            or not all(0 <= chance <= 1 for chance in chances)
+        ):
             raise BadInputError(
                 f"a clip needs a share above 0, a length and a hold of 1 or more, and probabilities of 1 or less together: {self}"
             )

@@ -185,7 +185,7 @@ def _wrapped(env: gym.Env, wrapper: str) -> gym.Env:
     except ValueError as error:
         raise BadInputError(f"the arguments of the wrapper {name!r} are no JSON: {given!r}: {error}") from error
     if not isinstance(kwargs, dict):
-        raise BadInputError(f"the arguments of the wrapper {name!r} are a JSON object, such as {{\"x\": 1}}, not {given}")
+        raise BadInputError(f'the arguments of the wrapper {name!r} are a JSON object, such as {{"x": 1}}, not {given}')
     try:
         wrapped = make(env, **kwargs)
     except Exception as error:  # its own code raises what it likes

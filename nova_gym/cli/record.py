@@ -24,7 +24,7 @@ def record(
         typer.Option(help="Width of a frame in pixels, or HEIGHTxWIDTH, in multiples of 8; else what suits."),
     ] = None,
     env_kwargs: Annotated[
-        str, typer.Option(help="Keyword arguments of the environment, a JSON object such as '{\"map_name\": \"8x8\"}'.")
+        str, typer.Option(help='Keyword arguments of the environment, a JSON object such as \'{"map_name": "8x8"}\'.')
     ] = "{}",
     wrapper: Annotated[
         list[str] | None,

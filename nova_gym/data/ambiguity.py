@@ -11,9 +11,12 @@ import numpy as np
 from nova_gym.data.clips import Clips
 
 #: Lengths of the past, in frames and actions, by which transitions are told apart.
-PASTS = (1, 2, 4)
+PASTS = (1, 2, 4, 8)
 #: Repeated transitions below which nothing is concluded.
 ENOUGH = 30
+#: Share of transitions that have to repeat, and of these the share that has to repeat with a longer past too. Where few
+#: do, they are special ones, such as the first of an episode.
+MOST = 0.5
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,10 @@ class Ambiguity:
         repeated: by length of the past, the share of transitions that repeat when as many last frames and actions have
             to be the same.
         surprising: by length of the past, of these the share whose next frame is not the commonest that follows.
+        past: of those that enough transitions share to compare them, the length that explains most; 1 if only the last
+            frame and action are shared.
         differs: the probability that two transitions of the same frame and action lead to different frames, over those
-            that repeat with the longest past that enough of them share, so that it can be compared with the next.
+            that repeat with that past, so that it can be compared with the next.
         remains: the same probability where that whole past is the same.
         reward: the share of transitions whose reward is not the commonest of those between the same two frames by the
             same action.
@@ -38,6 +43,7 @@ class Ambiguity:
     transitions: int
     repeated: dict[int, float]
     surprising: dict[int, float]
+    past: int
     differs: float
     remains: float
     reward: float
@@ -45,28 +51,30 @@ class Ambiguity:
 
     @property
     def enough(self) -> bool:
-        """Whether enough transitions repeat to say anything."""
-        return self.repeated[PASTS[0]] * self.transitions >= ENOUGH
+        """Whether repeats speak for the recording: most of its transitions repeat, and more than a few."""
+        return self.repeated[PASTS[0]] >= MOST and self.repeated[PASTS[0]] * self.transitions >= ENOUGH
 
     @property
     def explained(self) -> float:
         """How much of what a frame and an action leave open the past explains; 0 where they leave nothing open."""
-        return max(0.0, 1.0 - self.remains / self.differs) if self.differs else 0.0
+        return _explained(self.differs, self.remains)
 
     def lines(self) -> list[str]:
         """What it says, a sentence each for memory and chance."""
         if not self.enough:
             return [
-                f"memory and chance: hardly any frame repeats ({self.repeated[PASTS[0]]:.1%} of the transitions), so "
-                "repeats cannot tell"
+                f"memory and chance: {'few' if self.repeated[PASTS[0]] > MOST / 10 else 'hardly any'} frames repeat "
+                f"({self.repeated[PASTS[0]]:.1%} of the transitions), so repeats cannot tell"
             ]
         first = self.surprising[PASTS[0]]
         if not first:
             return ["memory: none needed, the same frame and action always lead to the same frame", "chance: none seen"]
+        usual = f"memory: the same frame and action lead to another frame than usual in {first:.1%} of the repeats; "
+        if self.past == PASTS[0]:
+            return [usual + "too few of them share a longer past to say what that explains", "chance: not told apart"]
         return [
-            f"memory: the same frame and action lead to another frame than usual in {first:.1%} of the repeats; the "
-            f"past explains {self.explained:.0%} of that",
-            f"chance: {1 - self.explained:.0%} of it is left, with the last {PASTS[-1]} frames and actions the same",
+            f"{usual}the past explains {self.explained:.0%} of that",
+            f"chance: {1 - self.explained:.0%} of it is left when the last {self.past} frames and actions are the same",
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,21 +115,22 @@ def measure_ambiguity(
     now, following = frames[source], frames[source + 1]
     keys = {past: _mixed([now, acts]) for past in PASTS}
     for past in PASTS:
-        for back in range(1, past):  # before the clip's first frame there is nothing, the same for all clips
-            there = position >= back
-            before = np.where(there, frames[np.maximum(source - back, 0)], 0)
-            acted = np.where(there, acts[np.maximum(np.arange(len(acts)) - back, 0)], 0)
-            keys[past] = _mixed([keys[past], before.astype(np.uint64), acted.astype(np.uint64)])
-    repeats = {past: _Repeats(keys[past], following) for past in PASTS}
-    supported = [past for past in PASTS if repeats[past].shared.sum() >= ENOUGH] or [PASTS[0]]
-    longest = repeats[supported[-1]]
+        for back in range(1, past):
+            before = frames[np.maximum(source - back, 0)]
+            keys[past] = _mixed([keys[past], before, acts[np.maximum(np.arange(len(acts)) - back, 0)]])
+    repeats = {past: _Repeats(keys[past], following, position >= past - 1) for past in PASTS}
+    needed = max(ENOUGH, MOST * repeats[PASTS[0]].shared.sum())
+    supported = [past for past in PASTS[1:] if repeats[past].shared.sum() >= needed]
+    compared = {past: _compared(repeats[PASTS[0]], repeats[past]) for past in supported or PASTS[:1]}
+    past = max(compared, key=lambda past: _explained(*compared[past]))
     known = _mixed([keys[PASTS[0]], following])
     return Ambiguity(
         transitions=len(clip),
         repeated={past: _mean(found.shared) for past, found in repeats.items()},
+        past=past,
         surprising={past: found.surprising for past, found in repeats.items()},
-        differs=_mean(repeats[PASTS[0]].differs[longest.shared]),
-        remains=_mean(longest.differs[longest.shared]),
+        differs=compared[past][0],
+        remains=compared[past][1],
         reward=_Repeats(known, frame_ids(np.round(np.asarray(rewards, np.float64), 4) + 0.0)).unusual,
         termination=_Repeats(known, np.asarray(terminations).astype(np.uint64)).unusual,
     )
@@ -130,6 +139,10 @@ def measure_ambiguity(
 class _Repeats:
     """Transitions in groups of the same key, and how far their outcomes differ within a group.
 
+    Args:
+        keys, outcomes: (T,) uint64.
+        known: (T,) bool, the transitions that have a key; None for all.
+
     Attributes:
         shared: (T,) bool, whether another transition has the same key.
         differs: (T,) float64, the share of the others with the same key that have another outcome.
@@ -137,18 +150,21 @@ class _Repeats:
         unusual: the same, as a share of all transitions.
     """
 
-    def __init__(self, keys: np.ndarray, outcomes: np.ndarray) -> None:
+    def __init__(self, keys: np.ndarray, outcomes: np.ndarray, known: np.ndarray | None = None) -> None:
+        self.shared, self.differs = np.zeros(len(keys), bool), np.zeros(len(keys))
+        rows = np.arange(len(keys)) if known is None else np.flatnonzero(known)
+        keys, outcomes = keys[rows], outcomes[rows]
         groups, group, size = np.unique(keys, return_inverse=True, return_counts=True)
         _, first, kind, count = np.unique(
             _mixed([keys, outcomes]), return_index=True, return_inverse=True, return_counts=True
         )
         commonest = np.zeros(len(groups), np.int64)
         np.maximum.at(commonest, group[first], count)
-        self.shared = size[group] > 1
-        self.differs = np.where(self.shared, (size[group] - count[kind]) / np.maximum(size[group] - 1, 1), 0.0)
+        self.shared[rows] = size[group] > 1
+        self.differs[rows] = (size[group] - count[kind]) / np.maximum(size[group] - 1, 1)
         others = int((size - commonest).sum())
         self.surprising = others / max(1, int(self.shared.sum()))
-        self.unusual = others / max(1, len(keys))
+        self.unusual = others / max(1, len(self.shared))
 
 
 def _mixed(parts: list[np.ndarray]) -> np.ndarray:
@@ -160,6 +176,15 @@ def _mixed(parts: list[np.ndarray]) -> np.ndarray:
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         mixed = mixed ^ (mixed >> np.uint64(31))
     return mixed
+
+
+def _compared(short: _Repeats, long: _Repeats) -> tuple[float, float]:
+    """How often outcomes differ after the same short and after the same long past, where the long one repeats."""
+    return _mean(short.differs[long.shared]), _mean(long.differs[long.shared])
+
+
+def _explained(differs: float, remains: float) -> float:
+    return max(0.0, 1.0 - remains / differs) if differs else 0.0
 
 
 def _mean(values: np.ndarray) -> float:
