@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
@@ -25,3 +26,15 @@ def dream_actions(dream: Dream) -> ActionMap:
         return ActionMap(spaces.Discrete(config.actions))
     low, high = (np.asarray(bound, np.float32) for bound in card.action_bounds)
     return ActionMap(spaces.Box(low, high, dtype=np.float32), scaled=False)
+
+
+def environment_actions(env: gym.Env, env_id: str) -> ActionMap:
+    """The action map of a real environment.
+
+    Raises:
+        BadInputError: its actions are of a kind that no dream takes; the message says what to do.
+    """
+    try:
+        return ActionMap(env.action_space)
+    except BadInputError as error:
+        raise BadInputError(f"{env_id}: {error}") from error

@@ -16,8 +16,8 @@ _COMBINED = 64
 #: Actions of more numbers than this are told by their shape in error messages.
 _LISTED = 16
 _ADVICE = (
-    "accepted are Discrete, MultiDiscrete, MultiBinary and Box with bounds: put a gymnasium.ActionWrapper around it whose "
-    "action_space is one of these, --wrapper my_module:MyWrapper"
+    "accepted are Discrete, MultiDiscrete, MultiBinary and Box with bounds: put a gymnasium.ActionWrapper around it "
+    "whose action_space is one of these, --wrapper my_module:MyWrapper"
 )
 
 

@@ -49,7 +49,8 @@ class Card:
             recording's cells. A frame whose cells are much worse shows what the dream has never seen. 0 if not known.
         action_names: names of discrete actions, where known.
         action_space: of the environment, as `nova_gym.actions.ActionMap.to_dict` has it; empty without actions.
-        action_bounds: [low, high] of continuous actions in dreams that lack `action_space`; their models see raw numbers.
+        action_bounds: [low, high] of continuous actions in dreams that lack `action_space`; their models see numbers as
+            they are.
         reality: what else `nova_gym.envs.RealitySpec` says of the environment, such as its wrappers.
         data: the recording, as `nova-gym record` described it.
         training: preset, recipes, and for each stage its last loss, skipped steps and seconds.

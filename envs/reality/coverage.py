@@ -37,14 +37,11 @@ class Coverage:
 
     def __post_init__(self) -> None:
         chances = self.expert, self.favoured[1], self.expert + self.favoured[1]
-        if (
-            not self.share > 0
-            or (self.length is not None and self.length < 1)
-            or self.held < 1
-            or not all(0 <= chance <= 1 for chance in chances)
-        ):
+        counts = 1 if self.length is None else self.length, self.held
+        if not self.share > 0 or min(counts) < 1 or not all(0 <= chance <= 1 for chance in chances):
             raise BadInputError(
-                f"a clip needs a share above 0, a length and a hold of 1 or more, and probabilities of 1 or less together: {self}"
+                "a clip needs a share above 0, a length and a hold of 1 or more, and probabilities of 1 or less "
+                f"together: {self}"
             )
 
     @property
@@ -53,8 +50,8 @@ class Coverage:
         return "official" if self.official else "" if self.facing else "random"
 
 
-#: For environments without a `Reality` of their own: whole episodes of random actions. One action alone leads nowhere in
-#: many environments, so in half of the transitions actions are held for some steps.
+#: For environments without a `Reality` of their own: whole episodes of random actions. In many environments an action
+#: leads nowhere unless it is held for some steps, so in half of the transitions actions are.
 RANDOM_COVERAGE = (
     Coverage("official starts, at random", 0.5, None, official=True),
     Coverage("official starts, actions held", 0.5, None, official=True, held=8),

@@ -51,8 +51,8 @@ def make_env(spec: RealitySpec) -> gym.Env:
     if env.render_mode != "rgb_array":
         env.close()
         raise BadInputError(
-            f"{spec.env_id!r} makes an environment of render_mode {env.render_mode!r}; it must make one of 'rgb_array', "
-            "or take render_mode as an argument"
+            f"{spec.env_id!r} makes an environment of render_mode {env.render_mode!r}; it must make one of "
+            "'rgb_array', or take render_mode as an argument"
         )
     return env
 
@@ -158,7 +158,7 @@ def _factory(env_id: str) -> Callable | None:
     """What `module:callable` names; None for an id of Gymnasium."""
     if env_id in _HERE:
         return _HERE[env_id]
-    module, _, path = env_id.partition(":")
+    path = env_id.partition(":")[2]
     if not path or not all(part.isidentifier() for part in path.split(".")):
         return None
     try:

@@ -170,9 +170,8 @@ def _clips(
             if not possible:
                 raise BadInputError(f"{reality.spec.env_id} has no start of any kind that a recording is made of")
             continue
-        # an episode that may never end is cut, so that each kind has its share
-        endless = math.ceil(transitions * kind.share)
-        most = kind.length or tape.horizon or max(1, endless - recorded[kind.name])
+        # an episode that may never end is cut where it is all that its kind should record
+        most = kind.length or tape.horizon or math.ceil(transitions * kind.share)
         before = recorded.total()
         recorded[kind.name] += _clip(
             tape, kind, start, most, rng, lambda done, before=before: progress(before + done), policy
@@ -193,7 +192,7 @@ def _clip(
     reality, env, (seed, observation) = tape.reality, tape.env, start
     expert = None if policy is not None else reality.policy(env) if kind.expert else None
     favoured, often = kind.favoured
-    patience = int(rng.integers(1, kind.held + 1)) if kind.held > 1 else 1
+    patience = int(rng.integers(2, kind.held + 1)) if kind.held > 1 else 1
     again, action = 0, None
     tape.begin(seed, kind)
     for done in range(1, most + 1):

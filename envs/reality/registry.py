@@ -11,6 +11,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from nova_gym.envs.actions import environment_actions
 from nova_gym.envs.reality.base import Reality
 from nova_gym.envs.reality.environments import make_env, name_of
 from nova_gym.envs.reality.spec import RealitySpec
@@ -81,7 +82,8 @@ def reality_spec(
         observation: what frames show, as in `RealitySpec`; None for what `render()` draws.
 
     Raises:
-        BadInputError: the environment does not exist, cannot render, or cannot be shown at this size.
+        BadInputError: the environment does not exist, cannot render, has actions of a kind that no dream takes, or
+            cannot be shown at this size.
     """
     _load()
     given = RealitySpec(
@@ -89,6 +91,7 @@ def reality_spec(
     )
     env = make_env(given)
     try:
+        environment_actions(env, given.env_id)
         view = _class_for(env, given).view(given.env_id, env, size)
     finally:
         env.close()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
+
+from nova_gym.errors import BadInputError
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,9 @@ class RealitySpec:
             "" for the observation itself, or the keys to it in a `Dict`, such as `image` or `camera/left`. None for
             `render()`.
         grey: whether frames have one channel instead of three.
+
+    Raises:
+        BadInputError: the keyword arguments are no plain data.
     """
 
     env_id: str
@@ -32,6 +38,13 @@ class RealitySpec:
     grey: bool = False
 
     def __post_init__(self) -> None:
-        """JSON knows lists alone."""
+        """JSON knows lists alone, and no objects."""
+        try:
+            json.dumps(self.env_kwargs)
+        except (TypeError, ValueError) as error:
+            raise BadInputError(
+                f"the arguments of {self.env_id} must be plain data, so that it can be made again from a file: {error}"
+                "; write a function that makes it, and give that as module:callable"
+            ) from error
         object.__setattr__(self, "frame_size", tuple(self.frame_size))
         object.__setattr__(self, "wrappers", tuple(self.wrappers))

@@ -77,7 +77,7 @@ class Tally:
         return {**seen, "warnings": self._warnings(seen)}
 
     def _shares(self, acted: np.ndarray) -> dict[str, Any]:
-        """By action its share; of continuous ones by number the least, the mean and the largest as the model sees them."""
+        """By action its share; of continuous ones by number the least, the mean and the largest that a model sees."""
         if self._actions.discrete:
             counts = np.bincount(acted, minlength=self._actions.count)
             return {name: float(count / len(acted)) for name, count in zip(self._named(), counts, strict=True)}
@@ -93,8 +93,8 @@ class Tally:
         warnings, endings = [], seen["endings"]
         if not seen["rewards"]["share of others than 0"]:
             warnings.append(
-                "nothing pays: every reward is 0, so an agent can learn nothing in a dream of it; record more, or let a "
-                "--policy act that reaches what pays"
+                "nothing pays: every reward is 0, so an agent can learn nothing in a dream of it; record more, or let "
+                "a --policy act that reaches what pays"
             )
         if not endings["terminated"]:
             limit = "; a time limit alone ends them" if endings["truncated"] else ""

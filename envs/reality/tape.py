@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 
-from nova_gym.actions import ActionMap
+from nova_gym.envs.actions import environment_actions
 from nova_gym.envs.reality.base import Reality
 from nova_gym.envs.reality.coverage import Coverage
 from nova_gym.envs.reality.spec import RealitySpec
@@ -47,10 +47,7 @@ class Tape:
 
     def __init__(self, reality: Reality, env: gym.Env, dataset_id: str) -> None:
         self.reality, self.env, self._id = reality, env, dataset_id
-        try:
-            self._actions = ActionMap(env.action_space)
-        except BadInputError as error:
-            raise BadInputError(f"{reality.spec.env_id}: {error}") from error
+        self._actions = environment_actions(env, reality.spec.env_id)
         self.horizon = reality.horizon(env)
         self._names = self._action_names()
         self.tally, self.kinds = Tally(self._actions, self._names), Counter[str]()

@@ -34,8 +34,8 @@ class Clips:
         source: (T,) int64, the frame that a transition starts from; it ends at the next frame.
         remaining: (T,) int64, transitions left in the clip, this one included.
         metadata: what `nova-gym record` wrote about the recording.
-        action_count: how many actions the model knows, or the length N of its vector; 0 for video without labels, where actions are
-            (T, 0), rewards 0 and terminations False.
+        action_count: how many actions the model knows, or the length N of its vector; 0 for video without labels, where
+            actions are (T, 0), rewards 0 and terminations False.
         weights: (T,) float32, how often a transition is drawn, relative to others; None draws all equally often.
     """
 
