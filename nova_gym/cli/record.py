@@ -142,9 +142,9 @@ def _print(metadata: dict[str, Any]) -> None:
     if metadata["things"]:
         console.print(f"things shown: {', '.join(metadata['things'])}")
     for line in summary["memory and chance"]:
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=True)
     for line in summary["warnings"]:
-        console.print(f"warning: {line}", style="yellow", highlight=False)
+        console.print(f"warning: {line}", style="yellow", highlight=False, soft_wrap=True)
 
 
 def _shares(title: str, shares: dict[str, float]) -> None:
