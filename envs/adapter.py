@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nova_gym.canvas import Canvas
 from nova_gym.dream import Dream
+from nova_gym.envs.actions import dream_actions
 from nova_gym.envs.frames import first_states, heard_states, observation_space, observe
 from nova_gym.envs.reality.base import Reality
 from nova_gym.envs.reality.counterpart import dream_at, reality_of, restart
@@ -36,7 +37,7 @@ class DreamInterface:
     Args:
         dream: a `Dream`, the name of a shipped one, or the path of a file.
         observation: `latent` or `pixels`.
-        action: `discrete`, the environment's own actions (a `Box` where those are continuous); `latent`; or `codebook`,
+        action: `discrete`, the environment's own actions, in its own space; `latent`; or `codebook`,
             the discrete actions that the dream has learned by itself.
         starts: what a reset draws from: the name of starts in the dream's file, or of fresh resets of the real
             environment (`reality`, `official`, and `random` where agent and goal can be moved). None stands for the
@@ -47,6 +48,7 @@ class DreamInterface:
 
     Attributes:
         dream: on the device; its card names the reality.
+        actions: the map of the environment's own actions; None where others are chosen.
 
     Raises:
         BadInputError: an argument is unknown, or the dream has no such actions.
@@ -73,6 +75,7 @@ class DreamInterface:
         self._check_starts()
         self.observation_space = observation_space(self.dream, observation)
         self.action_space = action_space(self.dream, action)
+        self.actions = dream_actions(self.dream) if action == "discrete" else None
         if self.dream is not own:
             self._warn(what_is_unseen(self.dream))
 
@@ -99,41 +102,53 @@ class DreamInterface:
         return observe(self.dream, states, self.observation)
 
     def to_tensor(self, actions: np.ndarray, ignored: np.ndarray | None = None) -> Tensor:
-        """Actions (N, …) of the action space → a tensor; continuous ones are clipped to the space.
+        """Actions (N, …) of the action space as the model takes them; continuous ones are clipped to the space.
 
         Args:
             actions: one for each dream.
             ignored: (N,) bool, the dreams whose action is replaced by zeros unread; None if all actions count.
 
         Returns:
-            (N,) int64 for discrete actions, (N, rows, cols) int64 for codes, otherwise (N, length) float32.
+            (N,) int64 or (N, length) float32 for the environment's own actions (`ActionMap.to_model`), (N, rows, cols)
+            int64 for codes, (N, length) float32 for latent ones.
 
         Raises:
             BadInputError: an action is outside the action space. A continuous one may exceed the bounds, but must have
                 the right shape and be finite.
         """
-        space = self.action_space
         if ignored is not None and ignored.any():
-            kind = torch.float32 if isinstance(space, spaces.Box) else torch.int64
-            whole = torch.zeros((len(ignored), *space.shape), dtype=kind, device=self.device)
             kept = [action for action, unseen in zip(actions, ignored, strict=True) if not unseen]
-            if kept:
-                whole[torch.from_numpy(~ignored).to(self.device)] = self.to_tensor(np.asarray(kept))
+            if not kept:
+                return self._nothing(len(ignored))
+            read = self.to_tensor(np.asarray(kept))
+            whole = read.new_zeros((len(ignored), *read.shape[1:]))
+            whole[torch.from_numpy(~ignored).to(self.device)] = read
             return whole
         actions = np.asarray(actions)
+        if self.action == "discrete":
+            return torch.from_numpy(self.actions.to_model(actions)).to(self.device)
+        space = self.action_space
         given = repr(actions) if actions.size <= LISTED else f"array of shape {actions.shape[1:]}, {actions.dtype}"
         if actions.dtype.kind not in "iufc":
             raise BadInputError(f"invalid action {given}; each must be a member of {self._said()}")
         if not isinstance(space, spaces.Box):
-            count = space.n if isinstance(space, spaces.Discrete) else space.nvec.max()
             valid = actions.shape[1:] == space.shape and actions.dtype.kind in "iu"
-            if not valid or actions.min() < 0 or actions.max() >= count:
+            if not valid or actions.min() < 0 or actions.max() >= space.nvec.max():
                 raise BadInputError(f"invalid action {given}; each must be a member of {self._said()}")
             return torch.from_numpy(actions.astype(np.int64)).to(self.device)
         if actions.shape[1:] != space.shape or not np.isfinite(actions).all():
             raise BadInputError(f"invalid action {given}; each must be finite and of {self._said()}")
         clipped = np.clip(actions, space.low, space.high).astype(np.float32)
         return torch.from_numpy(clipped).to(self.device)
+
+    def _nothing(self, count: int) -> Tensor:
+        """Zeros in the place of so many actions."""
+        shape, kind = self.action_space.shape, torch.int64
+        if self.action == "discrete":
+            shape, kind = self.actions.shape, torch.int64 if self.actions.discrete else torch.float32
+        elif self.action == "latent":
+            kind = torch.float32
+        return torch.zeros((count, *shape), dtype=kind, device=self.device)
 
     def _said(self) -> str:
         """The action space, in few words."""
@@ -267,7 +282,4 @@ def action_space(dream: Dream, action: str) -> spaces.Space:
         return spaces.Box(-1.0, 1.0, (model.places + config.latent_action,), np.float32)
     if action == "codebook":
         return spaces.MultiDiscrete(np.full(dream.cells, config.codes))
-    if config.discrete:
-        return spaces.Discrete(config.actions)
-    low, high = (np.asarray(bound, np.float32) for bound in dream.card.action_bounds)
-    return spaces.Box(low, high, dtype=np.float32)
+    return dream_actions(dream).space

@@ -262,10 +262,11 @@ class NovaDreamEnv(gym.Env):
             raise BadInputError("keys are only mapped to discrete actions: action='discrete'")
         import pygame
 
-        names = self.dream.card.action_names
+        first, count = int(self.action_space.start), int(self.action_space.n)
+        names = self.dream.card.action_names[:count]
         if names and all(name in ACTION_KEYS for name in names):
-            return {(getattr(pygame, ACTION_KEYS[name]),): action for action, name in enumerate(names)}
-        return {(ord(str(action)),): action for action in range(min(10, int(self.action_space.n)))}
+            return {(getattr(pygame, ACTION_KEYS[name]),): first + i for i, name in enumerate(names)}
+        return {(ord(str(i)),): first + i for i in range(min(10, count))}
 
     def close(self) -> None:
         """Closes the window, if it is open. The next `render()` or `step()` opens it again."""

@@ -8,6 +8,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from nova_gym.dream import Dream
+from nova_gym.envs.actions import dream_actions
 from nova_gym.errors import BadInputError
 from nova_gym.simulator import STATE_LIMIT
 
@@ -124,8 +125,9 @@ def to_simulator(dream: Dream, actions: np.ndarray) -> Tensor:
         actions: (N, …), members of the environment's action space.
 
     Returns:
-        (N,) int64 where they are discrete, else (N, length) float32, on the dream's device.
+        (N,) int64 where the model sees a number, else (N, length) float32, on the dream's device.
+
+    Raises:
+        BadInputError: one is no member of the space.
     """
-    model = dream.world_model
-    dtype = torch.int64 if model.config.discrete else torch.float32
-    return torch.as_tensor(actions, dtype=dtype, device=model.device)
+    return torch.from_numpy(dream_actions(dream).to_model(actions)).to(dream.world_model.device)

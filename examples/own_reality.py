@@ -51,7 +51,8 @@ class CorridorReality(Reality):
 
     @classmethod
     def view(cls, env_id, env, size):  # one pixel a place, not a picture shrunk to `size`
-        return RealitySpec(env_id, {"length": size}, (size, size))
+        length = size or 24
+        return RealitySpec(env_id, {"length": length}, (length, length))
 
     def horizon(self, env):
         return 60

@@ -49,7 +49,10 @@ class Card:
             recording's cells. A frame whose cells are much worse shows what the dream has never seen. 0 if not known.
         random_rewards, random_endings: whether the same transition may pay or end differently, so that a step draws it.
         action_names: names of discrete actions, where known.
-        action_bounds: [low, high], each a list, of continuous actions; empty for discrete ones.
+        action_space: of the environment, as `nova_gym.actions.ActionMap.to_dict` has it; empty without actions.
+        action_bounds: [low, high] of continuous actions in dreams that lack `action_space`; their models see numbers as
+            they are.
+        reality: what else `nova_gym.envs.RealitySpec` says of the environment, such as its wrappers.
         data: the recording, as `nova-gym record` described it.
         training: preset, recipes, and for each stage its last loss, skipped steps and seconds.
         scores: what `nova-gym eval` measured.
@@ -66,7 +69,9 @@ class Card:
     random_rewards: bool = False
     random_endings: bool = False
     action_names: list[str] = field(default_factory=list)
+    action_space: dict[str, Any] = field(default_factory=dict)
     action_bounds: list[list[float]] = field(default_factory=list)
+    reality: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from minari.data_collector import EpisodeBuffer
 from torch import Tensor
 
 from nova_gym.dream import Dream
+from nova_gym.envs.actions import dream_actions
 from nova_gym.envs.frames import encode_frames
 from nova_gym.envs.play.by_hand import by_code, by_numbers, by_putting
 from nova_gym.envs.play.history import Episode, Moment
@@ -144,7 +145,8 @@ class PlaySession:
         simulator = self._resumed()
         self._advance(simulator, simulator.step(torch.tensor([action])), action)
         if self.episode and not self.episode.over:
-            self.episode.add(action, *self._reality.step(action)[:4])
+            own = dream_actions(self.dream).to_env(np.array([action]))[0]
+            self.episode.add(own, *self._reality.step(own)[:4])
 
     def _latent(self, numbers: list[float]) -> None:
         self._set(by_numbers(self.dream.world_model, numbers, self.dream.cells))

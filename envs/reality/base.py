@@ -14,12 +14,16 @@ import numpy as np
 from nova_gym.envs.reality.coverage import RANDOM_COVERAGE, Coverage
 from nova_gym.envs.reality.environments import make_env, resized
 from nova_gym.envs.reality.spec import RealitySpec
+from nova_gym.envs.reality.tiles import find_tiles
 from nova_gym.errors import BadInputError
+from nova_gym.pixels import picture, sized, suitable_size
 
 #: One layout in so many is held out: recordings leave it out, and evaluation uses held-out layouts alone.
 HELD_OUT_ONE_IN = 8
 #: Resets after which the search for a layout or a pose of some kind is given up.
 ATTEMPTS = 200
+#: Pictures of random play in which tiles are looked for, and steps for which an action is held there at most.
+_LOOKS, _HELD = 100, 4
 #: Kinds of scenes: `official`, as the environment resets itself; `held out`, on held-out layouts; `recorded`, such as
 #: recordings may hold.
 SCENES = ("official", "held out", "recorded")
@@ -71,23 +75,31 @@ class Reality:
         return True
 
     @classmethod
-    def view(cls, env_id: str, env: gym.Env, size: int) -> RealitySpec:
-        """The default view of an environment: its arguments and the size of its frames.
+    def view(cls, env_id: str, env: gym.Env, size: int | tuple[int, int] | None) -> RealitySpec:
+        """The view of an environment: the size of its frames, and what it is made with for that.
 
-        Here these are no arguments, and a square of `size` pixels to which the environment's own picture is shrunk.
+        Here its own picture is shrunk. Without a size, one is chosen that suits it: 8 pixels for each tile where
+        pictures are found to be made of square tiles, else the same proportions at about 72 × 72 pixels. Steps `env` to
+        see that.
 
         Args:
-            env_id: Gymnasium id, `module:` prefix allowed.
-            env: made with that id and without arguments, not reset yet.
-            size: width of a frame in pixels, at least 8.
+            env_id: Gymnasium id, `module:` prefix allowed, or `module:callable`.
+            env: made with that id, not reset yet.
+            size: width of a frame in pixels, or its (height, width), or None to choose a size.
 
         Returns:
-            The spec that `make` and `frame` will follow.
+            The spec that `make` and `frame` will follow. Arguments and wrappers that the user gave are added to it.
 
         Raises:
             BadInputError: the environment cannot be shown at this size.
         """
-        return RealitySpec(env_id, frame_size=(size, size))
+        pictures = _looks(env)
+        height, width = pictures[0].shape[:2]
+        tile = find_tiles(pictures) if all(shown.shape == pictures[0].shape for shown in pictures) else 0
+        frame = suitable_size(height, width, tile) if size is None else sized(size, height, width)
+        pixels = frame[1] * tile // width if tile else 0  # of a tile in a frame, if that is a whole number
+        whole = pixels > 0 and pixels * width == frame[1] * tile and pixels * height == frame[0] * tile
+        return RealitySpec(env_id, frame_size=frame, tile=pixels if whole else 0)
 
     def similar_view(self, env_id: str, env: gym.Env) -> RealitySpec:
         """The view of another environment that draws things as large as `spec` has them.
@@ -101,18 +113,19 @@ class Reality:
         Raises:
             BadInputError: the other environment cannot be shown so.
         """
-        size = self.spec.frame_size
-        return replace(self.view(env_id, env, size[1]), frame_size=size)
+        if type(self).view.__func__ is Reality.view.__func__:
+            return RealitySpec(env_id, frame_size=self.spec.frame_size, tile=self.spec.tile, grey=self.spec.grey)
+        return replace(self.view(env_id, env, self.spec.frame_size[1]), frame_size=self.spec.frame_size)
 
     def make(self) -> gym.Env:
-        """A new environment after `spec`, with `render_mode="rgb_array"` and Gymnasium's own wrappers alone.
+        """A new environment after `spec`, with `render_mode="rgb_array"` and the wrappers that `spec` names.
 
         It has not been reset. The caller closes it.
 
         Raises:
             BadInputError: the id is unknown, or the environment cannot render to an array.
         """
-        return make_env(self.spec.env_id, self.spec.env_kwargs)
+        return make_env(self.spec)
 
     def frame(self, env: gym.Env) -> np.ndarray:
         """What `env` looks like now, at `spec.frame_size`.
@@ -120,9 +133,17 @@ class Reality:
         A picture of another size is resized by averaging over areas.
 
         Returns:
-            (H, W, 3) uint8.
+            (H, W, 3) uint8, or (H, W, 1) where `spec` says grey.
+
+        Raises:
+            BadInputError: the environment draws no picture (`nova_gym.pixels.picture`).
         """
-        return resized(np.asarray(env.render(), dtype=np.uint8), *self.spec.frame_size)
+        shown = resized(self.picture(env), *self.spec.frame_size)
+        return shown[..., :1] if self.spec.grey else shown
+
+    def picture(self, env: gym.Env) -> np.ndarray:
+        """What `env` draws now, at its own size: (H, W, 3) uint8."""
+        return picture(env.render(), f"render() of {self.spec.env_id}")
 
     def draw(self, env: gym.Env, scale: int) -> np.ndarray:
         """What `env` looks like now, drawn larger than a frame.
@@ -137,11 +158,11 @@ class Reality:
         Returns:
             (scale · H, scale · W, 3) uint8.
         """
-        picture = np.asarray(env.render(), dtype=np.uint8)
+        shown = self.picture(env)
         height, width = (scale * side for side in self.spec.frame_size)
-        if picture.shape[0] >= height and picture.shape[1] >= width:
-            return resized(picture, height, width)
-        return resized(picture, *self.spec.frame_size).repeat(scale, axis=0).repeat(scale, axis=1)
+        if shown.shape[0] >= height and shown.shape[1] >= width:
+            return resized(shown, height, width)
+        return resized(shown, *self.spec.frame_size).repeat(scale, axis=0).repeat(scale, axis=1)
 
     def largest_scale(self, env: gym.Env) -> int:
         """The largest scale at which `draw` shows more detail than an enlarged frame would. Resets `env`.
@@ -150,7 +171,7 @@ class Reality:
             A whole number; below 2 if the environment draws too few pixels for larger frames.
         """
         env.reset(seed=0)
-        height, width = np.shape(env.render())[:2]
+        height, width = self.picture(env).shape[:2]
         return min(height // self.spec.frame_size[0], width // self.spec.frame_size[1])
 
     def tile(self, env: gym.Env) -> int:
@@ -158,12 +179,16 @@ class Reality:
 
         Evaluation counts each tile as right or wrong as a whole. `env` may not have been reset yet.
         """
-        return 0
+        return self.spec.tile
 
     # What holds for its episodes
 
     def horizon(self, env: gym.Env) -> int:
         """Steps after which an episode is truncated, 0 for never. `env` may not have been reset yet."""
+        while isinstance(env, gym.Wrapper):  # a limit may be set without a spec
+            if isinstance(env, gym.wrappers.TimeLimit):
+                return int(env._max_episode_steps)
+            env = env.env
         return (env.spec.max_episode_steps if env.spec else None) or 0
 
     def action_names(self, env: gym.Env) -> list[str]:
@@ -343,3 +368,19 @@ class Reality:
         if kind == "held out" and not hold_out:
             raise BadInputError(f"{self.spec.env_id} has no layouts that could be held out; take official or recorded")
         return hold_out
+
+
+def _looks(env: gym.Env) -> list[np.ndarray]:
+    """What an environment draws in random play: (H, W, 3) uint8 each. Actions are held for some steps, to get about."""
+    rng = np.random.default_rng(0)
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    shown = [picture(env.render())]
+    while len(shown) < _LOOKS:
+        action = env.action_space.sample()
+        for _ in range(int(rng.integers(1, _HELD + 1))):
+            _, _, terminated, truncated, _ = env.step(action)
+            shown.append(picture(env.render()))
+            if terminated or truncated:
+                env.reset()
+    return shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 
 import gymnasium as gym
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nova_gym.dream import STARTS, Dream
+from nova_gym.envs.actions import dream_actions
 from nova_gym.envs.frames import first_states
 from nova_gym.envs.reality.base import ATTEMPTS, Reality
 from nova_gym.envs.reality.registry import find_reality, similar_spec
@@ -28,7 +29,9 @@ def reality_of(dream: Dream) -> Reality:
     card = dream.card
     if not card.env_id:
         raise BadInputError("this dream has no real counterpart: its card names no environment")
-    return find_reality(RealitySpec(card.env_id, card.env_kwargs, dream.frame_size))
+    known = {f.name for f in fields(RealitySpec)} - {"env_id", "env_kwargs", "frame_size"}
+    rest = {key: value for key, value in card.reality.items() if key in known}
+    return find_reality(RealitySpec(card.env_id, card.env_kwargs, dream.frame_size, **rest))
 
 
 def dream_at(
@@ -73,13 +76,15 @@ def _at(dream: Dream, env_id: str) -> Dream:
     level = find_reality(spec)
     with closing(level.make()) as env:
         horizon, names, space = level.horizon(env), level.action_names(env), env.action_space
-    size = space.n if isinstance(space, gym.spaces.Discrete) else space.shape[0] if space.shape else 0
-    if config.actions and (isinstance(space, gym.spaces.Discrete) != config.discrete or size != config.actions):
+    if config.actions and space != dream_actions(dream).space:
         raise BadInputError(f"{env_id} has actions {space}, unlike {dream.card.env_id}, which this dream knows")
     card = replace(
         dream.card,
         env_id=env_id,
         env_kwargs=spec.env_kwargs,
+        reality={
+            key: value for key, value in asdict(spec).items() if key not in ("env_id", "env_kwargs", "frame_size")
+        },
         frame_size=list(spec.frame_size),
         horizon=horizon,
         action_names=names,

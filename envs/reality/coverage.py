@@ -15,28 +15,33 @@ class Coverage:
     Attributes:
         name: what the clips show; recordings report their shares under it.
         share: share of all recorded transitions, above 0.
-        length: transitions in a clip at most; a clip also ends where its episode does.
+        length: transitions in a clip at most; None for whole episodes. A clip also ends where its episode does.
         official: True if a clip starts as the environment resets itself, False if `Reality.scatter` follows the reset.
         facing: a transition class; `Reality.place` then puts the agent where one step makes such a transition. None
             leaves the agent where it is.
         expert: probability in each step of the action that `Reality.policy` chooses.
         favoured: an action, and the probability in each step to take it. With the probability that remains,
             `Reality.random_action` chooses.
+        held: an action that `Reality.random_action` has chosen is repeated for up to this many steps. How many it is at
+            most in a clip is drawn for the clip, and how many it is each time for each time.
     """
 
     name: str
     share: float
-    length: int
+    length: int | None
     official: bool = False
     facing: str | None = None
     expert: float = 0.0
     favoured: tuple[Any, float] = (None, 0.0)
+    held: int = 1
 
     def __post_init__(self) -> None:
         chances = self.expert, self.favoured[1], self.expert + self.favoured[1]
-        if not self.share > 0 or self.length < 1 or not all(0 <= chance <= 1 for chance in chances):
+        counts = 1 if self.length is None else self.length, self.held
+        if not self.share > 0 or min(counts) < 1 or not all(0 <= chance <= 1 for chance in chances):
             raise BadInputError(
-                f"a clip needs a share above 0, a length of 1 or more, and probabilities of 1 or less together: {self}"
+                "a clip needs a share above 0, a length and a hold of 1 or more, and probabilities of 1 or less "
+                f"together: {self}"
             )
 
     @property
@@ -45,5 +50,18 @@ class Coverage:
         return "official" if self.official else "" if self.facing else "random"
 
 
-#: For environments without a `Reality` of their own: official starts and random actions.
-RANDOM_COVERAGE = (Coverage("official starts, at random", 1.0, 200, official=True),)
+#: For environments without a `Reality` of their own: whole episodes of random actions. In many environments an action
+#: leads nowhere unless it is held for some steps, so in half of the transitions actions are.
+RANDOM_COVERAGE = (
+    Coverage("official starts, at random", 0.5, None, official=True),
+    Coverage("official starts, actions held", 0.5, None, official=True, held=8),
+)
+
+
+def policy_coverage(random: float) -> tuple[Coverage, ...]:
+    """Whole episodes of a given policy.
+
+    Args:
+        random: probability in each step of a random action instead.
+    """
+    return (Coverage("official starts, by the policy", 1.0, None, official=True, expert=1.0 - random),)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from nova_gym.dream import Dream
+from nova_gym.envs.actions import dream_actions
 from nova_gym.envs.frames import first_states
 from nova_gym.envs.reality.base import ATTEMPTS
 from nova_gym.envs.reality.counterpart import reality_of, restart
@@ -35,6 +36,7 @@ class Bench:
 
     Attributes:
         reality: the real counterpart.
+        known: the map of its actions.
         starts: which.
         tile: side of a tile in pixels, 0 without tiles.
         holds_out: whether starts are chosen by their layout. Where the recording is of another environment, they need
@@ -45,7 +47,7 @@ class Bench:
     def __init__(self, dream: Dream, starts: str | None, seed: int) -> None:
         if starts not in ("random", "official", None):
             raise BadInputError(f"unknown starts {starts!r}; there are random, official")
-        self.dream, self.reality = dream, reality_of(dream)
+        self.dream, self.reality, self.known = dream, reality_of(dream), dream_actions(dream)
         recorded = dream.card.data.get("reality", {}).get("env_id", dream.card.env_id)
         self.recorded_elsewhere = recorded != dream.card.env_id
         starts = starts or ("official" if self.recorded_elsewhere else "random")
@@ -87,8 +89,7 @@ class Bench:
 
     def actions(self, actions: list) -> torch.Tensor:
         """Environment actions as the simulator takes them."""
-        dtype = torch.int64 if self.dream.world_model.config.discrete else torch.float32
-        return torch.as_tensor(np.asarray(actions), dtype=dtype, device=self.dream.world_model.device)
+        return torch.from_numpy(self.known.to_model(np.asarray(actions))).to(self.dream.world_model.device)
 
     @property
     def sparse(self) -> bool:
@@ -96,21 +97,16 @@ class Bench:
         return bool(self.dream.world_model.config.reward_values)
 
     def random_action(self) -> Any:
-        """Drawn uniformly from the dream's action space."""
-        config = self.dream.world_model.config
-        if config.discrete:
-            return int(self.rng.integers(config.actions))
-        low, high = (np.asarray(bound) for bound in self.dream.card.action_bounds)
-        return self.rng.uniform(low, high).astype(np.float32)
+        """Drawn uniformly from the environment's action space."""
+        return self.known.sample(self.rng)
 
     def harmless_action(self, env: gym.Env) -> Any:
         """Drawn uniformly from the actions that do not end the episode; any action if none is found.
 
         Of continuous actions `DRAWS` are tried.
         """
-        config = self.dream.world_model.config
-        if config.discrete:
-            actions = self.rng.permutation(config.actions).tolist()
+        if self.known.discrete:
+            actions = list(self.known.to_env(self.rng.permutation(self.known.count)))
         else:
             actions = [self.random_action() for _ in range(DRAWS)]
         return next((action for action in actions if not self.reality.ends(env, action)), actions[0])

@@ -25,6 +25,8 @@ from nova_gym.errors import BadInputError
 from nova_gym.model.inr import LARGEST
 
 _FORWARD = int(Actions.forward)
+#: Pixels of a tile, unless a size is asked for.
+TILE = 8
 
 #: Covers all layouts and poses: rare events often, random and goal-directed clips, some long ones.
 _COVERAGE = (
@@ -60,22 +62,24 @@ class MiniGridReality(Reality):
         return isinstance(env.unwrapped, MiniGridEnv)
 
     @classmethod
-    def view(cls, env_id: str, env: gym.Env, size: int) -> RealitySpec:
-        """Drawn natively at `size`, in whole tiles, without the highlighted field of view.
+    def view(cls, env_id: str, env: gym.Env, size: int | tuple[int, int] | None) -> RealitySpec:
+        """Drawn natively in whole tiles, by default of 8 pixels, without the highlighted field of view.
 
         Raises:
-            BadInputError: `size` is no multiple of the number of columns.
+            BadInputError: `size` does not divide into whole tiles.
         """
         columns, rows = env.unwrapped.width, env.unwrapped.height
-        if size % columns:
-            below, above = size // columns * columns, (size // columns + 1) * columns
-            near = f"{below} or {above}" if below >= 8 else f"{above}"
+        width = TILE * columns if size is None else size if isinstance(size, int) else size[1]
+        tile = width // columns
+        if width % columns or width < TILE or (isinstance(size, tuple) and size[0] != tile * rows):
+            below, above = tile, tile + 1
+            near = " or ".join(f"{side * columns}" for side in (below, above) if side * columns >= TILE)
+            shape = "" if columns == rows else f" (and the height as many of {rows})"
             raise BadInputError(
-                f"{env_id} has {columns}×{rows} tiles: the frame width must be a multiple of {columns}, such as "
-                f"{near}, not {size}"
+                f"{env_id} has {columns}×{rows} tiles: the frame width must be a multiple of {columns}{shape}, such as "
+                f"{near}, not {size if isinstance(size, int) else f'{size[0]}x{size[1]}'}"
             )
-        tile = size // columns
-        return RealitySpec(env_id, {"highlight": False, "tile_size": tile}, (rows * tile, columns * tile))
+        return RealitySpec(env_id, {"highlight": False, "tile_size": tile}, (rows * tile, columns * tile), tile=tile)
 
     def similar_view(self, env_id: str, env: gym.Env) -> RealitySpec:
         """The other grid in tiles of the same size, so its frames may have another; highlighted if this one is.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,21 +14,22 @@ from typing import Any
 import gymnasium as gym
 import minari
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_dataset import parse_dataset_id
 from minari.storage.datasets_root_dir import get_dataset_path
 
 from nova_gym.dream import Dream
+from nova_gym.envs.actions import dream_actions
 from nova_gym.envs.adapter import reality_of
 from nova_gym.envs.reality.base import ATTEMPTS, Reality
-from nova_gym.envs.reality.coverage import Coverage
+from nova_gym.envs.reality.coverage import Coverage, policy_coverage
 from nova_gym.envs.reality.registry import find_reality
 from nova_gym.envs.reality.spec import RealitySpec
+from nova_gym.envs.reality.tape import Tape, write_episodes
 from nova_gym.errors import BadInputError
-from nova_gym.version import __version__
 
-_EPISODES_A_WRITE = 512
+#: Chooses an action by what the environment itself observes, and the environment.
+Policy = Callable[[Any, gym.Env], Any]
 
 
 def record(
@@ -38,12 +39,16 @@ def record(
     seed: int = 0,
     progress: Callable[[int], None] = lambda recorded: None,
     expert: bool = False,
+    policy: Policy | None = None,
+    random: float = 0.0,
+    make: Callable[[], gym.Env] | None = None,
 ) -> minari.MinariDataset:
     """Plays the real environment and writes the episodes to a Minari dataset.
 
     The observations of an episode are its frames, (T + 1, H, W, 3) uint8, stored without loss. Actions, rewards and
     terminations are the environment's own. Held-out layouts are left out (`Reality.is_held_out`). If the recording
-    fails or is interrupted, the unfinished dataset is removed.
+    fails or is interrupted, the unfinished dataset is removed. Episodes are written while they are played, so memory
+    does not grow with their length.
 
     Args:
         spec: the environment and its frames.
@@ -53,49 +58,53 @@ def record(
         seed: of layouts, placements and actions.
         progress: called with the number of transitions recorded so far.
         expert: record only clips in which the expert of the `Reality` acts.
+        policy: record whole episodes of it. It is called as `policy(observation, env)`, with what the environment
+            itself observes, and gives an action; `env.render()` draws a picture.
+        random: the share of random actions among those of `policy`.
+        make: makes the environment in the place of `Reality.make`, such as a `RealityEnv` of the same spec, whose
+            observations are a dream's latents.
 
     Returns:
-        The dataset. `dataset.storage.metadata["nova_gym"]` holds, as JSON, the spec, the reward discount, the horizon,
-        the share of each kind of clip and of each transition class, the kinds of things seen (`Reality.things`), and
-        what is held out, in words.
+        The dataset. `dataset.storage.metadata["nova_gym"]` holds, as JSON, the spec, the action space, the reward
+        discount, the horizon, the share of each kind of clip and of each transition class, the kinds of things seen
+        (`Reality.things`), what is held out, in words, and a `summary` of rewards, endings, actions and coverage, with
+        warnings.
 
     Raises:
         BadInputError: the dataset exists already, its id is malformed, `transitions` is below 1, the environment has
-            actions of another kind or no expert, or the disk is full.
+            actions of another kind, draws no pictures or has no expert, an action of the policy is none of its, or the
+            disk is full.
     """
     if transitions < 1:
         raise BadInputError(f"at least 1 transition has to be recorded, not {transitions}")
     check_dataset_id(dataset_id)
     reality = find_reality(spec)
+    coverage = _coverage(reality, expert, policy, random)
+    with _whole_or_not_at_all(make or reality.make, dataset_id) as env:
+        tape = Tape(reality, env, dataset_id)
+        hold_out = reality.can_hold_out(env)
+        rng = np.random.default_rng(seed)
+        env.reset(seed=seed)
+        reality.frame(env)  # refuses what is no picture before anything is written
+        _clips(tape, coverage, hold_out, transitions, rng, progress, policy)
+        tape.finish(seed, coverage)
+    return minari.load_dataset(dataset_id)
+
+
+def _coverage(reality: Reality, expert: bool, policy: Policy | None, random: float) -> tuple[Coverage, ...]:
+    if not 0 <= random <= 1:
+        raise BadInputError(f"the share of random actions is within 0 and 1, not {random}")
+    if policy is not None:
+        if expert:
+            raise BadInputError("either the expert acts or a policy: leave out --expert or --policy")
+        return policy_coverage(random)
+    if random:
+        raise BadInputError("--random is a share of a policy's actions: it needs --policy")
     coverage = reality.expert_coverage() if expert else reality.coverage()
     if not coverage:
         lacking = "expert_coverage(): leave out --expert" if expert else "coverage()"
-        raise BadInputError(f"{type(reality).__name__}, which knows {spec.env_id}, has an empty {lacking}")
-    with _whole_or_not_at_all(reality, dataset_id) as env:
-        _check_space(env, spec)
-        hold_out = reality.can_hold_out(env)
-        rng = np.random.default_rng(seed)
-        counts: Counter[str] = Counter()
-        classes: Counter[str] = Counter()
-        things: set[str] = set()
-        dataset, buffers, discounted = None, [], reality.reward_discount > 0
-        for kind, buffer, seen, shown in _clips(env, reality, coverage, hold_out, transitions, rng):
-            counts[kind] += len(buffer)
-            classes.update(seen)
-            things |= shown
-            discounted = discounted and _is_discounted(reality, env, buffer.rewards)
-            buffers.append(buffer)
-            if len(buffers) == _EPISODES_A_WRITE:
-                dataset, buffers = _write(dataset, dataset_id, buffers, env, spec), []
-            progress(counts.total())
-        if buffers:
-            dataset = _write(dataset, dataset_id, buffers, env, spec)
-        metadata = _metadata(reality, env, seed, counts, classes)
-        metadata["reward_discount"] = reality.reward_discount if discounted else 0.0
-        metadata["things"] = sorted(things)
-        metadata["held_out"] = reality.held_out(env)
-        dataset.storage.update_metadata({"nova_gym": json.dumps(metadata)})
-    return minari.load_dataset(dataset_id)
+        raise BadInputError(f"{type(reality).__name__}, which knows {reality.spec.env_id}, has an empty {lacking}")
+    return coverage
 
 
 def write_dataset(dataset_id: str, buffers: list[EpisodeBuffer], dream: Dream) -> None:
@@ -115,20 +124,20 @@ def write_dataset(dataset_id: str, buffers: list[EpisodeBuffer], dream: Dream) -
         "horizon": card.horizon,
         "reward_discount": card.reward_discount,
         "action_names": card.action_names,
-        "action_bounds": card.action_bounds,
+        "action_space": dream_actions(dream).to_dict(),
     }
-    with _whole_or_not_at_all(reality, dataset_id) as env:
-        dataset = _write(None, dataset_id, buffers, env, reality.spec)
+    with _whole_or_not_at_all(reality.make, dataset_id) as env:
+        dataset = write_episodes(None, dataset_id, buffers, env, reality.spec)
         dataset.storage.update_metadata({"nova_gym": json.dumps({"reality": asdict(reality.spec), **metadata})})
 
 
 @contextmanager
-def _whole_or_not_at_all(reality: Reality, dataset_id: str) -> Iterator[gym.Env]:
+def _whole_or_not_at_all(make: Callable[[], gym.Env], dataset_id: str) -> Iterator[gym.Env]:
     """The real environment while a dataset is written. After an error the unfinished dataset is removed.
 
     It could not be used, and it would block the next attempt under the same name.
     """
-    env = reality.make()
+    env = make()
     try:
         yield env
     except BaseException as error:
@@ -141,122 +150,84 @@ def _whole_or_not_at_all(reality: Reality, dataset_id: str) -> Iterator[gym.Env]
 
 
 def _clips(
-    env: gym.Env,
-    reality: Reality,
+    tape: Tape,
     coverage: tuple[Coverage, ...],
     hold_out: bool,
     transitions: int,
     rng: np.random.Generator,
-) -> Iterator[tuple[str, EpisodeBuffer, list[str], set[str]]]:
-    """Clips of all kinds, interleaved so that each kind has its share at any time."""
+    progress: Callable[[int], None],
+    policy: Policy | None,
+) -> None:
+    """Records clips of all kinds, interleaved so that each kind has its share at any time."""
     recorded = Counter({kind.name: 0 for kind in coverage})
     possible = list(coverage)
+    reality, env = tape.reality, tape.env
     while recorded.total() < transitions:
         kind = min(possible, key=lambda kind: recorded[kind.name] / kind.share)
-        seed = _start(env, reality, kind, hold_out, rng)
-        if seed is None:  # such as inner walls, which this environment may lack
+        start = _start(env, reality, kind, hold_out, rng)
+        if start is None:  # such as inner walls, which this environment may lack
             possible.remove(kind)
             if not possible:
                 raise BadInputError(f"{reality.spec.env_id} has no start of any kind that a recording is made of")
             continue
-        clip, classes, things = _clip(env, reality, kind, seed, rng)
-        recorded[kind.name] += len(clip)
-        yield kind.name, clip, classes, things
+        # an episode that may never end is cut where it is all that its kind should record
+        most = kind.length or tape.horizon or math.ceil(transitions * kind.share)
+        before = recorded.total()
+        recorded[kind.name] += _clip(
+            tape, kind, start, most, rng, lambda done, before=before: progress(before + done), policy
+        )
+    tape.kinds = recorded
 
 
 def _clip(
-    env: gym.Env, reality: Reality, kind: Coverage, seed: int, rng: np.random.Generator
-) -> tuple[EpisodeBuffer, list[str], set[str]]:
-    expert = reality.policy(env) if kind.expert else None
+    tape: Tape,
+    kind: Coverage,
+    start: tuple[int, Any],
+    most: int,
+    rng: np.random.Generator,
+    progress: Callable[[int], None],
+    policy: Policy | None,
+) -> int:
+    """Records one clip of at most so many transitions, and returns how many it has."""
+    reality, env, (seed, observation) = tape.reality, tape.env, start
+    expert = None if policy is not None else reality.policy(env) if kind.expert else None
     favoured, often = kind.favoured
-    frames, actions, rewards, terminations, truncations, classes = [reality.frame(env)], [], [], [], [], []
-    things = set(reality.things(env))
-    while len(actions) < kind.length:
+    patience = int(rng.integers(2, kind.held + 1)) if kind.held > 1 else 1
+    again, action = 0, None
+    tape.begin(seed, kind)
+    for done in range(1, most + 1):
         draw = rng.random()
-        if expert is not None and draw < kind.expert:
-            action = expert()
+        if kind.expert and draw < kind.expert and (policy is not None or expert is not None):
+            action, again = (policy(observation, env) if policy is not None else expert()), 0
         elif kind.expert <= draw < kind.expert + often:
-            action = favoured
+            action, again = favoured, 0
+        elif again:
+            again -= 1
         else:
             action = reality.random_action(env, rng)
-        classes.append(reality.transition_class(env, action))
-        _, reward, terminated, truncated, _ = env.step(action)
-        frames.append(reality.frame(env))
-        things |= reality.things(env)
-        actions.append(action)
-        rewards.append(float(reward))
-        terminations.append(bool(terminated))
-        truncations.append(bool(truncated))
+            again = int(rng.integers(patience)) if patience > 1 else 0
+        observation, terminated, truncated = tape.step(action)
+        progress(done)
         if terminated or truncated:
             break
-    buffer = EpisodeBuffer(
-        seed=seed,
-        options={"kind": kind.name, "starts": kind.starts},
-        observations=np.stack(frames),
-        actions=np.asarray(actions, dtype=env.action_space.dtype),
-        rewards=rewards,
-        terminations=terminations,
-        truncations=truncations,
-    )
-    return buffer, classes, things
+    tape.end(terminated, truncated)
+    return done
 
 
-def _start(env: gym.Env, reality: Reality, kind: Coverage, hold_out: bool, rng: np.random.Generator) -> int | None:
-    """Resets to a start of this kind and returns the seed used; None if the environment has no such start."""
+def _start(
+    env: gym.Env, reality: Reality, kind: Coverage, hold_out: bool, rng: np.random.Generator
+) -> tuple[int, Any] | None:
+    """Resets to a start of this kind; returns the seed used and the observation, None if there is no such start."""
     for _ in range(ATTEMPTS):
         seed = int(rng.integers(2**31))
-        env.reset(seed=seed)
+        observation, _ = env.reset(seed=seed)
         if not kind.official:
             reality.scatter(env, rng)
         if hold_out and reality.is_held_out(env):
             continue
         if not kind.facing or reality.place(env, kind.facing, rng) is not None:
-            return seed
+            return seed, observation
     return None
-
-
-def _check_space(env: gym.Env, spec: RealitySpec) -> None:
-    space = env.action_space
-    discrete = isinstance(space, gym.spaces.Discrete) and space.start == 0
-    flat = isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and space.is_bounded()
-    if not (discrete or flat):
-        raise BadInputError(
-            f"{spec.env_id} has actions {space}; supported are Discrete from 0 and bounded one-dimensional Box"
-        )
-
-
-def _is_discounted(reality: Reality, env: gym.Env, rewards: list[float]) -> bool:
-    """Whether each reward is 0 or `1 - c · step / horizon`, which a success at that step pays."""
-    c, horizon = reality.reward_discount, reality.horizon(env)
-    usual = (1 - c * step / horizon for step in range(1, len(rewards) + 1))
-    return all(reward == 0 or abs(reward - due) < 1e-6 for reward, due in zip(rewards, usual, strict=True))
-
-
-def _write(dataset, dataset_id, buffers, env, spec):
-    if dataset is not None:
-        dataset.storage.update_episodes(buffers)
-        return dataset
-    shape = (*spec.frame_size, 3)
-    with warnings.catch_warnings():  # Minari warns that author and link are missing, but they are optional
-        warnings.simplefilter("ignore", UserWarning)
-        return minari.create_dataset_from_buffers(
-            dataset_id,
-            buffers,
-            env=_portable(env.spec),
-            observation_space=gym.spaces.Box(0, 255, shape, np.uint8),
-            action_space=env.action_space,
-            algorithm_name="nova-gym record",
-            description=f"Frames of {spec.env_id} recorded by nova-gym {__version__}",
-            jpeg_encoding=False,
-        )
-
-
-def _portable(spec: EnvSpec | None) -> EnvSpec | None:
-    """The environment's spec if Minari can store it; None if its entry point is code, such as a class."""
-    try:
-        return spec if spec is not None and spec.to_json() else None
-    except ValueError:
-        return None
 
 
 def check_dataset_id(dataset_id: str) -> None:
@@ -274,22 +245,3 @@ def check_dataset_id(dataset_id: str) -> None:
         raise BadInputError(
             f"the dataset {dataset_id!r} already exists; take another name, or `minari delete {dataset_id}`"
         )
-
-
-def _metadata(reality: Reality, env: gym.Env, seed: int, counts: Counter[str], classes: Counter[str]) -> dict[str, Any]:
-    total = counts.total()
-    known = {name: count for name, count in classes.items() if name in reality.transition_classes}
-    return {
-        "version": __version__,
-        "reality": asdict(reality.spec),
-        "seed": seed,
-        "horizon": int(reality.horizon(env) or 0),
-        "action_names": reality.action_names(env),
-        "action_bounds": _bounds(env.action_space),
-        "clip_shares": {name: round(count / total, 4) for name, count in counts.items()},
-        "transition_shares": {name: round(count / total, 4) for name, count in known.items()},
-    }
-
-
-def _bounds(space: gym.Space) -> list[list[float]]:
-    return [space.low.tolist(), space.high.tolist()] if isinstance(space, gym.spaces.Box) else []

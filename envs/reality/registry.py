@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import import_module, metadata
 from typing import Any
 
+import gymnasium as gym
+
+from nova_gym.envs.actions import environment_actions
 from nova_gym.envs.reality.base import Reality
-from nova_gym.envs.reality.environments import make_env
+from nova_gym.envs.reality.environments import make_env, name_of
 from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.errors import BadInputError
 
@@ -46,35 +51,52 @@ def find_reality(spec: RealitySpec) -> Reality:
         BadInputError: the environment does not exist or cannot render.
     """
     _load()
-    env = make_env(spec.env_id, spec.env_kwargs)
+    env = make_env(spec)
     try:
-        return _class_for(env)(spec)
+        return _class_for(env, spec)(spec)
     finally:
         env.close()
 
 
-def reality_spec(env_id: str, size: int = 72) -> RealitySpec:
-    """The default view of an environment: its arguments and the size of its frames.
+def reality_spec(
+    env_id: str | Callable[..., gym.Env],
+    size: int | tuple[int, int] | None = None,
+    env_kwargs: dict[str, Any] | None = None,
+    wrappers: Sequence[str | Callable[[gym.Env], gym.Env]] = (),
+    observation: str | None = None,
+) -> RealitySpec:
+    """The view of an environment: what it is made with, and the size of its frames.
 
-    MiniGrid is drawn natively at `size` (whole tiles), without the highlighted field of view, as in the paper. Any
-    other environment is drawn at its own size and shrunk to `size`×`size`. A registered `Reality` may decide otherwise
-    (`Reality.view`).
+    MiniGrid is drawn natively (whole tiles), without the highlighted field of view, as in the paper. Any other
+    environment is drawn at its own size and shrunk, with its proportions kept. A registered `Reality` may decide
+    otherwise (`Reality.view`).
 
     Args:
-        env_id: Gymnasium id, `module:` prefix allowed.
-        size: width of a frame in pixels, at least 8.
+        env_id: Gymnasium id, `module:` prefix allowed; or a class or function that makes the environment, itself or as
+            `module:callable`. It is called with `render_mode="rgb_array"` if it takes that. What cannot be imported by
+            its name, such as a lambda, can be made again in this process alone.
+        size: width of a frame in pixels, or its (height, width); None chooses what suits the environment.
+        env_kwargs: keyword arguments that it is made with.
+        wrappers: put around it, the first one innermost; each is called with the environment. Written
+            `module:callable {…}`, it gets keyword arguments as JSON.
+        observation: what frames show, as in `RealitySpec`; None for what `render()` draws.
 
     Raises:
-        BadInputError: the environment does not exist, cannot render, or cannot be shown at this size.
+        BadInputError: the environment does not exist, cannot render, has actions of a kind that no dream takes, or
+            cannot be shown at this size.
     """
-    if size < 8:
-        raise BadInputError(f"frames need at least 8 pixels a side, not {size}")
     _load()
-    env = make_env(env_id, {})
+    given = RealitySpec(
+        name_of(env_id), dict(env_kwargs or {}), wrappers=tuple(map(name_of, wrappers)), observation=observation
+    )
+    env = make_env(given)
     try:
-        return _class_for(env).view(env_id, env, size)
+        environment_actions(env, given.env_id)
+        view = _class_for(env, given).view(given.env_id, env, size)
     finally:
         env.close()
+    kwargs = {**view.env_kwargs, **given.env_kwargs}
+    return replace(view, env_kwargs=kwargs, wrappers=given.wrappers, observation=observation)
 
 
 def similar_spec(spec: RealitySpec, env_id: str) -> RealitySpec:
@@ -86,27 +108,31 @@ def similar_spec(spec: RealitySpec, env_id: str) -> RealitySpec:
 
     Args:
         spec: the view to draw like.
-        env_id: Gymnasium id of the other environment, `module:` prefix allowed. It is made without arguments.
+        env_id: Gymnasium id of the other environment, `module:` prefix allowed, or `module:callable`. It is made
+            without arguments, and with the wrappers of `spec`.
 
     Raises:
         BadInputError: one of the environments does not exist or cannot render, they are of different kinds, or the
             other one cannot be shown so.
     """
     reality = find_reality(spec)
-    env = make_env(env_id, {})
+    other = RealitySpec(env_id, wrappers=spec.wrappers, observation=spec.observation)
+    env = make_env(other)
     try:
-        kind = _class_for(env)
+        kind = _class_for(env, other)
         if kind is not type(reality):
             raise BadInputError(
                 f"{env_id} is of another kind than {spec.env_id}: {kind.__name__} describes the one, "
                 f"{type(reality).__name__} the other"
             )
-        return reality.similar_view(env_id, env)
+        return replace(reality.similar_view(env_id, env), wrappers=spec.wrappers, observation=spec.observation)
     finally:
         env.close()
 
 
-def _class_for(env: Any) -> type[Reality]:
+def _class_for(env: gym.Env, spec: RealitySpec) -> type[Reality]:
+    if spec.observation is not None:  # whoever knows the environment knows what it draws, not what it observes
+        return Reality
     for known in reversed(_REGISTERED):
         try:
             if known.knows(env):

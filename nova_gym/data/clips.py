@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import minari
 import numpy as np
 import torch
 from torch import Generator, Tensor
@@ -26,8 +23,8 @@ class Clips:
     F frames, T transitions, E clips; F = T + E, since a clip of n transitions has n + 1 frames.
 
     Attributes:
-        frames: (F, C, H, W) uint8.
-        actions: (T,) int64 for discrete actions, else (T, N) float32.
+        frames: (F, C, H, W) uint8; large ones are mapped from a file.
+        actions: as a model sees them (`nova_gym.actions.ActionMap`): (T,) int64 or (T, N) float32.
         rewards: (T,) float32, undiscounted.
         terminations: (T,) bool.
         lengths: (E,) int64 transitions in each clip.
@@ -37,8 +34,8 @@ class Clips:
         source: (T,) int64, the frame that a transition starts from; it ends at the next frame.
         remaining: (T,) int64, transitions left in the clip, this one included.
         metadata: what `nova-gym record` wrote about the recording.
-        action_count: n of `Discrete(n)` or the length of a flat `Box`; 0 for video without labels, where actions are
-            (T, 0), rewards 0 and terminations False.
+        action_count: how many actions the model knows, or the length N of its vector; 0 for video without labels, where
+            actions are (T, 0), rewards 0 and terminations False.
         weights: (T,) float32, how often a transition is drawn, relative to others; None draws all equally often.
     """
 
@@ -135,76 +132,6 @@ def join_clips(parts: list[Clips], shares: list[float]) -> Clips:
         weights=torch.cat(
             [torch.full((len(p.source),), share / len(p.source)) for p, share in zip(parts, shares, strict=True)]
         ),
-    )
-
-
-def load_dataset(
-    dataset_id: str, labels: bool = True, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Clips:
-    """Reads a Minari dataset of frames, such as `nova-gym record` writes.
-
-    Args:
-        dataset_id: its Minari id, found below Minari's own folder (`MINARI_DATASETS_PATH`).
-        labels: whether to read actions, rewards and terminations.
-        progress: called with the number of episodes read and their total.
-
-    Raises:
-        BadInputError: there is no such dataset, its observations are not frames, or its actions are neither `Discrete`
-            from 0 nor a bounded one-dimensional `Box`.
-    """
-    try:
-        dataset = minari.load_dataset(dataset_id)
-    except (FileNotFoundError, ValueError) as error:
-        known = ", ".join(minari.list_local_datasets()) or "none yet"
-        raise BadInputError(
-            f"no dataset {dataset_id!r} on this machine (known: {known}); `nova-gym record` makes one"
-        ) from error
-    shape = dataset.observation_space.shape or ()  # None for composite spaces
-    if len(shape) != 3 or shape[2] not in (1, 3):
-        raise BadInputError(
-            f"{dataset_id!r} holds {dataset.observation_space}, not frames (H, W, 3 or 1); `nova-gym record` records "
-            "frames"
-        )
-    if dataset.observation_space.dtype != np.uint8:
-        raise BadInputError(f"{dataset_id!r} holds frames of {dataset.observation_space.dtype}; they must be uint8")
-    metadata = json.loads(dataset.storage.metadata.get("nova_gym", "{}"))
-    discount, horizon = metadata.get("reward_discount", 0.0), metadata.get("horizon", 0)
-    total = dataset.total_steps + dataset.total_episodes
-    frames = torch.empty((total, shape[2], *shape[:2]), dtype=torch.uint8)
-    actions, rewards, terminations, lengths, filled = [], [], [], [], 0
-    for index, episode in enumerate(dataset.iterate_episodes()):
-        count = len(episode.rewards)
-        frames[filled : filled + count + 1] = torch.from_numpy(episode.observations).permute(0, 3, 1, 2)
-        filled += count + 1
-        lengths.append(count)
-        actions.append(episode.actions)
-        terminations.append(episode.terminations)
-        steps = np.arange(1, count + 1)
-        rewards.append(episode.rewards / (1.0 - discount * steps / horizon) if discount else episode.rewards)
-        progress(index + 1, dataset.total_episodes)
-    starts = tuple(
-        (meta.get("options") or {}).get("starts", "official")
-        for meta in dataset.storage.get_episode_metadata(range(dataset.total_episodes))
-    )
-    unlabelled = unlabelled_clips(frames, torch.tensor(lengths), metadata, starts)
-    if not labels:
-        return unlabelled
-    space = dataset.action_space
-    discrete = hasattr(space, "n") and space.shape == () and space.start == 0
-    flat = hasattr(space, "low") and len(space.shape) == 1 and space.is_bounded()
-    if not (discrete or flat):
-        raise BadInputError(
-            f"{dataset_id!r} has actions {space}; supported are Discrete from 0 and a bounded one-dimensional Box; "
-            "--no-actions trains without actions"
-        )
-    bounds = [space.low.tolist(), space.high.tolist()] if flat else []
-    return replace(
-        unlabelled,
-        metadata={"action_bounds": bounds, **metadata},
-        actions=torch.from_numpy(np.concatenate(actions)).to(torch.int64 if discrete else torch.float32),
-        rewards=torch.from_numpy(np.concatenate(rewards)).float(),
-        terminations=torch.from_numpy(np.concatenate(terminations)).bool(),
-        action_count=int(space.n if discrete else space.shape[0]),
     )
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from nova_gym.data.clips import Clips, load_dataset, unlabelled_clips
+from nova_gym.data.clips import Clips, unlabelled_clips
+from nova_gym.data.datasets import load_dataset
 from nova_gym.data.moving_digits import moving_digits
 from nova_gym.data.videos import load_videos
 from nova_gym.errors import BadInputError
@@ -28,7 +29,7 @@ def load_clips(
 
     Args:
         source: path of a video or of a folder of videos (`load_videos`), `digits` for 32,000 clips of moving digits, or
-            id of a Minari dataset (`load_dataset`).
+            id of a Minari dataset, or `ID#KEY` (`load_dataset`).
         progress: called with the number of episodes or files read and their total.
         labels: whether to read the actions, rewards and terminations of a dataset.
         size: width in pixels that videos are scaled to, None for their own.

@@ -243,7 +243,8 @@ def make_card(clips: Clips, states: torch.Tensor, dataset_id: str, preset: Prese
         dead_band=Changes.of(clips, states).dead_band,
         drawn_within=drawn_within(loop.model, clips, states),
         action_names=metadata.get("action_names", []),
-        action_bounds=metadata.get("action_bounds", []),
+        action_space=metadata.get("action_space", {}),
+        reality={key: value for key, value in reality.items() if key not in ("env_id", "env_kwargs", "frame_size")},
         data={"dataset": dataset_id, "frames": len(clips.frames), **clips.metadata},
         training={"preset": preset.name, "config": preset.training.to_dict(), "stages": loop.finished},
     )

@@ -117,7 +117,7 @@ def test_every_environment_that_draws_itself_has_a_reality_and_minigrid_one_of_i
 
 
 def test_the_generic_reality_answers_every_question():
-    reality = find_reality(reality_spec("CartPole-v1", 48))
+    reality = find_reality(reality_spec("CartPole-v1", (48, 48)))
     env, rng = reality.make(), np.random.default_rng(0)
     env.reset(seed=0)
     assert reality.frame(env).shape == (48, 48, 3)
@@ -245,7 +245,11 @@ def test_minigrid_places_the_agent_where_each_class_of_transition_begins(level):
 
 def test_a_size_that_does_not_fit_names_one_that_does():
     with pytest.raises(BadInputError, match="such as 57 or 76, not 72"):
-        reality_spec("MiniGrid-FourRooms-v0")
+        reality_spec("MiniGrid-FourRooms-v0", 72)
+    with pytest.raises(BadInputError, match="72 or 80, not 75"):
+        reality_spec("CartPole-v1", 75)
+    with pytest.raises(BadInputError, match="64x96 or 72x96, not 70x96"):
+        reality_spec("CartPole-v1", (70, 96))
     assert reality_spec("MiniGrid-FourRooms-v0", 76).frame_size == (76, 76)
 
 
@@ -301,7 +305,7 @@ def test_things_of_minigrid_bear_their_colour_and_state_where_these_differ():
 def test_a_similar_view_of_another_grid_has_tiles_of_the_same_size():
     layouts = reality_spec("NovaLayouts-MiniGrid-v0")
     rooms = similar_spec(layouts, "MiniGrid-FourRooms-v0")
-    assert rooms == RealitySpec("MiniGrid-FourRooms-v0", {"highlight": False, "tile_size": 8}, (152, 152))
+    assert rooms == RealitySpec("MiniGrid-FourRooms-v0", {"highlight": False, "tile_size": 8}, (152, 152), tile=8)
     assert similar_spec(rooms, layouts.env_id) == layouts
     env = find_reality(rooms).make()
     env.reset(seed=0)
@@ -312,7 +316,9 @@ def test_a_similar_view_of_another_grid_has_tiles_of_the_same_size():
 
 
 def test_a_similar_view_of_other_environments_has_frames_of_the_same_size(corridor):
-    assert similar_spec(reality_spec("CartPole-v1", 48), "Pendulum-v1") == RealitySpec("Pendulum-v1", {}, (48, 48))
+    assert similar_spec(reality_spec("CartPole-v1", (48, 48)), "Pendulum-v1") == RealitySpec(
+        "Pendulum-v1", {}, (48, 48)
+    )
     assert similar_spec(RealitySpec("CartPole-v1", {}, (40, 60)), "Pendulum-v1").frame_size == (40, 60)
     assert similar_spec(reality_spec(corridor, 24), corridor).env_kwargs == {"wide": 24}
 

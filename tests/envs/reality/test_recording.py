@@ -107,7 +107,7 @@ def test_the_same_seed_records_the_same_episodes(dataset):
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
 def test_any_environment_that_renders_can_be_dreamt(env_id, tmp_path):
     name = f"test/{env_id.split('-')[0].lower()}-v0"
-    record(reality_spec(env_id, 24), name, 100)
+    record(reality_spec(env_id, (24, 24)), name, 100)
     clips = load_clips(name)
     assert clips.frames.shape[1:] == (3, 24, 24)
     dream = train(clips, name, preset("tiny"), Run(tmp_path / "run.ckpt", device="cpu"))
@@ -147,7 +147,7 @@ def test_bad_input_is_one_clear_error(dataset):
 
 
 def test_a_recording_that_is_stopped_leaves_no_half_dataset(monkeypatch):
-    monkeypatch.setattr("nova_gym.envs.reality.recording._EPISODES_A_WRITE", 1)
+    monkeypatch.setattr("nova_gym.envs.reality.tape.HELD_BYTES", 1)
 
     def stop(recorded):
         if recorded > 100:

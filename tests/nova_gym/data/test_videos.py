@@ -85,14 +85,12 @@ def test_what_is_no_video_is_refused(tmp_path):
         load_clips(str(tmp_path / "f.npz"))
 
 
-@pytest.mark.parametrize(
-    "space", [spaces.MultiDiscrete([2, 3]), spaces.Discrete(3, start=1), spaces.Box(-1, 1, (2, 2))]
-)
+@pytest.mark.parametrize("space", [spaces.Box(-np.inf, np.inf, (2,)), spaces.Text(3)])
 def test_a_dataset_of_others_needs_no_actions_that_a_dream_can_have(space):
     space.seed(0)
     buffer = EpisodeBuffer(
         observations=np.zeros((4, 16, 16, 3), dtype=np.uint8),
-        actions=np.stack([space.sample() for _ in range(3)]),
+        actions=[space.sample() for _ in range(3)],
         rewards=[0.0] * 3,
         terminations=[False] * 3,
         truncations=[False, False, True],
