@@ -1,0 +1,345 @@
+"""MiniGrid's expert: the shortest way to a reward, searched over what the agent can do to the grid.
+
+A node of the search is where the agent stands, what it carries, where things lie and which doors are open. Rules that a
+level adds to MiniGrid's own, such as a box that pays, are asked of a copy of the level.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import gymnasium as gym
+from minigrid.core.actions import Actions
+from minigrid.core.constants import DIR_TO_VEC
+from minigrid.core.world_object import Box, Door, WorldObj
+from minigrid.minigrid_env import MiniGridEnv
+
+#: Nodes that a search looks at, and questions that it asks of a copy, before it gives up.
+_NODES, _QUESTIONS = 30_000, 6_000
+#: Kinds of cells. An open door is `_FREE` too.
+_FREE, _WALL, _DEATH, _GOAL, _DOOR, _THING = range(6)
+#: Where a thing is that lies in no cell: carried, out of the way for good, or within a box.
+_CARRIED, _ASIDE, _HIDDEN = -1, -2, -3
+_OPEN, _CLOSED, _LOCKED = range(3)
+#: How things may be put down: not at all; where they block no way, to stay there; anywhere, to be picked up again.
+_KEEP, _PUT_ASIDE, _PUT_ANYWHERE = range(3)
+
+
+class _Mode(NamedTuple):
+    """All of a state but the pose."""
+
+    where: tuple[int, ...]  # of each thing: its cell, or one of the names above
+    doors: tuple[int, ...]
+    turning: bool = False  # something was just put down in front, so the agent has to turn away
+
+
+def copied(env: gym.Env) -> MiniGridEnv:
+    """A copy of `env` that steps as it would, without drawing an observation."""
+    return _copied(env, ())[0]
+
+
+def adds_rules(env: gym.Env) -> bool:
+    """Whether a level has a `step` of its own, beside MiniGrid's."""
+    return type(env.unwrapped).step is not MiniGridEnv.step
+
+
+def _copied(env: gym.Env, things: tuple[WorldObj, ...]) -> tuple[MiniGridEnv, tuple[WorldObj, ...]]:
+    """A copy, and which of its objects are these things."""
+    level = env.unwrapped
+    shared = [cell for cell in level.grid.grid if cell is not None and cell.type in ("wall", "goal", "lava", "floor")]
+    shared += [level.action_space, level.observation_space, level.spec, level.window, level.clock]
+    twin, others = copy.deepcopy((level, things), {id(part): part for part in shared if part is not None})
+    twin.render_mode = None
+    twin.gen_obs = dict
+    return twin, others
+
+
+class Search:
+    """Ways to a reward from the states of one episode.
+
+    Args:
+        env: after a reset. It is read, not changed.
+    """
+
+    def __init__(self, env: gym.Env) -> None:
+        level = env.unwrapped
+        self.env = env
+        self._width, size = level.width, level.width * level.height
+        self._actions, self._adds_rules = int(env.action_space.n), adds_rules(env)
+        poses = 4 * size
+        self._poses, self._ahead = poses, [0] * poses
+        for pose in range(poses):
+            cell, direction = divmod(pose, 4)
+            dx, dy = DIR_TO_VEC[direction]
+            x, y = cell % self._width + int(dx), cell // self._width + int(dy)
+            inside = 0 <= x < level.width and 0 <= y < level.height
+            self._ahead[pose] = y * self._width + x if inside else 0
+        self._know(level)
+        self.ways: dict[int, int] = {}  # by node, the next action on a way to a reward
+
+    def _know(self, level: MiniGridEnv) -> None:
+        """Lists what can change."""
+        self._ground = [_ground(cell) for cell in level.grid.grid]
+        self._things = [cell for cell in level.grid.grid if cell is not None and cell.can_pickup()]
+        self._things += [level.carrying] if level.carrying is not None else []
+        for thing in self._things:  # grows by what boxes hold
+            if isinstance(thing, Box) and thing.contains is not None:
+                self._things.append(thing.contains)
+        self._doors = [(i, cell) for i, cell in enumerate(level.grid.grid) if isinstance(cell, Door)]
+        self._number = {id(thing): i for i, thing in enumerate(self._things)}
+        self._door_at = {cell: i for i, (cell, _) in enumerate(self._doors)}
+        self._modes: dict[_Mode, int] = {}
+        self._by_number: list[_Mode] = []
+        self._kinds: list[list[int]] = []
+        self._twin: tuple[MiniGridEnv, tuple[WorldObj, ...]] | None = None
+        self.ways = {}
+
+    # States as numbers
+
+    def _node(self) -> tuple[_Mode, int]:
+        """The present state of the level."""
+        level = self.env.unwrapped
+        where = [_HIDDEN] * len(self._things)
+        for i, cell in enumerate(level.grid.grid):
+            if cell is not None and cell.can_pickup():
+                if id(cell) not in self._number:
+                    self._know(level)
+                    return self._node()
+                where[self._number[id(cell)]] = i
+        if level.carrying is not None:
+            where[self._number[id(level.carrying)]] = _CARRIED
+        x, y = level.agent_pos
+        doors = tuple(_OPEN if door.is_open else _LOCKED if door.is_locked else _CLOSED for _, door in self._doors)
+        return _Mode(tuple(where), doors), (int(y) * self._width + int(x)) * 4 + int(level.agent_dir)
+
+    def _numbered(self, mode: _Mode) -> int:
+        number = self._modes.get(mode)
+        if number is None:
+            number = self._modes[mode] = len(self._kinds)
+            kinds = self._ground.copy()
+            for (cell, _), state in zip(self._doors, mode.doors, strict=True):
+                kinds[cell] = _FREE if state == _OPEN else _DOOR
+            for cell in mode.where:
+                if cell >= 0:
+                    kinds[cell] = _THING
+            self._kinds.append(kinds)
+            self._by_number.append(mode)
+        return number
+
+    # The search
+
+    def action(self) -> int | None:
+        """The next action on a way to a reward from the present state; None where no way is found."""
+        mode, pose = self._node()
+        node = self._numbered(mode) * self._poses + pose
+        if node not in self.ways:
+            self._find(node)
+        return self.ways.get(node)
+
+    def action_around(self) -> int | None:
+        """As if things that cannot be picked up were elsewhere soon; waits where one is in front."""
+        mode, pose = self._node()
+        gone = _Mode(tuple(_ASIDE for _ in mode.where), mode.doors)
+        node = self._numbered(gone) * self._poses + pose
+        if node not in self.ways:
+            self._find(node)
+        action = self.ways.get(node)
+        blocked = action == Actions.forward and self._ahead[pose] in mode.where
+        return int(Actions.left) if blocked else action
+
+    @property
+    def has_movers(self) -> bool:
+        """Whether there are things that the agent cannot move, since it has no action for it."""
+        return bool(self._things) and self._actions <= Actions.pickup
+
+    def _find(self, node: int) -> None:
+        """Searches with ever more freedom: first without putting things down, and asking only where things change."""
+        carries = bool(self._things) and self._actions > Actions.drop
+        for thorough in (False, True) if self._adds_rules else (False,):
+            for putting in (_KEEP, _PUT_ASIDE, _PUT_ANYWHERE) if carries else (_KEEP,):
+                if self._breadth_first(node, putting, thorough):
+                    return
+
+    def _breadth_first(self, start: int, putting: int, thorough: bool) -> bool:
+        before: dict[int, list[tuple[int, int]]] = {start: []}
+        order, paid, self._asked = [start], [], 0
+        for node in order:
+            for action, after in self._steps(node, putting, thorough):
+                if after is None:
+                    paid.append((node, action))
+                elif after in before:
+                    before[after].append((node, action))
+                else:
+                    before[after] = [(node, action)]
+                    order.append(after)
+            if paid or len(order) > _NODES or self._asked > _QUESTIONS:
+                break
+        back = []
+        for node, action in paid:
+            self.ways[node] = action
+            back.append(node)
+        for node in back:
+            for earlier, action in before[node]:
+                if earlier not in self.ways:
+                    self.ways[earlier] = action
+                    back.append(earlier)
+        return bool(paid)
+
+    def _steps(self, node: int, putting: int, thorough: bool) -> Iterator[tuple[int, int | None]]:
+        """Actions that change something, and the node after each; None for the end with a reward."""
+        number, pose = divmod(node, self._poses)
+        first, cell, direction = number * self._poses, pose - pose % 4, pose % 4
+        front, mode = self._ahead[pose], self._by_number[number]
+        kind = self._kinds[number][front]
+        moves = [
+            (int(Actions.left), first + cell + (direction - 1) % 4),
+            (int(Actions.right), first + cell + (direction + 1) % 4),
+        ]
+        if mode.turning:
+            straight = self._numbered(_Mode(mode.where, mode.doors)) * self._poses - first
+            yield from ((action, after + straight) for action, after in moves)
+            return
+        if kind == _GOAL:
+            yield int(Actions.forward), None
+        elif kind == _FREE:
+            moves.append((int(Actions.forward), first + 4 * front + direction))
+        for action, after in moves:
+            if thorough:
+                yield from self._answered(mode, pose, action, after)
+            else:
+                yield action, after
+        for action, changed in self._changes(mode, front, kind, putting):
+            after = node if changed is None else self._numbered(changed) * self._poses + pose
+            if self._adds_rules:
+                yield from self._answered(mode, pose, action, after)
+            elif changed is not None:
+                yield action, after
+        if self._adds_rules and self._actions > Actions.done and (thorough or kind in (_DOOR, _THING)):
+            yield from ((action, after) for action, after in self._answered(mode, pose, int(Actions.done), node))
+
+    def _changes(self, mode: _Mode, front: int, kind: int, putting: int) -> Iterator[tuple[int, _Mode | None]]:
+        """Picking up, putting down, opening: the action and what it makes of a mode; None where it must pay itself."""
+        carried = mode.where.index(_CARRIED) if _CARRIED in mode.where else None
+        if kind == _THING:
+            thing = mode.where.index(front)
+            if carried is None and self._actions > Actions.pickup:
+                yield int(Actions.pickup), _Mode(_put(mode.where, thing, _CARRIED), mode.doors)
+            if isinstance(self._things[thing], Box) and self._actions > Actions.toggle:
+                where, inside = _put(mode.where, thing, _ASIDE), self._things[thing].contains
+                if inside is not None:
+                    where = _put(where, self._number[id(inside)], front)
+                yield int(Actions.toggle), _Mode(where, mode.doors)
+        elif kind == _DOOR and self._actions > Actions.toggle:
+            door = self._door_at[front]
+            if mode.doors[door] == _CLOSED or (carried is not None and self._opens(carried, door)):
+                yield int(Actions.toggle), _Mode(mode.where, _put(mode.doors, door, _OPEN))
+        elif kind == _FREE and carried is not None and front not in self._door_at:
+            if putting == _PUT_ANYWHERE:
+                yield int(Actions.drop), _Mode(_put(mode.where, carried, front), mode.doors)
+            elif putting == _PUT_ASIDE:
+                aside = _Mode(_put(mode.where, carried, _ASIDE), mode.doors, True)
+                yield int(Actions.drop), None if self._is_a_way(front) else aside
+
+    def _opens(self, carried: int, door: int) -> bool:
+        thing = self._things[carried]
+        return thing.type == "key" and thing.color == self._doors[door][1].color
+
+    def _is_a_way(self, cell: int) -> bool:
+        """Whether a thing in this cell could block the way between cells next to it."""
+        around = [cell + dx + dy * self._width for dx, dy in _RING]
+        clear = [self._ground[c] != _WALL and self._ground[c] != _DEATH for c in around]
+        # runs of clear cells around it that touch one of its four sides; two of them are connected through it alone
+        starts = [i for i in range(8) if clear[i] and not clear[i - 1]]
+        runs = 0
+        for i in starts:
+            length = next(n for n in range(1, 9) if not clear[(i + n) % 8])
+            runs += any((i + n) % 8 % 2 == 0 for n in range(length))
+        return runs > 1
+
+    # Rules of the level's own
+
+    def _answered(self, mode: _Mode, pose: int, action: int, after: int) -> Iterator[tuple[int, int | None]]:
+        """The step as the level itself has it; nothing where it ends without a reward, or changes nothing."""
+        self._asked += 1
+        level, copies = self._twin = self._twin or self._made_twin()
+        level.grid.grid = self._bare.copy()
+        level.carrying = None
+        for cell, thing in zip(mode.where, copies, strict=False):
+            if cell >= 0:
+                level.grid.grid[cell] = thing
+                thing.cur_pos = cell % self._width, cell // self._width
+            elif cell == _CARRIED:
+                level.carrying, thing.cur_pos = thing, (-1, -1)
+        for door, state in zip(copies[len(mode.where) :], mode.doors, strict=True):
+            door.is_open, door.is_locked = state == _OPEN, state == _LOCKED
+        cell, level.agent_dir = divmod(pose, 4)
+        level.agent_pos = cell % self._width, cell // self._width
+        level.step_count = 0
+        _, reward, terminated, _, _ = level.step(action)
+        if not terminated:
+            yield action, after
+        elif reward > 0:
+            yield action, None
+
+    def _made_twin(self) -> tuple[MiniGridEnv, tuple[WorldObj, ...]]:
+        level, copies = _copied(self.env, (*self._things, *(door for _, door in self._doors)))
+        movable = {id(thing) for thing in copies[: len(self._things)]}
+        self._bare = [None if id(cell) in movable else cell for cell in level.grid.grid]
+        return level, copies
+
+
+#: The cells around a cell, in their order; those with even numbers share a side with it.
+_RING = ((1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1))
+
+
+def _ground(cell: WorldObj | None) -> int:
+    """What a cell is when things are away and doors open."""
+    if cell is None or cell.can_pickup() or isinstance(cell, Door):
+        return _FREE
+    named = {"goal": _GOAL, "lava": _DEATH}
+    return named.get(cell.type, _FREE if cell.can_overlap() else _WALL)
+
+
+def _put(values: tuple[int, ...], place: int, value: int) -> tuple[int, ...]:
+    return (*values[:place], value, *values[place + 1 :])
+
+
+def expert(env: gym.Env) -> Callable[[], int] | None:
+    """Follows shortest ways to a reward; None where it finds none from the present state.
+
+    It has tried on a copy of the level that its way leads to the reward, unless obstacles move.
+
+    Args:
+        env: after a reset.
+
+    Returns:
+        A function that reads the present state of `env` and gives an action. Where the way is lost later, for good, it
+        turns on the spot.
+    """
+    search = Search(env)
+
+    def act() -> int:
+        action = search.action()
+        if action is None and search.has_movers:
+            action = search.action_around()
+        return int(Actions.left) if action is None else action
+
+    if search.action() is None and not (search.has_movers and search.action_around() is not None):
+        return None
+    return act if search.has_movers or not adds_rules(env) and not search._things or _arrives(env) else None
+
+
+def _arrives(env: gym.Env) -> bool:
+    """Whether the way that is found leads to a reward in a copy of `env`."""
+    twin = copied(env)
+    search = Search(twin)
+    for _ in range(int(twin.max_steps)):
+        action = search.action()
+        if action is None:
+            return False
+        _, reward, terminated, truncated, _ = twin.step(action)
+        if terminated or truncated:
+            return bool(terminated and reward > 0)
+    return False
