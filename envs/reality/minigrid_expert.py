@@ -217,7 +217,7 @@ class Search:
             elif changed is not None:
                 yield action, after
         if self._adds_rules and self._actions > Actions.done and (thorough or kind in (_DOOR, _THING)):
-            yield from ((action, after) for action, after in self._answered(mode, pose, int(Actions.done), node))
+            yield from self._answered(mode, pose, int(Actions.done), node)
 
     def _changes(self, mode: _Mode, front: int, kind: int, putting: int) -> Iterator[tuple[int, _Mode | None]]:
         """Picking up, putting down, opening: the action and what it makes of a mode; None where it must pay itself."""
@@ -249,7 +249,7 @@ class Search:
     def _is_a_way(self, cell: int) -> bool:
         """Whether a thing in this cell could block the way between cells next to it."""
         around = [cell + dx + dy * self._width for dx, dy in _RING]
-        clear = [self._ground[c] != _WALL and self._ground[c] != _DEATH for c in around]
+        clear = [0 <= c < len(self._ground) and self._ground[c] not in (_WALL, _DEATH) for c in around]
         # runs of clear cells around it that touch one of its four sides; two of them are connected through it alone
         starts = [i for i in range(8) if clear[i] and not clear[i - 1]]
         runs = 0
@@ -328,18 +328,17 @@ def expert(env: gym.Env) -> Callable[[], int] | None:
 
     if search.action() is None and not (search.has_movers and search.action_around() is not None):
         return None
-    return act if search.has_movers or not adds_rules(env) and not search._things or _arrives(env) else None
+    sure = search.has_movers or not (adds_rules(env) or search._things)
+    return act if sure or way(env) is not None else None
 
 
-def _arrives(env: gym.Env) -> bool:
-    """Whether the way that is found leads to a reward in a copy of `env`."""
+def way(env: gym.Env) -> list[int] | None:
+    """The actions of a way to a reward, as a copy of `env` takes it; None where there is none, or chance is in it."""
     twin = copied(env)
-    search = Search(twin)
-    for _ in range(int(twin.max_steps)):
-        action = search.action()
-        if action is None:
-            return False
+    search, actions = Search(twin), []
+    while (action := search.action()) is not None:
+        actions.append(action)
         _, reward, terminated, truncated, _ = twin.step(action)
         if terminated or truncated:
-            return bool(terminated and reward > 0)
-    return False
+            return actions if terminated and reward > 0 else None
+    return None

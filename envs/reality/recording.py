@@ -79,7 +79,7 @@ def record(
         classes: Counter[str] = Counter()
         things: set[str] = set()
         dataset, buffers, discounted = None, [], reality.reward_discount > 0
-        for kind, buffer, seen, shown in _clips(env, reality, coverage, hold_out, transitions, rng):
+        for kind, buffer, seen, shown in _clips(env, reality, coverage, hold_out, expert, transitions, rng):
             counts[kind] += len(buffer)
             classes.update(seen)
             things |= shown
@@ -145,6 +145,7 @@ def _clips(
     reality: Reality,
     coverage: tuple[Coverage, ...],
     hold_out: bool,
+    expert: bool,
     transitions: int,
     rng: np.random.Generator,
 ) -> Iterator[tuple[str, EpisodeBuffer, list[str], set[str]]]:
@@ -153,7 +154,7 @@ def _clips(
     possible = list(coverage)
     while recorded.total() < transitions:
         kind = min(possible, key=lambda kind: recorded[kind.name] / kind.share)
-        seed = _start(env, reality, kind, hold_out, rng)
+        seed = _start(env, reality, kind, hold_out, expert, rng)
         if seed is None:  # such as inner walls, which this environment may lack
             possible.remove(kind)
             if not possible:
@@ -201,8 +202,13 @@ def _clip(
     return buffer, classes, things
 
 
-def _start(env: gym.Env, reality: Reality, kind: Coverage, hold_out: bool, rng: np.random.Generator) -> int | None:
-    """Resets to a start of this kind and returns the seed used; None if the environment has no such start."""
+def _start(
+    env: gym.Env, reality: Reality, kind: Coverage, hold_out: bool, led: bool, rng: np.random.Generator
+) -> int | None:
+    """Resets to a start of this kind and returns the seed used; None if the environment has no such start.
+
+    With `led`, from it the expert has to know the way.
+    """
     for _ in range(ATTEMPTS):
         seed = int(rng.integers(2**31))
         env.reset(seed=seed)
@@ -210,7 +216,9 @@ def _start(env: gym.Env, reality: Reality, kind: Coverage, hold_out: bool, rng: 
             reality.scatter(env, rng)
         if hold_out and reality.is_held_out(env):
             continue
-        if not kind.facing or reality.place(env, kind.facing, rng) is not None:
+        if kind.facing and reality.arrange(env, kind.facing, rng) is None:
+            continue
+        if not led or reality.policy(env) is not None:
             return seed
     return None
 
@@ -278,7 +286,9 @@ def check_dataset_id(dataset_id: str) -> None:
 
 def _metadata(reality: Reality, env: gym.Env, seed: int, counts: Counter[str], classes: Counter[str]) -> dict[str, Any]:
     total = counts.total()
-    known = {name: count for name, count in classes.items() if name in reality.transition_classes}
+    known: Counter[str] = Counter()
+    for name, count in classes.items() if reality.transition_classes else ():
+        known[name if name in reality.transition_classes else "other"] += count
     return {
         "version": __version__,
         "reality": asdict(reality.spec),
