@@ -196,9 +196,7 @@ def goal_position(env: gym.Env) -> tuple[int, int] | None:
     return None
 
 
-def poses_with(
-    env: gym.Env, kinds: tuple[str, ...], actions: Iterable[int]
-) -> list[tuple[tuple[int, int], int, int]]:
+def poses_with(env: gym.Env, kinds: tuple[str, ...], actions: Iterable[int]) -> list[tuple[tuple[int, int], int, int]]:
     """All (cell, direction, action), the cell empty, where that action is of one of these usual classes."""
     grid, actions = env.unwrapped, list(actions)
     before = grid.agent_pos, grid.agent_dir

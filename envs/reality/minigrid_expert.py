@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import NamedTuple
 
 import gymnasium as gym
@@ -68,14 +69,7 @@ class Search:
         self.env = env
         self._width, size = level.width, level.width * level.height
         self._actions, self._adds_rules = int(env.action_space.n), adds_rules(env)
-        poses = 4 * size
-        self._poses, self._ahead = poses, [0] * poses
-        for pose in range(poses):
-            cell, direction = divmod(pose, 4)
-            dx, dy = DIR_TO_VEC[direction]
-            x, y = cell % self._width + int(dx), cell // self._width + int(dy)
-            inside = 0 <= x < level.width and 0 <= y < level.height
-            self._ahead[pose] = y * self._width + x if inside else 0
+        self._poses, self._ahead = 4 * size, _ahead(level.width, level.height)
         self._know(level)
         self.ways: dict[int, int] = {}  # by node, the next action on a way to a reward
 
@@ -292,6 +286,17 @@ class Search:
 
 #: The cells around a cell, in their order; those with even numbers share a side with it.
 _RING = ((1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1))
+
+
+@cache
+def _ahead(width: int, height: int) -> list[int]:
+    """For each pose, the cell in front of it; cell 0, a corner, outside of the grid."""
+    cells = []
+    for pose in range(4 * width * height):
+        (y, x), (dx, dy) = divmod(pose // 4, width), DIR_TO_VEC[pose % 4]
+        inside = 0 <= x + dx < width and 0 <= y + dy < height
+        cells.append(int((y + dy) * width + x + dx) if inside else 0)
+    return cells
 
 
 def _ground(cell: WorldObj | None) -> int:

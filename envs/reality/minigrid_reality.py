@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -25,7 +25,7 @@ from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.errors import BadInputError
 from nova_gym.model.inr import LARGEST
 
-_FORWARD = int(Actions.forward)
+_FORWARD, _TOGGLE = int(Actions.forward), int(Actions.toggle)
 #: Classes of transitions in which something changes that is not the agent.
 _DEEDS = ("pickup", "drop", "unlock door", "open door", "close door", "open box")
 
@@ -46,13 +46,13 @@ _EXPERT = (
 )
 #: Where there are doors, or things to carry: whole chains of deeds, each deed by itself, and its ends.
 _DEEDS_COVERAGE = (
-    Coverage("official starts, to the reward", 0.22, 120, official=True, expert=0.85),
-    Coverage("anywhere, to the reward", 0.20, 60, expert=0.7),
+    Coverage("official starts, to the reward", 0.20, 120, official=True, expert=0.85),
+    Coverage("anywhere, to the reward", 0.18, 60, expert=0.7),
     Coverage("anywhere, at random", 0.10, 20, favoured=(_FORWARD, 0.2)),
     Coverage("facing a thing", 0.10, 12, facing="pickup", expert=0.2),
     Coverage("at a locked door, its key at hand", 0.10, 14, facing="unlock door", expert=0.8),
-    Coverage("facing a closed door", 0.06, 8, facing="open door", expert=0.3),
-    Coverage("facing an open door", 0.05, 8, facing="close door", expert=0.1),
+    Coverage("facing a closed door", 0.09, 8, facing="open door", expert=0.3, favoured=(_TOGGLE, 0.3)),
+    Coverage("facing an open door", 0.06, 8, facing="close door", favoured=(_TOGGLE, 0.4)),
     Coverage("facing a box", 0.03, 8, facing="open box"),
     Coverage("facing an inner wall", 0.05, 8, facing="bump into inner wall", favoured=(_FORWARD, 0.5)),
     Coverage("next to the goal", 0.05, 8, facing="into goal", expert=0.4),
@@ -61,10 +61,19 @@ _DEEDS_COVERAGE = (
 #: Where the agent can die.
 _DEATH_COVERAGE = (Coverage("next to death", 0.12, 8, facing="death", favoured=(_FORWARD, 0.4)),)
 #: Fresh resets of a level that are looked at to see what it holds, and whether the expert finds its ways.
-_LOOKS = 12
+_LOOKS = 8
 #: Of the scenes `recorded`: the share with the goal where the environment puts it, the share with the agent on the
 #: goal, and the largest number of random steps before a scene is drawn.
 _OFFICIAL_GOAL, _ON_GOAL, _STEPS = 0.25, 0.1, 8
+
+
+class _Look(NamedTuple):
+    """What fresh resets of a level show."""
+
+    types: set[str]
+    deadly: bool  # whether a step can kill
+    solved: bool  # whether the expert finds a way to a reward
+    actions: int
 
 
 @register_reality
@@ -171,11 +180,15 @@ class MiniGridReality(Reality):
         return grids.usual_class(env, int(action)) in ("into goal", "death")
 
     def coverage(self) -> tuple[Coverage, ...]:
-        """Clips from official starts, from anywhere, and next to all that the level holds: walls, doors, lava, goal …"""
-        types, deadly, solved = self._look()
-        kinds = _DEEDS_COVERAGE if types & {"door", "key", "box"} or (not deadly and "ball" in types) else _COVERAGE
-        kinds += _DEATH_COVERAGE if deadly else ()
-        return kinds if solved else tuple(replace(kind, expert=0.0) for kind in kinds)
+        """Clips from official starts, from anywhere, and next to what the level holds: walls, doors, lava, goal …"""
+        seen = self._look()
+        deeds = seen.types & {"door", "key", "box"} or ("ball" in seen.types and seen.actions > Actions.pickup)
+        kinds = (_DEEDS_COVERAGE if deeds else _COVERAGE) + (_DEATH_COVERAGE if seen.deadly else ())
+        if not seen.solved:
+            kinds = tuple(replace(kind, expert=0.0) for kind in kinds)
+        return tuple(
+            kind if (kind.favoured[0] or 0) < seen.actions else replace(kind, favoured=(None, 0.0)) for kind in kinds
+        )
 
     def expert_coverage(self) -> tuple[Coverage, ...]:
         """Clips straight to the reward, half from official starts, half from anywhere.
@@ -183,12 +196,11 @@ class MiniGridReality(Reality):
         Raises:
             BadInputError: the expert finds no way to a reward in this level.
         """
-        if not self._look()[2]:
+        if not self._look().solved:
             raise BadInputError(f"no expert knows {self.spec.env_id}: it found no way to a reward; leave out --expert")
         return _EXPERT
 
-    def _look(self) -> tuple[set[str], bool, bool]:
-        """Types of things in fresh resets of the level, whether a step can kill, and whether the expert finds ways."""
+    def _look(self) -> _Look:
         types: set[str] = set()
         deadly, solved = False, False
         with closing(self.make()) as env:
@@ -197,7 +209,7 @@ class MiniGridReality(Reality):
                 types |= {cell.type for cell in env.unwrapped.grid.grid if cell is not None}
                 solved = solved or expert(env) is not None
                 deadly = deadly or minigrid_places.arrange(env, "death", np.random.default_rng(seed)) is not None
-        return types, deadly, solved
+            return _Look(types, deadly, solved, int(env.action_space.n))
 
     def policy(self, env: gym.Env) -> Callable[[], int] | None:
         """Follows a shortest way to a reward: through doors, with what has to be carried, around what kills."""
