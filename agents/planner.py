@@ -162,20 +162,23 @@ class CrossEntropyPlanner:
 
     @torch.no_grad()
     def _worth_of_going_on(self) -> float:
-        """Discounted rewards of random walks from the dream's starts, as if they went on like that for ever."""
+        """Discounted rewards of random walks from the dream's starts, as if those that last went on like that."""
         states = torch.cat(list(self.dream.starts.values()))
         count = min(_WALKS, len(states))
         chosen = torch.randperm(len(states), generator=self._generator)[:count]
         simulator = DreamSimulator(self.dream, count, 0, states.shape[2:])
         simulator.reset(states=states[chosen.to(states.device)])
         drawn = torch.multinomial(self._odds.expand(count, -1), self.horizon, True, generator=self._generator)
-        alive, total = torch.ones(count, device=simulator.device), torch.zeros(count, device=simulator.device)
+        alive, total = (
+            torch.ones(count, dtype=torch.bool, device=simulator.device),
+            torch.zeros(count, device=simulator.device),
+        )
         for t, actions in enumerate(drawn.T.to(simulator.device)):
             result = simulator.step(actions)
             total += alive * self.discount**t * result.reward
             alive = alive * ~result.terminated
-        seen = 1 - self.discount**self.horizon
-        return float(total.mean()) / max(seen, 1 / self.horizon)
+        left = 1 - self.discount**self.horizon * float(alive.float().mean())  # who has not ended earns as much again
+        return float(total.mean()) / max(left, 1 / self.horizon)
 
     def _sample(self, odds: Tensor) -> Tensor:
         """Draws sequences (population, horizon) int64 from probabilities (horizon, actions), with repeated actions."""

@@ -25,7 +25,7 @@ from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.errors import BadInputError
 from nova_gym.model.inr import LARGEST
 
-_FORWARD, _TOGGLE = int(Actions.forward), int(Actions.toggle)
+_FORWARD, _DROP, _TOGGLE = int(Actions.forward), int(Actions.drop), int(Actions.toggle)
 #: Classes of transitions in which something changes that is not the agent.
 _DEEDS = ("pickup", "drop", "unlock door", "open door", "close door", "open box")
 
@@ -48,8 +48,9 @@ _EXPERT = (
 _DEEDS_COVERAGE = (
     Coverage("official starts, to the reward", 0.20, 120, official=True, expert=0.85),
     Coverage("anywhere, to the reward", 0.18, 60, expert=0.7),
-    Coverage("anywhere, at random", 0.10, 20, favoured=(_FORWARD, 0.2)),
-    Coverage("facing a thing", 0.10, 12, facing="pickup", expert=0.2),
+    Coverage("anywhere, at random", 0.08, 20, favoured=(_FORWARD, 0.2)),
+    Coverage("facing a thing", 0.05, 12, facing="pickup", expert=0.2),
+    Coverage("facing a thing, to put it down", 0.10, 12, facing="drop", favoured=(_DROP, 0.3)),
     Coverage("at a locked door, its key at hand", 0.10, 14, facing="unlock door", expert=0.8),
     Coverage("facing a closed door", 0.09, 8, facing="open door", expert=0.3, favoured=(_TOGGLE, 0.3)),
     Coverage("facing an open door", 0.06, 8, facing="close door", favoured=(_TOGGLE, 0.4)),
