@@ -26,6 +26,8 @@ EXPERT = 0.7
 
 #: Steps at the beginning of an episode in which classes of transitions are looked for that cannot be arranged.
 FIRST_STEPS = 10
+#: Environments without an expert after which none is asked for.
+NO_EXPERT = 8
 #: The row of a report for transitions whose class the `Reality` does not list.
 OTHER = "other"
 
@@ -214,10 +216,11 @@ def _stretch(bench: Bench, env: gym.Env, actions: list[Any]) -> _Stretch:
 def _met(bench: Bench, env: gym.Env, missing: list[str], count: int) -> dict[str, list[_Stretch]]:
     """Transitions of these classes, and of classes that the `Reality` does not list, in the first steps of episodes."""
     met: dict[str, list[_Stretch]] = {kind: [] for kind in (*missing, OTHER)}
+    policy = _experts(bench)
     for _ in range(count):
         bench.restart(env)
         before, actions = bench.reality.frame(env), []
-        expert = bench.reality.policy(env)
+        expert = policy(env)
         for _ in range(FIRST_STEPS):
             led = expert is not None and bench.rng.random() < EXPERT
             actions.append(expert() if led else bench.random_action())
@@ -230,6 +233,20 @@ def _met(bench: Bench, env: gym.Env, missing: list[str], count: int) -> dict[str
             if terminated or truncated:
                 break
     return met
+
+
+def _experts(bench: Bench) -> Callable[[gym.Env], Callable[[], Any] | None]:
+    """`Reality.policy`, which is asked no more where the first `NO_EXPERT` environments had none: it may be slow."""
+    found: list[bool] = []
+
+    def policy(env: gym.Env) -> Callable[[], Any] | None:
+        if len(found) >= NO_EXPERT and not any(found):
+            return None
+        expert = bench.reality.policy(env)
+        found.append(expert is not None)
+        return expert
+
+    return policy
 
 
 def _test(bench: Bench, report: Report, kind: str, found: list[_Stretch], outcomes: Outcomes) -> None:
@@ -253,7 +270,8 @@ def _test(bench: Bench, report: Report, kind: str, found: list[_Stretch], outcom
 def _led(bench: Bench, episodes: int, progress: Progress) -> dict[str, Estimate | None] | None:
     """Outcomes of episodes that mostly follow the expert, where it knows the way; None without an expert."""
     envs: list[gym.Env] = [bench.environment() for _ in range(episodes)]
-    known = [(env, policy) for env in envs if (policy := bench.reality.policy(env)) is not None]
+    policy = _experts(bench)
+    known = [(env, expert) for env in envs if (expert := policy(env)) is not None]
     outcomes, horizon = None, bench.dream.card.horizon or LONGEST
 
     def choose(i: int) -> Any:

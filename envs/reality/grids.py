@@ -85,9 +85,12 @@ def transition_class(env: gym.Env, action: int) -> str:
     kind = usual_class(env, action)
     if not adds_rules(env):
         return kind
-    reward, terminated = outcome(env, action)
+    twin = copied(env)
+    _, reward, terminated, _, _ = twin.step(action)
     if terminated and kind != "into goal":
         return "success" if reward > 0 else "death"
+    if kind == "pickup" and twin.carrying is None:  # a level may take an action for another
+        return "no-op"
     return "free move" if kind == "death" else kind
 
 
@@ -132,10 +135,11 @@ def _door_class(grid: MiniGridEnv, door: Door) -> str:
     return "close door" if door.is_open else "open door"
 
 
-def outcome(env: gym.Env, action: int) -> tuple[float, bool]:
-    """Reward and end of the step that `action` would make, which a copy of `env` takes."""
-    _, reward, terminated, _, _ = copied(env).step(action)
-    return float(reward), bool(terminated)
+def ends(env: gym.Env, action: int) -> bool:
+    """Whether the step that `action` would make ends the episode; a level with rules of its own is asked by a copy."""
+    if adds_rules(env):
+        return bool(copied(env).step(action)[2])
+    return usual_class(env, action) in ("into goal", "death")
 
 
 def layout(env: gym.Env) -> bytes:

@@ -19,7 +19,7 @@ from nova_gym.envs.reality.base import Reality
 from nova_gym.envs.reality.coverage import Coverage
 from nova_gym.envs.reality.environments import resized
 from nova_gym.envs.reality.layouts import HELD_OUT, LayoutsEnv, is_family_held_out
-from nova_gym.envs.reality.minigrid_expert import adds_rules, expert
+from nova_gym.envs.reality.minigrid_expert import expert
 from nova_gym.envs.reality.registry import register_reality
 from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.errors import BadInputError
@@ -176,9 +176,7 @@ class MiniGridReality(Reality):
 
     def ends(self, env: gym.Env, action: Any) -> bool:
         """Told by what is in front of the agent; levels that add rules of their own are asked by a copy."""
-        if adds_rules(env):
-            return grids.outcome(env, int(action))[1]
-        return grids.usual_class(env, int(action)) in ("into goal", "death")
+        return grids.ends(env, int(action))
 
     def coverage(self) -> tuple[Coverage, ...]:
         """Clips from official starts, from anywhere, and next to what the level holds: walls, doors, lava, goal …"""
