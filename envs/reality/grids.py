@@ -13,7 +13,7 @@ from minigrid.core.grid import Grid
 from minigrid.core.world_object import Box, Door, Key, WorldObj
 from minigrid.minigrid_env import MiniGridEnv
 
-from nova_gym.envs.reality.minigrid_expert import adds_rules, copied
+from nova_gym.envs.reality.minigrid_copies import adds_rules, copied
 
 Pose = tuple[int, int, int]
 

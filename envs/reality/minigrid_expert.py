@@ -6,7 +6,6 @@ level adds to MiniGrid's own, such as a box that pays, are asked of a copy of th
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import NamedTuple
@@ -16,6 +15,8 @@ from minigrid.core.actions import Actions
 from minigrid.core.constants import DIR_TO_VEC
 from minigrid.core.world_object import Box, Door, WorldObj
 from minigrid.minigrid_env import MiniGridEnv
+
+from nova_gym.envs.reality.minigrid_copies import adds_rules, can_be_copied, copied, copied_with
 
 #: Nodes that a search looks at, and questions that it asks of a copy, before it gives up.
 _NODES, _QUESTIONS = 30_000, 6_000
@@ -34,27 +35,6 @@ class _Mode(NamedTuple):
     where: tuple[int, ...]  # of each thing: its cell, or one of the names above
     doors: tuple[int, ...]
     turning: bool = False  # something was just put down in front, so the agent has to turn away
-
-
-def copied(env: gym.Env) -> MiniGridEnv:
-    """A copy of `env` that steps as it would, without drawing an observation."""
-    return _copied(env, ())[0]
-
-
-def adds_rules(env: gym.Env) -> bool:
-    """Whether a level has a `step` of its own, beside MiniGrid's."""
-    return type(env.unwrapped).step is not MiniGridEnv.step
-
-
-def _copied(env: gym.Env, things: tuple[WorldObj, ...]) -> tuple[MiniGridEnv, tuple[WorldObj, ...]]:
-    """A copy, and which of its objects are these things."""
-    level = env.unwrapped
-    shared = [cell for cell in level.grid.grid if cell is not None and cell.type in ("wall", "goal", "lava", "floor")]
-    shared += [level.action_space, level.observation_space, level.spec, level.window, level.clock]
-    twin, others = copy.deepcopy((level, things), {id(part): part for part in shared if part is not None})
-    twin.render_mode = None
-    twin.gen_obs = dict
-    return twin, others
 
 
 class Search:
@@ -278,7 +258,7 @@ class Search:
             yield action, None
 
     def _made_twin(self) -> tuple[MiniGridEnv, tuple[WorldObj, ...]]:
-        level, copies = _copied(self.env, (*self._things, *(door for _, door in self._doors)))
+        level, copies = copied_with(self.env, (*self._things, *(door for _, door in self._doors)))
         movable = {id(thing) for thing in copies[: len(self._things)]}
         self._bare = [None if id(cell) in movable else cell for cell in level.grid.grid]
         return level, copies
@@ -314,7 +294,8 @@ def _put(values: tuple[int, ...], place: int, value: int) -> tuple[int, ...]:
 def expert(env: gym.Env) -> Callable[[], int] | None:
     """Follows shortest ways to a reward; None where it finds none from the present state.
 
-    It has tried on a copy of the level that its way leads to the reward, unless obstacles move.
+    It has tried on a copy of the level that its way leads to the reward, unless obstacles move. There is no
+    expert for a level that cannot be copied.
 
     Args:
         env: after a reset.
@@ -323,6 +304,8 @@ def expert(env: gym.Env) -> Callable[[], int] | None:
         A function that reads the present state of `env` and gives an action. Where the way is lost later, for good, it
         turns on the spot.
     """
+    if not can_be_copied(env):
+        return None
     search = Search(env)
 
     def act() -> int:

@@ -9,7 +9,7 @@ from minigrid.core.constants import DIR_TO_VEC
 from minigrid.core.world_object import Door, Goal, WorldObj
 
 from nova_gym.envs.reality import grids
-from nova_gym.envs.reality.minigrid_expert import adds_rules, copied
+from nova_gym.envs.reality.minigrid_copies import adds_rules, can_be_copied, copied
 
 #: Draws of a start in which the reward can be reached, and poses that are tried for a kind of transition.
 _DRAWS, _TRIES = 40, 60
@@ -191,7 +191,9 @@ def _next(cell: tuple[int, int], direction: int) -> tuple[int, int]:
 
 
 def _ends_in(env: gym.Env, actions: list[int], kind: str) -> bool:
-    """Whether these actions end in a transition of class `kind`, and no episode before it."""
+    """Whether these actions end in a transition of class `kind`, and no episode before it; asks a copy."""
+    if not can_be_copied(env):
+        return False
     twin = copied(env)
     for action in actions[:-1]:
         if twin.step(action)[2]:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import threading
 import time
 
 import gymnasium as gym
@@ -9,7 +10,7 @@ import minari
 import numpy as np
 import pytest
 from minigrid.core.world_object import Door, Wall
-from minigrid.envs import EmptyEnv
+from minigrid.envs import DoorKeyEnv, EmptyEnv
 
 from nova_gym.data import load_clips
 from nova_gym.envs import NovaDreamEnv, evaluate, find_reality, reality_spec, record
@@ -128,6 +129,27 @@ def test_where_there_is_no_way_there_is_no_expert_and_record_says_so_in_one_line
         assert not any(kind.expert for kind in reality.coverage())
     finally:
         del gym.registry["Walled-v0"]
+
+
+class Uncopied(DoorKeyEnv):
+    """It has rules of its own, and something that there is no copy of."""
+
+    def __init__(self, **kwargs):
+        super().__init__(size=5, **kwargs)
+        self.lock = threading.Lock()
+
+    def step(self, action):
+        with self.lock:
+            return super().step(action)
+
+
+def test_a_level_that_cannot_be_copied_is_recorded_by_minigrid_s_own_rules():
+    gym.register("Uncopied-v0", entry_point=Uncopied)
+    try:
+        shares = load_shares(record(reality_spec("Uncopied-v0", 40), "test/uncopied-v0", 400, seed=0).id)
+        assert {"pickup", "turn"} <= dict(shares).keys()
+    finally:
+        del gym.registry["Uncopied-v0"]
 
 
 @pytest.mark.parametrize("level", SHOWN)
