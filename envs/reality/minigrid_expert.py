@@ -27,6 +27,8 @@ _CARRIED, _ASIDE, _HIDDEN = -1, -2, -3
 _OPEN, _CLOSED, _LOCKED = range(3)
 #: How things may be put down: not at all; where they block no way, to stay there; anywhere, to be picked up again.
 _KEEP, _PUT_ASIDE, _PUT_ANYWHERE = range(3)
+#: What a level is asked about: what changes things, but for putting them down; that too; every step.
+_DEEDS, _PUTTING, _ALL = range(3)
 
 
 class _Mode(NamedTuple):
@@ -50,25 +52,37 @@ class Search:
         self._width, size = level.width, level.width * level.height
         self._actions, self._adds_rules = int(env.action_space.n), adds_rules(env)
         self._poses, self._ahead = 4 * size, _ahead(level.width, level.height)
-        self._know(level)
-        self.ways: dict[int, int] = {}  # by node, the next action on a way to a reward
+        self._start_anew()
 
-    def _know(self, level: MiniGridEnv) -> None:
-        """Lists what can change."""
-        self._ground = [_ground(cell) for cell in level.grid.grid]
-        self._things = [cell for cell in level.grid.grid if cell is not None and cell.can_pickup()]
-        self._things += [level.carrying] if level.carrying is not None else []
-        for thing in self._things:  # grows by what boxes hold
-            if isinstance(thing, Box) and thing.contains is not None:
-                self._things.append(thing.contains)
-        self._doors = [(i, cell) for i, cell in enumerate(level.grid.grid) if isinstance(cell, Door)]
-        self._number = {id(thing): i for i, thing in enumerate(self._things)}
-        self._door_at = {cell: i for i, (cell, _) in enumerate(self._doors)}
+    def _start_anew(self) -> None:
+        """Forgets all ways, and lists what can change now."""
+        self.ways: dict[int, int] = {}  # by node, the next action on a way to a reward
         self._modes: dict[_Mode, int] = {}
         self._by_number: list[_Mode] = []
         self._kinds: list[list[int]] = []
+        self._list()
+        self._ground = [_ground(cell) for cell in self.env.unwrapped.grid.grid]
+        self._begun = self._node()
+
+    def _list(self) -> None:
+        cells = self.env.unwrapped.grid.grid
+        carried = self.env.unwrapped.carrying
+        self._things = [cell for cell in cells if cell is not None and cell.can_pickup()]
+        self._things += [carried] if carried is not None else []
+        for thing in self._things:  # grows by what boxes hold
+            if isinstance(thing, Box) and thing.contains is not None:
+                self._things.append(thing.contains)
+        self._doors = [(i, cell) for i, cell in enumerate(cells) if isinstance(cell, Door)]
+        self._number = {id(thing): i for i, thing in enumerate(self._things)}
+        self._door_at = {cell: i for i, (cell, _) in enumerate(self._doors)}
         self._twin: tuple[MiniGridEnv, tuple[WorldObj, ...]] | None = None
-        self.ways = {}
+
+    def move_to(self, env: gym.Env) -> None:
+        """Takes all ways that were found in a copy of a level over to that level, which is as the copy began."""
+        begun, self.env = self._begun, env
+        self._list()
+        if self._node() != begun:  # the copy has shown things that were not there
+            self._start_anew()
 
     # States as numbers
 
@@ -79,8 +93,8 @@ class Search:
         for i, cell in enumerate(level.grid.grid):
             if cell is not None and cell.can_pickup():
                 if id(cell) not in self._number:
-                    self._know(level)
-                    return self._node()
+                    self._start_anew()
+                    return self._begun
                 where[self._number[id(cell)]] = i
         if level.carrying is not None:
             where[self._number[id(level.carrying)]] = _CARRIED
@@ -131,16 +145,16 @@ class Search:
     def _find(self, node: int) -> None:
         """Searches with ever more freedom: first without putting things down, and asking only where things change."""
         carries = bool(self._things) and self._actions > Actions.drop
-        for thorough in (False, True) if self._adds_rules else (False,):
+        for asking in (_DEEDS, _PUTTING, _ALL) if self._adds_rules else (_DEEDS,):
             for putting in (_KEEP, _PUT_ASIDE, _PUT_ANYWHERE) if carries else (_KEEP,):
-                if self._breadth_first(node, putting, thorough):
+                if (putting, asking) != (_KEEP, _PUTTING) and self._breadth_first(node, putting, asking):
                     return
 
-    def _breadth_first(self, start: int, putting: int, thorough: bool) -> bool:
+    def _breadth_first(self, start: int, putting: int, asking: int) -> bool:
         before: dict[int, list[tuple[int, int]]] = {start: []}
         order, paid, self._asked = [start], [], 0
         for node in order:
-            for action, after in self._steps(node, putting, thorough):
+            for action, after in self._steps(node, putting, asking):
                 if after is None:
                     paid.append((node, action))
                 elif after in before:
@@ -161,7 +175,7 @@ class Search:
                     back.append(earlier)
         return bool(paid)
 
-    def _steps(self, node: int, putting: int, thorough: bool) -> Iterator[tuple[int, int | None]]:
+    def _steps(self, node: int, putting: int, asking: int) -> Iterator[tuple[int, int | None]]:
         """Actions that change something, and the node after each; None for the end with a reward."""
         number, pose = divmod(node, self._poses)
         first, cell, direction = number * self._poses, pose - pose % 4, pose % 4
@@ -180,17 +194,17 @@ class Search:
         elif kind == _FREE:
             moves.append((int(Actions.forward), first + 4 * front + direction))
         for action, after in moves:
-            if thorough:
+            if asking == _ALL:
                 yield from self._answered(mode, pose, action, after)
             else:
                 yield action, after
         for action, changed in self._changes(mode, front, kind, putting):
             after = node if changed is None else self._numbered(changed) * self._poses + pose
-            if self._adds_rules:
+            if self._adds_rules and (action != Actions.drop or asking != _DEEDS):
                 yield from self._answered(mode, pose, action, after)
             elif changed is not None:
                 yield action, after
-        if self._adds_rules and self._actions > Actions.done and (thorough or kind in (_DOOR, _THING)):
+        if self._adds_rules and self._actions > Actions.done and (asking == _ALL or kind in (_DOOR, _THING)):
             yield from self._answered(mode, pose, int(Actions.done), node)
 
     def _changes(self, mode: _Mode, front: int, kind: int, putting: int) -> Iterator[tuple[int, _Mode | None]]:
@@ -306,7 +320,15 @@ def expert(env: gym.Env) -> Callable[[], int] | None:
     """
     if not can_be_copied(env):
         return None
-    search = Search(env)
+    search = Search(copied(env))
+    if search.has_movers:
+        search.move_to(env)
+        if search.action() is None and search.action_around() is None:
+            return None
+    elif _way(search) is None:
+        return None
+    else:
+        search.move_to(env)
 
     def act() -> int:
         action = search.action()
@@ -314,19 +336,19 @@ def expert(env: gym.Env) -> Callable[[], int] | None:
             action = search.action_around()
         return int(Actions.left) if action is None else action
 
-    if search.action() is None and not (search.has_movers and search.action_around() is not None):
-        return None
-    sure = search.has_movers or not (adds_rules(env) or search._things)
-    return act if sure or way(env) is not None else None
+    return act
 
 
 def way(env: gym.Env) -> list[int] | None:
     """The actions of a way to a reward, as a copy of `env` takes it; None where there is none, or chance is in it."""
-    twin = copied(env)
-    search, actions = Search(twin), []
+    return _way(Search(copied(env)))
+
+
+def _way(search: Search) -> list[int] | None:
+    actions = []
     while (action := search.action()) is not None:
         actions.append(action)
-        _, reward, terminated, truncated, _ = twin.step(action)
+        _, reward, terminated, truncated, _ = search.env.step(action)
         if terminated or truncated:
             return actions if terminated and reward > 0 else None
     return None
