@@ -11,6 +11,7 @@ from functools import cache
 from typing import NamedTuple
 
 import gymnasium as gym
+import numpy as np
 from minigrid.core.actions import Actions
 from minigrid.core.constants import DIR_TO_VEC
 from minigrid.core.world_object import Box, Door, WorldObj
@@ -20,6 +21,8 @@ from nova_gym.envs.reality.minigrid_copies import adds_rules, can_be_copied, cop
 
 #: Nodes that a search looks at, and questions that it asks of a copy, before it gives up.
 _NODES, _QUESTIONS = 30_000, 6_000
+#: Modes without a way after which an episode is given up: the box that pays is gone, say.
+_LOST = 3
 #: Kinds of cells. An open door is `_FREE` too.
 _FREE, _WALL, _DEATH, _GOAL, _DOOR, _THING = range(6)
 #: Where a thing is that lies in no cell: carried, out of the way for good, or within a box.
@@ -57,6 +60,7 @@ class Search:
     def _start_anew(self) -> None:
         """Forgets all ways, and lists what can change now."""
         self.ways: dict[int, int] = {}  # by node, the next action on a way to a reward
+        self._lost: set[int] = set()  # numbers of modes from which no way was found
         self._modes: dict[_Mode, int] = {}
         self._by_number: list[_Mode] = []
         self._kinds: list[list[int]] = []
@@ -121,9 +125,13 @@ class Search:
     def action(self) -> int | None:
         """The next action on a way to a reward from the present state; None where no way is found."""
         mode, pose = self._node()
-        node = self._numbered(mode) * self._poses + pose
-        if node not in self.ways:
+        number = self._numbered(mode)
+        node = number * self._poses + pose
+        given_up = number in self._lost or (len(self._lost) >= _LOST and not self.has_movers)
+        if node not in self.ways and not given_up:
             self._find(node)
+            if node not in self.ways:
+                self._lost.add(number)
         return self.ways.get(node)
 
     def action_around(self) -> int | None:
@@ -152,10 +160,10 @@ class Search:
 
     def _breadth_first(self, start: int, putting: int, asking: int) -> bool:
         before: dict[int, list[tuple[int, int]]] = {start: []}
-        order, paid, self._asked = [start], [], 0
+        order, paid, mode, self._asked = [start], [], start // self._poses, 0
         for node in order:
             for action, after in self._steps(node, putting, asking):
-                if after is None:
+                if after is None or (after in self.ways and after // self._poses == mode):  # back from a detour
                     paid.append((node, action))
                 elif after in before:
                     before[after].append((node, action))
@@ -306,7 +314,7 @@ def _put(values: tuple[int, ...], place: int, value: int) -> tuple[int, ...]:
 
 
 def expert(env: gym.Env) -> Callable[[], int] | None:
-    """Follows shortest ways to a reward; None where it finds none from the present state.
+    """Follows a shortest way to a reward, and comes back to it after detours; None where it finds none.
 
     It has tried on a copy of the level that its way leads to the reward, unless obstacles move. There is no
     expert for a level that cannot be copied.
@@ -315,8 +323,7 @@ def expert(env: gym.Env) -> Callable[[], int] | None:
         env: after a reset.
 
     Returns:
-        A function that reads the present state of `env` and gives an action. Where the way is lost later, for good, it
-        turns on the spot.
+        A function that reads the present state of `env` and gives an action. Where the way is lost later, it strolls.
     """
     if not can_be_copied(env):
         return None
@@ -334,9 +341,20 @@ def expert(env: gym.Env) -> Callable[[], int] | None:
         action = search.action()
         if action is None and search.has_movers:
             action = search.action_around()
-        return int(Actions.left) if action is None else action
+        return _strolled(env) if action is None else action
 
     return act
+
+
+def _strolled(env: gym.Env) -> int:
+    """A turn or a safe step forward, the same whenever the agent is here at this time."""
+    level = env.unwrapped
+    x, y = level.front_pos
+    ahead = _ground(level.grid.get(x, y))
+    chance = np.random.default_rng([*map(int, level.agent_pos), int(level.agent_dir), int(level.step_count)]).random()
+    if ahead == _FREE and chance < 0.6:
+        return int(Actions.forward)
+    return int(Actions.left if chance < 0.8 else Actions.right)
 
 
 def way(env: gym.Env) -> list[int] | None:
