@@ -231,7 +231,7 @@ def doors():
 
 
 def test_rare_deeds_are_frequent_in_recordings(doors):
-    boxes = record(reality_spec("MiniGrid-UnlockPickup-v0", 88), "test/boxes-v0", 1000, seed=0)
+    boxes = record(reality_spec("MiniGrid-UnlockPickup-v0", 88), "test/boxes-v0", 1500, seed=0)
     opened = record(reality_spec("MiniGrid-MultiRoom-N2-S4-v0", 200), "test/rooms-v0", 250, seed=0)
     wanted = {
         load_shares(doors): ("pickup", "drop", "unlock door", "open door", "close door", "into goal"),
