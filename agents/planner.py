@@ -11,18 +11,21 @@ from nova_gym.envs.frames import encode_frames, observation_space
 from nova_gym.errors import BadInputError
 from nova_gym.simulator import DreamSimulator
 
-#: Two states are different where a cell of one differs from the other's by more than this mean square; over all cells
-#: of all states it is 1.
-SURPRISE = 0.05
+#: Of the changes that steps make, the share that may be smaller than what counts as an ordinary one.
+_SMALL = 0.1
+#: Random walks that show what going on is worth.
+_WALKS = 128
 
 
 class CrossEntropyPlanner:
     """Searches action sequences by the cross-entropy method (de Boer et al., 2005), behind SB3's `predict()`.
 
-    Sequences are scored by the discounted rewards that the dream predicts, up to the predicted end. A small bonus for
-    different states on the way makes the search spread out while rewards are missing. Actions without effect in all of
-    the dream's starts are seldom proposed. A plan with a rewarded end is followed up to it, other plans half-way. The
-    agent plans again as soon as the world differs from what the dream expected.
+    Sequences are scored by the discounted rewards that the dream predicts, up to the predicted end. Where there is no
+    end, going on counts as much as random walks earn: so an end that pays nothing is avoided where rewards are to be
+    had, and sought where every step costs. A small bonus for different states before the end makes the search spread
+    out while rewards are missing. Actions without effect in all of the dream's starts are seldom proposed. A plan with
+    an end worth reaching is followed up to it, other plans half-way. The agent plans again as soon as the world differs
+    from what the dream expected.
 
     Args:
         dream: with discrete actions.
@@ -33,6 +36,11 @@ class CrossEntropyPlanner:
         persistence: probability that a sampled action repeats the one before it, in [0, 1).
         discount: factor on a reward for each step that it comes later.
         seed: of the sampling.
+
+    Attributes:
+        surprise: two states are different where a cell of one differs from the other's by more than this mean square.
+            It is half of what the smaller steps change in the dream's starts.
+        going_on: discounted rewards to be expected of going on at random.
 
     Raises:
         BadInputError: the dream's actions are not discrete, or a number is out of range.
@@ -60,8 +68,11 @@ class CrossEntropyPlanner:
         self.elites, self.persistence, self.discount = max(1, round(elites * population)), persistence, discount
         self.observation_space = observation_space(dream, "latent")
         self.actions = dream.world_model.config.actions
+        self._rank = dream.world_model.config.rank  # channels of a state that draw it; what may follow is memory
         useful = self._useful()
         self._odds = 0.95 * useful / useful.sum() + 0.05 / self.actions
+        self.set_random_seed(seed)
+        self.going_on = self._worth_of_going_on()
         self.set_random_seed(seed)
 
     def set_random_seed(self, seed: int) -> None:
@@ -97,8 +108,8 @@ class CrossEntropyPlanner:
             expected = np.full(states.shape, np.nan, dtype=np.float32)
         else:
             plans, expected = state[0].copy(), state[1]
-        surprise = np.square(states.cpu().numpy() - expected).mean(1).max((1, 2))
-        void = (plans[:, 0] < 0) | ~(surprise < SURPRISE)
+        differing = np.square(states.cpu().numpy() - expected)[:, : self._rank].mean(1).max((1, 2))
+        void = (plans[:, 0] < 0) | ~(differing <= self.surprise)
         for i in np.flatnonzero(void):
             plans[i] = self.plan(states[i])
         actions = plans[:, 0].copy()
@@ -112,7 +123,7 @@ class CrossEntropyPlanner:
     def plan(self, start: Tensor) -> np.ndarray:
         """The best sequence found from a state (K, rows, cols) float32: (horizon,) int64, filled up with -1."""
         odds = self._odds.expand(self.horizon, -1)
-        best, best_score, best_length = None, -np.inf, 0
+        best, best_score, length = None, -np.inf, 1
         for _ in range(self.iterations):
             sequences = self._sample(odds)
             if best is not None:
@@ -123,25 +134,51 @@ class CrossEntropyPlanner:
             odds = 0.9 * counts + 0.1 * self._odds
             top = int(chosen[0])
             if float(scores[top]) > best_score:
-                best, best_score, best_length = sequences[top].clone(), float(scores[top]), int(lengths[top])
+                best, best_score, length = sequences[top].clone(), float(scores[top]), int(lengths[top])
         plan = np.full(self.horizon, -1, dtype=np.int64)
-        length = best_length or max(1, self.horizon // 2)
         plan[:length] = best[:length].numpy()
         return plan
 
     @torch.no_grad()
     def _useful(self) -> Tensor:
-        """(actions,) float32: 1 for actions with an effect in some start of the dream; all 1 if no action has one."""
+        """(actions,) float32: 1 for actions with an effect in some start of the dream; all 1 if no action has one.
+
+        Sets `surprise`.
+        """
         states = torch.cat(list(self.dream.starts.values()))
         simulator = DreamSimulator(self.dream, len(states), 0, states.shape[2:])
-        changes = []
+        moved, ended = [], []
         for action in range(self.actions):
             simulator.reset(states=states)
             result = simulator.step(torch.full((len(states),), action, device=simulator.device))
-            moved = (result.state - states).square().mean(1) > SURPRISE
-            changes.append((moved.flatten(1).any(1) | result.terminated | (result.reward != 0)).any())
-        useful = torch.stack(changes).float().cpu()
+            moved.append((result.state - states)[:, : self._rank].square().mean(1).amax((1, 2)))
+            ended.append((result.terminated | (result.reward != 0)).any())
+        moves = torch.stack(moved)
+        changes = moves[moves > self.dream.card.dead_band]
+        ordinary = float(changes.quantile(_SMALL)) if len(changes) else 0.0
+        self.surprise = max(0.5 * ordinary, self.dream.card.dead_band)
+        useful = ((moves > self.surprise).any(1) | torch.stack(ended)).float().cpu()
         return useful if useful.any() else torch.ones(self.actions)
+
+    @torch.no_grad()
+    def _worth_of_going_on(self) -> float:
+        """Discounted rewards of random walks from the dream's starts, as if those that last went on like that."""
+        states = torch.cat(list(self.dream.starts.values()))
+        count = min(_WALKS, len(states))
+        chosen = torch.randperm(len(states), generator=self._generator)[:count]
+        simulator = DreamSimulator(self.dream, count, 0, states.shape[2:])
+        simulator.reset(states=states[chosen.to(states.device)])
+        drawn = torch.multinomial(self._odds.expand(count, -1), self.horizon, True, generator=self._generator)
+        alive, total = (
+            torch.ones(count, dtype=torch.bool, device=simulator.device),
+            torch.zeros(count, device=simulator.device),
+        )
+        for t, actions in enumerate(drawn.T.to(simulator.device)):
+            result = simulator.step(actions)
+            total += alive * self.discount**t * result.reward
+            alive = alive * ~result.terminated
+        left = 1 - self.discount**self.horizon * float(alive.float().mean())  # who has not ended earns as much again
+        return float(total.mean()) / max(left, 1 / self.horizon)
 
     def _sample(self, odds: Tensor) -> Tensor:
         """Draws sequences (population, horizon) int64 from probabilities (horizon, actions), with repeated actions."""
@@ -152,29 +189,31 @@ class CrossEntropyPlanner:
         return drawn.contiguous()
 
     def _score(self, start: Tensor, sequences: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores (population,) float32, and steps to a rewarded end (population,) int64, 0 if there is none."""
+        """Scores (population,) float32, and the steps (population,) int64, at least 1, to follow each sequence for."""
         simulator = DreamSimulator(self.dream, len(sequences), 0, start.shape[1:])
         simulator.reset(states=start.expand(len(sequences), *start.shape))
         actions = sequences.to(simulator.device)
-        alive = torch.ones(len(sequences), device=simulator.device)
-        total, lengths = torch.zeros_like(alive), torch.zeros_like(alive)
-        visited = [simulator.state]
+        alive = torch.ones(len(sequences), dtype=torch.bool, device=simulator.device)
+        total, steps = torch.zeros(len(sequences), device=simulator.device), torch.zeros_like(alive, dtype=torch.int64)
+        wanted = torch.zeros_like(alive)
+        visited = [simulator.state[:, : self._rank]]
         for t in range(self.horizon):
             result = simulator.step(actions[:, t])
             total += alive * self.discount**t * result.reward
-            paid = alive * result.terminated * (result.reward > 0)
-            lengths = torch.where(paid > 0, t + 1.0, lengths)
-            alive = alive * ~result.terminated
-            visited.append(result.state)
-        return (total + 1e-3 * self._spread(torch.stack(visited, 1))).cpu(), lengths.long().cpu()
+            wanted |= alive & result.terminated & (result.reward > self.going_on)
+            steps += alive
+            alive = alive & ~result.terminated
+            visited.append(torch.where(alive[:, None, None, None], result.state[:, : self._rank], visited[-1]))
+        total += alive * self.discount**self.horizon * self.going_on
+        lengths = torch.where(wanted, steps, (steps // 2).clamp(min=1))
+        return (total + 1e-3 * self._spread(torch.stack(visited, 1))).cpu(), lengths.cpu()
 
-    @staticmethod
-    def _spread(states: Tensor) -> Tensor:
+    def _spread(self, states: Tensor) -> Tensor:
         """For each sequence of states (P, T, K, rows, cols), the share unlike all earlier ones: (P,) float32.
 
-        Cells count where they differ; states differ where the sum over them, as mean square, is beyond `SURPRISE`.
+        Cells count where they differ; states differ where the sum over them, as mean square, is beyond `surprise`.
         """
         flat = states.flatten(2)
         distances = torch.cdist(flat, flat).square() / states.shape[2]
-        same = (distances < SURPRISE).tril(-1)
+        same = (distances < self.surprise).tril(-1)
         return 1.0 - same.any(-1).float().mean(-1)

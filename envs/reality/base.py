@@ -300,6 +300,22 @@ class Reality:
         """
         return None
 
+    def arrange(self, env: gym.Env, kind: str, rng: np.random.Generator) -> list[Any] | None:
+        """Changes `env`: like `place`, where a transition takes actions that lead up to it.
+
+        An agent that is to put something down has to pick it up first, say, where no frame shows what it carries.
+        Recordings begin clips at such places, and evaluation takes all of the actions in reality and in the dream.
+
+        Args:
+            env, kind, rng: as in `place`.
+
+        Returns:
+            Actions, none taken yet, the last of which makes a transition of class `kind`; None if the present layout
+            has no such place. Here it is the one action of `place`.
+        """
+        action = self.place(env, kind, rng)
+        return None if action is None else [action]
+
     # Holding out, which follows from `layout_id`
 
     def is_held_out(self, env: gym.Env) -> bool:

@@ -24,6 +24,13 @@ LONGEST = 1000
 #: Share of actions that the expert chooses in the episodes that test rewards and endings.
 EXPERT = 0.7
 
+#: Steps at the beginning of an episode in which classes of transitions are looked for that cannot be arranged.
+FIRST_STEPS = 10
+#: Environments without an expert after which none is asked for.
+NO_EXPERT = 8
+#: The row of a report for transitions whose class the `Reality` does not list.
+OTHER = "other"
+
 Progress = Callable[[str, int, int], None]
 
 
@@ -36,7 +43,8 @@ class Report:
             `recorded`, the environment that the dream was recorded from, where that is another; and `unseen`, a
             sentence about what the dream has never seen, where there is such a thing.
         open_loop: by step, then by measure: `psnr` (dB) and `ssim`, and for tiled frames `exact` and `tile accuracy`.
-        transitions: by transition class, the share of exact frames after one step.
+        transitions: by transition class, the share of exact frames after it; "other" are those whose class the
+            `Reality` does not list.
         outcomes: figures of reward and termination: of `random` actions in the open loop, of the `transitions`, and of
             those episodes that the `expert` leads.
         worst: the worst last frames of the open loop, (n, H, W, C) float32 in [0, 1], of reality and of the dream.
@@ -82,7 +90,8 @@ def evaluate(
       So that each episode reaches the last step, the environment's time limit is passed over, and an action that would
       end the episode is drawn again (`Reality.ends`). Where an episode ends all the same, it counts as long as it goes
       on; each figure tells by its n how many episodes are behind it.
-    - Transitions: one step from an encoded real frame, for each transition class that the `Reality` can arrange.
+    - Transitions: for each transition class, one step from an encoded real frame, or the few steps that lead up to it
+      (`Reality.arrange`). Classes that the `Reality` cannot arrange are looked for in the first steps of episodes.
     - Outcomes: reward and termination. Transitions test them. If the `Reality` has an expert, as many episodes that
       mostly follow it are played as well, until reality ends them. In the open loop nothing should end or pay.
 
@@ -152,46 +161,125 @@ def _open_loop(
     return outcomes.summary(bench.sparse)
 
 
+@dataclass
+class _Stretch:
+    """A short way in reality to one transition: first and last frame, actions, and what the last of them did."""
+
+    before: np.ndarray
+    actions: list[Any]
+    after: np.ndarray
+    reward: float
+    terminated: bool
+
+
 def _transitions(bench: Bench, report: Report, count: int, progress: Progress) -> dict[str, Estimate | None] | None:
-    """Transitions of each class; returns the outcomes of all together, None where no class can be arranged."""
+    """Transitions of each class; returns the outcomes of all together, None where there is none.
+
+    Classes that cannot be arranged are looked for in the first steps of episodes.
+    """
     env, classes, outcomes = bench.reality.make(), bench.reality.transition_classes, Outcomes()
+    missing = []
     for done, kind in enumerate(classes):
-        before, after, actions, real, failed = [], [], [], [], 0
-        while len(actions) < count and failed < 20:  # after 20 layouts without such a pose the class is left out
-            bench.restart(env)
-            action = bench.reality.place(env, kind, bench.rng)
-            if action is None:
-                failed += 1
-                continue
-            before.append(bench.reality.frame(env))
-            real.append(env.step(action)[1:3])
-            after.append(bench.reality.frame(env))
-            actions.append(action)
+        found = _arranged(bench, env, kind, count)
         progress("transitions", done + 1, len(classes))
-        if not actions:
-            continue
-        simulator = bench.simulator(np.stack(before))
-        result = simulator.step(bench.actions(actions))
-        outcomes.paid += [(float(reward), paid) for (reward, _), paid in zip(real, result.reward.tolist(), strict=True)]
-        outcomes.ended += [(bool(end), said) for (_, end), said in zip(real, result.terminated.tolist(), strict=True)]
-        frames = bench.draw(simulator, np.arange(len(actions)))
-        truth = np.stack(after).astype(np.float32) / 255.0
-        report.transitions[kind] = share(alike(truth, frames, bench.tile))
+        if found:
+            _test(bench, report, kind, found, outcomes)
+        else:
+            missing.append(kind)
+    met = _met(bench, env, missing, count) if classes else {}
+    for kind in (*missing, OTHER):
+        if met.get(kind):
+            _test(bench, report, kind, met[kind], outcomes)
     env.close()
     return outcomes.summary(bench.sparse) if outcomes.ended else None
 
 
+def _arranged(bench: Bench, env: gym.Env, kind: str, count: int) -> list[_Stretch]:
+    """Transitions of a class that the `Reality` arranges; none after 20 layouts in a row without such a place."""
+    found, failed = [], 0
+    while len(found) < count and failed < 20:
+        bench.restart(env)
+        actions = bench.reality.arrange(env, kind, bench.rng)
+        failed = failed + 1 if actions is None else 0
+        if actions is not None:
+            found.append(_stretch(bench, env, actions))
+    return found
+
+
+def _stretch(bench: Bench, env: gym.Env, actions: list[Any]) -> _Stretch:
+    before = bench.reality.frame(env)
+    for action in actions:
+        _, reward, terminated, _, _ = env.step(action)
+    return _Stretch(before, actions, bench.reality.frame(env), float(reward), bool(terminated))
+
+
+def _met(bench: Bench, env: gym.Env, missing: list[str], count: int) -> dict[str, list[_Stretch]]:
+    """Transitions of these classes, and of classes that the `Reality` does not list, in the first steps of episodes."""
+    met: dict[str, list[_Stretch]] = {kind: [] for kind in (*missing, OTHER)}
+    policy = _experts(bench)
+    for _ in range(count):
+        bench.restart(env)
+        before, actions = bench.reality.frame(env), []
+        expert = policy(env)
+        for _ in range(FIRST_STEPS):
+            led = expert is not None and bench.rng.random() < EXPERT
+            actions.append(expert() if led else bench.random_action())
+            kind = bench.reality.transition_class(env, actions[-1])
+            kind = kind if kind in bench.reality.transition_classes else OTHER
+            _, reward, terminated, truncated, _ = env.step(actions[-1])
+            if kind in met and len(met[kind]) < count:
+                after = bench.reality.frame(env)
+                met[kind].append(_Stretch(before, actions.copy(), after, float(reward), bool(terminated)))
+            if terminated or truncated:
+                break
+    return met
+
+
+def _experts(bench: Bench) -> Callable[[gym.Env], Callable[[], Any] | None]:
+    """`Reality.policy`, which is asked no more where the first `NO_EXPERT` environments had none: it may be slow."""
+    found: list[bool] = []
+
+    def policy(env: gym.Env) -> Callable[[], Any] | None:
+        if len(found) >= NO_EXPERT and not any(found):
+            return None
+        expert = bench.reality.policy(env)
+        found.append(expert is not None)
+        return expert
+
+    return policy
+
+
+def _test(bench: Bench, report: Report, kind: str, found: list[_Stretch], outcomes: Outcomes) -> None:
+    """Dreams these transitions; what the dream cannot know of a first frame it is shown by the actions before them."""
+    right = []
+    for length in sorted({len(stretch.actions) for stretch in found}):
+        alike_long = [stretch for stretch in found if len(stretch.actions) == length]
+        simulator = bench.simulator(np.stack([stretch.before for stretch in alike_long]))
+        for t in range(length):
+            result = simulator.step(bench.actions([stretch.actions[t] for stretch in alike_long]))
+        said = zip(result.reward.tolist(), result.terminated.tolist(), strict=True)
+        for stretch, (paid, ended) in zip(alike_long, said, strict=True):
+            outcomes.paid.append((stretch.reward, paid))
+            outcomes.ended.append((stretch.terminated, ended))
+        frames = bench.draw(simulator, np.arange(len(alike_long)))
+        truth = np.stack([stretch.after for stretch in alike_long]).astype(np.float32) / 255.0
+        right.append(alike(truth, frames, bench.tile))
+    report.transitions[kind] = share(np.concatenate(right))
+
+
 def _led(bench: Bench, episodes: int, progress: Progress) -> dict[str, Estimate | None] | None:
-    """Outcomes of episodes that mostly follow the expert; None without an expert."""
+    """Outcomes of episodes that mostly follow the expert, where it knows the way; None without an expert."""
     envs: list[gym.Env] = [bench.environment() for _ in range(episodes)]
-    experts = [bench.reality.policy(env) for env in envs]
+    policy = _experts(bench)
+    known = [(env, expert) for env in envs if (expert := policy(env)) is not None]
     outcomes, horizon = None, bench.dream.card.horizon or LONGEST
 
     def choose(i: int) -> Any:
-        return experts[i]() if bench.rng.random() < EXPERT else bench.random_action()
+        return known[i][1]() if bench.rng.random() < EXPERT else bench.random_action()
 
-    if all(experts):
-        outcomes = lockstep(bench, envs, choose, horizon, lambda t, *_: progress("expert", t, horizon))
+    if known:
+        led = [env for env, _ in known]
+        outcomes = lockstep(bench, led, choose, horizon, lambda t, *_: progress("expert", t, horizon))
     for env in envs:
         env.close()
     return outcomes.summary(bench.sparse) if outcomes else None

@@ -1,17 +1,19 @@
-"""MiniGrid's grid: poses, layouts, classes of transitions and the shortest way to the goal."""
+"""MiniGrid's grid: poses, layouts and classes of transitions."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Iterable
 from functools import cache
 
 import gymnasium as gym
 import numpy as np
 from minigrid.core.actions import Actions
-from minigrid.core.constants import DIR_TO_VEC
+from minigrid.core.constants import OBJECT_TO_IDX
 from minigrid.core.grid import Grid
-from minigrid.core.world_object import Door, Goal, WorldObj
+from minigrid.core.world_object import Box, Door, Key, WorldObj
 from minigrid.minigrid_env import MiniGridEnv
+
+from nova_gym.envs.reality.minigrid_copies import adds_rules, copied
 
 Pose = tuple[int, int, int]
 
@@ -19,12 +21,23 @@ Pose = tuple[int, int, int]
 TRANSITION_CLASSES = (
     "turn",
     "free move",
+    "through a door",
     "bump into outer wall",
     "bump into inner wall",
+    "bump into a thing",
+    "pickup",
+    "drop",
+    "unlock door",
+    "open door",
+    "close door",
+    "open box",
     "into goal",
+    "success",
+    "death",
     "no-op",
-    "other",
 )
+#: How MiniGrid encodes an empty cell.
+NOTHING = (OBJECT_TO_IDX["empty"], 0, 0)
 #: Types of things that MiniGrid always draws in the same colour.
 _OF_ONE_COLOUR = ("wall", "goal", "lava")
 
@@ -64,53 +77,110 @@ def _draws_as_minigrid(env: type, grid: type) -> bool:
 
 
 def transition_class(env: gym.Env, action: int) -> str:
-    """The class of the transition that `action` is about to make, one of `TRANSITION_CLASSES`."""
+    """The class of the transition that `action` is about to make, one of `TRANSITION_CLASSES`.
+
+    "success" is an end that pays, other than on a goal: the right box in the agent's hands, say. "death" is any other
+    end. A level with rules of its own is asked by a copy.
+    """
+    kind = usual_class(env, action)
+    if not adds_rules(env):
+        return kind
+    twin = copied(env)
+    _, reward, terminated, _, _ = twin.step(action)
+    if terminated and kind != "into goal":
+        return "success" if reward > 0 else "death"
+    if kind == "pickup" and twin.carrying is None:  # a level may take an action for another
+        return "no-op"
+    return "free move" if kind == "death" else kind
+
+
+def usual_class(env: gym.Env, action: int) -> str:
+    """The class of the transition by MiniGrid's own rules, whatever a level adds to them."""
     grid = env.unwrapped
     if action in (Actions.left, Actions.right):
         return "turn"
-    if action != Actions.forward:
-        return "no-op"
     x, y = grid.front_pos
     cell = grid.grid.get(x, y)
-    if cell is None:
+    if action == Actions.forward:
+        return _forward_class(grid, cell, x, y)
+    if action == Actions.pickup and cell is not None and cell.can_pickup() and grid.carrying is None:
+        return "pickup"
+    if action == Actions.drop and cell is None and grid.carrying is not None:
+        return "drop"
+    if action == Actions.toggle and isinstance(cell, Door):
+        return _door_class(grid, cell)
+    if action == Actions.toggle and isinstance(cell, Box):
+        return "open box"
+    return "no-op"
+
+
+def _forward_class(grid: MiniGridEnv, cell: WorldObj | None, x: int, y: int) -> str:
+    if cell is None or cell.type == "floor":
         return "free move"
-    if cell.type == "goal":
-        return "into goal"
     if cell.type == "wall":
         outer = x in (0, grid.width - 1) or y in (0, grid.height - 1)
         return "bump into outer wall" if outer else "bump into inner wall"
-    return "other"
+    known = {"goal": "into goal", "lava": "death"}
+    if cell.type in known:
+        return known[cell.type]
+    if not cell.can_overlap():
+        return "bump into a thing"
+    return "through a door" if isinstance(cell, Door) else "free move"
 
 
-def steps_onto_an_end(env: gym.Env, action: int) -> bool:
-    """Whether `action` is a step onto a goal or into lava."""
-    grid = env.unwrapped
-    if action != Actions.forward:
-        return False
-    cell = grid.grid.get(*grid.front_pos)
-    return cell is not None and cell.type in ("goal", "lava")
+def _door_class(grid: MiniGridEnv, door: Door) -> str:
+    if door.is_locked:
+        fits = isinstance(grid.carrying, Key) and grid.carrying.color == door.color
+        return "unlock door" if fits else "no-op"
+    return "close door" if door.is_open else "open door"
+
+
+def ends(env: gym.Env, action: int) -> bool:
+    """Whether the step that `action` would make ends the episode; a level with rules of its own is asked by a copy."""
+    if adds_rules(env):
+        return bool(copied(env).step(action)[2])
+    return usual_class(env, action) in ("into goal", "death")
+
+
+def layout(env: gym.Env) -> bytes:
+    """What an episode cannot change: walls, lava, goals, and doors without their state.
+
+    Neither the agent belongs to it, nor what can be carried, nor obstacles that move.
+    """
+    grid = env.unwrapped.grid
+    code = grid.encode()
+    for i, cell in enumerate(grid.grid):
+        if cell is not None and (cell.can_pickup() or isinstance(cell, Door)):
+            x, y = i % grid.width, i // grid.width
+            code[x, y] = (*cell.encode()[:2], 0) if isinstance(cell, Door) else NOTHING
+    return code.tobytes()
 
 
 def things(env: gym.Env) -> frozenset[str]:
-    """The kinds of things on the grid, such as "wall", "red key" or "open blue door", and "agent"."""
+    """The kinds of things on the grid, such as "wall", "red key" or "open blue door", and "agent".
+
+    What the agent carries is in no frame; it is called "carried red key", say.
+    """
     objects = {(cell.type, *cell.encode()[1:]): cell for cell in env.unwrapped.grid.grid if cell is not None}
-    return frozenset({_name(cell) for cell in objects.values()} | {"agent"})
+    carried = env.unwrapped.carrying
+    hidden = set() if carried is None else {f"carried {_name(carried)}"}
+    return frozenset({_name(cell) for cell in objects.values()} | hidden | {"agent"})
 
 
 def free_cells(env: gym.Env) -> list[tuple[int, int]]:
-    """All empty cells (x, y)."""
-    grid = env.unwrapped
-    return [(x, y) for x in range(grid.width) for y in range(grid.height) if grid.grid.get(x, y) is None]
-
-
-def scatter(env: gym.Env, rng: np.random.Generator) -> None:
-    """Moves the goal, if there is one, and the agent to random empty cells; the agent's direction is random too."""
-    grid = env.unwrapped
-    goal = goal_position(env)
-    if goal is not None:
-        grid.grid.set(*goal, None)
-        grid.put_obj(Goal(), *_pick(free_cells(env), rng))
-    place_agent(env, _pick(free_cells(env), rng), int(rng.integers(4)))
+    """All empty cells (x, y) that nothing but walls could keep from the agent; not those outside of all rooms."""
+    grid = env.unwrapped.grid
+    x, y = (int(v) for v in env.unwrapped.agent_pos)
+    inside, edge = {y * grid.width + x}, [y * grid.width + x]
+    while edge:
+        cell = edge.pop()
+        for after in (cell + 1, cell - 1, cell + grid.width, cell - grid.width):
+            if 0 <= after < len(grid.grid) and after not in inside:
+                thing = grid.grid[after]
+                if thing is None or thing.type != "wall":
+                    inside.add(after)
+                    edge.append(after)
+    return sorted((cell % grid.width, cell // grid.width) for cell in inside if grid.grid[cell] is None)
 
 
 def place_agent(env: gym.Env, cell: tuple[int, int], direction: int) -> None:
@@ -130,52 +200,17 @@ def goal_position(env: gym.Env) -> tuple[int, int] | None:
     return None
 
 
-def poses_facing(env: gym.Env, kind: str) -> list[tuple[tuple[int, int], int]]:
-    """All poses (cell, direction) from which a step forward is of transition class `kind`."""
-    before = env.unwrapped.agent_pos, env.unwrapped.agent_dir
+def poses_with(env: gym.Env, kinds: tuple[str, ...], actions: Iterable[int]) -> list[tuple[tuple[int, int], int, int]]:
+    """All (cell, direction, action), the cell empty, where that action is of one of these usual classes."""
+    grid, actions = env.unwrapped, list(actions)
+    before = grid.agent_pos, grid.agent_dir
     poses = []
     for cell in free_cells(env):
         for direction in range(4):
             place_agent(env, cell, direction)
-            if transition_class(env, Actions.forward) == kind:
-                poses.append((cell, direction))
+            poses += [(cell, direction, action) for action in actions if usual_class(env, action) in kinds]
     place_agent(env, *before)
     return poses
-
-
-def distances_to_goal(env: gym.Env) -> dict[tuple[int, int, int], int]:
-    """Steps to the goal from each pose (x, y, direction) that can reach it, by breadth-first search."""
-    goal = goal_position(env)
-    if goal is None:
-        return {}
-    free = set(free_cells(env))
-    distances = {(*goal, direction): 0 for direction in range(4)}
-    queue = deque(distances)
-    while queue:
-        x, y, direction = queue.popleft()
-        dx, dy = DIR_TO_VEC[direction]
-        before = [(x - dx, y - dy, direction)]
-        if (x, y) != goal:
-            before += [(x, y, (direction + turn) % 4) for turn in (1, 3)]
-        for pose in before:
-            if pose not in distances and pose[:2] in free:
-                distances[pose] = distances[x, y, direction] + 1
-                queue.append(pose)
-    return distances
-
-
-def action_to_goal(env: gym.Env, distances: dict[tuple[int, int, int], int]) -> int:
-    """The next action on a shortest way to the goal; forward if the goal cannot be reached."""
-    grid = env.unwrapped
-    x, y = (int(v) for v in grid.agent_pos)
-    direction = grid.agent_dir
-    dx, dy = DIR_TO_VEC[direction]
-    after = {
-        Actions.forward: (x + dx, y + dy, direction),
-        Actions.left: (x, y, (direction - 1) % 4),
-        Actions.right: (x, y, (direction + 1) % 4),
-    }
-    return int(min(after, key=lambda action: distances.get(after[action], np.inf)))
 
 
 def pose(env: gym.Env) -> Pose:
@@ -189,7 +224,3 @@ def _name(thing: WorldObj) -> str:
         state = "open" if thing.is_open else "locked" if thing.is_locked else "closed"
         return f"{state} {thing.color} door"
     return thing.type if thing.type in _OF_ONE_COLOUR else f"{thing.color} {thing.type}"
-
-
-def _pick(items: list, rng: np.random.Generator):
-    return items[int(rng.integers(len(items)))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -14,17 +14,20 @@ from minigrid.minigrid_env import MiniGridEnv
 
 from nova_gym.dream import Dream
 from nova_gym.envs.adapter import reality_of
-from nova_gym.envs.reality import grids
+from nova_gym.envs.reality import grids, minigrid_places
 from nova_gym.envs.reality.base import Reality
 from nova_gym.envs.reality.coverage import Coverage
 from nova_gym.envs.reality.environments import resized
 from nova_gym.envs.reality.layouts import HELD_OUT, LayoutsEnv, is_family_held_out
+from nova_gym.envs.reality.minigrid_expert import expert
 from nova_gym.envs.reality.registry import register_reality
 from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.errors import BadInputError
 from nova_gym.model.inr import LARGEST
 
-_FORWARD = int(Actions.forward)
+_FORWARD, _DROP, _TOGGLE = int(Actions.forward), int(Actions.drop), int(Actions.toggle)
+#: Classes of transitions in which something changes that is not the agent.
+_DEEDS = ("pickup", "drop", "unlock door", "open door", "close door", "open box")
 #: Pixels of a tile, unless a size is asked for.
 TILE = 8
 
@@ -43,9 +46,37 @@ _EXPERT = (
     Coverage("official starts, straight to the goal", 0.5, 80, official=True, expert=1.0),
     Coverage("anywhere, straight to the goal", 0.5, 80, expert=1.0),
 )
+#: Where there are doors, or things to carry: whole chains of deeds, each deed by itself, and its ends.
+_DEEDS_COVERAGE = (
+    Coverage("official starts, to the reward", 0.20, 120, official=True, expert=0.85),
+    Coverage("anywhere, to the reward", 0.16, 60, expert=0.7),
+    Coverage("anywhere, at random", 0.06, 20, favoured=(_FORWARD, 0.2)),
+    Coverage("facing a thing", 0.05, 12, facing="pickup", expert=0.2),
+    Coverage("facing a thing, to put it down", 0.13, 12, facing="drop", favoured=(_DROP, 0.3)),
+    Coverage("at a locked door, its key at hand", 0.17, 12, facing="unlock door", expert=0.8),
+    Coverage("facing a closed door", 0.09, 8, facing="open door", expert=0.3, favoured=(_TOGGLE, 0.3)),
+    Coverage("facing an open door", 0.06, 8, facing="close door", favoured=(_TOGGLE, 0.4)),
+    Coverage("facing a box", 0.03, 8, facing="open box"),
+    Coverage("facing an inner wall", 0.05, 8, facing="bump into inner wall", favoured=(_FORWARD, 0.5)),
+    Coverage("next to the goal", 0.05, 8, facing="into goal", expert=0.4),
+    Coverage("next to a success", 0.05, 8, facing="success", expert=0.5),
+)
+#: Where the agent can die.
+_DEATH_COVERAGE = (Coverage("next to death", 0.12, 8, facing="death", favoured=(_FORWARD, 0.4)),)
+#: Fresh resets of a level that are looked at to see what it holds, and whether the expert finds its ways.
+_LOOKS = 8
 #: Of the scenes `recorded`: the share with the goal where the environment puts it, the share with the agent on the
 #: goal, and the largest number of random steps before a scene is drawn.
 _OFFICIAL_GOAL, _ON_GOAL, _STEPS = 0.25, 0.1, 8
+
+
+class _Look(NamedTuple):
+    """What fresh resets of a level show."""
+
+    types: set[str]
+    deadly: bool  # whether a step can kill
+    solved: bool  # whether the expert finds a way to a reward
+    actions: int
 
 
 @register_reality
@@ -77,7 +108,8 @@ class MiniGridReality(Reality):
             shape = "" if columns == rows else f" (and the height as many of {rows})"
             raise BadInputError(
                 f"{env_id} has {columns}×{rows} tiles: the frame width must be a multiple of {columns}{shape}, such as "
-                f"{near}, not {size if isinstance(size, int) else f'{size[0]}x{size[1]}'}"
+                f"{near} ({TILE * columns} for {TILE} pixels a tile), not "
+                f"{size if isinstance(size, int) else f'{size[0]}x{size[1]}'}"
             )
         return RealitySpec(env_id, {"highlight": False, "tile_size": tile}, (rows * tile, columns * tile), tile=tile)
 
@@ -128,8 +160,8 @@ class MiniGridReality(Reality):
         return bool(terminated and reward > 0)
 
     def layout_id(self, env: gym.Env) -> bytes:
-        """Walls, objects and goal; not the agent."""
-        return env.unwrapped.grid.encode().tobytes()
+        """Walls, lava, goal and doors, whether open or not; neither the agent nor what can be carried or moves."""
+        return grids.layout(env)
 
     def things(self, env: gym.Env) -> frozenset[str]:
         """MiniGrid's names of what is on the grid, with colours and states where they differ, and "agent"."""
@@ -151,48 +183,73 @@ class MiniGridReality(Reality):
 
     def ends(self, env: gym.Env, action: Any) -> bool:
         """Told by what is in front of the agent; levels that add rules of their own are asked by a copy."""
-        if type(env.unwrapped).step is not MiniGridEnv.step:
-            return super().ends(env, action)
-        return grids.steps_onto_an_end(env, int(action))
+        return grids.ends(env, int(action))
 
     def coverage(self) -> tuple[Coverage, ...]:
-        """Clips from official starts, from anywhere, and next to walls and goal."""
-        return _COVERAGE
+        """Clips from official starts, from anywhere, and next to what the level holds: walls, doors, lava, goal …"""
+        seen = self._look()
+        deeds = seen.types & {"door", "key", "box"} or ("ball" in seen.types and seen.actions > Actions.pickup)
+        kinds = (_DEEDS_COVERAGE if deeds else _COVERAGE) + (_DEATH_COVERAGE if seen.deadly else ())
+        if not seen.solved:
+            kinds = tuple(replace(kind, expert=0.0) for kind in kinds)
+        return tuple(
+            kind if (kind.favoured[0] or 0) < seen.actions else replace(kind, favoured=(None, 0.0)) for kind in kinds
+        )
 
     def expert_coverage(self) -> tuple[Coverage, ...]:
-        """Clips straight to the goal, half from official starts, half from anywhere."""
+        """Clips straight to the reward, half from official starts, half from anywhere.
+
+        Raises:
+            BadInputError: the expert finds no way to a reward in this level.
+        """
+        if not self._look().solved:
+            raise BadInputError(f"no expert knows {self.spec.env_id}: it found no way to a reward; leave out --expert")
         return _EXPERT
 
+    def _look(self) -> _Look:
+        types: set[str] = set()
+        deadly, solved = False, False
+        with closing(self.make()) as env:
+            for seed in range(_LOOKS):
+                env.reset(seed=seed)
+                types |= {cell.type for cell in env.unwrapped.grid.grid if cell is not None}
+                solved = solved or expert(env) is not None
+                deadly = deadly or minigrid_places.arrange(env, "death", np.random.default_rng(seed)) is not None
+            return _Look(types, deadly, solved, int(env.action_space.n))
+
     def policy(self, env: gym.Env) -> Callable[[], int] | None:
-        """Follows a shortest way to the goal, by the walls at the time of the call."""
-        distances = grids.distances_to_goal(env)
-        return lambda: grids.action_to_goal(env, distances)
+        """Follows a shortest way to a reward: through doors, with what has to be carried, around what kills."""
+        return expert(env)
 
     def random_action(self, env: gym.Env, rng: np.random.Generator) -> int:
-        """Draws each turn and the step forward four times as often as each other action."""
-        weights = np.where(np.arange(env.action_space.n) <= _FORWARD, 4.0, 1.0)
-        return int(rng.choice(env.action_space.n, p=weights / weights.sum()))
+        """Draws turns, the step forward, and what would change something now, four times as often as the rest."""
+        actions = range(int(env.action_space.n))
+        often = [action <= _FORWARD or grids.usual_class(env, action) in _DEEDS for action in actions]
+        weights = np.where(often, 4.0, 1.0)
+        return int(rng.choice(len(actions), p=weights / weights.sum()))
 
     def stroll(self, env: gym.Env, rng: np.random.Generator) -> int:
-        """A turn or a step forward, drawn at random."""
-        return int(rng.integers(_FORWARD + 1))
+        """A turn or a step forward, drawn at random; a turn where the step would kill."""
+        action = int(rng.integers(_FORWARD + 1))
+        return action if grids.transition_class(env, action) != "death" else int(rng.integers(_FORWARD))
 
     def scatter(self, env: gym.Env, rng: np.random.Generator) -> None:
-        """Moves goal and agent to random empty cells; walls stay."""
-        grids.scatter(env, rng)
+        """Moves goal and agent to random empty cells, so that the reward can be reached; walls and doors stay."""
+        minigrid_places.scatter(env, rng)
+
+    def arrange(self, env: gym.Env, kind: str, rng: np.random.Generator) -> list[int] | None:
+        """Puts the agent in front of what `kind` names; for turns and no-ops it stays where it is.
+
+        Doors are opened or closed for it, and the key of a locked door is moved next to it.
+        """
+        return minigrid_places.arrange(env, kind, rng)
 
     def place(self, env: gym.Env, kind: str, rng: np.random.Generator) -> int | None:
-        """Puts the agent in front of what `kind` names; for turns and no-ops it stays where it is."""
-        if kind == "turn":
-            return int(rng.choice([Actions.left, Actions.right]))
-        if kind == "no-op":
-            others = range(_FORWARD + 1, int(env.action_space.n))
-            return int(rng.integers(others.start, others.stop)) if others else None
-        poses = grids.poses_facing(env, kind)
-        if not poses:
-            return None
-        grids.place_agent(env, *poses[int(rng.integers(len(poses)))])
-        return _FORWARD
+        """Arranges it and takes all but the last action."""
+        actions = self.arrange(env, kind, rng)
+        for action in actions[:-1] if actions else ():
+            env.step(action)
+        return actions[-1] if actions else None
 
     def scenes(self, env: gym.Env, kind: str, rng: np.random.Generator) -> Iterator[None]:
         """Resets for each scene. In `official` ones agent and goal stay where the environment puts them."""

@@ -86,7 +86,7 @@ def record(
         rng = np.random.default_rng(seed)
         env.reset(seed=seed)
         reality.frame(env)  # refuses what is no picture before anything is written
-        _clips(tape, coverage, hold_out, transitions, rng, progress, policy)
+        _clips(tape, coverage, hold_out, expert, transitions, rng, progress, policy)
         tape.finish(seed, coverage)
     return minari.load_dataset(dataset_id)
 
@@ -153,6 +153,7 @@ def _clips(
     tape: Tape,
     coverage: tuple[Coverage, ...],
     hold_out: bool,
+    expert: bool,
     transitions: int,
     rng: np.random.Generator,
     progress: Callable[[int], None],
@@ -164,7 +165,7 @@ def _clips(
     reality, env = tape.reality, tape.env
     while recorded.total() < transitions:
         kind = min(possible, key=lambda kind: recorded[kind.name] / kind.share)
-        start = _start(env, reality, kind, hold_out, rng)
+        start = _start(env, reality, kind, hold_out, expert, rng)
         if start is None:  # such as inner walls, which this environment may lack
             possible.remove(kind)
             if not possible:
@@ -215,9 +216,12 @@ def _clip(
 
 
 def _start(
-    env: gym.Env, reality: Reality, kind: Coverage, hold_out: bool, rng: np.random.Generator
+    env: gym.Env, reality: Reality, kind: Coverage, hold_out: bool, led: bool, rng: np.random.Generator
 ) -> tuple[int, Any] | None:
-    """Resets to a start of this kind; returns the seed used and the observation, None if there is no such start."""
+    """Resets to a start of this kind; returns the seed used and the observation, None if there is no such start.
+
+    With `led`, from it the expert has to know the way.
+    """
     for _ in range(ATTEMPTS):
         seed = int(rng.integers(2**31))
         observation, _ = env.reset(seed=seed)
@@ -225,7 +229,9 @@ def _start(
             reality.scatter(env, rng)
         if hold_out and reality.is_held_out(env):
             continue
-        if not kind.facing or reality.place(env, kind.facing, rng) is not None:
+        if kind.facing and reality.arrange(env, kind.facing, rng) is None:
+            continue
+        if not led or reality.policy(env) is not None:
             return seed, observation
     return None
 

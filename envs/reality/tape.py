@@ -107,7 +107,9 @@ class Tape:
             self._dataset.storage.update_episode_metadata([{"total_steps": length}], [index])
         discount = self.reality.reward_discount if self._discounted else 0.0
         total = self.kinds.total()
-        known = {name: count for name, count in self._classes.items() if name in self.reality.transition_classes}
+        known: Counter[str] = Counter()
+        for name, count in self._classes.items() if self.reality.transition_classes else ():
+            known[name if name in self.reality.transition_classes else "other"] += count
         metadata = {
             "version": __version__,
             "reality": asdict(self.reality.spec),

@@ -6,8 +6,9 @@ import pytest
 from minigrid.core.constants import OBJECT_TO_IDX
 
 from nova_gym.envs import find_reality, reality_spec
-from nova_gym.envs.reality import grids
+from nova_gym.envs.reality import grids, minigrid_places
 from nova_gym.envs.reality.layouts import HELD_OUT, LayoutsEnv, is_family_held_out, random_walls
+from nova_gym.envs.reality.minigrid_expert import expert, way
 
 ENV_ID = "NovaLayouts-MiniGrid-v0"
 #: MiniGrid's own levels that can be made without files that its package lacks.
@@ -49,7 +50,7 @@ def test_every_layout_of_minigrid_s_own_levels_is_held_out(level):
     for seed in range(200):
         env.reset(seed=seed)
         assert is_family_held_out(env.unwrapped.grid), seed
-    grids.scatter(env, rng)
+    minigrid_places.scatter(env, rng)
     assert is_family_held_out(env.unwrapped.grid)
 
 
@@ -83,7 +84,7 @@ def test_agent_and_goal_stand_anywhere_and_the_goal_can_be_reached():
     for seed in range(600):
         env.reset(seed=seed)
         pose = (*env.unwrapped.agent_pos, env.unwrapped.agent_dir)
-        assert pose in grids.distances_to_goal(env)
+        assert expert(env) is not None
         goals.add(grids.goal_position(env))
         poses.add(pose)
     assert len(goals) == 49
@@ -98,11 +99,9 @@ def test_it_is_a_minigrid_like_others():
         layouts.append(env.unwrapped.grid.encode().tobytes() + bytes(grids.pose(env)))
     assert layouts[0] == layouts[1]
     assert (env.unwrapped.max_steps, env.action_space) == (324, gym.spaces.Discrete(7))
-    distances = grids.distances_to_goal(env)
-    terminated, steps = False, 0
-    while not terminated:
-        _, reward, terminated, _, _ = env.step(grids.action_to_goal(env, distances))
-        steps += 1
+    steps = len(actions := way(env))
+    for action in actions:
+        _, reward, _, _, _ = env.step(action)
     assert reward == pytest.approx(1 - 0.9 * steps / 324)
 
 

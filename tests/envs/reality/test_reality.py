@@ -228,23 +228,8 @@ def test_an_installed_package_adds_its_reality_by_an_entry_point(tmp_path):
     assert "nowhere:Nothing" in run.stderr  # what is broken is named, and stops nobody
 
 
-@pytest.mark.parametrize("level", ["MiniGrid-SimpleCrossingS9N1-v0", "MiniGrid-LavaCrossingS9N1-v0"])
-def test_minigrid_places_the_agent_where_each_class_of_transition_begins(level):
-    reality, rng = find_reality(reality_spec(level)), np.random.default_rng(0)
-    env = reality.make()
-    placed = set()
-    for kind in reality.transition_classes:
-        env.reset(seed=3)
-        action = reality.place(env, kind, rng)
-        if action is not None:
-            assert reality.transition_class(env, action) == kind
-            placed.add(kind)
-    assert ("other" in placed) == ("Lava" in level)
-    assert len(placed) >= 5
-
-
 def test_a_size_that_does_not_fit_names_one_that_does():
-    with pytest.raises(BadInputError, match="such as 57 or 76, not 72"):
+    with pytest.raises(BadInputError, match="such as 57 or 76 \\(152 for 8 pixels a tile\\), not 72"):
         reality_spec("MiniGrid-FourRooms-v0", 72)
     with pytest.raises(BadInputError, match="72 or 80, not 75"):
         reality_spec("CartPole-v1", 75)
@@ -339,7 +324,7 @@ def test_nobody_but_minigrids_own_file_asks_whether_something_is_a_minigrid():
     """Every branch that only MiniGrid takes stands behind `Reality`."""
     for folder in ("nova_gym", "envs", "agents"):
         for file in (ROOT / folder).rglob("*.py"):
-            if file.name not in ("grids.py", "minigrid_reality.py"):
+            if file.name not in ("grids.py", "minigrid_reality.py", "minigrid_expert.py", "minigrid_places.py"):
                 code = file.read_text()
                 assert "is_minigrid" not in code, file
                 assert "import grids" not in code, file
