@@ -235,8 +235,9 @@ class _Notes:
         # a step's reward is the sum of what its changed cells are worth; a cell that does not change is worth little
         share = 1e-3 * len(sums) / len(cells)
         worth = _fit(sums.T @ sums + share * cells.T @ cells, sums.T @ rewards)
-        if self.neighbours:
-            beside = _with_one(torch.cat(self.neighbours))
+        neighbours = torch.cat([cells[:0, :-1].to(self.first.dtype), *self.neighbours])
+        if len(neighbours):
+            beside = _with_one(neighbours)
             enterable = _fit(beside.T @ beside, beside.T @ torch.cat(self.entered).double())
         else:
             enterable = torch.zeros_like(worth)
@@ -267,7 +268,9 @@ def _with_one(cells: Tensor) -> Tensor:
 
 def _fit(matrix: Tensor, target: Tensor) -> Tensor:
     """Ridge regression."""
-    ridge = RIDGE * matrix.diagonal().mean() * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+    ridge = (RIDGE * matrix.diagonal().mean()).clamp(min=1e-9) * torch.eye(
+        len(matrix), dtype=matrix.dtype, device=matrix.device
+    )
     return torch.linalg.solve(matrix + ridge, target)
 
 

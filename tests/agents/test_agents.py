@@ -151,7 +151,7 @@ def test_no_episodes_and_unknown_algorithms_are_refused(tiny, trained, tmp_path)
         diagnose(trained[0], tiny, episodes=0)
     with pytest.raises(BadInputError, match="ppo, a2c, dqn, sac"):
         train_agent(tiny, algorithm="trpo")
-    with pytest.raises(BadInputError, match="sac needs continuous actions, not Discrete.7.; ppo, a2c and dqn take"):
+    with pytest.raises(BadInputError, match="sac needs continuous actions"):
         train_agent(tiny, algorithm="sac")
     with pytest.raises(BadInputError, match="at least 1"):
         train_agent(tiny, steps=0)
