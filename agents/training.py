@@ -9,11 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
-import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv
 
 from nova_gym.agents.actions import plain_space
 from nova_gym.agents.curve import Curve, RealityCheck
@@ -29,9 +28,8 @@ from nova_gym.agents.hyperparameters import (
 from nova_gym.agents.layouts import has_few_layouts
 from nova_gym.agents.pace import Pace, longest_episode
 from nova_gym.agents.roaming import Roaming
-from nova_gym.agents.saving import reward_scale
+from nova_gym.agents.scaling import scaled_rewards
 from nova_gym.agents.starts import PrioritizedStarts, starts_of
-from nova_gym.agents.usual import Usual
 from nova_gym.agents.vec_env import DreamVecEnv
 from nova_gym.dream import Dream
 from nova_gym.envs import dream_at
@@ -43,8 +41,6 @@ from nova_gym.errors import BadInputError
 FRESH_STARTS = 300
 #: Steps of the real environment that an evaluation during training takes, where all episodes are long.
 EVALUATED = 6_400
-#: Weight of random walks, in steps, in the scale of rewards; it follows the agent's own returns soon.
-WALKED = 1_000.0
 #: Added to the logits of actions that never changed anything, before learning begins.
 USELESS = -5.0
 
@@ -205,31 +201,6 @@ def train_agent(
         check.close()
     agent.set_parameters(check.best)
     return agent, check.curve
-
-
-def scaled_rewards(
-    env: VecEnv, usual: Usual, gamma: float, values: Sequence[float], agent: BaseAlgorithm | None
-) -> VecEnv:
-    """The environment, in SB3's `VecNormalize` where rewards are to be scaled for learning.
-
-    An agent that is trained further keeps the scale that it has learned with.
-
-    Args:
-        env: whose rewards are true.
-        usual: what random walks brought there.
-        gamma: discount.
-        values: that rewards can take, as far as known.
-        agent: to train further; None for a new one.
-    """
-    if agent is not None:
-        known = reward_scale(agent)
-    else:
-        known = (*usual.spread(gamma), WALKED) if usual.scales(tuple(values)) else None
-    if known is None:
-        return env
-    scaled = VecNormalize(env, norm_obs=False, gamma=gamma)
-    scaled.ret_rms.mean, scaled.ret_rms.var, scaled.ret_rms.count = (np.float64(each) for each in known)
-    return scaled
 
 
 def continue_in(agent: BaseAlgorithm, env: VecEnv, seed: int) -> None:

@@ -27,8 +27,8 @@ from nova_gym.agents import (
 from nova_gym.agents.actions import own_actions, plain_space
 from nova_gym.agents.layouts import has_few_layouts
 from nova_gym.agents.saving import reward_scale
+from nova_gym.agents.scaling import scaled_rewards
 from nova_gym.agents.starts import PrioritizedStarts
-from nova_gym.agents.training import scaled_rewards
 from nova_gym.agents.usual import Usual
 from nova_gym.errors import BadInputError
 
@@ -120,13 +120,18 @@ def test_rewards_are_scaled_where_returns_are_not_about_one(pushes):
         False,
     ]
     assert outcomes(0.0, 0.0).scales((0.0, 20.0))  # which the walks did not meet
-    env = scaled_rewards(DreamVecEnv(pushes, 4), outcomes(-1.0, -1.0), 0.99, (-1.0,), None)
+    env = scaled_rewards(DreamVecEnv(pushes, 256), outcomes(-1.0, -1.0), 0.99, (-1.0,), None)
     assert isinstance(env, VecNormalize)
     env.reset()
-    _, rewards, *_ = env.step(np.zeros((4, 1), np.float32))
+    still = np.zeros((256, 1), np.float32)
+    _, rewards, *_ = env.step(still)
     mean, variance = outcomes(-1.0, -1.0).spread(0.99)
     assert mean < -30
     np.testing.assert_allclose(rewards, env.unwrapped.rewards / np.sqrt(variance), rtol=0.1)
+    env.ret_rms.count = 10.0**9  # however long it has learned, the scale follows
+    for _ in range(300):
+        env.step(still)
+    assert env.ret_rms.var < variance / 2
 
 
 def test_training_further_keeps_the_scale_of_rewards_through_a_file(pushes, tmp_path):
