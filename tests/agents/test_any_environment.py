@@ -123,11 +123,12 @@ def test_rewards_are_scaled_where_returns_are_not_about_one(pushes):
     env = scaled_rewards(DreamVecEnv(pushes, 256), outcomes(-1.0, -1.0), 0.99, (-1.0,), None)
     assert isinstance(env, VecNormalize)
     env.reset()
-    still = np.zeros((256, 1), np.float32)
-    _, rewards, *_ = env.step(still)
     mean, variance = outcomes(-1.0, -1.0).spread(0.99)
     assert mean < -30
-    np.testing.assert_allclose(rewards, env.unwrapped.rewards / np.sqrt(variance), rtol=0.1)
+    assert env.ret_rms.var == variance
+    still = np.zeros((256, 1), np.float32)
+    _, rewards, *_ = env.step(still)
+    np.testing.assert_allclose(rewards, -1.0 / np.sqrt(env.ret_rms.var), rtol=1e-4)
     env.ret_rms.count = 10.0**9  # however long it has learned, the scale follows
     for _ in range(300):
         env.step(still)
