@@ -14,7 +14,7 @@ from nova_gym.agents.usual import Usual
 #: Weight of random walks, in steps, in the scale of rewards; it follows the agent's own returns soon.
 WALKED = 1_000.0
 #: The scale follows the last steps, about so many. An agent that has learned not to fall needs another one than before.
-RECENT = 20_000.0
+RECENT = 5_000.0
 
 
 class ScaledRewards(VecNormalize):
