@@ -1,9 +1,9 @@
 """Hyperparameters of each algorithm, in one place, as in RL Baselines3 Zoo.
 
 `HYPERPARAMETERS[algorithm]` holds SB3's own keyword arguments for fields of cells, `WHOLE` the changes for fields of
-one cell, `PIXELS` those for observations in pixels. PPO's were tuned on the grids of MiniGrid-SimpleCrossing with 256
-dreams; `WHOLE` of PPO and SAC on CartPole and Pendulum. Those of A2C and DQN were not. The discount of `train_agent`
-follows from the dream (`Pace`).
+one cell, `PLACED` those for fields of few layouts, `PIXELS` those for observations in pixels. PPO's were tuned on the
+grids of MiniGrid-SimpleCrossing with 256 dreams, `PLACED` on FrozenLake and CliffWalking, `WHOLE` of PPO and SAC on
+CartPole and Pendulum. Those of A2C and DQN were not. The discount of `train_agent` follows from the dream (`Pace`).
 """
 
 from __future__ import annotations
@@ -81,6 +81,19 @@ WHOLE: dict[str, dict[str, Any]] = {
     "sac": {"policy_kwargs": _MLP},
 }
 
+#: With the settings for fields of any size, PPO never went down a cliff's edge to the goal: it had learned too fast
+#: that down is bad.
+PLACED: dict[str, dict[str, Any]] = {
+    "ppo": {
+        "n_steps": 64,
+        "batch_size": 256,
+        "n_epochs": 6,
+        "learning_rate": 1e-3,
+        "gae_lambda": 0.95,
+        "ent_coef": 0.03,
+    },
+}
+
 _CNN = {"features_extractor_class": PatchCNN, "net_arch": []}
 PIXELS: dict[str, dict[str, Any]] = {
     "ppo": {
@@ -96,8 +109,9 @@ PIXELS: dict[str, dict[str, Any]] = {
     "sac": {"policy_kwargs": _CNN | {"net_arch": [64]}, "buffer_size": 50_000},
 }
 
-#: Dreams stepped as one batch: for fields of cells and for pixels, for a field of one cell, and for SAC.
-DREAMS, WHOLE_DREAMS, SAC_DREAMS = 256, 32, 16
+#: Dreams stepped as one batch: for fields of cells and for pixels, for fields of few layouts, for a field of one cell,
+#: and for SAC.
+DREAMS, PLACED_DREAMS, WHOLE_DREAMS, SAC_DREAMS = 256, 64, 32, 16
 #: Bytes of observations that a replay buffer holds at most.
 BUFFER_BYTES = 2**30
 
@@ -124,6 +138,7 @@ def hyperparameters(
     elif shape is not None and shape[1:] == (1, 1):
         settings |= WHOLE[algorithm]
     elif placed:
+        settings |= PLACED.get(algorithm, {})
         settings["policy_kwargs"] = settings["policy_kwargs"] | {"features_extractor_class": PlacedFeatures}
     return copy.deepcopy(settings)  # SB3's A2C changes it
 
@@ -150,8 +165,10 @@ def default_algorithm(dream: Dream, observation: str = "latent") -> str:
     return "sac" if not dream.world_model.config.discrete and observation == "latent" else "ppo"
 
 
-def default_dreams(algorithm: str, observation: str, dream: Dream) -> int:
-    """How many dreams to step as one batch."""
+def default_dreams(algorithm: str, observation: str, dream: Dream, placed: bool = False) -> int:
+    """How many dreams to step as one batch; `placed` as in `hyperparameters`."""
     if algorithm == "sac":
         return SAC_DREAMS
+    if placed and observation == "latent" and dream.cells != (1, 1):
+        return PLACED_DREAMS
     return WHOLE_DREAMS if observation == "latent" and dream.cells == (1, 1) else DREAMS

@@ -166,10 +166,12 @@ def train_agent(
     roaming = Roaming.through(levels[0], torch.cat(list(kinds.values())), seed)
     pace = Pace.of(levels[0], roaming, observation)
     steps, gamma = steps or pace.steps(algorithm), gamma or (pace.gamma if agent is None else agent.gamma)
+    seen = torch.cat(list(kinds.values()))[:, : dream.world_model.config.rank]
+    placed = len(levels) == 1 and has_few_layouts(seen, roaming.mobile)
     starts = PrioritizedStarts(kinds | {"close": roaming.close}, seed, roaming.usual)
     env = DreamVecEnv(
         replace(levels[0], starts={"training": starts.bank}),
-        num_dreams or (default_dreams(algorithm, observation, dream) if agent is None else agent.n_envs),
+        num_dreams or (default_dreams(algorithm, observation, dream, placed) if agent is None else agent.n_envs),
         observation,
         starts="training",
         device=device,
@@ -177,8 +179,6 @@ def train_agent(
     )
     scaled = scaled_rewards(env, roaming.usual, gamma, dream.world_model.config.reward_values, agent)
     if agent is None:
-        seen = torch.cat(list(kinds.values()))[:, : dream.world_model.config.rank]
-        placed = len(levels) == 1 and has_few_layouts(seen, roaming.mobile)
         agent = make_agent(algorithm, scaled, observation, seed, device, log_dir, roaming, gamma, placed)
     else:
         continue_in(agent, scaled, seed)
