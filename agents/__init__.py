@@ -3,10 +3,11 @@
 from nova_gym.agents.control_policy import ControlPolicy
 from nova_gym.agents.curve import Curve
 from nova_gym.agents.diagnosis import Diagnosis, diagnose
-from nova_gym.agents.evaluation import AgentReport, evaluate_agent, film
-from nova_gym.agents.features import FieldFeatures
+from nova_gym.agents.evaluation import AgentReport, evaluate_agent, film, normalised_score
+from nova_gym.agents.features import FieldFeatures, PlacedFeatures, WholeFeatures
 from nova_gym.agents.hyperparameters import ALGORITHMS, HYPERPARAMETERS
 from nova_gym.agents.improvement import improve
+from nova_gym.agents.pace import Pace
 from nova_gym.agents.planner import CrossEntropyPlanner
 from nova_gym.agents.reality_vec import make_reality_vec
 from nova_gym.agents.roaming import Roaming
@@ -24,7 +25,10 @@ __all__ = [
     "Diagnosis",
     "DreamVecEnv",
     "FieldFeatures",
+    "Pace",
+    "PlacedFeatures",
     "Roaming",
+    "WholeFeatures",
     "agent_observation",
     "diagnose",
     "evaluate_agent",
@@ -33,6 +37,7 @@ __all__ = [
     "load_agent",
     "make_agent",
     "make_reality_vec",
+    "normalised_score",
     "save_agent",
     "shipped_agents",
     "train_agent",

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 from nova_gym.agents.evaluation import Episodes, play
+from nova_gym.agents.pace import longest_episode
 from nova_gym.agents.reality_vec import FIRST_CHOOSING_SEED, make_reality_vec
 from nova_gym.agents.saving import save_agent
 from nova_gym.agents.vec_env import DreamVecEnv
@@ -32,8 +35,8 @@ class Point:
         steps: steps taken in the dream so far.
         seconds: since the start, evaluations included.
         evaluating: of those, seconds spent on evaluations, in the dream and in reality.
-        dream: mean return in the dream, from its default starts, with drawn actions, in all levels.
-        reality: mean return in reality, with drawn actions.
+        dream: mean return in the dream, from its default starts, in all levels. Discrete actions are drawn.
+        reality: mean return in reality, likewise.
         success: share of the real episodes that succeeded; None if the environment knows no success.
         successes: the same by environment, for those that know success.
         gap: [value, low, high], `dream` minus `reality` with Welch's 95 % interval.
@@ -81,12 +84,14 @@ class RealityCheck(BaseCallback):
         levels: the dream at each level that the agent learns for.
         observation: what the agent sees, `latent` or `pixels`.
         steps: that training takes.
-        evaluations: how often to evaluate, evenly spread, the last time at the end.
+        evaluations: how often to evaluate, evenly spread over the steps or, if that is sooner, over the minutes. The
+            last time is at the end.
         episodes: of each evaluation, in each level's dream and reality.
         seed: of the episodes.
         output: zip file that each evaluation writes the best version so far to; None writes no file.
         began: when training began, as `time.monotonic()` has it.
         progress: called as `progress(part, done, total, text)`.
+        minutes: after which training is stopped, evaluations included; None for no limit.
 
     Attributes:
         curve: all evaluations.
@@ -104,15 +109,25 @@ class RealityCheck(BaseCallback):
         output: Path | None,
         began: float,
         progress: Progress,
+        minutes: float | None = None,
     ) -> None:
         super().__init__()
         count, device = min(32, episodes), levels[0].world_model.device
         self.levels, self.episodes, self.output = levels, episodes, output
         self.places = {
-            "dream": [DreamVecEnv(level, count, observation, device=device) for level in levels],
-            "reality": [VecMonitor(make_reality_vec(level, count, observation, device=device)) for level in levels],
+            "dream": [
+                DreamVecEnv(level, count, observation, device=device, max_episode_steps=longest_episode(level))
+                for level in levels
+            ],
+            "reality": [
+                VecMonitor(
+                    make_reality_vec(level, count, observation, device=device, max_episode_steps=longest_episode(level))
+                )
+                for level in levels
+            ],
         }
-        self.steps, self.every, self.seed = steps, steps / evaluations, seed
+        self.steps, self.evaluations, self.seed = steps, evaluations, seed
+        self.limit = math.inf if minutes is None else 60.0 * minutes
         self.began, self.progress = began, progress
         self.curve, self.best, self.evaluating = Curve(), {}, 0.0
 
@@ -122,16 +137,22 @@ class RealityCheck(BaseCallback):
             env.close()
 
     def _on_training_start(self) -> None:
-        self.first = self.num_timesteps
-        self.next = self.every
+        self.first, self.look = self.num_timesteps, 0
 
     def _on_step(self) -> bool:
         done = self.num_timesteps - self.first
+        share = max(done / self.steps, self._share_of_time())
         self.progress("training in the dream", min(done, self.steps), self.steps, self._text())
-        if self.next <= done < self.steps:
-            self.next += self.every
+        if share * self.evaluations >= self.look + 1 and share < 1.0:
+            self.look = int(share * self.evaluations)
             self._look()
-        return True
+        return self._share_of_time() < 1.0
+
+    def _share_of_time(self) -> float:
+        """The share of the time that is used up, if the last evaluation takes as long as those before it."""
+        used = time.monotonic() - self.began
+        one = self.evaluating / max(1, len(self.curve.points))
+        return (used + one) / self.limit
 
     def _on_training_end(self) -> None:
         self._look()
@@ -171,7 +192,8 @@ class RealityCheck(BaseCallback):
 
     def _play(self, env: VecEnv) -> Episodes:
         env.seed(FIRST_CHOOSING_SEED + 1000 * self.seed)
-        return play(self.model, env, self.episodes, deterministic=False)
+        continuous = isinstance(self.model.action_space, spaces.Box)  # drawn ones are never at rest
+        return play(self.model, env, self.episodes, deterministic=continuous)
 
     def _text(self) -> str:
         if not self.curve.points:

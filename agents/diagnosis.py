@@ -11,19 +11,20 @@ import numpy as np
 import torch
 from stable_baselines3.common.type_aliases import PolicyPredictor
 
+from nova_gym.agents.actions import own_actions
+from nova_gym.agents.pace import longest_episode
 from nova_gym.agents.reality_vec import FIRST_UNSEEN_SEED
 from nova_gym.agents.saving import agent_observation
 from nova_gym.dream import Dream
 from nova_gym.envs import RealityEnv, make_reality
-from nova_gym.envs.frames import encode_frames, observe
+from nova_gym.envs.adapter import DreamInterface
+from nova_gym.envs.frames import first_states
 from nova_gym.errors import BadInputError
 from nova_gym.measures import Estimate, alike, mean, share
 from nova_gym.simulator import DreamSimulator
 
-#: Rewards agree if they differ by at most this.
+#: Rewards agree if they differ by at most this share of the largest that reality paid; of 1 where that is more.
 SAME_REWARD = 0.01
-#: Steps after which an episode without a horizon is stopped.
-LONGEST = 1000
 
 Progress = Callable[..., None]
 
@@ -126,20 +127,22 @@ def diagnose(
         agent.set_random_seed(seed)
     envs = [make_reality(dream, "pixels", device=dream.world_model.device) for _ in range(episodes)]
     frames = np.stack([env.reset(seed=FIRST_UNSEEN_SEED + 1000 * seed + i)[0] for i, env in enumerate(envs)])
+    door = DreamInterface(dream, observation, "discrete", None, dream.world_model.device)
     simulator = DreamSimulator(dream, episodes, cells=dream.cells)
-    simulator.reset(states=encode_frames(dream, frames))
+    simulator.reset(states=first_states(dream, frames, official=True))
     dreaming, acting = np.ones(episodes, dtype=bool), np.ones(episodes, dtype=bool)
-    memory, first = None, np.ones(episodes, dtype=bool)
+    memory, first, paid = None, np.ones(episodes, dtype=bool), 1.0
     found = Diagnosis(
         {"episodes": episodes, "deterministic": deterministic, "seed": seed}, np.zeros((episodes, 2)), [None] * episodes
     )
     for i in np.flatnonzero(~_same(simulator, envs, frames, list(range(episodes)))):
         found.partings[i] = Parting(0, "start", "frame")  # the encoder's error, not that of a transition
-    for step in range(1, (simulator.horizon or LONGEST) + 1):
-        seen = observe(dream, simulator.state, observation)
+    for step in range(1, longest_episode(dream) + 1):
+        seen = door.observe(simulator.state)
         actions, memory = agent.predict(seen, memory, first, deterministic=deterministic)
         first = np.zeros(episodes, dtype=bool)
-        result = simulator.step(torch.as_tensor(actions, device=simulator.device))
+        actions = own_actions(door.action_space, actions)
+        result = door.step(simulator, actions)
         rewards = result.reward.cpu().numpy()
         ends = (result.terminated | result.truncated).cpu().numpy()
         compared = []
@@ -152,11 +155,12 @@ def diagnose(
                 ended = terminated or truncated
                 acting[i] = not ended
             found.returns[i] += float(rewards[i]), reward
+            paid = max(paid, abs(reward))
             if together:
                 found.transitions[kind] += 1
                 if ended != ends[i]:
                     found.partings[i] = Parting(step, kind, "end")
-                elif abs(rewards[i] - reward) > SAME_REWARD:
+                elif abs(rewards[i] - reward) > SAME_REWARD * paid:
                     found.partings[i] = Parting(step, kind, "reward")
                 else:
                     compared.append((i, kind))

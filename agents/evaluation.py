@@ -9,21 +9,20 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.type_aliases import PolicyPredictor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
+from nova_gym.agents.actions import PlainActions
+from nova_gym.agents.pace import longest_episode
 from nova_gym.agents.reality_vec import FIRST_UNSEEN_SEED, make_reality_vec
 from nova_gym.agents.saving import agent_observation
 from nova_gym.agents.vec_env import DreamVecEnv
 from nova_gym.dream import Dream
-from nova_gym.envs import make_reality
-from nova_gym.envs.frames import encode_frames, observe
+from nova_gym.envs import NovaDreamEnv, make_reality
 from nova_gym.errors import BadInputError
 from nova_gym.measures import Estimate, difference, mean, share
 from nova_gym.pictures import beside
-from nova_gym.simulator import DreamSimulator
 
 #: How an agent chooses: it draws from its policy, or takes its likeliest action.
 MODES = ("stochastic", "deterministic")
@@ -91,20 +90,21 @@ def play(
         deterministic: whether the agent takes its likeliest action instead of drawing one.
         progress: called with the number of episodes played and their total.
     """
-    noted: dict[str, list[bool]] = {"is_success": [], "held_out": []}
+    noted: dict[str, list[bool | None]] = {"is_success": [], "held_out": []}
     ended = itertools.count(1)
 
     def note(seen: dict[str, Any], _: dict[str, Any]) -> None:
         if seen["done"]:
             progress(next(ended), episodes)
         for key, values in noted.items():
-            if seen["done"] and key in seen["info"]:
-                values.append(seen["info"][key])
+            if seen["done"]:
+                values.append(seen["info"].get(key))
 
     returns, lengths = evaluate_policy(
         agent, env, episodes, deterministic=deterministic, return_episode_rewards=True, callback=note
     )
-    known = [np.asarray(v, dtype=bool) if len(v) == len(returns) else None for v in noted.values()]
+    # an episode that was stopped without a word was no success, and None is False
+    known = [None if all(value is None for value in v) else np.asarray(v, dtype=bool) for v in noted.values()]
     return Episodes(np.asarray(returns, dtype=np.float64), np.asarray(lengths), *known)
 
 
@@ -137,9 +137,11 @@ def evaluate_agent(
         raise BadInputError(f"at least 1 episode is needed, not {episodes}")
     observation, device = agent_observation(agent, dream), dream.world_model.device
     count = min(32, episodes)
+    limit = longest_episode(dream)
+    real = make_reality_vec(dream, count, observation, device=device, max_episode_steps=limit)
     places = {
-        "dream": DreamVecEnv(dream, count, observation, starts="reality", device=device),
-        "reality": VecMonitor(make_reality_vec(dream, count, observation, device=device)),
+        "dream": DreamVecEnv(dream, count, observation, starts="reality", device=device, max_episode_steps=limit),
+        "reality": VecMonitor(real),
     }
     report = AgentReport({"env_id": dream.card.env_id, "episodes": episodes, "seed": seed})
     for mode in modes:
@@ -176,38 +178,46 @@ def film(agent: PolicyPredictor, dream: Dream, seed: int = 0, walks: int = 4, sc
         BadInputError: the agent reads other observations, or the dream has no real counterpart.
     """
     observation = agent_observation(agent, dream)
-    reality = make_reality(dream, "pixels", device=dream.world_model.device)
     height, width = dream.frame_size
-    size = scale * height, scale * width
+    size, limit = (scale * height, scale * width), longest_episode(dream)
+    device = dream.world_model.device
+    real = make_reality(dream, observation, device=device)
+    dreamt = NovaDreamEnv(dream, observation, render_mode="rgb_array", resolution=size, device=device)
+    sides = PlainActions(real), PlainActions(dreamt)
     frames: list[np.ndarray] = []
     if hasattr(agent, "set_random_seed"):
         agent.set_random_seed(seed)
     for walk in range(walks):
-        real, _ = reality.reset(seed=FIRST_UNSEEN_SEED + 1000 * seed + walk)
-        simulator = DreamSimulator(dream, cells=dream.cells)
-        simulator.reset(states=encode_frames(dream, real[None]))
+        number = FIRST_UNSEEN_SEED + 1000 * seed + walk
+        seen = [real.reset(seed=number)[0]]
+        start = {"latent": seen[0]} if observation == "latent" else {"frame": real.frame()}
+        seen.append(dreamt.reset(seed=number, options=start)[0])
         ended, memory, first = [False, False], [None, None], np.ones(1, dtype=bool)
-        while True:
-            drawn = dream.world_model.render(simulator.state, size, as_bytes=True)[0].cpu().numpy()
-            frames.append(beside(reality.draw(scale), drawn))
-            if all(ended):
+        for step in itertools.count():
+            frames.append(beside(real.draw(scale), dreamt.render()))
+            if all(ended) or step == limit:
                 break
-            if not ended[0]:
-                seen = real[None]
-                if observation == "latent":
-                    seen = observe(dream, encode_frames(dream, seen), "latent")
-                action, memory[0] = agent.predict(seen, memory[0], first, deterministic=False)
-                real, _, terminated, truncated, _ = reality.step(action[0])
-                ended[0] = terminated or truncated
-            if not ended[1]:
-                seen = observe(dream, simulator.state, observation)
-                action, memory[1] = agent.predict(seen, memory[1], first, deterministic=False)
-                result = simulator.step(torch.as_tensor(action, device=simulator.device))
-                ended[1] = bool(result.terminated[0] | result.truncated[0])
+            for side, env in enumerate(sides):
+                if not ended[side]:
+                    action, memory[side] = agent.predict(seen[side][None], memory[side], first, deterministic=False)
+                    seen[side], _, terminated, truncated, _ = env.step(action[0])
+                    ended[side] = terminated or truncated
             first = np.zeros(1, dtype=bool)
         frames += [frames[-1]] * 5
-    reality.close()
+    for env in sides:
+        env.close()
     return frames
+
+
+def normalised_score(score: float, random: float, reference: float) -> float:
+    """A return on the scale where 0 is acting at random and 1 a reference, such as an agent trained in reality.
+
+    Raises:
+        BadInputError: the reference is no better and no worse than acting at random.
+    """
+    if reference == random:
+        raise BadInputError(f"the reference returns {reference}, as acting at random does: there is no scale")
+    return (score - random) / (reference - random)
 
 
 def _measures(played: Episodes) -> dict[str, Estimate | None]:

@@ -37,6 +37,7 @@ class FieldFeatures(BaseFeaturesExtractor):
             them in the dream; training goes on from there. None for small random weights.
         width: features in the output.
         embedded: length of the embedding.
+        more: features that a subclass adds (`_more`).
     """
 
     #: Whether a policy on these features can act on observations of another size.
@@ -48,6 +49,7 @@ class FieldFeatures(BaseFeaturesExtractor):
         readings: Mapping[str, Sequence[float]] | None = None,
         width: int = 64,
         embedded: int = 16,
+        more: int = 0,
     ) -> None:
         super().__init__(observation_space, width)
         rank = observation_space.shape[0]
@@ -57,7 +59,7 @@ class FieldFeatures(BaseFeaturesExtractor):
         self.readings = nn.Parameter(given)  # no `nn.Linear`, which SB3 would initialise anew
         self.embedding = nn.Sequential(nn.Linear(rank, embedded), nn.ReLU())
         self.last = nn.Sequential(
-            nn.Linear(9 * (rank + 1) + len(RANGES) + embedded, width), nn.LayerNorm(width), nn.ReLU()
+            nn.Linear(9 * (rank + 1) + len(RANGES) + embedded + more, width), nn.LayerNorm(width), nn.ReLU()
         )
 
     def forward(self, observations: Tensor) -> Tensor:
@@ -79,7 +81,12 @@ class FieldFeatures(BaseFeaturesExtractor):
         here = around[:, 4:5]
         near = [(-here / scale).exp() for scale in RANGES]
         anywhere = self.embedding(cells).amax(1)
-        return self.last(torch.cat([F.softsign(around - here), seen[..., 1:].flatten(1), *near, anywhere], 1))
+        around, more = F.softsign(around - here), self._more(cells)
+        return self.last(torch.cat([around, seen[..., 1:].flatten(1), *near, anywhere, *more], 1))
+
+    def _more(self, cells: Tensor) -> list[Tensor]:
+        """More features (B, n) of all cells (B, rows · cols, K)."""
+        return []
 
     @staticmethod
     def _distances(worth: Tensor, enterable: Tensor, rows: int, cols: int) -> Tensor:
@@ -88,6 +95,46 @@ class FieldFeatures(BaseFeaturesExtractor):
         cost = 1.0 / enterable.clamp(1.0 / DEAREST, 1.0)
         found = Distances.apply(*(each.T.reshape(rows, cols, -1).contiguous() for each in (source, cost)))
         return found.view(rows * cols, -1).T
+
+
+class PlacedFeatures(FieldFeatures):
+    """`FieldFeatures`, and a small embedding of each cell in its place: for fields of one size and few layouts.
+
+    There, where something is says what to do, though nothing around it shows that: the ice of a frozen lake looks the
+    same everywhere.
+
+    Args:
+        observation_space, readings, width, embedded: as in `FieldFeatures`.
+        placed: length of the embedding of a cell.
+    """
+
+    any_size = False
+
+    def __init__(
+        self,
+        observation_space: spaces.Box,
+        readings: Mapping[str, Sequence[float]] | None = None,
+        width: int = 64,
+        embedded: int = 16,
+        placed: int = 4,
+    ) -> None:
+        rank, rows, cols = observation_space.shape
+        super().__init__(observation_space, readings, width, embedded, placed * rows * cols)
+        self.placed = nn.Sequential(nn.Linear(rank, placed), nn.ReLU(), nn.Flatten())
+
+    def _more(self, cells: Tensor) -> list[Tensor]:
+        return [self.placed(cells)]
+
+
+class WholeFeatures(BaseFeaturesExtractor):
+    """The numbers of a field of one cell, as they are."""
+
+    def __init__(self, observation_space: spaces.Box) -> None:
+        super().__init__(observation_space, math.prod(observation_space.shape))
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Fields (B, K, 1, 1) float32 → features (B, K) float32."""
+        return observations.clamp(-LIMIT, LIMIT).flatten(1)
 
 
 class PatchCNN(BaseFeaturesExtractor):

@@ -17,13 +17,13 @@ from minari.storage.datasets_root_dir import get_dataset_path
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import PolicyPredictor
 
+from nova_gym.agents.actions import PlainActions
 from nova_gym.agents.evaluation import evaluate_agent
 from nova_gym.agents.saving import load_agent, save_agent
 from nova_gym.agents.training import train_agent
 from nova_gym.data import Clips, join_clips, load_clips
 from nova_gym.dream import Dream
-from nova_gym.envs import evaluate
-from nova_gym.envs.frames import encode_frames, observe
+from nova_gym.envs import evaluate, make_reality
 from nova_gym.envs.reality.base import Reality
 from nova_gym.envs.reality.counterpart import reality_of
 from nova_gym.envs.reality.recording import check_dataset_id, write_dataset
@@ -45,21 +45,30 @@ Progress = Callable[..., None]
 
 @dataclass(frozen=True)
 class Budget:
-    """What one round may cost; every number is at least 1.
+    """What one round may cost, and all rounds together; every number is at least 1.
 
     Attributes:
-        agent_steps: steps of training the agent in the dream.
-        real_steps: steps of the agent in reality.
+        agent_steps: steps of training the agent in the dream; None for what suits the dream (`train_agent`).
+        real_steps: steps of the agent in reality from which the dream learns.
         tuning_steps: optimiser steps on the dream.
         episodes: episodes of each evaluation.
-        num_dreams: dreams that the agent trains in, stepped as one batch.
+        num_dreams: dreams that the agent trains in, stepped as one batch; None for what suits the dream.
+        real_total: steps of the agent in reality in all rounds, those that score a round included. Where the rounds
+            would take more, each takes less.
     """
 
-    agent_steps: int = 1_000_000
+    agent_steps: int | None = None
     real_steps: int = 4_000
     tuning_steps: int = 1000
     episodes: int = 100
-    num_dreams: int = 256
+    num_dreams: int | None = None
+    real_total: int = 20_000
+
+    def acting(self, rounds: int) -> tuple[int, int]:
+        """Steps in reality of one of so many rounds: those that the dream learns from, and those that score it."""
+        both = self.real_total // rounds
+        steps = max(1, min(self.real_steps, both - both // (FRESH + 1)))
+        return steps, max(1, min(steps // FRESH, both - steps))
 
 
 def improve(
@@ -67,7 +76,7 @@ def improve(
     output: Path,
     rounds: int = 3,
     dataset: str | None = None,
-    algorithm: str = "ppo",
+    algorithm: str | None = None,
     budget: Budget | None = None,
     seed: int = 0,
     resume: bool = False,
@@ -91,7 +100,8 @@ def improve(
         rounds: number of rounds in all, those before a resumption included.
         dataset: Minari id of the original recording. Without it the dream learns from the new transitions alone, and
             may forget what the agent does not visit.
-        algorithm: `ppo`, `a2c` or `dqn`; a resumed run continues with the agent it has.
+        algorithm: `ppo`, `a2c`, `dqn` or `sac`, None for what suits the dream; a resumed run continues with the agent
+            it has.
         budget: what one round may cost; None for the default.
         seed: of everything random.
         resume: continue after the last finished round.
@@ -109,7 +119,7 @@ def improve(
     if device not in ("auto", "cpu"):
         raise BadInputError(f"improve runs on device auto or cpu, not {device!r}")
     budget = budget or Budget()
-    if rounds < 1 or min(vars(budget).values()) < 1:
+    if rounds < 1 or min(n for n in vars(budget).values() if n is not None) < 1:
         raise BadInputError(f"rounds and budgets must be at least 1, not {rounds} and {budget}")
     agent_file, agent, first = output.with_suffix(".zip"), None, 0
     if resume:
@@ -131,6 +141,7 @@ def improve(
     encoding = lambda done, total: progress("encoding", min(done, total), total)  # noqa: E731
     states = [encode_all(dream.world_model, clips, encoding) for clips in recordings]
     dream = dream.to(device)
+    acting, scoring = budget.acting(rounds)
     for k in range(first, rounds):
         said = _prefixed(progress, f"round {k + 1}: ")
         agent = load_agent(agent_file, dream) if agent is None and k else agent
@@ -146,11 +157,11 @@ def improve(
             agent=agent,
             progress=said,
         )
-        played = _act(agent, dream, reality, budget.real_steps, seed + k, said)
+        played = _act(agent, dream, reality, acting, seed + k, said)
         write_dataset(_dataset_id(output, k), played, dream)
         recordings.append(load_clips(_dataset_id(output, k)))
         states.append(encode_all(dream.world_model, recordings[-1]))
-        fresh = _act(agent, dream, reality, max(1, budget.real_steps // FRESH), seed + k + 1000, said)
+        fresh = _act(agent, dream, reality, scoring, seed + k + 1000, said)
         write_dataset(_FRESH_ID, fresh, dream)
         tuned = None
         if wrong_transitions(dream.world_model, recordings[-1], states[-1]).any():
@@ -170,21 +181,20 @@ def _act(
     agent: PolicyPredictor, dream: Dream, reality: Reality, steps: int, seed: int, progress: Progress
 ) -> list[EpisodeBuffer]:
     """Real episodes of the agent with drawn actions, `steps` transitions in all, without held-out layouts."""
-    env = reality.make()
-    hold_out = reality.can_hold_out(env)
+    env = make_reality(dream, "latent", device=dream.world_model.device)
+    hold_out, actor = reality.can_hold_out(env.env), PlainActions(env)
     rng = np.random.default_rng([seed, 0xDA])
     buffers, count = [], 0
     while count < steps:
         start = int(rng.integers(2**31))
-        env.reset(seed=start)
-        if hold_out and reality.is_held_out(env):
+        seen, _ = env.reset(seed=start)
+        if hold_out and reality.is_held_out(env.env):
             continue
-        frames, actions, rewards, ends, cuts = [reality.frame(env)], [], [], [], []
+        frames, actions, rewards, ends, cuts = [env.frame()], [], [], [], []
         while count + len(actions) < steps:
-            seen = observe(dream, encode_frames(dream, frames[-1][None]), "latent")
-            action = agent.predict(seen, deterministic=False)[0][0]
-            _, reward, terminated, truncated, _ = env.step(action)
-            frames.append(reality.frame(env))
+            action = actor.action(agent.predict(seen[None], deterministic=False)[0][0])
+            seen, reward, terminated, truncated, _ = env.step(action)
+            frames.append(env.frame())
             actions.append(action)
             rewards.append(float(reward))
             ends.append(bool(terminated))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium.wrappers import TimeLimit
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from torch import Tensor
 
+from nova_gym.agents.actions import PlainActions, own_actions
 from nova_gym.dream import Dream
 from nova_gym.envs import dream_at, make_reality
+from nova_gym.envs.actions import dream_actions
 from nova_gym.envs.frames import first_states, next_states, observation_space, observe, to_simulator
 
 #: Ranges of seeds in reality: recordings draw below the first number, evaluations use seeds from it on. Evaluations
@@ -55,8 +59,8 @@ class EncodedFrames(VecEnvWrapper):
         reached = frames.copy()
         for i in over:
             reached[i] = infos[i]["terminal_observation"]
-        actions = to_simulator(self.dream, np.asarray(self._actions))
-        states = next_states(self.dream, self._states, reached, actions)
+        actions = own_actions(dream_actions(self.dream).space, np.asarray(self._actions))
+        states = next_states(self.dream, self._states, reached, to_simulator(self.dream, actions))
         if len(over):
             last = observe(self.dream, states[over], "latent")
             for i, observation in zip(over, last, strict=True):
@@ -74,21 +78,28 @@ def make_reality_vec(
     starts: str = "official",
     device: str | torch.device = "auto",
     reality: str | None = None,
+    max_episode_steps: int | None = None,
 ) -> VecEnv:
     """N real environments, with the dream's observations, for a policy that was trained in the dream.
 
-    They run in this process; their frames are encoded as one batch.
+    They run in this process; their frames are encoded as one batch. Discrete actions count from 0, as in `DreamVecEnv`.
 
     Args:
         dream: a `Dream`, the name of a shipped one, or the path of a file.
         num_envs: how many, N.
         observation, starts, device, reality: as in `make_reality`.
+        max_episode_steps: a limit for environments that have none; None for no limit.
 
     Raises:
         BadInputError: an argument is unknown, or the dream has no real counterpart.
     """
     dream = dream_at((dream if isinstance(dream, Dream) else Dream.load(dream)).to(device), reality)
-    envs = DummyVecEnv([lambda: make_reality(dream, "pixels", starts, dream.world_model.device)] * num_envs)
+
+    def make() -> gym.Env:
+        env = PlainActions(make_reality(dream, "pixels", starts, dream.world_model.device))
+        return TimeLimit(env, max_episode_steps) if max_episode_steps and not dream.card.horizon else env
+
+    envs = DummyVecEnv([make] * num_envs)
     if observation == "pixels":
         return envs
     return EncodedFrames(envs, dream, starts == "official")

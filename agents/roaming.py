@@ -6,21 +6,26 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
+from nova_gym.agents.usual import Usual
 from nova_gym.dream import Dream
-from nova_gym.envs.adapter import action_space
 from nova_gym.simulator import DreamSimulator
 
 #: Dreams walked in at a time, steps in all, and the most steps of a walk from one start.
 WALKERS, STEPS, LONGEST = 256, 200, 60
+#: The last two where a field is one cell: what has a velocity takes longer to get anywhere, and steps cost less.
+WHOLE_STEPS, WHOLE_LONGEST = 600, 300
+#: There a walker repeats its last action with one of these probabilities, because pushes to and fro lead nowhere.
+PERSISTENCE = (0.0, 0.5, 0.8, 0.9, 0.95)
 #: All cells of the dreams are looked at once in so many steps.
 EVERY = 8
-#: States so many steps before a reward are worth starting from.
+#: States so many steps before something better than usual are worth starting from.
 BEFORE = (1, 2, 3, 4, 6, 8, 11, 15, 20, 26, 33, 40)
-#: Rewards are rare, and so worth starting close to, where at most this share of the steps is rewarded.
-RARE = 0.01
+#: So many of them are kept at most, and so many bytes.
+CLOSE, CLOSE_BYTES = 6_000, 2**26
+#: So many cells are kept as steps left them.
+MOBILE = 4096
 #: Added to the diagonal of least squares problems, as a share of its mean.
 RIDGE = 1e-4
 
@@ -30,16 +35,27 @@ class Roaming:
     """What random walks in a dream showed.
 
     Attributes:
-        readings: K weights and a bias for each of three linear readings of a cell's state, for `FieldFeatures`.
-            `looked_at` is 1 where actions change a cell and 0 elsewhere. `worth` is 1 in a cell whose change brings a
-            reward. `enterable` is the probability that a cell beside changing ones changes in the same walk.
+        readings: a weight for each number of a cell's state and a bias, for each of three linear readings of it, for
+            `FieldFeatures`. `looked_at` is 1 where actions change a cell and 0 elsewhere. `worth` is 1 in a cell whose
+            change brings a reward. `enterable` is the probability that a cell beside changing ones changes in the same
+            walk. What a cell remembers is not read.
         useful: (actions,) bool, which discrete actions ever changed anything; all True for other actions.
-        close: (n, K, rows, cols) float32, states shortly before a reward; none where rewards are not rare.
+        close: (n, K + M, rows, cols) float32, states shortly before something better than usual; none where nothing
+            stands out.
+        mobile: (m, K) float32, cells as steps left them.
+        usual: what a step brings.
     """
 
     readings: dict[str, list[float]]
     useful: np.ndarray
     close: Tensor
+    mobile: Tensor
+    usual: Usual
+
+    @property
+    def sparse(self) -> bool:
+        """Whether few steps pay anything."""
+        return self.usual.sparse
 
     @classmethod
     def through(cls, dream: Dream, starts: Tensor, seed: int = 0) -> Roaming:
@@ -47,47 +63,124 @@ class Roaming:
 
         Args:
             dream: to walk in, by the real environment's actions.
-            starts: (n, K, rows, cols) float32, states to start from.
+            starts: (n, K + M, rows, cols) float32, states to start from.
             seed: of starts and actions.
         """
         generator = torch.Generator().manual_seed(seed)
-        space = batch_space(action_space(dream, "discrete"), WALKERS)
-        space.seed(seed)
-        simulator = DreamSimulator(dream, WALKERS, LONGEST, starts.shape[2:])
+        whole, config = dream.cells == (1, 1), dream.world_model.config
+        longest = WHOLE_LONGEST if whole else LONGEST
+        longest = min(longest, dream.card.horizon or longest)
+        simulator = DreamSimulator(dream, WALKERS, longest, starts.shape[2:])
         device = simulator.device
 
         def start(mask: Tensor) -> None:
             chosen = torch.randint(len(starts), (WALKERS,), generator=generator)
-            simulator.reset(mask, starts[chosen.to(starts.device)].to(device))
+            simulator.reset(mask, starts[chosen.to(starts.device)].to(device), generator=generator)
 
         start(torch.ones(WALKERS, dtype=torch.bool, device=device))
-        notes, past = _Notes(simulator.state), []
-        useful = np.zeros(dream.world_model.config.actions, dtype=bool)
-        close, paid_in_all, most = [], 0, RARE * WALKERS * STEPS
-        for step in range(STEPS):
+        seen = lambda states: states[:, : config.rank]  # noqa: E731
+        notes, past, actions = _Notes(seen(simulator.state)), [], _Actions(dream, generator, whole)
+        useful, outcomes, close = np.zeros(config.actions, dtype=bool), _Outcomes(longest), _Close(simulator.state)
+        for step in range(WHOLE_STEPS if whole else STEPS):
             before = simulator.state
             past = [*past[1 - max(BEFORE) :], (before, simulator.steps)]
-            actions = space.sample()
-            result = simulator.step(torch.as_tensor(actions, device=device))
-            changed = (result.state != before).any(1) & ~result.lost[:, None, None]
+            taken = actions.draw()
+            result = simulator.step(taken.to(device))
+            changed = (seen(result.state) != seen(before)).any(1) & ~result.lost[:, None, None]
             reward = torch.where(result.lost, 0.0, result.reward)
             ended = result.terminated | result.truncated
-            notes.take(before, changed, reward, ended, step)
-            if dream.world_model.config.discrete:
-                useful[actions[changed.flatten(1).any(1).cpu().numpy()]] = True
-            paid = reward > 0
-            paid_in_all += int(paid.sum())
-            if paid_in_all <= most:
-                close += [
-                    states[kept]
-                    for back, (states, steps) in zip(range(len(past), 0, -1), past, strict=True)
-                    if back in BEFORE and (kept := paid & (steps == simulator.steps - back)).any()
-                ]
+            notes.take(seen(before), seen(result.state), changed, reward, ended, step)
+            if config.discrete:
+                useful[taken[changed.flatten(1).any(1).cpu()].numpy()] = True
+            outcomes.take(reward, result.terminated & ~result.lost, ended)
+            close.take(past, simulator.steps, outcomes.so_far(), outcomes.last)
             start(ended)
-            notes.begin(ended, simulator.state)
-        none = [starts[:0].to(device)]
-        found = torch.cat(close if close and paid_in_all <= most else none)
-        return cls(notes.readings(), useful | (not useful.any()), found)
+            notes.begin(ended, seen(simulator.state))
+        usual = outcomes.usual()
+        found = notes.readings(starts.shape[1] - config.rank)
+        return cls(found, useful | (not useful.any()), close.of(usual), notes.mobile(), usual)
+
+
+class _Actions:
+    """Random actions of the walkers, as the simulator takes them."""
+
+    def __init__(self, dream: Dream, generator: torch.Generator, persistent: bool) -> None:
+        self.config, self.generator = dream.world_model.config, generator
+        self.bounds = [torch.tensor(bound, dtype=torch.float32).flatten() for bound in dream.card.action_bounds]
+        chances = torch.tensor(PERSISTENCE if persistent else PERSISTENCE[:1])
+        self.repeats = chances.repeat(-(-WALKERS // len(chances)))[:WALKERS]
+        self.last: Tensor | None = None
+
+    def draw(self) -> Tensor:
+        """(`WALKERS`,) int64, or (`WALKERS`, N) float32, on the CPU."""
+        if self.config.discrete:
+            drawn = torch.randint(self.config.actions, (WALKERS,), generator=self.generator)
+        else:
+            low, high = self.bounds
+            drawn = low + (high - low) * torch.rand(WALKERS, len(low), generator=self.generator)
+        if self.last is not None and self.repeats.any():
+            again = torch.rand(WALKERS, generator=self.generator) < self.repeats
+            drawn = torch.where(again if drawn.ndim == 1 else again[:, None], self.last, drawn)
+        self.last = drawn
+        return drawn
+
+
+class _Outcomes:
+    """Rewards and endings of all steps so far."""
+
+    def __init__(self, longest: int) -> None:
+        self.longest = longest
+        self.rewards: list[np.ndarray] = []
+        self.terminated: list[np.ndarray] = []
+        self.ended: list[np.ndarray] = []
+        self.known: Usual | None = None
+
+    def take(self, *step: Tensor) -> None:
+        """Notes rewards (N,), whether the dream ended the episode (N,), and whether the walk ended (N,)."""
+        for values, new in zip((self.rewards, self.terminated, self.ended), step, strict=True):
+            values.append(new.cpu().numpy())
+
+    @property
+    def last(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rewards and endings of the last step."""
+        return self.rewards[-1], self.terminated[-1]
+
+    def so_far(self) -> Usual:
+        """About what a step has brought so far."""
+        if self.known is None or len(self.rewards) > 1.25 * len(self.known.rewards):
+            self.known = self.usual()
+        return self.known
+
+    def usual(self) -> Usual:
+        """What a step has brought."""
+        return Usual.of(*(np.stack(each) for each in (self.rewards, self.terminated, self.ended)), self.longest)
+
+
+class _Close:
+    """States shortly before something better than usual."""
+
+    def __init__(self, states: Tensor) -> None:
+        self.none = states[:0]
+        self.most = min(CLOSE, CLOSE_BYTES // (4 * states[0].numel()))
+        self.count = 0
+        self.found: list[tuple[float, bool, Tensor]] = []
+
+    def take(
+        self, past: list[tuple[Tensor, Tensor]], steps: Tensor, usual: Usual, last: tuple[np.ndarray, np.ndarray]
+    ) -> None:
+        """Keeps the states before the last step, where that was better than usual as far as is known by now."""
+        for i in np.flatnonzero(usual.better(*last)):
+            if self.count >= self.most:
+                return
+            walked = int(steps[i])
+            before = [past[-back][0][i] for back in BEFORE if back <= min(walked, len(past))]
+            self.found.append((float(last[0][i]), bool(last[1][i]), torch.stack(before)))
+            self.count += len(before)
+
+    def of(self, usual: Usual) -> Tensor:
+        """(n, K + M, rows, cols), those that are better than usual in the end."""
+        kept = [states for reward, ended, states in self.found if usual.better(np.float64(reward), np.bool_(ended))]
+        return torch.cat([self.none, *kept])
 
 
 class _Notes:
@@ -103,13 +196,15 @@ class _Notes:
         self.rewards: list[Tensor] = []
         self.neighbours: list[Tensor] = []
         self.entered: list[Tensor] = []
+        self.left: list[Tensor] = []
 
-    def take(self, before: Tensor, changed: Tensor, reward: Tensor, ended: Tensor, step: int) -> None:
-        """Notes one step of all dreams, from states `before` with cells `changed` (N, rows, cols)."""
+    def take(self, before: Tensor, after: Tensor, changed: Tensor, reward: Tensor, ended: Tensor, step: int) -> None:
+        """Notes one step of all dreams, with cells `changed` (N, rows, cols)."""
         by_cell = before.movedim(1, 3)
         if step % EVERY == 0:
             self.cells.append(by_cell.flatten(0, 2))
             self.touched.append(changed.flatten())
+            self.left.append(after.movedim(1, 3)[changed])
         weights = changed.unsqueeze(-1).to(before.dtype)
         self.sums.append(torch.cat([(by_cell * weights).sum((1, 2)), weights.sum((1, 2))], 1))
         self.rewards.append(reward)
@@ -126,8 +221,13 @@ class _Notes:
         """New walks of the dreams `ended` begin from `states`."""
         self.first = torch.where(ended[:, None, None, None], states, self.first)
 
-    def readings(self) -> dict[str, list[float]]:
-        """The three readings."""
+    def mobile(self) -> Tensor:
+        """(m, K), at most `MOBILE` cells as steps left them."""
+        left = torch.cat(self.left)
+        return left[:: len(left) // MOBILE + 1]
+
+    def readings(self, unread: int) -> dict[str, list[float]]:
+        """The three readings; `unread` more numbers of a cell have the weight 0."""
         cells = _with_one(torch.cat(self.cells))
         touched = torch.cat(self.touched).double()
         sums, rewards = torch.cat(self.sums).double(), torch.cat(self.rewards).double()
@@ -135,8 +235,9 @@ class _Notes:
         # a step's reward is the sum of what its changed cells are worth; a cell that does not change is worth little
         share = 1e-3 * len(sums) / len(cells)
         worth = _fit(sums.T @ sums + share * cells.T @ cells, sums.T @ rewards)
-        if self.neighbours:
-            beside = _with_one(torch.cat(self.neighbours))
+        neighbours = torch.cat([cells[:0, :-1].to(self.first.dtype), *self.neighbours])
+        if len(neighbours):
+            beside = _with_one(neighbours)
             enterable = _fit(beside.T @ beside, beside.T @ torch.cat(self.entered).double())
         else:
             enterable = torch.zeros_like(worth)
@@ -147,7 +248,7 @@ class _Notes:
             "worth": _between(worth, cells, None, area),
             "enterable": enterable,
         }
-        return {name: reading.tolist() for name, reading in found.items()}
+        return {name: [*reading[:-1].tolist(), *[0.0] * unread, float(reading[-1])] for name, reading in found.items()}
 
 
 def _dilated(cells: Tensor) -> Tensor:
@@ -167,7 +268,9 @@ def _with_one(cells: Tensor) -> Tensor:
 
 def _fit(matrix: Tensor, target: Tensor) -> Tensor:
     """Ridge regression."""
-    ridge = RIDGE * matrix.diagonal().mean() * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+    ridge = (RIDGE * matrix.diagonal().mean()).clamp(min=1e-9) * torch.eye(
+        len(matrix), dtype=matrix.dtype, device=matrix.device
+    )
     return torch.linalg.solve(matrix + ridge, target)
 
 

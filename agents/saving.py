@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from nova_gym.agents.actions import plain_space
 from nova_gym.agents.hyperparameters import ALGORITHMS
 from nova_gym.dream import Dream
 from nova_gym.envs.adapter import action_space
@@ -25,6 +26,10 @@ from nova_gym.files import write_atomically
 
 #: Attribute of an SB3 model, kept in its zip: what it was trained in.
 _ORIGIN = "nova_gym_origin"
+#: Attribute of an SB3 model, kept in its zip: by what its rewards were scaled.
+_REWARDS = "nova_gym_rewards"
+#: What an agent saw last. SB3 would write it, but sets it anew when training goes on.
+PASSING = ("_last_obs", "_last_original_obs", "_last_episode_starts", "ep_info_buffer", "ep_success_buffer")
 
 
 def save_agent(agent: BaseAlgorithm, path: str | Path, dream: Dream) -> None:
@@ -34,12 +39,22 @@ def save_agent(agent: BaseAlgorithm, path: str | Path, dream: Dream) -> None:
         BadInputError: the file cannot be written.
     """
     setattr(agent, _ORIGIN, {"encoder": encoder_digest(dream), "env_id": dream.card.env_id})
+    setattr(agent, _REWARDS, reward_scale(agent))
     with write_atomically(path) as temporary, temporary.open("wb") as file:
-        agent.save(file)
+        agent.save(file, exclude=PASSING)
+
+
+def reward_scale(agent: BaseAlgorithm) -> tuple[float, float, float] | None:
+    """Mean, variance and number of the returns by which an agent's rewards are scaled; None where they are not."""
+    scaled = agent.get_vec_normalize_env()
+    if scaled is not None and scaled.norm_reward:
+        return tuple(float(each) for each in (scaled.ret_rms.mean, scaled.ret_rms.var, scaled.ret_rms.count))
+    kept = getattr(agent, _REWARDS, None) if scaled is None else None
+    return None if kept is None else tuple(kept)
 
 
 def load_agent(name: str | Path, dream: Dream, device: str = "auto") -> BaseAlgorithm:
-    """Reads a PPO, A2C or DQN agent that `nova-gym agent train` or SB3's `save()` wrote.
+    """Reads a PPO, A2C, DQN or SAC agent that `nova-gym agent train` or SB3's `save()` wrote.
 
     Args:
         name: name of a shipped agent (`shipped_agents()`), or path of a zip that you trust: it is a pickle.
@@ -57,7 +72,7 @@ def load_agent(name: str | Path, dream: Dream, device: str = "auto") -> BaseAlgo
     except Exception as error:
         raise BadInputError(f"{path} cannot be loaded as {algorithm}: {error}") from error
     read = agent_observation(agent, dream)
-    actions = action_space(dream, "discrete")
+    actions = plain_space(action_space(dream, "discrete"))
     if type(agent.action_space) is not type(actions) or agent.action_space != actions:
         raise BadInputError(f"{path} acts in {agent.action_space}; the dream takes {actions}")
     if read == "latent" and origin.get("encoder") not in (None, encoder_digest(dream)):
@@ -115,14 +130,18 @@ def find_agent(name: str | Path) -> Path:
 
 
 def encoder_digest(dream: Dream) -> str:
-    """Hash of the encoder's weights. An agent on latents can be used in all dreams with the same hash.
+    """Hash of what makes latents: the encoder's weights, and those of the memory where there is one.
+
+    An agent on latents can be used in all dreams with the same hash.
 
     The weights are hashed in half precision, as on disk, so saving and loading a dream keeps its hash.
     """
     digest = hashlib.sha256()
-    for name, tensor in sorted(dream.world_model.part("encoder").state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.cpu().numpy().astype(np.float16).tobytes())
+    parts = ("encoder", "memory") if getattr(dream.world_model.config, "memory", 0) else ("encoder",)
+    for part in parts:
+        for name, tensor in sorted(dream.world_model.part(part).state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.cpu().numpy().astype(np.float16).tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -133,5 +152,6 @@ def _read_header(path: Path) -> tuple[str, dict[str, Any]]:
             data = json.loads(archive.read("data"))
     except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
         raise BadInputError(f"{path} is not an agent saved by Stable-Baselines3: {error}") from error
-    algorithm = "ppo" if "n_epochs" in data else "dqn" if "exploration_fraction" in data else "a2c"
+    told_by = {"n_epochs": "ppo", "exploration_fraction": "dqn", "target_entropy": "sac"}
+    algorithm = next((name for key, name in told_by.items() if key in data), "a2c")
     return algorithm, data.get(_ORIGIN) or {}

@@ -9,6 +9,7 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
+from nova_gym.agents.usual import Usual
 from nova_gym.dream import Dream
 
 #: Share of the training episodes that begin at starts of each kind, if all are as interesting.
@@ -35,21 +36,25 @@ class PrioritizedStarts(BaseCallback):
     goal; Florensa et al. 2017, arXiv 1707.05300). When it succeeds from most starts, they begin where it still fails
     (prioritised level replay; Jiang et al. 2021, arXiv 2010.03934).
 
-    If the environment knows no success, all starts of a kind are equally likely.
+    If the environment knows no success, an episode succeeds in which a step was better than usual. Where nothing stands
+    out so, all starts of a kind are equally likely.
 
     Args:
-        starts: by kind, `own`, `random` and `close`, (n, K, rows, cols) float32 each; kinds may be missing or empty.
+        starts: by kind, `own`, `random` and `close`, (n, K + M, rows, cols) float32 each; kinds may be missing or
+            empty.
         seed: of draws.
+        usual: what steps bring; None if only the environment tells what a success is.
 
     Attributes:
-        bank: (`DRAWN`, K, rows, cols) float32, the starts that `DreamVecEnv` draws from, rewritten in place after each
-            rollout.
-        states: (n, K, rows, cols) float32, all starts.
+        bank: (`DRAWN`, K + M, rows, cols) float32, the starts that `DreamVecEnv` draws from, rewritten in place after
+            each rollout.
+        states: (n, K + M, rows, cols) float32, all starts.
         success: (n,) float64 in [0, 1], their recent success rates.
     """
 
-    def __init__(self, starts: Mapping[str, Tensor], seed: int = 0) -> None:
+    def __init__(self, starts: Mapping[str, Tensor], seed: int = 0, usual: Usual | None = None) -> None:
         super().__init__()
+        self.usual = usual if usual is not None and usual.stands_out else None
         self.rng = np.random.default_rng(seed)
         kinds = [kind for kind in SHARES if len(starts.get(kind, ()))]
         self.states = torch.cat([starts[kind] for kind in kinds])
@@ -68,10 +73,15 @@ class PrioritizedStarts(BaseCallback):
 
     def _on_training_start(self) -> None:
         self.running = [self._start(i) for i in range(self.training_env.num_envs)]
+        self.better = np.zeros(self.training_env.num_envs, dtype=bool)
 
     def _on_step(self) -> bool:
+        if self.usual is not None:
+            dreams = self.training_env.unwrapped
+            self.better |= self.usual.better(dreams.rewards, dreams.terminated)
         for i in np.flatnonzero(self.locals["dones"]):
-            succeeded = self.locals["infos"][i].get("is_success")
+            unknown = None if self.usual is None else bool(self.better[i])
+            succeeded, self.better[i] = self.locals["infos"][i].get("is_success", unknown), False
             start = self.running[i]
             if start is not None and succeeded is not None:
                 self.success[start] += RECENT * (succeeded - self.success[start])
@@ -90,11 +100,8 @@ def starts_of(levels: Sequence[Dream]) -> dict[str, Tensor]:
     """The starts of one or more levels of one size, as `PrioritizedStarts` takes them.
 
     Args:
-        levels: dreams with starts in their files; `own` are their default starts, `random` those of that name where
-            the default ones are official.
+        levels: dreams with starts in their files; `own` are their default starts, `random` all others.
     """
     own = [level.starts[level.default_starts] for level in levels]
-    others = [
-        level.starts["random"] for level in levels if level.default_starts == "official" and "random" in level.starts
-    ]
+    others = [bank for level in levels for kind, bank in level.starts.items() if kind != level.default_starts]
     return {"own": torch.cat(own)} | ({"random": torch.cat(others)} if others else {})

@@ -14,18 +14,33 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+from nova_gym.agents.actions import plain_space
 from nova_gym.agents.curve import Curve, RealityCheck
-from nova_gym.agents.hyperparameters import ALGORITHMS, hyperparameters
+from nova_gym.agents.features import FieldFeatures
+from nova_gym.agents.hyperparameters import (
+    ALGORITHMS,
+    BUFFER_BYTES,
+    check_actions,
+    default_algorithm,
+    default_dreams,
+    hyperparameters,
+)
+from nova_gym.agents.layouts import has_few_layouts
+from nova_gym.agents.pace import Pace, longest_episode
 from nova_gym.agents.roaming import Roaming
+from nova_gym.agents.scaling import scaled_rewards
 from nova_gym.agents.starts import PrioritizedStarts, starts_of
 from nova_gym.agents.vec_env import DreamVecEnv
 from nova_gym.dream import Dream
 from nova_gym.envs import dream_at
+from nova_gym.envs.adapter import action_space
 from nova_gym.envs.reality.unseen import what_is_unseen
 from nova_gym.errors import BadInputError
 
 #: Fresh starts of each kind for each level that the agent learns for.
 FRESH_STARTS = 300
+#: Steps of the real environment that an evaluation during training takes, where all episodes are long.
+EVALUATED = 6_400
 #: Added to the logits of actions that never changed anything, before learning begins.
 USELESS = -5.0
 
@@ -40,29 +55,39 @@ def make_agent(
     device: str = "auto",
     log_dir: Path | None = None,
     roaming: Roaming | None = None,
+    gamma: float | None = None,
+    placed: bool = False,
 ) -> BaseAlgorithm:
     """An untrained agent with the settings of `HYPERPARAMETERS`.
 
     Args:
-        algorithm: `ppo`, `a2c` or `dqn`.
+        algorithm: `ppo`, `a2c`, `dqn` or `sac`.
         env: a `DreamVecEnv`, or what `make_reality_vec` makes; it may be wrapped.
         observation: the observations of `env`, `latent` or `pixels`.
         seed: of initial weights and exploration.
         device: as in SB3.
         log_dir: folder of TensorBoard curves; None for no curves.
-        roaming: what random walks in the dream showed: an agent on latents then begins with its readings of cells, and
+        roaming: what random walks in the dream showed: an agent on fields then begins with its readings of cells, and
             hardly takes useless actions. None for an agent that begins with random weights.
+        gamma: discount, None for that of `HYPERPARAMETERS`.
+        placed: whether an agent on fields may know their places (`PlacedFeatures`). It then acts in fields of one size.
 
     Raises:
         BadInputError: the algorithm is unknown, or cannot take the actions of `env`.
     """
-    settings = hyperparameters(algorithm, observation)
-    if algorithm == "dqn" and not isinstance(env.action_space, spaces.Discrete):
-        raise BadInputError(f"dqn needs discrete actions, not {env.action_space}; ppo and a2c take these")
-    if observation == "latent" and roaming is not None:
+    shape = env.observation_space.shape
+    settings = hyperparameters(algorithm, observation, shape, placed)
+    check_actions(algorithm, env.action_space)
+    if gamma is not None:
+        settings["gamma"] = gamma
+    reads = settings["policy_kwargs"]["features_extractor_class"]
+    if roaming is not None and issubclass(reads, FieldFeatures):
         settings["policy_kwargs"]["features_extractor_kwargs"] = {"readings": roaming.readings}
-    if algorithm == "ppo":  # few dreams may not fill a mini-batch
+    if "batch_size" in settings and "n_steps" in settings:  # few dreams may not fill a mini-batch
         settings["batch_size"] = min(settings["batch_size"], settings["n_steps"] * env.num_envs)
+    if "buffer_size" in settings:  # it keeps an observation and the one after it
+        item = 2 * math.prod(shape) * env.observation_space.dtype.itemsize
+        settings["buffer_size"] = max(env.num_envs, min(settings["buffer_size"], BUFFER_BYTES // item))
     logs = str(log_dir) if log_dir else None
     agent = ALGORITHMS[algorithm](env=env, seed=seed, device=device, tensorboard_log=logs, **settings)
     logits = getattr(agent.policy, "action_net", None)
@@ -74,26 +99,32 @@ def make_agent(
 
 def train_agent(
     dream: Dream | str = "minigrid",
-    algorithm: str = "ppo",
-    steps: int = 300_000,
-    num_dreams: int = 256,
+    algorithm: str | None = None,
+    steps: int | None = None,
+    num_dreams: int | None = None,
     observation: str = "latent",
     seed: int = 0,
     device: str = "auto",
     output: Path | None = None,
     log_dir: Path | None = None,
     evaluations: int = 2,
-    episodes: int = 64,
-    patience: float = 0.15,
+    episodes: int | None = None,
+    patience: int | None = None,
     agent: BaseAlgorithm | None = None,
     realities: Sequence[str] = (),
     progress: Progress = lambda part, done, total, text="": None,
+    gamma: float | None = None,
+    minutes: float | None = None,
 ) -> tuple[BaseAlgorithm, Curve]:
     """Trains an agent in the dream alone. Evaluations in reality only choose the version that is kept.
 
+    What is None follows from the dream (`Pace`), from the recorder's summary in its card and from random walks in it.
+    Rewards are scaled for learning where returns are not about 1; what is reported are always the true ones.
+
     Args:
         dream: a `Dream`, the name of a shipped one, or the path of a file; it needs a real counterpart.
-        algorithm: `ppo`, `a2c` or `dqn`, with the settings of `HYPERPARAMETERS`.
+        algorithm: `ppo`, `a2c`, `dqn` or `sac`, with the settings of `HYPERPARAMETERS`; None for `sac` where actions
+            are continuous and the agent reads states, else `ppo`.
         steps: in the dream, all dreams together, at least 1; SB3 rounds up to whole rollouts.
         num_dreams: how many dreams are stepped as one batch.
         observation: `latent` or `pixels`.
@@ -102,14 +133,15 @@ def train_agent(
         output: zip file that each evaluation writes the best version so far to; None writes no file.
         log_dir: folder of TensorBoard curves; None for no curves.
         evaluations: how often to evaluate in dream and reality, evenly spread, the last time at the end; at least 1.
-        episodes: real episodes in each evaluation, at least 1.
-        patience: share of the horizon, in (0, 1], at which training episodes are truncated. Without that, an agent that
-            cannot reach an end yet spends its time on few starts, and may learn to use the drift of long dreams. Take 1
-            if successes take long.
+        episodes: real episodes in each evaluation, at least 1; None for at most 64, fewer where episodes are long.
+        patience: steps at which training episodes are truncated, at least 1. Without that, an agent that cannot reach
+            an end yet spends its time on few starts, and may learn to use the drift of long dreams.
         agent: an agent to train further, instead of a new one.
         realities: ids of real environments with frames of one size, to learn for all of them: episodes start from
             fresh resets of each, and each evaluation takes place in each. Empty for the dream's own.
         progress: called as `progress(part, done, total, text)`.
+        gamma: discount of a reward for each step that it comes later, in (0, 1).
+        minutes: of wall clock, after which training stops and is evaluated for the last time; None for no limit.
 
     Returns:
         The version that was best in reality, and the curve.
@@ -117,36 +149,51 @@ def train_agent(
     Raises:
         BadInputError: an argument is unknown or out of range, or the dream has no real counterpart.
     """
-    if min(steps, evaluations, episodes) < 1:
-        raise BadInputError(f"steps, evaluations and episodes must be at least 1: {steps}, {evaluations}, {episodes}")
-    if not 0.0 < patience <= 1.0:
-        raise BadInputError(f"patience is a share of the horizon, above 0 and at most 1, not {patience}")
+    given = [n for n in (steps, num_dreams, evaluations, episodes, patience) if n is not None]
+    if min(given) < 1:
+        raise BadInputError("steps, dreams, evaluations, episodes and patience must be at least 1")
+    if gamma is not None and not 0.0 < gamma < 1.0:
+        raise BadInputError(f"a discount is above 0 and below 1, not {gamma}")
+    if minutes is not None and not minutes > 0.0:
+        raise BadInputError(f"minutes must be more than 0, not {minutes}")
     began = time.monotonic()
-    hyperparameters(algorithm, observation)  # an unknown one is refused before anything is made
     dream = (dream if isinstance(dream, Dream) else Dream.load(dream)).to(device)
+    algorithm = algorithm or default_algorithm(dream, observation)
+    hyperparameters(algorithm, observation)  # an unknown one is refused before anything is made
+    check_actions(algorithm, plain_space(action_space(dream, "discrete")))
     levels = levels_of(dream, realities, seed, progress)
-    longest = math.ceil(patience * levels[0].card.horizon)
     kinds = starts_of(levels)
     roaming = Roaming.through(levels[0], torch.cat(list(kinds.values())), seed)
-    starts = PrioritizedStarts(kinds | {"close": roaming.close}, seed)
+    pace = Pace.of(levels[0], roaming, observation)
+    steps, gamma = steps or pace.steps(algorithm), gamma or (pace.gamma if agent is None else agent.gamma)
+    seen = torch.cat(list(kinds.values()))[:, : dream.world_model.config.rank]
+    placed = len(levels) == 1 and has_few_layouts(seen, roaming.mobile)
+    starts = PrioritizedStarts(kinds | {"close": roaming.close}, seed, roaming.usual)
     env = DreamVecEnv(
         replace(levels[0], starts={"training": starts.bank}),
-        num_dreams,
+        num_dreams or (default_dreams(algorithm, observation, dream, placed) if agent is None else agent.n_envs),
         observation,
         starts="training",
         device=device,
-        max_episode_steps=longest,
+        max_episode_steps=patience or pace.longest,
     )
+    scaled = scaled_rewards(env, roaming.usual, gamma, dream.world_model.config.reward_values, agent)
     if agent is None:
-        agent = make_agent(algorithm, env, observation, seed, device, log_dir, roaming)
+        agent = make_agent(algorithm, scaled, observation, seed, device, log_dir, roaming, gamma, placed)
     else:
-        if agent.n_envs != num_dreams:
-            raise BadInputError(
-                f"the agent to train further learned from {agent.n_envs} dreams at a time, not {num_dreams}"
-            )
-        agent.set_env(env)
-        agent.set_random_seed(seed)
-    check = RealityCheck(levels, observation, steps, evaluations, episodes, seed, output, began, progress)
+        continue_in(agent, scaled, seed)
+    check = RealityCheck(
+        levels,
+        observation,
+        steps,
+        evaluations,
+        episodes or episodes_for(levels[0]),
+        seed,
+        output,
+        began,
+        progress,
+        minutes,
+    )
     try:
         agent.learn(steps, callback=[starts, check])
     finally:
@@ -154,6 +201,27 @@ def train_agent(
         check.close()
     agent.set_parameters(check.best)
     return agent, check.curve
+
+
+def continue_in(agent: BaseAlgorithm, env: VecEnv, seed: int) -> None:
+    """Lets an agent go on in another environment.
+
+    Raises:
+        BadInputError: it learned from another number of dreams.
+    """
+    if agent.n_envs != env.num_envs:
+        raise BadInputError(
+            f"the agent to train further learned from {agent.n_envs} dreams at a time, not {env.num_envs}"
+        )
+    agent.set_env(env)
+    agent.set_random_seed(seed)
+    if getattr(agent, "replay_buffer", None) is not None:  # what it holds was dreamt by another dream
+        agent.replay_buffer.reset()
+
+
+def episodes_for(dream: Dream) -> int:
+    """Real episodes of an evaluation during training: as many as take `EVALUATED` steps, 8 to 64."""
+    return min(max(EVALUATED // longest_episode(dream), 8), 64)
 
 
 def levels_of(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from functools import cache
 from typing import Any
 
 import gymnasium as gym
@@ -13,9 +15,13 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
+from nova_gym.agents.actions import own_actions, plain_space
 from nova_gym.dream import Dream
 from nova_gym.envs import NovaDreamVectorEnv
 from nova_gym.envs.adapter import INFO
+from nova_gym.envs.reality.base import Reality
+from nova_gym.envs.reality.registry import find_reality
+from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.errors import BadInputError
 from nova_gym.model.inr import Resolution
 
@@ -30,14 +36,18 @@ class DreamVecEnv(VecEnv):
     - `lost`, a bool, whether the dream was lost (see `NovaDreamEnv`);
     - `TimeLimit.truncated`, a bool, True at a time limit only. SB3 estimates a value from the last state there, which
       would be wrong for a lost dream;
-    - `is_success`, a bool, if a positive reward at the end means success (MiniGrid).
+    - `is_success`, a bool, if the real environment tells successes (`Reality.success`): an end that pays.
 
-    Otherwise `infos[i]` is empty.
+    Otherwise `infos[i]` is empty. Discrete actions count from 0, as SB3 wants them.
 
     Args:
         dream: a `Dream`, the name of a shipped one, or the path of a file.
         num_dreams: how many, N.
         observation, action, starts, device, max_episode_steps, resolution, reality: as in `NovaDreamEnv`.
+
+    Attributes:
+        rewards: (N,) float64, what the last step paid; wrappers may scale what they pass on.
+        terminated: (N,) bool, which dreams ended their episodes by themselves in the last step.
 
     Raises:
         BadInputError: an argument is unknown or out of range.
@@ -68,10 +78,11 @@ class DreamVecEnv(VecEnv):
             autoreset_mode=AutoresetMode.SAME_STEP,
             reality=reality,
         )
-        self._ends_in_success = bool(self.envs.dream.card.reward_discount)
+        self._knows_success = knows_success(self.envs.dream)
         self._actions = np.zeros(0)
+        self.rewards, self.terminated = np.zeros(num_dreams), np.zeros(num_dreams, dtype=bool)
         self._returns, self._began = np.zeros(num_dreams), time.monotonic()
-        super().__init__(num_dreams, self.envs.single_observation_space, self.envs.single_action_space)
+        super().__init__(num_dreams, self.envs.single_observation_space, plain_space(self.envs.single_action_space))
         self.metadata = {**self.metadata, "render_fps": self.envs.metadata["render_fps"]}
 
     @property
@@ -102,7 +113,7 @@ class DreamVecEnv(VecEnv):
 
     def step_async(self, actions: np.ndarray) -> None:
         """Stores the actions (N, …) for `step_wait`."""
-        self._actions = actions
+        self._actions = own_actions(self.envs.single_action_space, actions)
 
     def step_wait(self) -> VecEnvStepReturn:
         """Steps all dreams by the stored actions.
@@ -115,6 +126,7 @@ class DreamVecEnv(VecEnv):
         """
         observations, rewards, terminated, truncated, info = self.envs.step(self._actions)
         ended = terminated | truncated
+        self.rewards, self.terminated = rewards, terminated
         self._returns += rewards
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for i in np.flatnonzero(ended):
@@ -126,7 +138,7 @@ class DreamVecEnv(VecEnv):
             infos[i]["episode"] = {"r": float(self._returns[i]), "l": length, "t": seconds}
             self._returns[i] = 0.0
             self._note_start(i, info)
-            if self._ends_in_success:
+            if self._knows_success:
                 infos[i]["is_success"] = bool(terminated[i] and rewards[i] > 0)
         return observations, rewards.astype(np.float32), ended, infos
 
@@ -144,8 +156,8 @@ class DreamVecEnv(VecEnv):
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """An attribute of `NovaDreamVectorEnv`, repeated for each dream in `indices`; spaces are of a single dream."""
-        name = f"single_{attr_name}" if attr_name in ("observation_space", "action_space") else attr_name
-        value = getattr(self.envs, name)
+        own = attr_name in ("observation_space", "action_space")
+        value = getattr(self if own else self.envs, attr_name)
         return [value for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
@@ -179,3 +191,21 @@ class DreamVecEnv(VecEnv):
     def _need_all(self, indices: VecEnvIndices, what: str) -> None:
         if indices is not None and sorted(self._get_indices(indices)) != list(range(self.num_envs)):
             raise BadInputError(f"{what} belongs to all {self.num_envs} dreams together; leave out the indices")
+
+
+def knows_success(dream: Dream) -> bool:
+    """Whether the real environment behind a dream tells successes.
+
+    Without that environment on this machine, those are taken to do so whose rewards are a success's alone.
+    """
+    card = dream.card
+    try:
+        return bool(card.env_id) and _tells_success(card.env_id, json.dumps(card.env_kwargs), dream.frame_size)
+    except BadInputError:
+        return bool(card.reward_discount)
+
+
+@cache
+def _tells_success(env_id: str, env_kwargs: str, frame_size: tuple[int, int]) -> bool:
+    reality = find_reality(RealitySpec(env_id, json.loads(env_kwargs), frame_size))
+    return type(reality).success is not Reality.success

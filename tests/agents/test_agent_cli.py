@@ -43,7 +43,10 @@ def test_from_training_to_diagnosis(dream_file, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (("train", "-o", "agent.zip", "--algorithm", "sac"), "ppo, a2c, dqn"),
+        (("train", "-o", "agent.zip", "--algorithm", "trpo"), "ppo, a2c, dqn, sac"),
+        (("train", "-o", "agent.zip", "--algorithm", "sac"), "sac needs continuous actions"),
+        (("train", "-o", "agent.zip", "--gamma", 1), "a discount is above 0 and below 1"),
+        (("train", "-o", "agent.zip", "--minutes", 0), "minutes must be more than 0"),
         (("train", "-o", "agent.pt"), "ends in .zip"),
         (("train", "-o", "agent.zip", "--observation", "sound"), "latent, pixels"),
         (("train", "-o", "agent.zip", "--reality", "CartPole-v1"), "another kind"),

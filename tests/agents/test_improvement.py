@@ -80,6 +80,14 @@ def test_no_held_out_layout_is_acted_on(tiny, improved):
             assert not reality.is_held_out(env)
 
 
+def test_real_steps_stay_within_the_total():
+    for budget, rounds in ((Budget(), 3), (Budget(), 40), (Budget(real_steps=9_000, real_total=10_000), 2)):
+        learned, scored = budget.acting(rounds)
+        assert rounds * (learned + scored) <= budget.real_total
+        assert 0 < scored < learned <= budget.real_steps
+    assert Budget().acting(3) == (4_000, 1_000)
+
+
 def test_the_command_refuses_to_resume_nothing(tmp_path):
     command = ["improve", "minigrid", "-o", str(tmp_path / "x.safetensors")]
     nothing = CliRunner().invoke(app, [*command, "--resume"])
