@@ -24,7 +24,9 @@ class ActionNetwork(nn.Module):
         super().__init__()
         self.actions = config.actions if config.discrete else 0
         inputs = inputs if config.discrete else inputs + config.actions
-        self.network = LocalNetwork(inputs, outputs * max(1, self.actions), config.hidden, config.reach, config.depth)
+        self.network = LocalNetwork(
+            inputs, outputs * max(1, self.actions), config.hidden, config.reach, config.depth, far=config.far
+        )
 
     def forward(self, field: Tensor, actions: Tensor) -> Tensor:
         """The result for each row's action.

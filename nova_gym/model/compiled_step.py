@@ -231,7 +231,7 @@ def _acts(model: WorldModel) -> bool:
 def _as_written(model: WorldModel) -> bool:
     """Whether a step consists of what is in `nova_gym.model`, and not, as in an ablation, of anything else."""
     dynamics, ours, config = model.forward_dynamics, WorldModel, model.config
-    if config.memory or config.outcomes or config.everywhere or config.reward_bins:
+    if config.memory or config.outcomes or config.far or config.everywhere or config.reward_bins:
         return False
     same = all(
         getattr(type(model), name) is getattr(ours, name)

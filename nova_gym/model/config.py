@@ -54,6 +54,7 @@ class ModelConfig:
         reward_bins: whether `reward_values` are centres of bins, between which a reward may lie.
         memory: M, numbers of memory in a cell; 0 where the frame is all that a step depends on.
         outcomes: how many outcomes a cell's step can have by chance; 0 where nothing is left to chance.
+        far: whether the bridge hears of all cells, instead of a neighbourhood alone.
         everywhere: whether rewards and endings are read off all cells, the action and the memory. Otherwise they are
             read off the cells that change.
         inr: the coordinate network of a cell.
@@ -80,6 +81,7 @@ class ModelConfig:
     reward_bins: bool = False
     memory: int = 0
     outcomes: int = 0
+    far: bool = False
     everywhere: bool = False
     inr: INRConfig = field(default_factory=INRConfig)
     encoder_widths: tuple[int, ...] = (32, 64)

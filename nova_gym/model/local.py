@@ -18,13 +18,22 @@ class LocalNetwork(nn.Module):
         reach: side of the neighbourhood in cells, odd.
         depth: number of hidden layers, at least 1.
         bias: False for a network that maps 0 to 0.
+        far: whether each hidden layer but the first also hears the largest values of the one before it in all cells.
+            That says in every cell what is somewhere, and holds for fields of any size.
 
     Attributes:
         layers: its convolutions, first to last; a GELU follows each but the last.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, hidden: int, reach: int = 1, depth: int = 1, bias: bool = True
+        self,
+        inputs: int,
+        outputs: int,
+        hidden: int,
+        reach: int = 1,
+        depth: int = 1,
+        bias: bool = True,
+        far: bool = False,
     ) -> None:
         super().__init__()
         sizes = [inputs, *[hidden] * depth]
@@ -32,9 +41,13 @@ class LocalNetwork(nn.Module):
             nn.Conv2d(before, hidden, reach, padding=reach // 2, bias=bias) for before in sizes[:-1]
         )
         self.layers.append(nn.Conv2d(hidden, outputs, 1, bias=bias))
+        self.far = nn.ModuleList(nn.Linear(hidden, hidden, bias=False) for _ in range(depth - 1)) if far else None
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(B, inputs, rows, cols) → (B, outputs, rows, cols), float32."""
-        for layer in self.layers[:-1]:
-            inputs = F.gelu(layer(inputs))
+        for number, layer in enumerate(self.layers[:-1]):
+            heard = layer(inputs)
+            if self.far is not None and number:
+                heard = heard + self.far[number - 1](inputs.amax((2, 3)))[:, :, None, None]
+            inputs = F.gelu(heard)
         return self.layers[-1](inputs)

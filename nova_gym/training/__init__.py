@@ -5,6 +5,7 @@ from nova_gym.training.fine_tuning import check_recording, fine_tune
 from nova_gym.training.loop import Run
 from nova_gym.training.parts import PARTS, train_part
 from nova_gym.training.presets import PRESETS, Preset, Recipe, TrainingConfig, preset
+from nova_gym.training.suiting import Suiting, suiting_preset
 from nova_gym.training.train import train
 
 __all__ = [
@@ -13,11 +14,13 @@ __all__ = [
     "Preset",
     "Recipe",
     "Run",
+    "Suiting",
     "TrainingConfig",
     "check_recording",
     "fine_tune",
     "preset",
     "sharpen",
+    "suiting_preset",
     "train",
     "train_part",
 ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -9,34 +12,44 @@ from nova_gym.data import Clips
 
 #: Transitions that are looked at, evenly spread over the recording.
 SAMPLE = 4096
-#: Frames are laid out in cells if, of the cells that change, more than this share show what was seen before.
-KNOWN = 0.5
+_ODD = np.random.default_rng(1).integers(1, 2**63, 25, dtype=np.uint64) | np.uint64(1)
+#: Things move gradually if a cell that changes does so by less than this share of what it differs by in a clip.
+GRADUAL = 0.5
 
 
-def shows_known_cells(clips: Clips, cell: tuple[int, int]) -> bool:
-    """Whether cells that change mostly show what cells have shown before, anywhere and at any time.
+def moves_gradually(clips: Clips, cell: tuple[int, int]) -> bool:
+    """Whether things move by little in a step, so that one frame is much like the next.
 
-    Then there are few kinds of cells, and rules between neighbours say how they change: a field of cells is the right
-    state. Where things move gradually, nearly every frame shows new cells, and a rigid thing lies in many of them at
-    once: one network for the whole frame is the right state.
+    Then a rigid thing lies in many cells at once and they all have to agree on where it is: one network for the whole
+    frame is the right state. Where cells change at once from one look to another, such as tiles, rules between
+    neighbours say how, and a field of cells is the right state.
 
     Args:
-        clips: the recording; cells of the later half are looked for in the earlier half.
+        clips: the recording.
         cell: (h, w) in pixels.
 
     Returns:
-        True also where nothing changes; False where frames do not divide into such cells.
+        False also where nothing changes; True where frames do not divide into such cells.
     """
     height, width = clips.frames.shape[2:]
     if height % cell[0] or width % cell[1]:
+        return True
+    chosen = torch.arange(0, len(clips.source), max(1, len(clips.source) // SAMPLE))
+    source = clips.source[chosen]
+    apart = clips.elsewhere(chosen, source, 1.0, torch.Generator().manual_seed(0))
+    steps, far = (_differences(clips.frames, source, other, cell) for other in (source + 1, apart))
+    if not len(steps) or not len(far):
         return False
-    source = clips.source[:: max(1, len(clips.source) // SAMPLE)]
-    cut = _cut(clips.frames[source + 1], cell)
-    changed = (cut != _cut(clips.frames[source], cell)).any(2)
-    half = len(source) // 2
-    known = {bytes(shown) for shown in cut[:half].flatten(0, 1).numpy()}
-    later = cut[half:][changed[half:]].numpy()
-    return not len(later) or sum(bytes(shown) in known for shown in later) > KNOWN * len(later)
+    return float(steps.median()) < GRADUAL * float(far.median())
+
+
+def _differences(frames: Tensor, one: Tensor, other: Tensor, cell: tuple[int, int]) -> Tensor:
+    """Mean squared differences of the cells that differ between frames, in grey levels."""
+    found = []
+    for here, there in zip(one.split(256), other.split(256), strict=True):
+        differ = (_cut(frames[here], cell).float() - _cut(frames[there], cell).float()).square().mean(2)
+        found.append(differ[differ > 0])
+    return torch.cat(found)
 
 
 def _cut(frames: Tensor, cell: tuple[int, int]) -> Tensor:
@@ -58,3 +71,61 @@ def needs_everywhere(clips: Clips) -> bool:
     still = (clips.frames[source] == clips.frames[source + 1]).flatten(1).all(1)
     rewards, ends = clips.rewards[chosen][still], clips.terminations[chosen][still]
     return bool(still.any()) and (len(rewards.unique()) > 1 or len(ends.unique()) > 1)
+
+
+@dataclass(frozen=True)
+class Surprises:
+    """What repeats of neighbourhoods say, where whole frames hardly repeat.
+
+    Attributes:
+        repeated: share of the cells that change whose neighbourhood and action are met elsewhere in the recording.
+        surprising: of these, the share that become something else than cells of that neighbourhood usually do.
+    """
+
+    repeated: float
+    surprising: float
+
+
+def surprises_in_cells(clips: Clips, cell: tuple[int, int]) -> Surprises:
+    """How often the same neighbourhood of cells and the same action lead to different cells.
+
+    A neighbourhood is as large as the bridge's sight: 5 × 5 cells. Only neighbourhoods in which something changes
+    count, at least once in the recording.
+
+    Args:
+        clips: labelled; frames divide into cells.
+        cell: (h, w) in pixels.
+    """
+    step = max(1, len(clips.source) // SAMPLE)
+    source = clips.source[::step]
+    before, after = (_kinds(clips.frames[at], cell) for at in (source, source + 1))
+    acts = clips.actions[::step]
+    _, acts = np.unique(acts.numpy().reshape(len(acts), -1), axis=0, return_inverse=True)
+    around = np.pad(before, ((0, 0), (2, 2), (2, 2)))
+    windows = np.lib.stride_tricks.sliding_window_view(around, (5, 5), (1, 2)).reshape(*before.shape, 25)
+    with np.errstate(over="ignore"):
+        mixed = (windows * _ODD).sum(-1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        keys = mixed ^ (acts.reshape(-1, 1, 1).astype(np.uint64) * np.uint64(0xBF58476D1CE4E5B9))
+    lively = np.isin(keys, np.unique(keys[before != after]))
+    keys, outcomes = keys[lively], after[lively]
+    if not len(keys):
+        return Surprises(0.0, 0.0)
+    _, group, size = np.unique(keys, return_inverse=True, return_counts=True)
+    pairs, count = np.unique(np.stack([group, outcomes.astype(np.int64)]), axis=1, return_counts=True)
+    commonest = np.zeros(len(size), np.int64)
+    np.maximum.at(commonest, pairs[0], count)
+    repeats = size > 1
+    return Surprises(
+        float(size[repeats].sum() / len(keys)),
+        float((size - commonest)[repeats].sum() / max(1, int(size[repeats].sum()))),
+    )
+
+
+def _kinds(frames: Tensor, cell: tuple[int, int]) -> np.ndarray:
+    """(F, rows, cols) uint64, numbers by which cells are told apart."""
+    size = frames.shape[1] * cell[0] * cell[1]
+    weights = np.random.default_rng(0).integers(1, 2**63, size, dtype=np.uint64) | np.uint64(1)
+    rows, cols = frames.shape[2] // cell[0], frames.shape[3] // cell[1]
+    with np.errstate(over="ignore"):
+        sums = [(_cut(part, cell).numpy() * weights).sum(-1, dtype=np.uint64) for part in frames.split(64)]
+    return np.concatenate(sums).reshape(len(frames), rows, cols)

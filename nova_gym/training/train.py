@@ -102,7 +102,7 @@ def config_for(clips: Clips, preset: Preset) -> ModelConfig:
 
 
 def _hidden(config: ModelConfig) -> bool:
-    return config.everywhere or config.memory > 0 or config.outcomes > 0
+    return config.everywhere or config.far or config.memory > 0 or config.outcomes > 0
 
 
 def _check_recipes(preset: Preset, config: ModelConfig) -> None:
@@ -147,7 +147,7 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> torch.Tensor:
 
 def is_recurrent(model: WorldModel) -> bool:
     """Whether a step needs more than frame and action, so that it is trained on rollouts over several steps."""
-    return model.has_memory or model.has_chance or (model.has_actions and model.config.everywhere)
+    return model.has_actions and _hidden(model.config)
 
 
 def train_codebook(loop: Loop, clips: Clips, states: torch.Tensor) -> None:
