@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
@@ -19,8 +21,10 @@ SPAN = 8
 #: A rollout follows the recording for up to so many steps before it goes on alone. In a share of them the actions of
 #: those steps are not told, as where a dream begins from frames alone.
 CONTEXT, UNTOLD = 12, 0.2
-#: What an outcome may cost: so much of a lost cell's error for each nat that it tells.
-PRICE = 0.1
+#: What it costs that outcomes tell something: so much of a lost cell's error for each nat, at first and at last. It is
+#: cheap until outcomes have a meaning. Then it is dear, so that nothing is told twice: outcomes of two cells are drawn
+#: independently of each other, and would contradict each other.
+PRICE = (0.1, 1.0)
 #: Weight of learning to expect what happened.
 EXPECTING = 0.1
 
@@ -68,6 +72,7 @@ class RecurrentDynamics(Dynamics):
             "noise": torch.randn((*shape[:2], *self.states.shape[1:]), generator=generator)
             * torch.rand(len(at), 1, 1, 1, 1, generator=generator)
             * self.recipe.noise,
+            "price": torch.tensor(PRICE[0] + (PRICE[1] - PRICE[0]) * progress),
             "uniform": torch.rand(shape, generator=generator),
             "from": torch.where(backwards, end, begin),
             "to": torch.where(backwards, begin, end),
@@ -147,7 +152,7 @@ class RecurrentDynamics(Dynamics):
             "rollout": 1.0,
             "matching": MATCHING,
             "outcome": OUTCOME,
-            "told": PRICE * min(self.changes.lost, 1.0) / cells,
+            "told": float(batch["price"]) * (self.changes.lost if math.isfinite(self.changes.lost) else 1.0) / cells,
             "expected": EXPECTING,
         }
         loss = sum(weights[name] * mean for name, mean in means.items())
