@@ -24,7 +24,13 @@ CONTEXT, UNTOLD = 12, 0.2
 #: What it costs that outcomes tell something: so much of a lost cell's error for each nat, at first and at last. It is
 #: cheap until outcomes have a meaning. Then it is dear, so that nothing is told twice: outcomes of two cells are drawn
 #: independently of each other, and would contradict each other.
-PRICE = (0.1, 1.0)
+PRICE = (0.05, 0.5)
+#: Share of the training in which both stay as they are at first.
+CHEAP = 0.4
+#: Temperature at which outcomes are explained, at first and at last: in the end they say for certain what happened. So
+#: each costs all that it takes to expect it, and a cell in which nothing happens by chance has one outcome. At first
+#: what an explanation leaves open is free, since all that outcomes could say would cost more than what they do say.
+WARMTH = (1.0, 0.1)
 #: Weight of learning to expect what happened.
 EXPECTING = 0.1
 
@@ -60,6 +66,7 @@ class RecurrentDynamics(Dynamics):
         begin, end = self.states[self.clips.source[single]], self.states[self.clips.source[single] + 1]
         content = self.states[self.clips.elsewhere(single, self.clips.source[single], self.elsewhere, generator)]
         shape = (len(at), SPAN, *self.states.shape[2:])
+        share = 1.0 if self.name == "tuning" else max(0.0, (progress - CHEAP) / (1.0 - CHEAP))
         return {
             "state": self.memory["state"],
             "official": self.memory["official"],
@@ -72,8 +79,11 @@ class RecurrentDynamics(Dynamics):
             "noise": torch.randn((*shape[:2], *self.states.shape[1:]), generator=generator)
             * torch.rand(len(at), 1, 1, 1, 1, generator=generator)
             * self.recipe.noise,
-            "price": torch.tensor(PRICE[0] + (PRICE[1] - PRICE[0]) * progress),
+            "price": torch.tensor(PRICE[0] + (PRICE[1] - PRICE[0]) * share),
+            "open": torch.tensor(1.0 - share),
+            "warmth": torch.tensor(WARMTH[0] + (WARMTH[1] - WARMTH[0]) * share),
             "uniform": torch.rand(shape, generator=generator),
+            "turn": torch.rand(shape[:2], generator=generator),
             "from": torch.where(backwards, end, begin),
             "to": torch.where(backwards, begin, end),
             "content": torch.where(backwards, end, content) + self._noise(begin.shape, generator),
@@ -165,7 +175,7 @@ class RecurrentDynamics(Dynamics):
         before, after = batch["before"][:, t], batch["after"][:, t]
         outcomes, terms = None, {}
         if model.has_chance:
-            outcomes, terms = self._explained(state, after, actions, batch["uniform"][:, t])
+            outcomes, terms = self._explained(state, batch, t)
         latent_action = model.translate(state, actions, outcomes)
         with torch.no_grad():
             inferred = model.infer(before, after)
@@ -173,16 +183,21 @@ class RecurrentDynamics(Dynamics):
         terms["matching"] = (latent_action - inferred).square().mean((1, 2, 3)) / size
         return model.step(state, latent_action), {**terms, "latent": latent_action.detach()}
 
-    def _explained(
-        self, state: Tensor, after: Tensor, actions: Tensor, uniform: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def _explained(self, state: Tensor, batch: Batch, t: int) -> tuple[Tensor, Metrics]:
         """Outcomes as the true next state explains them, with gradients straight through, and what they tell."""
+        after, actions = batch["after"][:, t], batch["actions"][:, t]
         chance = self.parts["chance"]
-        happened, expected = chance.explain(state, after), chance.expect(state, actions)
-        hard = chances.draw(happened.detach(), uniform)
+        happened = (chance.explain(state, after) / batch["warmth"]).log_softmax(1)
+        hard = chances.pick(happened.detach(), batch["uniform"][:, t])
         outcomes = hard + happened.exp() - happened.exp().detach()
-        told = (happened.exp() * (happened - expected.detach())).sum(1).sum((1, 2))
-        learned = (happened.detach().exp() * (happened.detach() - expected)).sum(1).sum((1, 2))
+        turn = chances.turns(*state.shape[2:], state.device)  # one of them, drawn for each rollout, stands for all
+        count = int(turn.max()) + 1
+        now = (batch["turn"][:, t] * count).long()[:, None, None]
+        expected = chance.expect(state, actions, hard * (turn < now)[:, None])
+        counts = count * (turn == now)
+        told = (happened.exp() * (batch["open"] * happened - expected.detach())).sum(1)
+        learned = -(hard * expected).sum(1)
+        told, learned = (told * counts).sum((1, 2)), (learned * counts).sum((1, 2))
         return outcomes, {"told": told, "expected": learned}
 
     def _outcomes(self, state: Tensor, batch: Batch, t: int, latent_action: Tensor) -> Metrics:
