@@ -9,8 +9,6 @@ from nova_gym.model.bridge import ActionNetwork
 from nova_gym.model.config import ModelConfig
 from nova_gym.model.local import LocalNetwork
 
-#: Share of the probability that is spread evenly over all outcomes, so that none is impossible (arXiv 2301.04104).
-UNIFORM = 0.01
 #: Cells that are so far apart, along one axis, are drawn at the same time; those between know of each other.
 APART = 3
 
@@ -46,8 +44,7 @@ class Chance(nn.Module):
         Returns:
             (B, n, rows, cols) log-probabilities.
         """
-        probabilities = self.prior(torch.cat([state, drawn], dim=1), actions).softmax(1)
-        return (probabilities * (1.0 - UNIFORM) + UNIFORM / self.outcomes).log()
+        return self.prior(torch.cat([state, drawn], dim=1), actions).log_softmax(1)
 
     def draw(self, state: Tensor, actions: Tensor, uniform: Tensor | None) -> Tensor:
         """Draws outcomes, one in each cell.
