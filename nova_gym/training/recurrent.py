@@ -76,7 +76,6 @@ class RecurrentDynamics(Dynamics):
             "valid": valid,
             "told": (self.memory["steps"][:, None] + steps) < self.memory["context"][:, None],
             "mute": self.memory["mute"],
-            "fair": self.memory["fair"] / self.memory["fair"].mean(),
             "noise": torch.randn((*shape[:2], *self.states.shape[1:]), generator=generator)
             * torch.rand(len(at), 1, 1, 1, 1, generator=generator)
             * self.recipe.noise,
@@ -111,8 +110,6 @@ class RecurrentDynamics(Dynamics):
             "official": self.official[fresh] & (self.clips.position[fresh] == 0),
             "context": torch.randint(0, CONTEXT + 1, fresh.shape, generator=generator),
             "mute": torch.rand(len(fresh), generator=generator) < UNTOLD,
-            # what is drawn more often because of what follows must not seem more likely
-            "fair": torch.ones(len(drawn)) if self.clips.weights is None else 1.0 / self.clips.weights[drawn],
         }
         if self.memory:
             over = self.memory["over"]
@@ -200,7 +197,7 @@ class RecurrentDynamics(Dynamics):
         counts = count * (turn == now)
         told = (happened.exp() * (batch["open"] * happened - expected.detach())).sum(1)
         learned = -(hard * expected).sum(1)
-        told, learned = (told * counts).sum((1, 2)), (learned * counts).sum((1, 2)) * batch["fair"]
+        told, learned = (told * counts).sum((1, 2)), (learned * counts).sum((1, 2))
         return outcomes, {"told": told, "expected": learned}
 
     def _outcomes(self, state: Tensor, batch: Batch, t: int, latent_action: Tensor) -> Metrics:

@@ -125,7 +125,8 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> torch.Tensor:
         loop.mark("coordinates")
     states = encode_all(model, clips, lambda done, total: loop.progress("encoding", min(done, total), total, ""))
     if is_recurrent(model):
-        favoured = favour_rare(clips, 2 * SPAN)
+        # what is drawn more often because of what follows must not seem more likely
+        favoured = clips if model.has_chance else favour_rare(clips, 2 * SPAN)
         loop.train(RecurrentDynamics(model, favoured, states, training))
         loop.train(RecurrentTuning(model, favoured, states, training))
     else:
