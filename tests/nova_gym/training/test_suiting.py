@@ -1,13 +1,13 @@
 """What a recording shows decides the sizes of the model."""
 
 import pytest
-from tests.nova_gym.training import toys
 
 from nova_gym import kernels
 from nova_gym.model.compiled_step import compiled_step
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.suiting import suiting_preset
 from nova_gym.training.train import config_for
+from tests.nova_gym.training import toys
 
 
 def suiting(rule, pixels=8, **sizes):
