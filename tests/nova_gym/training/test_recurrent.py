@@ -14,7 +14,8 @@ from nova_gym.training import Run, preset, recurrent
 from nova_gym.training.loop import Loop
 from nova_gym.training.presets import Recipe
 from nova_gym.training.recurrent import RecurrentDynamics
-from tests.nova_gym.training import toys
+
+from . import toys
 
 PLACES = 12
 

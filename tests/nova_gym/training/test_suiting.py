@@ -7,7 +7,8 @@ from nova_gym.model.compiled_step import compiled_step
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.suiting import suiting_preset
 from nova_gym.training.train import config_for
-from tests.nova_gym.training import toys
+
+from . import toys
 
 
 def suiting(rule, pixels=8, **sizes):
