@@ -1,6 +1,7 @@
 """What the tests share: a small recording, a dream trained on it in seconds, and the dream that ships."""
 
 import os
+from dataclasses import replace
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
@@ -60,3 +61,18 @@ def filmed(digits, tmp_path_factory):
 @pytest.fixture(scope="session")
 def shipped():
     return Dream.load("minigrid")
+
+
+@pytest.fixture(scope="session")
+def deep_preset():
+    """Preset `tiny` with memory and chance, and few steps."""
+    chosen = preset("tiny", memory=4, outcomes=3, far=True)
+    dynamics, tuning = (replace(recipe, steps=12) for recipe in (chosen.training.dynamics, chosen.training.tuning))
+    return replace(chosen, training=replace(chosen.training, dynamics=dynamics, tuning=replace(tuning, steps=4)))
+
+
+@pytest.fixture(scope="session")
+def deep(clips, dataset, deep_preset, tmp_path_factory):
+    """A dream with memory and chance, trained on the same recording."""
+    folder = tmp_path_factory.mktemp("deep")
+    return train(clips, dataset, deep_preset, Run(folder / "deep.ckpt", device="cpu"))

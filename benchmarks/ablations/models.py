@@ -80,10 +80,15 @@ class VectorModel(WorldModel):
         return nn.ModuleList([super().part(name), self.decoder]) if name == "renderer" else super().part(name)
 
     def draw(self, state: Tensor, points: Tensor | None = None) -> Tensor:
-        """As `WorldModel.draw`, but at the centres of pixels, whatever the points: (B, K, 1, 1) → (B, C, H · W)."""
+        """As `WorldModel.draw`, but at the centres of the pixels that the points lie in: (B, K, 1, 1) → (B, C, P)."""
         height, width = self.config.frame_size
         frames = self.decoder(self.weights(state).unflatten(1, (-1, *self.grid)))
-        return frames[:, :, :height, :width].flatten(2) + 0.5
+        pixels = frames[:, :, :height, :width].flatten(2) + 0.5
+        if points is None:
+            return pixels
+        size = torch.tensor([width, height], device=points.device)
+        x, y = torch.minimum(((points.clamp(-1.0, 1.0) + 1.0) * 0.5 * size).long(), size - 1).unbind(1)
+        return pixels[:, :, y * width + x]
 
     @torch.no_grad()
     def render(

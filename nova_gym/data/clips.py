@@ -12,9 +12,6 @@ from torch import Generator, Tensor
 
 from nova_gym.errors import BadInputError
 
-#: A reward that takes at most this many values is predicted as one of them.
-_FEW_REWARDS = 16
-
 
 @dataclass(frozen=True)
 class Clips:
@@ -94,11 +91,6 @@ class Clips:
         count = position + self.remaining[transitions] + 1
         chosen = (torch.rand(len(transitions), generator=generator, dtype=torch.float64) * count).long()
         return torch.where(away, self.source[transitions] - position + chosen, frames)
-
-    def reward_values(self) -> tuple[float, ...]:
-        """The values that the reward takes, to 4 decimals; empty if there are more than 16."""
-        values = torch.unique((self.rewards * 1e4).round() / 1e4)
-        return tuple(values.tolist()) if len(values) <= _FEW_REWARDS else ()
 
 
 def join_clips(parts: list[Clips], shares: list[float]) -> Clips:

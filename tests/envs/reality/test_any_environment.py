@@ -247,7 +247,7 @@ def test_a_punishment_is_not_discounted_and_leaves_the_discount_of_rewards():
     record(reality_spec("MiniGrid-Dynamic-Obstacles-5x5-v0"), "beads/obstacles-v0", 150)
     clips = load_clips("beads/obstacles-v0")
     assert clips.metadata["reward_discount"] == 0.9
-    assert set(clips.reward_values()) == {-1.0, 0.0, 1.0}
+    assert set(clips.rewards.tolist()) == {-1.0, 0.0, 1.0}
     assert len(clips.metadata["action_names"]) == clips.action_count == 3
 
 

@@ -48,7 +48,7 @@ def test_a_dream_that_never_moves_is_wrong_where_things_move_only(shipped, monke
 
 
 def test_missed_and_invented_endings_are_counted(shipped, monkeypatch):
-    def never(z, u, following):
+    def never(z, *_):
         return torch.zeros(len(z)), torch.zeros(len(z))
 
     monkeypatch.setattr("nova_gym.simulator._compiler", lambda: None)
@@ -57,7 +57,7 @@ def test_missed_and_invented_endings_are_counted(shipped, monkeypatch):
     assert outcomes["termination recall"].value == 0
     assert outcomes["termination precision"] is None
 
-    def always(z, u, following):
+    def always(z, *_):
         return torch.ones(len(z)), torch.ones(len(z))
 
     monkeypatch.setattr(shipped.world_model, "outcome", always)

@@ -99,10 +99,10 @@ def test_ctrl_c_leaves_a_checkpoint_that_resume_takes_up(dataset, tmp_path, monk
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (("record", "Nothing-v0", "--name", "a/b-v0"), "cannot make the environment"),
+        (("record", "Nothing-v0", "--name", "test/nothing-v0"), "cannot make the environment"),
         (("record", ENV_ID, "--name", "not an id", "--transitions", 5), "cannot create the dataset"),
         (("train", "test/nothing-v0", "-o", "x.safetensors"), "nova-gym record"),
-        (("train", "test/nothing-v0", "-o", "x.safetensors", "--preset", "huge"), "tiny, cpu, digits, paper"),
+        (("train", "test/nothing-v0", "-o", "x.safetensors", "--preset", "huge"), "tiny, cpu, single, digits, paper"),
         (("train", "test/nothing-v0", "-o", "x.ckpt"), "ends in .safetensors"),
         (("eval", "nothing"), "neither a file nor one that ships"),
         (("eval", "minigrid", "--starts", "elsewhere"), "random, official"),

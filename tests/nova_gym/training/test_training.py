@@ -174,3 +174,19 @@ def test_mixed_precision_trains_all_stages(filmed, digits, tmp_path):
     dream = train(load_clips(str(digits)), "digits", preset("tiny"), Run(tmp_path / "b.ckpt", None, "cpu", "bf16"))
     assert all(value.isfinite().all() for value in dream.world_model.state_dict().values())
     assert not torch.equal(dream.world_model.base, filmed.world_model.base)
+
+
+def test_training_with_memory_and_chance_goes_on_as_if_it_had_not_been_stopped(
+    deep, deep_preset, clips, dataset, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("nova_gym.training.loop.LOG_EVERY", 1)
+    monkeypatch.setattr("nova_gym.training.loop.SNAPSHOT_EVERY", 2)
+
+    def press_ctrl_c(stage, step, steps, text):
+        if (stage, step) == ("dynamics", 7):
+            raise KeyboardInterrupt
+
+    checkpoint = tmp_path / "run.ckpt"
+    with pytest.raises(KeyboardInterrupt):
+        train(clips, dataset, deep_preset, Run(checkpoint, device="cpu", progress=press_ctrl_c))
+    assert_same_weights(deep, train(clips, dataset, deep_preset, Run(checkpoint, device="cpu", resume=True)))

@@ -1,0 +1,82 @@
+"""Training with memory and chance, on worlds whose states are made up: what was hidden or random is dreamt rightly."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from nova_gym import Dream, DreamSimulator
+from nova_gym.dream import Card
+from nova_gym.model.config import INRConfig, ModelConfig
+from nova_gym.model.world_model import WorldModel
+from nova_gym.training import Run, preset, recurrent
+from nova_gym.training.loop import Loop
+from nova_gym.training.presets import Recipe
+from nova_gym.training.recurrent import RecurrentDynamics
+
+from . import toys
+
+PLACES = 12
+
+
+def shown(places):
+    """(…, 4, 1, 1) states of places on a ring, by which all of them are told apart."""
+    angle = torch.as_tensor(places, dtype=torch.float32)[..., None] * (2 * np.pi / PLACES)
+    return 2**0.5 * torch.cat([angle.sin(), angle.cos(), (2 * angle).sin(), (2 * angle).cos()], -1)[..., None, None]
+
+
+def nearest(states):
+    """(…) int64 places that states (…, 4 + M, 1, 1) are nearest to."""
+    return torch.cdist(states[..., :4, 0, 0].flatten(0, -2), shown(torch.arange(PLACES))[..., 0, 0]).argmin(-1)
+
+
+def trained(rule, folder, steps=160, **sizes):
+    """A dream of walks by a rule, of one cell."""
+    places, actions = toys.walks(rule, episodes=200, length=16)
+    clips = toys.clips_of(np.zeros((*places.shape, 1, 1, 1), np.uint8), actions)
+    config = ModelConfig(
+        frame_size=(8, 8), actions=2, rank=4, latent_action=4, hidden=48, head_hidden=8, depth=2, reach=1, far=True,
+        reward_values=(0.0,), encoder_widths=(8, 8), inr=INRConfig(1, 2, 4, 1), **sizes,
+    )  # fmt: skip
+    training = replace(preset("tiny").training, dynamics=Recipe(steps, 64, 1e-2, warmup=10), horizon=16, elsewhere=0.0)
+    model, states = WorldModel(config), shown(places.ravel())
+    loop = Loop(model, 0, Run(folder / "run.ckpt", device="cpu"))
+    loop.train(RecurrentDynamics(model, clips, states, training))
+    model.eval().requires_grad_(False)
+    return Dream(model, {}, Card(""))
+
+
+@torch.no_grad()
+def foretold(dream, hears):
+    """The share of places that a dream foretells of walks it never saw, whether or not it hears their first steps."""
+    places, actions = toys.walks(toys.gliding, episodes=64, length=12, seed=9)
+    model, acts = dream.world_model, torch.as_tensor(actions)
+    state = model.begin(shown(places[:, 0]), official=True)
+    for t in range(4):
+        state = model.recall(state, shown(places[:, t + 1]), acts[:, t])
+    simulator = DreamSimulator(dream, 64)
+    simulator.reset(states=state if hears else model.seen(state))
+    right = [nearest(simulator.step(acts[:, t]).state) == torch.as_tensor(places[:, t + 1]) for t in range(4, 12)]
+    return float(torch.stack(right).float().mean())
+
+
+def test_memory_learns_what_no_frame_shows(tmp_path, monkeypatch):
+    monkeypatch.setattr(recurrent, "SPAN", 3)
+    dream = trained(toys.gliding, tmp_path, memory=8)
+    assert foretold(dream, hears=True) > 0.95
+    assert foretold(dream, hears=False) < 0.7
+
+
+def test_chance_draws_one_future_or_the_other_and_never_their_mean(tmp_path, monkeypatch):
+    monkeypatch.setattr(recurrent, "SPAN", 2)
+    dream = trained(toys.flipping, tmp_path, 240, outcomes=4)
+    simulator = DreamSimulator(dream, 1200)
+    simulator.reset(states=shown(np.arange(1200) % PLACES), generator=torch.Generator().manual_seed(0))
+    state = simulator.step(torch.zeros(1200, dtype=torch.int64)).state
+    reached = nearest(state)
+    moved = (reached - torch.arange(1200)) % PLACES
+    left, right = (moved == PLACES - 1).float().mean(), (moved == 1).float().mean()
+    assert float(left + right) > 0.97
+    assert float(left) == pytest.approx(0.5, abs=0.1)
+    assert float((state - shown(reached)).square().mean()) < 0.1

@@ -1,0 +1,61 @@
+"""What a recording shows decides the sizes of the model."""
+
+import pytest
+
+from nova_gym import kernels
+from nova_gym.model.compiled_step import compiled_step
+from nova_gym.model.world_model import WorldModel
+from nova_gym.training.suiting import suiting_preset
+from nova_gym.training.train import config_for
+
+from . import toys
+
+
+def suiting(rule, pixels=8, **sizes):
+    """The sizes that suit walks by a rule, and what is said of them."""
+    places, actions = toys.walks(rule)
+    clips = toys.clips_of(toys.drawn(places, pixels), actions)
+    found = suiting_preset(clips, **sizes)
+    return config_for(clips, found.preset), " ".join(found.lines)
+
+
+def test_tiles_that_follow_rules_need_neither_memory_nor_chance_and_their_step_is_compiled():
+    config, said = suiting(toys.pushed)
+    assert (config.memory, config.outcomes, config.far, config.everywhere) == (0, 0, False, False)
+    assert config.cells == (1, 12)
+    assert "none needed" in said
+    if kernels.find("step", "cpu"):
+        assert compiled_step(WorldModel(config), None) is not None
+
+
+@pytest.mark.parametrize("rule", [toys.slipping, toys.flipping])
+def test_what_no_past_explains_is_chance(rule):
+    config, said = suiting(rule)
+    assert config.memory == 0
+    assert config.outcomes > 0
+    assert compiled_step(WorldModel(config), None) is None
+    assert "chance: 9" in said or "chance: 100%" in said
+
+
+def test_what_the_past_explains_is_memory():
+    config, said = suiting(toys.gliding)
+    assert config.memory > 0
+    assert config.outcomes == 0
+    assert "explains 100%" in said
+
+
+def test_what_happens_out_of_sight_needs_far_sight_alone():
+    config, _ = suiting(toys.teleporting)
+    assert (config.memory, config.outcomes, config.far) == (0, 0, True)
+
+
+def test_things_that_move_gradually_are_one_network_with_memory():
+    config, said = suiting(toys.rolling, pixels=1)
+    assert config.cells == (1, 1)
+    assert config.memory > 0
+    assert "one network" in said
+
+
+def test_sizes_that_are_given_are_taken():
+    config, _ = suiting(toys.pushed, name="tiny", memory=3, outcomes=2)
+    assert (config.memory, config.outcomes, config.hidden) == (3, 2, 16)
