@@ -37,7 +37,6 @@ def write_report(
     dream: Dream,
     agent: BaseAlgorithm,
     steps: dict[str, dict[str, Any]],
-    recordings: list[dict[str, Any]],
     plan: Plan,
     folder: Path,
 ) -> None:
@@ -48,7 +47,6 @@ def write_report(
         dream: that is kept.
         agent: that is kept.
         steps: what was found in each step (`Journal.steps`).
-        recordings: the metadata of each recording.
         plan: that was followed.
         folder: for the pictures, in the folder of the report.
     """
@@ -57,7 +55,7 @@ def write_report(
     save_gif(folder / "film.gif", *filmed(dream, agent, plan.seed))
     parts = [
         [f"# A dream of {plan.spec.env_id}", "", *_head(path, dream, steps, plan)],
-        _recorded(steps, recordings),
+        _recorded(steps),
         _trained(steps, dream),
         _reached(steps),
         _fidelity(steps),
@@ -75,9 +73,10 @@ def open_loop_strip(dream: Dream, agent: BaseAlgorithm, seed: int) -> tuple[np.n
         (H, W, 3) uint8, and the steps that are shown.
     """
     truth, actions = _walk(dream, agent, seed)
-    simulator = DreamSimulator(dream, 1, horizon=0, generator=torch.Generator().manual_seed(seed))
-    first = torch.from_numpy(truth[0]).permute(2, 0, 1)[None].float() / 255.0
-    simulator.reset(states=dream.world_model.begin(dream.world_model.encode(first), official=True))
+    simulator = DreamSimulator(dream, 1, horizon=0)
+    first = torch.from_numpy(truth[0].copy()).permute(2, 0, 1)[None].float() / 255.0
+    begun = dream.world_model.begin(dream.world_model.encode(first), official=True)
+    simulator.reset(states=begun, generator=torch.Generator().manual_seed(seed))
     dreamt = [simulator.render()]
     for action in actions:
         simulator.step(to_simulator(dream, np.asarray(action)[None]))
@@ -115,7 +114,9 @@ def filmed(dream: Dream, agent: BaseAlgorithm, seed: int) -> tuple[list[np.ndarr
 
 
 def _head(path: Path, dream: Dream, steps: dict[str, dict[str, Any]], plan: Plan) -> list[str]:
-    mode, tested = next(reversed(steps["test"]["agent"]["modes"].items()))
+    modes = steps["test"]["agent"]["modes"]
+    mode = max(modes, key=lambda name: modes[name]["reality"]["return"]["value"])
+    tested = modes[mode]
     chance = steps["test"]["random play"]
     file = path.with_suffix(".safetensors").name
     return [
@@ -132,12 +133,12 @@ def _head(path: Path, dream: Dream, steps: dict[str, dict[str, Any]], plan: Plan
     ]
 
 
-def _recorded(steps: dict[str, dict[str, Any]], recordings: list[dict[str, Any]]) -> list[str]:
+def _recorded(steps: dict[str, dict[str, Any]]) -> list[str]:
     lines = ["## What was recorded", ""]
     more = steps.get("record more", {}).get("transitions", 0)
     rows, warnings = [], []
-    for name, metadata in zip(("record", "record more"), recordings, strict=False):
-        seen, step = metadata["summary"], steps[name]
+    for step in (steps[name] for name in ("record", "record more") if "summary" in steps.get(name, {})):
+        seen = step["summary"]
         rewards, ends = seen["rewards"], seen["endings"]
         rows.append(
             [
@@ -222,7 +223,7 @@ def _leaves(found: dict[str, Any], path: tuple[str, ...] = ()) -> Iterable[list[
         if isinstance(value, dict) and {"value", "low", "high"} <= set(value):
             yield [", ".join([*path, key]), str(value.get("n", "")), _figure(value)]
         elif isinstance(value, dict) and key != "settings":
-            named = f"after {key} steps" if key.isdigit() else key.replace("_", " ")
+            named = f"after {key} step{'' if key == '1' else 's'}" if key.isdigit() else key.replace("_", " ")
             yield from _leaves(value, (*path, named))
         elif isinstance(value, float):
             yield [", ".join([*path, key]), "", f"{value:.4g}"]

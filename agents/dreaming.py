@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import minari
 import numpy as np
 from minari.storage.datasets_root_dir import get_dataset_path
 
@@ -272,8 +271,9 @@ class Dreaming:
         part = "recording" if number == 0 else "the agent acts in reality"
         said = lambda done: self.progress(part, min(done, wanted), wanted)  # noqa: E731
         made = record(spec, dataset_id, wanted, self.plan.seed + number, said, seconds=seconds, least=least, **by)
-        self.progress(part, wanted, wanted)
-        return {"dataset": dataset_id, "transitions": int(made.total_steps), "episodes": int(made.total_episodes)}
+        self.progress(part, int(made.total_steps), int(made.total_steps))
+        summary = json.loads(made.storage.metadata["nova_gym"])["summary"]
+        return {"dataset": dataset_id, "transitions": int(made.total_steps), "summary": summary}
 
     def _train(self, seconds: float) -> dict[str, Any]:
         began, plan, checkpoint = time.monotonic(), self.plan, self.folder / "train.ckpt"
@@ -369,8 +369,7 @@ class Dreaming:
     def _report(self, seconds: float) -> dict[str, Any]:
         dream = Dream.load(self.output)
         agent = load_agent(self.agent_file, dream, "cpu")
-        recordings = [self._metadata(number) for number in range(2) if get_dataset_path(self.datasets[number]).exists()]
-        write_report(self.report_file, dream, agent, self.journal.steps, recordings, self.plan, self.folder)
+        write_report(self.report_file, dream, agent, self.journal.steps, self.plan, self.folder)
         return {}
 
     def _episodes(self, seconds: float, steps: int, least: int, most: int) -> int:
@@ -384,9 +383,6 @@ class Dreaming:
             said = lambda done, total: self.progress("reading", done, total)  # noqa: E731
             self._clips[number] = load_dataset(self.datasets[number], progress=said)
         return self._clips[number]
-
-    def _metadata(self, number: int) -> dict[str, Any]:
-        return json.loads(minari.load_dataset(self.datasets[number]).storage.metadata["nova_gym"])
 
     def _dream(self, number: int) -> Dream:
         return Dream.load(self._dream_file(number))

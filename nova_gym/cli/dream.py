@@ -92,7 +92,7 @@ def dream(
             print(f"stopped; continue with the same command and --resume ({output.with_suffix('.dream')})")
             raise
     tested, chance = made.card.scores["agent"]["modes"], made.card.scores["random play"]["return"]["value"]
-    real = next(reversed(tested.values()))["reality"]["return"]
+    real = max((mode["reality"]["return"] for mode in tested.values()), key=lambda figure: figure["value"])
     console.print(
         f"{output}: its agent returns {real['value']:.4g} [{real['low']:.4g}, {real['high']:.4g}] in reality, random "
         f"play {chance:.4g}. {(time.monotonic() - began) / 60:.1f} minutes. Report: {output.with_suffix('.md')}",
