@@ -22,8 +22,8 @@ class Coverage:
         expert: probability in each step of the action that `Reality.policy` chooses.
         favoured: an action, and the probability in each step to take it. With the probability that remains,
             `Reality.random_action` chooses.
-        held: an action that `Reality.random_action` has chosen is repeated for up to this many steps. How many it is at
-            most in a clip is drawn for the clip, and how many it is each time for each time.
+        held: an action that `Reality.random_action` has chosen is repeated. How long is drawn for each clip, up to about
+            so many steps on average, and then each time.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Coverage:
 #: leads nowhere unless it is held for some steps, so in half of the transitions actions are.
 RANDOM_COVERAGE = (
     Coverage("official starts, at random", 0.5, None, official=True),
-    Coverage("official starts, actions held", 0.5, None, official=True, held=8),
+    Coverage("official starts, actions held", 0.5, None, official=True, held=32),
 )
 
 

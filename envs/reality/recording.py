@@ -213,7 +213,7 @@ def _clip(
     reality, env, (seed, observation) = tape.reality, tape.env, start
     expert = None if policy is not None else reality.policy(env) if kind.expert else None
     favoured, often = kind.favoured
-    patience = int(rng.integers(2, kind.held + 1)) if kind.held > 1 else 1
+    patience = max(2, round(kind.held ** rng.random())) if kind.held > 1 else 1  # short ones as often as long ones
     again, action = 0, None
     tape.begin(seed, kind)
     for done in range(1, most + 1):
@@ -226,7 +226,7 @@ def _clip(
             again -= 1
         else:
             action = reality.random_action(env, rng)
-            again = int(rng.integers(patience)) if patience > 1 else 0
+            again = int(rng.integers(2 * patience)) if patience > 1 else 0
         observation, terminated, truncated = tape.step(action)
         if over(done) or terminated or truncated:
             break

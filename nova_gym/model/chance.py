@@ -9,49 +9,74 @@ from nova_gym.model.bridge import ActionNetwork
 from nova_gym.model.config import ModelConfig
 from nova_gym.model.local import LocalNetwork
 
-#: Share of the probability that is spread evenly over all outcomes, so that none is impossible (arXiv 2301.04104).
-UNIFORM = 0.01
+#: Cells that are so far apart, along one axis, are drawn at the same time; those between know of each other.
+APART = 3
 
 
 class Chance(nn.Module):
     """A distribution over a few outcomes in each cell, one of which is drawn in a step.
 
     An outcome has no meaning of its own: training gives it one. The bridge turns it into a latent action, in its own
-    cell and in those around. So one outcome in one cell can say where something goes that several cells show. This is
-    the discrete latent state of arXiv 2010.02193, in each cell of a field. Where nothing is random, one outcome is
-    certain, or all lead to the same.
+    cell and in those around. This is the discrete latent state of arXiv 2010.02193, in each cell of a field.
+
+    One thing moves to one place, though several cells show it. So outcomes of neighbours must not contradict each
+    other, and cells are drawn in turns: each turn draws every third cell of every third row, and expects what goes with
+    the outcomes that earlier turns drew around it. A field of one cell needs one turn.
+
+    Where nothing is random, one outcome is certain.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.prior = ActionNetwork(config, config.rank + config.memory, config.outcomes)
+        self.outcomes = config.outcomes
+        self.prior = ActionNetwork(config, config.rank + config.memory + config.outcomes, config.outcomes)
         inputs = 2 * config.rank + config.memory
         self.posterior = LocalNetwork(inputs, config.outcomes, config.hidden, config.reach, config.depth)
 
-    def expect(self, state: Tensor, actions: Tensor) -> Tensor:
-        """What may happen: states (B, K + M, rows, cols) and actions → log-probabilities (B, n, rows, cols)."""
-        return _log_probabilities(self.prior(state, actions))
+    def expect(self, state: Tensor, actions: Tensor, drawn: Tensor) -> Tensor:
+        """What may happen in each cell, given what was drawn in others.
+
+        Args:
+            state: (B, K + M, rows, cols).
+            actions: as `ActionNetwork` takes them.
+            drawn: (B, n, rows, cols) float32, one-hot, zeros in cells that are not drawn yet.
+
+        Returns:
+            (B, n, rows, cols) log-probabilities.
+        """
+        return self.prior(torch.cat([state, drawn], dim=1), actions).log_softmax(1)
+
+    def draw(self, state: Tensor, actions: Tensor, uniform: Tensor | None) -> Tensor:
+        """Draws outcomes, one in each cell.
+
+        Args:
+            state, actions: as in `expect`.
+            uniform: (B, rows, cols) float32 in [0, 1), which decides; None for what is likeliest in each turn.
+
+        Returns:
+            (B, n, rows, cols) float32, one-hot.
+        """
+        turn = turns(*state.shape[2:], state.device)
+        drawn = state.new_zeros(len(state), self.outcomes, *state.shape[2:])
+        for now in range(int(turn.max()) + 1):
+            expected = self.expect(state, actions, drawn)
+            chosen = likeliest(expected) if uniform is None else pick(expected, uniform)
+            drawn = torch.where(turn == now, chosen, drawn)
+        return drawn
 
     def explain(self, state: Tensor, following: Tensor) -> Tensor:
-        """What did happen, in training: states (B, K + M, rows, cols) and what the next frames show → as `expect`."""
-        return _log_probabilities(self.posterior(torch.cat([state, following], dim=1)))
+        """What did happen, in training: states (B, K + M, rows, cols) and what the next frames show → logits."""
+        return self.posterior(torch.cat([state, following], dim=1))
 
 
-def _log_probabilities(logits: Tensor) -> Tensor:
-    probabilities = logits.softmax(1) * (1.0 - UNIFORM) + UNIFORM / logits.shape[1]
-    return probabilities.log()
+def turns(rows: int, cols: int, device: torch.device) -> Tensor:
+    """(rows, cols) int64, the turn in which each cell is drawn, from 0; smaller fields need fewer turns."""
+    row, col = (torch.arange(count, device=device) % APART for count in (rows, cols))
+    return row[:, None] * min(APART, cols) + col
 
 
-def draw(log_probabilities: Tensor, uniform: Tensor) -> Tensor:
-    """Draws outcomes, one in each cell.
-
-    Args:
-        log_probabilities: (B, n, rows, cols).
-        uniform: (B, rows, cols) float32 in [0, 1), which decides.
-
-    Returns:
-        (B, n, rows, cols) float32, one-hot.
-    """
+def pick(log_probabilities: Tensor, uniform: Tensor) -> Tensor:
+    """Outcomes (B, n, rows, cols), one-hot, that numbers (B, rows, cols) in [0, 1) decide on."""
     below = log_probabilities.exp().cumsum(1) <= uniform[:, None]
     index = below.sum(1).clamp(max=log_probabilities.shape[1] - 1)
     return one_hot(index, log_probabilities.shape[1])

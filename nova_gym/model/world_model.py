@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from nova_gym.errors import BadInputError
-from nova_gym.model import chance as chances
 from nova_gym.model import inr
 from nova_gym.model.bridge import ActionBridge
 from nova_gym.model.chance import Chance
@@ -158,7 +157,7 @@ class WorldModel(nn.Module):
         if self.chance is None:
             return self.bridge(state, actions)
         if outcomes is None:
-            outcomes = chances.likeliest(self.chance.expect(state, actions))
+            outcomes = self.chance.draw(state, actions, None)
         return self.bridge(torch.cat([state, outcomes], dim=1), actions)
 
     def draw_outcomes(self, state: Tensor, actions: Tensor, uniform: Tensor) -> Tensor | None:
@@ -173,7 +172,7 @@ class WorldModel(nn.Module):
         """
         if self.chance is None:
             return None
-        return chances.draw(self.chance.expect(self._complete(state), actions), uniform)
+        return self.chance.draw(self._complete(state), actions, uniform)
 
     def content(self, state: Tensor) -> Tensor:
         """A: states → the content part of the next states, (B, K, rows, cols)."""

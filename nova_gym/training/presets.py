@@ -124,7 +124,7 @@ _SINGLE = Preset(
         encoder_widths=(32, 64, 256),
         inr=INRConfig(frequencies=5, width=20, layers=3),
         rank=32,
-        latent_action=8,
+        latent_action=16,
         hidden=128,
         reach=1,
         head_hidden=64,
@@ -137,7 +137,7 @@ _SINGLE = Preset(
         tuning=Recipe(2_000, 128, 5e-4, noise=0.05),
         control=Recipe(400, 32, 2e-3, noise=0.05),
         horizon=200,
-        elsewhere=0.1,
+        elsewhere=0.0,
     ),
     whole=True,
 )

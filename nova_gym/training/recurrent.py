@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
@@ -19,8 +21,16 @@ SPAN = 8
 #: A rollout follows the recording for up to so many steps before it goes on alone. In a share of them the actions of
 #: those steps are not told, as where a dream begins from frames alone.
 CONTEXT, UNTOLD = 12, 0.2
-#: What an outcome may cost: so much of a lost cell's error for each nat that it tells.
-PRICE = 0.1
+#: What it costs that outcomes tell something: so much of a lost cell's error for each nat, at first and at last. It is
+#: cheap until outcomes have a meaning. Then it is dear, so that nothing is told twice: outcomes of two cells are drawn
+#: independently of each other, and would contradict each other.
+PRICE = (0.05, 0.5)
+#: Share of the training in which both stay as they are at first.
+CHEAP = 0.4
+#: Temperature at which outcomes are explained, at first and at last: in the end they say for certain what happened. So
+#: each costs all that it takes to expect it, and a cell in which nothing happens by chance has one outcome. At first
+#: what an explanation leaves open is free, since all that outcomes could say would cost more than what they do say.
+WARMTH = (1.0, 0.1)
 #: Weight of learning to expect what happened.
 EXPECTING = 0.1
 
@@ -56,6 +66,7 @@ class RecurrentDynamics(Dynamics):
         begin, end = self.states[self.clips.source[single]], self.states[self.clips.source[single] + 1]
         content = self.states[self.clips.elsewhere(single, self.clips.source[single], self.elsewhere, generator)]
         shape = (len(at), SPAN, *self.states.shape[2:])
+        share = 1.0 if self.name == "tuning" else max(0.0, (progress - CHEAP) / (1.0 - CHEAP))
         return {
             "state": self.memory["state"],
             "official": self.memory["official"],
@@ -65,10 +76,15 @@ class RecurrentDynamics(Dynamics):
             "valid": valid,
             "told": (self.memory["steps"][:, None] + steps) < self.memory["context"][:, None],
             "mute": self.memory["mute"],
+            "fair": self.memory["fair"] / self.memory["fair"].mean(),
             "noise": torch.randn((*shape[:2], *self.states.shape[1:]), generator=generator)
             * torch.rand(len(at), 1, 1, 1, 1, generator=generator)
             * self.recipe.noise,
+            "price": torch.tensor(PRICE[0] + (PRICE[1] - PRICE[0]) * share),
+            "open": torch.tensor(1.0 - share),
+            "warmth": torch.tensor(WARMTH[0] + (WARMTH[1] - WARMTH[0]) * share),
             "uniform": torch.rand(shape, generator=generator),
+            "turn": torch.rand(shape[:2], generator=generator),
             "from": torch.where(backwards, end, begin),
             "to": torch.where(backwards, begin, end),
             "content": torch.where(backwards, end, content) + self._noise(begin.shape, generator),
@@ -95,6 +111,8 @@ class RecurrentDynamics(Dynamics):
             "official": self.official[fresh] & (self.clips.position[fresh] == 0),
             "context": torch.randint(0, CONTEXT + 1, fresh.shape, generator=generator),
             "mute": torch.rand(len(fresh), generator=generator) < UNTOLD,
+            # what is drawn more often because of what follows must not seem more likely
+            "fair": torch.ones(len(drawn)) if self.clips.weights is None else 1.0 / self.clips.weights[drawn],
         }
         if self.memory:
             over = self.memory["over"]
@@ -147,7 +165,7 @@ class RecurrentDynamics(Dynamics):
             "rollout": 1.0,
             "matching": MATCHING,
             "outcome": OUTCOME,
-            "told": PRICE * min(self.changes.lost, 1.0) / cells,
+            "told": float(batch["price"]) * (self.changes.lost if math.isfinite(self.changes.lost) else 1.0) / cells,
             "expected": EXPECTING,
         }
         loss = sum(weights[name] * mean for name, mean in means.items())
@@ -160,7 +178,7 @@ class RecurrentDynamics(Dynamics):
         before, after = batch["before"][:, t], batch["after"][:, t]
         outcomes, terms = None, {}
         if model.has_chance:
-            outcomes, terms = self._explained(state, after, actions, batch["uniform"][:, t])
+            outcomes, terms = self._explained(state, batch, t)
         latent_action = model.translate(state, actions, outcomes)
         with torch.no_grad():
             inferred = model.infer(before, after)
@@ -168,16 +186,21 @@ class RecurrentDynamics(Dynamics):
         terms["matching"] = (latent_action - inferred).square().mean((1, 2, 3)) / size
         return model.step(state, latent_action), {**terms, "latent": latent_action.detach()}
 
-    def _explained(
-        self, state: Tensor, after: Tensor, actions: Tensor, uniform: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def _explained(self, state: Tensor, batch: Batch, t: int) -> tuple[Tensor, Metrics]:
         """Outcomes as the true next state explains them, with gradients straight through, and what they tell."""
+        after, actions = batch["after"][:, t], batch["actions"][:, t]
         chance = self.parts["chance"]
-        happened, expected = chance.explain(state, after), chance.expect(state, actions)
-        hard = chances.draw(happened.detach(), uniform)
+        happened = (chance.explain(state, after) / batch["warmth"]).log_softmax(1)
+        hard = chances.pick(happened.detach(), batch["uniform"][:, t])
         outcomes = hard + happened.exp() - happened.exp().detach()
-        told = (happened.exp() * (happened - expected.detach())).sum(1).sum((1, 2))
-        learned = (happened.detach().exp() * (happened.detach() - expected)).sum(1).sum((1, 2))
+        turn = chances.turns(*state.shape[2:], state.device)  # one of them, drawn for each rollout, stands for all
+        count = int(turn.max()) + 1
+        now = (batch["turn"][:, t] * count).long()[:, None, None]
+        expected = chance.expect(state, actions, hard * (turn < now)[:, None])
+        counts = count * (turn == now)
+        told = (happened.exp() * (batch["open"] * happened - expected.detach())).sum(1)
+        learned = -(hard * expected).sum(1)
+        told, learned = (told * counts).sum((1, 2)), (learned * counts).sum((1, 2)) * batch["fair"]
         return outcomes, {"told": told, "expected": learned}
 
     def _outcomes(self, state: Tensor, batch: Batch, t: int, latent_action: Tensor) -> Metrics:
