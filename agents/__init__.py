@@ -3,12 +3,14 @@
 from nova_gym.agents.control_policy import ControlPolicy
 from nova_gym.agents.curve import Curve
 from nova_gym.agents.diagnosis import Diagnosis, diagnose
+from nova_gym.agents.dreaming import dream_of
 from nova_gym.agents.evaluation import AgentReport, evaluate_agent, film, normalised_score
 from nova_gym.agents.features import FieldFeatures, PlacedFeatures, WholeFeatures
 from nova_gym.agents.hyperparameters import ALGORITHMS, HYPERPARAMETERS
 from nova_gym.agents.improvement import improve
 from nova_gym.agents.pace import Pace
 from nova_gym.agents.planner import CrossEntropyPlanner
+from nova_gym.agents.randomly import play_at_random
 from nova_gym.agents.reality_vec import make_reality_vec
 from nova_gym.agents.roaming import Roaming
 from nova_gym.agents.saving import agent_observation, load_agent, save_agent, shipped_agents
@@ -31,6 +33,7 @@ __all__ = [
     "WholeFeatures",
     "agent_observation",
     "diagnose",
+    "dream_of",
     "evaluate_agent",
     "film",
     "improve",
@@ -38,6 +41,7 @@ __all__ = [
     "make_agent",
     "make_reality_vec",
     "normalised_score",
+    "play_at_random",
     "save_agent",
     "shipped_agents",
     "train_agent",

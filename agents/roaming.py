@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nova_gym.agents.usual import Usual
 from nova_gym.dream import Dream
+from nova_gym.envs.actions import dream_actions
 from nova_gym.simulator import DreamSimulator
 
 #: Dreams walked in at a time, steps in all, and the most steps of a walk from one start.
@@ -18,6 +19,8 @@ WALKERS, STEPS, LONGEST = 256, 200, 60
 WHOLE_STEPS, WHOLE_LONGEST = 600, 300
 #: There a walker repeats its last action with one of these probabilities, because pushes to and fro lead nowhere.
 PERSISTENCE = (0.0, 0.5, 0.8, 0.9, 0.95)
+#: So many different actions are drawn from where they are continuous.
+DIFFERENT = 1024
 #: All cells of the dreams are looked at once in so many steps.
 EVERY = 8
 #: States so many steps before something better than usual are worth starting from.
@@ -106,18 +109,19 @@ class _Actions:
 
     def __init__(self, dream: Dream, generator: torch.Generator, persistent: bool) -> None:
         self.config, self.generator = dream.world_model.config, generator
-        self.bounds = [torch.tensor(bound, dtype=torch.float32).flatten() for bound in dream.card.action_bounds]
+        known, rng = dream_actions(dream), np.random.default_rng(generator.initial_seed())
+        members = [] if self.config.discrete else [known.sample(rng) for _ in range(DIFFERENT)]
+        self.members = torch.from_numpy(known.to_model(np.stack(members))) if members else None
         chances = torch.tensor(PERSISTENCE if persistent else PERSISTENCE[:1])
         self.repeats = chances.repeat(-(-WALKERS // len(chances)))[:WALKERS]
         self.last: Tensor | None = None
 
     def draw(self) -> Tensor:
         """(`WALKERS`,) int64, or (`WALKERS`, N) float32, on the CPU."""
-        if self.config.discrete:
+        if self.members is None:
             drawn = torch.randint(self.config.actions, (WALKERS,), generator=self.generator)
         else:
-            low, high = self.bounds
-            drawn = low + (high - low) * torch.rand(WALKERS, len(low), generator=self.generator)
+            drawn = self.members[torch.randint(DIFFERENT, (WALKERS,), generator=self.generator)]
         if self.last is not None and self.repeats.any():
             again = torch.rand(WALKERS, generator=self.generator) < self.repeats
             drawn = torch.where(again if drawn.ndim == 1 else again[:, None], self.last, drawn)

@@ -5,6 +5,9 @@ Importing it registers `NovaDream-MiniGrid-v0` and `NovaDream-MovingDigits-v0`, 
 """
 
 import os as _os
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 # PyTorch's idle threads spin on their cores, by default for milliseconds, and so slow down the threads of
 # `nova_gym.kernels.threads`. This many turns last about 0.1 ms: long enough for PyTorch's next operation to find its
@@ -21,6 +24,9 @@ from nova_gym.model.world_model import WorldModel
 from nova_gym.simulator import DreamSimulator, Transition
 from nova_gym.version import __version__
 
+if _TYPE_CHECKING:
+    from nova_gym.agents.dreaming import dream_of
+
 __all__ = [
     "BadInputError",
     "Card",
@@ -30,6 +36,7 @@ __all__ = [
     "Transition",
     "WorldModel",
     "__version__",
+    "dream_of",
     "shipped_dreams",
 ]
 
@@ -45,3 +52,12 @@ for _id, _kwargs in (
         kwargs=_kwargs,
     )
 _register("NovaLayouts-MiniGrid-v0", entry_point="nova_gym.envs.reality.layouts:LayoutsEnv")
+
+#: What stands on other floors of the package, by the module that has it; imported when it is asked for.
+_LATER = {"dream_of": "nova_gym.agents.dreaming"}
+
+
+def __getattr__(name: str) -> _Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(_import_module(_LATER[name]), name)

@@ -73,13 +73,18 @@ def save_png(path: Path, picture: np.ndarray) -> None:
         iio.imwrite(temporary, picture, extension=".png", optimize=True)
 
 
-def save_gif(path: Path, frames: list[np.ndarray]) -> None:
+def save_gif(path: Path, frames: list[np.ndarray], pace: int = _PACE) -> None:
     """Writes frames (H, W, 3) uint8 as an animated GIF, atomically; it loops, and pauses on the last frame.
+
+    Args:
+        path: where.
+        frames: what to show.
+        pace: milliseconds for which each is shown.
 
     Raises:
         BadInputError: it cannot be written.
     """
-    durations = [_PACE] * (len(frames) - 1) + [_REST]
+    durations = [pace] * (len(frames) - 1) + [_REST]
     with write_atomically(path) as temporary:
         iio.imwrite(temporary, frames, extension=".gif", duration=durations, loop=0)
 

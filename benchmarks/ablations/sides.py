@@ -23,7 +23,7 @@ from nova_gym.training.control import ControlStage
 from nova_gym.training.dynamics import Dynamics
 from nova_gym.training.latent_actions import settle_latent_actions
 from nova_gym.training.loop import Loop, keep_freed_memory, step_generator
-from nova_gym.training.presets import Preset, Recipe
+from nova_gym.training.presets import Preset
 from nova_gym.training.representation import Representation, encode_all, settle_coordinates
 from nova_gym.training.stage import Stage
 from nova_gym.training.train import config_for, make_card
@@ -47,27 +47,6 @@ Progress = Callable[[int, int, str], None]
 
 
 @dataclass
-class TimedLoop(Loop):
-    """The training loop with a time limit: a stage and its schedule last as long as its time.
-
-    The number of steps is estimated anew at every step, from the time that the steps so far have taken.
-
-    Attributes:
-        budget: seconds of the present stage.
-    """
-
-    budget: float = 0.0
-
-    def recipe(self, stage: Stage, state: dict[str, Any]) -> Recipe:
-        """The stage's recipe, with the number of steps that its time allows."""
-        step, spent = state["step"], state["seconds"]
-        if not spent:
-            return stage.recipe
-        steps = max(step + (spent < self.budget), round(step * self.budget / spent))
-        return replace(stage.recipe, steps=steps, warmup=min(stage.recipe.warmup, steps // 10))
-
-
-@dataclass
 class Side:
     """One model of a comparison, with its training.
 
@@ -80,7 +59,7 @@ class Side:
     """
 
     name: str
-    loop: TimedLoop
+    loop: Loop
     clips: Clips
     preset: Preset
     states: Tensor | None = None
@@ -93,8 +72,7 @@ class Side:
     def run(self, stage: str, seconds: float) -> None:
         """Trains a stage for `seconds`, then does the work that follows the stage, which takes further time."""
         model, clips, training = self.model, self.clips, self.preset.training
-        self.loop.budget = seconds
-        self.loop.train(self._stage(stage))
+        self.loop.train(self._stage(stage), seconds)
         began = time.monotonic()
         if stage == "representation":
             settle_coordinates(model, clips, step_generator(training.seed, "coordinates", 0), training.margin)
@@ -201,7 +179,7 @@ class Workshop:
     def _side(self, name: str, kind: type[WorldModel], config: ModelConfig, clips: Clips, chosen: Preset) -> Side:
         chosen = replace(chosen, training=replace(chosen.training, seed=self.seed))
         model = kind(config, torch.Generator().manual_seed(self.seed)).to(self.device)
-        loop = TimedLoop(model, self.seed, self.run)
+        loop = Loop(model, self.seed, self.run)
         loop.progress = lambda stage, step, steps, text: self.progress(
             round(self.spent + loop.budget * step / steps), round(self.total), f"{name}: {stage}"
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -42,6 +43,8 @@ def record(
     policy: Policy | None = None,
     random: float = 0.0,
     make: Callable[[], gym.Env] | None = None,
+    seconds: float = math.inf,
+    least: int = 1,
 ) -> minari.MinariDataset:
     """Plays the real environment and writes the episodes to a Minari dataset.
 
@@ -63,6 +66,8 @@ def record(
         random: the share of random actions among those of `policy`.
         make: makes the environment in the place of `Reality.make`, such as a `RealityEnv` of the same spec, whose
             observations are a dream's latents.
+        seconds: after which recording ends sooner, once it has `least` transitions.
+        least: see `seconds`.
 
     Returns:
         The dataset. `dataset.storage.metadata["nova_gym"]` holds, as JSON, the spec, the action space, the reward
@@ -86,7 +91,8 @@ def record(
         rng = np.random.default_rng(seed)
         env.reset(seed=seed)
         reality.frame(env)  # refuses what is no picture before anything is written
-        _clips(tape, coverage, hold_out, expert, transitions, rng, progress, policy)
+        over = _Over(transitions, least, time.monotonic() + seconds, progress)
+        _clips(tape, coverage, hold_out, expert, transitions, rng, over, policy)
         tape.finish(seed, coverage)
     return minari.load_dataset(dataset_id)
 
@@ -156,14 +162,14 @@ def _clips(
     expert: bool,
     transitions: int,
     rng: np.random.Generator,
-    progress: Callable[[int], None],
+    over: _Over,
     policy: Policy | None,
 ) -> None:
     """Records clips of all kinds, interleaved so that each kind has its share at any time."""
     recorded = Counter({kind.name: 0 for kind in coverage})
     possible = list(coverage)
     reality, env = tape.reality, tape.env
-    while recorded.total() < transitions:
+    while recorded.total() < transitions and not over(recorded.total()):
         kind = min(possible, key=lambda kind: recorded[kind.name] / kind.share)
         start = _start(env, reality, kind, hold_out, expert, rng)
         if start is None:  # such as inner walls, which this environment may lack
@@ -175,9 +181,23 @@ def _clips(
         most = kind.length or tape.horizon or math.ceil(transitions * kind.share)
         before = recorded.total()
         recorded[kind.name] += _clip(
-            tape, kind, start, most, rng, lambda done, before=before: progress(before + done), policy
+            tape, kind, start, most, rng, lambda done, before=before: over(before + done), policy
         )
     tape.kinds = recorded
+
+
+@dataclass(frozen=True)
+class _Over:
+    """Whether a recording has lasted long enough, asked after each step with the number of its transitions."""
+
+    transitions: int
+    least: int
+    until: float
+    progress: Callable[[int], None]
+
+    def __call__(self, recorded: int) -> bool:
+        self.progress(recorded)
+        return recorded >= self.least and time.monotonic() > self.until
 
 
 def _clip(
@@ -186,7 +206,7 @@ def _clip(
     start: tuple[int, Any],
     most: int,
     rng: np.random.Generator,
-    progress: Callable[[int], None],
+    over: Callable[[int], bool],
     policy: Policy | None,
 ) -> int:
     """Records one clip of at most so many transitions, and returns how many it has."""
@@ -208,8 +228,7 @@ def _clip(
             action = reality.random_action(env, rng)
             again = int(rng.integers(2 * patience)) if patience > 1 else 0
         observation, terminated, truncated = tape.step(action)
-        progress(done)
-        if terminated or truncated:
+        if over(done) or terminated or truncated:
             break
     tape.end(terminated, truncated)
     return done

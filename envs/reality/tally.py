@@ -31,6 +31,7 @@ class Tally:
         self._rewards: list[np.ndarray] = []
         self._ends: list[np.ndarray] = []
         self.lengths: list[int] = []
+        self._ended: list[int] = []
         self.endings: Counter[str] = Counter()
 
     def add(self, frames: np.ndarray, actions: np.ndarray, rewards: list[float], terminations: list[bool]) -> None:
@@ -43,6 +44,7 @@ class Tally:
     def end(self, length: int, terminated: bool, truncated: bool) -> None:
         """Counts the end of a clip of `length` transitions."""
         self.lengths.append(length)
+        self._ended += [length] * terminated
         self.endings["terminated" if terminated else "truncated" if truncated else "cut"] += 1
 
     def summary(self, discount: float, horizon: int) -> dict[str, Any]:
@@ -52,8 +54,8 @@ class Tally:
             discount, horizon: of the rewards (`Reality.reward_discount`), so that they are compared without it.
 
         Returns:
-            `rewards`, `endings`, `actions`, `coverage`, `ambiguity`, `memory and chance` (sentences) and `warnings`
-            (sentences).
+            `rewards`, `endings`, `lengths` (`ended`, of nine in ten clips that terminate, at most; `longest`),
+            `actions`, `coverage`, `ambiguity`, `memory and chance` (sentences) and `warnings` (sentences).
         """
         lengths, rewards = np.array(self.lengths), np.concatenate(self._rewards)
         acted, ends, frames = np.concatenate(self._acted), np.concatenate(self._ends), np.concatenate(self._frames)
@@ -69,6 +71,7 @@ class Tally:
                 **{kind: self.endings[kind] for kind in ("terminated", "truncated", "cut")},
                 "steps": {"least": int(lengths.min()), "median": float(np.median(lengths)), "most": int(lengths.max())},
             },
+            "lengths": {"ended": float(np.quantile(self._ended or [0], 0.9)), "longest": int(lengths.max())},
             "actions": self._shares(acted),
             "coverage": {"transitions": len(acted), "different frames": len(np.unique(frames))},
             "ambiguity": measured.to_dict(),

@@ -1,4 +1,4 @@
-"""The command line: `nova-gym record | train | eval | agent …`; `nova-gym --help` names all commands."""
+"""The command line: `nova-gym dream | record | train | eval | agent …`; `nova-gym --help` names all commands."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from nova_gym.cli.agent import agent_app, improve
 from nova_gym.cli.bench import bench
 from nova_gym.cli.demo import demo
+from nova_gym.cli.dream import dream
 from nova_gym.cli.edit import edit
 from nova_gym.cli.evaluate import evaluate, info
 from nova_gym.cli.play import play
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(agent_app, name="agent")
+app.command()(dream)
 app.command()(record)
 app.command()(train)
 app.command()(tune)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
+import numpy as np
 
 from nova_gym.errors import BadInputError
 
@@ -66,9 +67,12 @@ class _Agent:
         self._agent, self._checked = agent, not check
 
     def __call__(self, observation: Any, env: gym.Env) -> Any:
+        from nova_gym.agents.actions import own_actions
+
         if not self._checked:
             self._check(env)
-        return self._agent.predict(observation, deterministic=False)[0]
+        action = self._agent.predict(observation, deterministic=False)[0]
+        return own_actions(env.action_space, np.asarray(action)[None])[0]  # an agent's actions count from 0
 
     def _check(self, env: gym.Env) -> None:
         for kind in ("observation_space", "action_space"):

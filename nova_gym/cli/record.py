@@ -87,7 +87,7 @@ def record(
         acting, observation = policy_of(policy, known, seed)
         spec, make = reality_of(known).spec, lambda: RealityEnv(known, observation)
     else:
-        spec = reality_spec(env_id, parse_size(size) if size else None, _object(env_kwargs), wrapper or ())
+        spec = reality_spec(env_id, parse_size(size) if size else None, json_object(env_kwargs), wrapper or ())
         acting = policy_of(policy, None, seed)[0] if policy else None
     with progress_bars() as bars:
         dataset = record_dataset(
@@ -109,7 +109,12 @@ def record(
     _print(json.loads(dataset.storage.metadata["nova_gym"]))
 
 
-def _object(text: str) -> dict[str, Any]:
+def json_object(text: str) -> dict[str, Any]:
+    """What `--env-kwargs` says.
+
+    Raises:
+        BadInputError: it is no JSON object.
+    """
     try:
         read = json.loads(text)
     except ValueError as error:

@@ -32,8 +32,20 @@ def train(
         str | None,
         typer.Option(
             help="Size of model and training: tiny (seconds, for tests), cpu (minutes), digits (grey 64×64, longer) "
-            "or paper (one network a frame, for one GPU). Default: cpu; with --stage, that of the dream."
+            "or paper (one network a frame, for one GPU). Default: what suits the recording; with --stage, that of the "
+            "dream."
         ),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="How long training takes. Default: the preset's numbers of steps.")
+    ] = None,
+    memory: Annotated[
+        int | None,
+        typer.Option(help="Numbers of memory in a cell, 0 for none. Default: what the recording asks for.", min=0),
+    ] = None,
+    outcomes: Annotated[
+        int | None,
+        typer.Option(help="Outcomes of chance in a cell, 0 for none. Default: what the recording asks for.", min=0),
     ] = None,
     no_actions: Annotated[bool, typer.Option("--no-actions", help="Ignore a recording's actions and rewards.")] = False,
     size: Annotated[
@@ -63,7 +75,10 @@ def train(
 
     SOURCE is a dataset that `nova-gym record` made, or video (MP4, GIF, NPZ …).
     `digits` stands for generated clips of digits that bounce in a square.
-    The preset `cpu` takes some minutes on MiniGrid. A dream of video has no
+    What suits a recording is measured on it: a field of cells or one network for
+    the whole frame, whether a step depends on what frames before it showed
+    (memory), and whether it depends on chance. The lines that it prints say so.
+    On MiniGrid training takes some minutes. A dream of video has no
     environment actions: step it by latent actions, by the codes of its codebook,
     or let its control model go on by itself.
 
@@ -90,23 +105,34 @@ def train(
     from nova_gym.dream import STARTS, Dream
     from nova_gym.envs import dream_at
     from nova_gym.envs.reality.unseen import what_is_unseen
-    from nova_gym.training import PARTS, Run, train_part
+    from nova_gym.training import PARTS, Run, suiting_preset, train_part
     from nova_gym.training import train as train_dream
+    from nova_gym.training.presets import preset_of
 
     if stage is not None and stage not in PARTS:
         raise BadInputError(f"stage {stage!r} cannot be trained by itself; {', '.join(PARTS)} can")
     if (stage is None) != (dream is None):
         raise BadInputError("--stage and --dream go together: give the stage to train and the dream to start from")
     loaded = Dream.load(dream) if dream is not None else None
-    chosen = _preset(preset, loaded, stage, seed)
-    _check_output(output, overwrite)
+    if loaded is not None and (memory, outcomes, minutes) != (None, None, None):
+        raise BadInputError("--memory, --outcomes and --minutes are of a whole dream: leave them out with --stage")
+    chosen = _named(preset) if preset is not None else None  # an unknown one is refused before anything is read
+    check_output(output, overwrite)
     checkpoint = _checkpoint(output, resume, overwrite)
     began = time.monotonic()
     with progress_bars() as bars:
         clips = load_clips(source, lambda done, total: bars("reading", done, total), not no_actions, size)
         if reality is not None:
             _check_reality(reality, clips, loaded)
-        run = Run(checkpoint, log_dir or Path("runs") / output.stem, device, precision, resume, bars)
+        if loaded is not None:
+            chosen = chosen or preset_of(loaded, stage)
+        else:
+            suits = suiting_preset(clips, preset, memory, outcomes)
+            chosen = suits.preset
+            for line in suits.lines:
+                console.print(line, highlight=False, soft_wrap=True)
+        chosen = replace(chosen, training=replace(chosen.training, seed=seed))
+        run = Run(checkpoint, log_dir or Path("runs") / output.stem, device, precision, resume, bars, minutes)
         with _says_how_to_go_on(checkpoint):
             if loaded is None:
                 made = train_dream(clips, source, chosen, run)
@@ -124,12 +150,11 @@ def train(
     )
 
 
-def _preset(name: str | None, dream: Dream | None, stage: str | None, seed: int) -> Preset:
-    """The preset of this name, or else that of the dream, with this seed."""
-    from nova_gym.training.presets import preset, preset_of
+def _named(name: str) -> Preset:
+    """The preset of this name."""
+    from nova_gym.training.presets import preset
 
-    chosen = preset_of(dream, stage) if name is None and dream is not None else preset(name or "cpu")
-    return replace(chosen, training=replace(chosen.training, seed=seed))
+    return preset(name)
 
 
 def _check_reality(reality: str, clips: Clips, dream: Dream | None) -> None:
@@ -148,7 +173,12 @@ def _check_reality(reality: str, clips: Clips, dream: Dream | None) -> None:
     similar_spec(replace(spec, frame_size=tuple(spec.frame_size)), reality)
 
 
-def _check_output(output: Path, overwrite: bool) -> None:
+def check_output(output: Path, overwrite: bool) -> None:
+    """Checks the name of a dream's new file.
+
+    Raises:
+        BadInputError: it is no dream's, or exists.
+    """
     if output.suffix != ".safetensors":
         raise BadInputError(f"a dream's file ends in .safetensors, unlike {output}")
     if output.exists() and not overwrite:
@@ -205,7 +235,7 @@ def tune(
     from nova_gym.training.representation import encode_all
 
     loaded = Dream.load(dream)
-    _check_output(output, overwrite)
+    check_output(output, overwrite)
     with progress_bars() as bars:
         clips = load_clips(dataset, lambda done, total: bars("reading", done, total))
         check_recording(clips, loaded, dataset, labels=True)
@@ -257,7 +287,7 @@ def sharpen(
     from nova_gym.training import sharpen as sharpen_dream
 
     loaded = Dream.load(dream)
-    _check_output(output, overwrite)
+    check_output(output, overwrite)
     checkpoint = _checkpoint(output, resume, overwrite)
     began = time.monotonic()
     with progress_bars() as bars:

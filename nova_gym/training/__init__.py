@@ -1,7 +1,7 @@
 """Training a dream from recorded clips."""
 
 from nova_gym.training.detail import sharpen
-from nova_gym.training.fine_tuning import check_recording, fine_tune
+from nova_gym.training.fine_tuning import check_recording, fine_tune, train_further
 from nova_gym.training.loop import Run
 from nova_gym.training.parts import PARTS, train_part
 from nova_gym.training.presets import PRESETS, Preset, Recipe, TrainingConfig, preset
@@ -22,5 +22,6 @@ __all__ = [
     "sharpen",
     "suiting_preset",
     "train",
+    "train_further",
     "train_part",
 ]

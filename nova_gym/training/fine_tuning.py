@@ -7,24 +7,39 @@ from dataclasses import asdict, replace
 
 import torch
 
-from nova_gym.data import Clips
+from nova_gym.data import Clips, join_clips
 from nova_gym.dream import Card, Dream
 from nova_gym.errors import BadInputError
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.changes import Changes, emphasize, wrong_transitions
 from nova_gym.training.dynamics import Tuning
 from nova_gym.training.loop import Loop, Run, keep_freed_memory
-from nova_gym.training.presets import preset_of
+from nova_gym.training.presets import Preset, TrainingConfig, preset_of
+from nova_gym.training.rare import favour_rare
+from nova_gym.training.recurrent import SPAN, RecurrentTuning
+from nova_gym.training.representation import encode_all
+from nova_gym.training.rewards import reward_values
+from nova_gym.training.stage import Stage
+from nova_gym.training.train import is_recurrent, starts_of
 
 #: Share of the learning rate of `tuning` that fine-tuning uses; at the full rate a trained dream first becomes worse.
 GENTLER = 0.25
+#: Share of the training samples that come from the first recording where a dream is trained further on a second one.
+FIRST_SHARE = 0.5
+
+
+class _TuningWithoutMemory(RecurrentTuning):
+    """Tuning that leaves the memory as it is, so that states keep their meaning for an agent that reads them."""
+
+    trains = tuple(name for name in RecurrentTuning.trains if name != "memory")
 
 
 def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed: int, run: Run) -> Dream:
-    """Trains dynamics, bridge and heads of a dream further, on rollouts over `clips`.
+    """Trains dynamics, bridge and heads of a dream further, on rollouts over `clips`; memory and encoder stay.
 
-    Transitions are drawn by their weights, and more often if the dream gets them wrong. The recipe is that of `tuning`
-    in the preset that the dream's card names, at a lower learning rate.
+    Transitions are drawn by their weights, and more often if the dream gets them wrong, or where it has memory or
+    chance if they are rare. The recipe is that of `tuning` in the preset that the dream's card names, at a lower
+    learning rate.
 
     Args:
         dream: left as it is.
@@ -46,17 +61,87 @@ def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed
     training = preset_of(dream, "tuning").training
     recipe = replace(training.tuning, steps=steps, learning_rate=GENTLER * training.tuning.learning_rate)
     training = replace(training, tuning=recipe)
-    wrong = wrong_transitions(model, clips, states)
     loop = Loop(model, seed, run)
-    loop.train(Tuning(model, emphasize(clips, wrong), states, training))
+    stage, wrong = _tuning(model, clips, states, training, keep_memory=True)
+    loop.train(stage)
     run.checkpoint.unlink(missing_ok=True)
+    return repacked(dream, model, _tuned_card(dream, clips, states, training, wrong, seed, loop))
+
+
+def train_further(dream: Dream, parts: list[Clips], preset: Preset, run: Run) -> Dream:
+    """Trains all parts of a dream's step further, on its recording and on another one that was made later.
+
+    Encoder and renderer stay. The memory learns on, so what an agent has learned of it is no longer valid: train a new
+    one. Rewards that only the later recording shows become known: the heads then begin anew.
+
+    Args:
+        dream: left as it is.
+        parts: its recording, with labels, then the later ones, whose share of the samples is half.
+        preset: that it was trained by.
+        run: where and how, and for how many minutes.
+
+    Returns:
+        The dream, on the CPU, without scores.
+
+    Raises:
+        BadInputError: the recordings are of different kinds, or the checkpoint to resume belongs to another run.
+        KeyboardInterrupt: training was interrupted; a checkpoint was written first.
+    """
+    keep_freed_memory()
+    later = (1.0 - FIRST_SHARE) / max(1, len(parts) - 1)
+    clips = join_clips(parts, [FIRST_SHARE] + [later] * (len(parts) - 1))
+    training, seed = preset.training, preset.training.seed
+    model = _with_rewards(dream.world_model, clips, seed).to(run.find_device())
+    each = [encode_all(model, part) for part in parts]
+    states = torch.cat(each)
+    loop = Loop(model, seed, run, {"model": repr(model.config), "transitions": len(clips.source), "seed": seed})
+    stage, wrong = _tuning(model, clips, states, training, keep_memory=False)
+    loop.resume()
+    loop.train(stage)
+    model.cpu().eval().requires_grad_(False)
+    card = _tuned_card(dream, clips, states, training, wrong, seed, loop)
+    return Dream(model, starts_of(model, parts[0], each[0]), card)
+
+
+def _with_rewards(model: WorldModel, clips: Clips, seed: int) -> WorldModel:
+    """A copy of the model whose heads know the rewards of these clips; new heads, if they are not those it knew."""
+    values, bins = reward_values(clips)
+    known = torch.tensor(model.config.reward_values)
+    if bins == model.config.reward_bins and len(known) == len(values) and torch.allclose(known, torch.tensor(values)):
+        return copy.deepcopy(model)
+    if bins and model.config.reward_bins and known[0] <= values[0] and known[-1] >= values[-1]:
+        return copy.deepcopy(model)
+    config = replace(model.config, reward_values=values, reward_bins=bins)
+    fresh = WorldModel(config, torch.Generator().manual_seed(seed))
+    sizes = {name: value.shape for name, value in fresh.state_dict().items()}
+    kept = {name: value for name, value in model.state_dict().items() if sizes.get(name) == value.shape}
+    fresh.load_state_dict(kept | {n: v for n, v in fresh.state_dict().items() if n.startswith("heads.")}, strict=False)
+    return fresh
+
+
+def _tuning(
+    model: WorldModel, clips: Clips, states: torch.Tensor, training: TrainingConfig, keep_memory: bool
+) -> tuple[Stage, int]:
+    """The stage that trains a finished model further, and how many transitions it gets wrong now.
+
+    Where a step depends on memory or chance, nothing is counted: a frame and an action do not say what is right.
+    """
+    if is_recurrent(model):
+        kind = _TuningWithoutMemory if keep_memory else RecurrentTuning
+        return kind(model, favour_rare(clips, 2 * SPAN), states, training), 0
+    wrong = wrong_transitions(model, clips, states)
+    return Tuning(model, emphasize(clips, wrong), states, training), int(wrong.sum())
+
+
+def _tuned_card(
+    dream: Dream, clips: Clips, states: torch.Tensor, training: TrainingConfig, wrong: int, seed: int, loop: Loop
+) -> Card:
     card = copy.deepcopy(dream.card)
     card.dead_band = Changes.of(clips, states).dead_band
     card.scores = {}  # they were measured with the old weights
-    tuned = {"seed": seed, "recipe": asdict(training.tuning), "wrong before": int(wrong.sum())}
-    tuned |= loop.finished["tuning"]
+    tuned = {"seed": seed, "recipe": asdict(training.tuning), "wrong before": wrong, **loop.finished["tuning"]}
     card.training["tuned"] = [*card.training.get("tuned", []), tuned]
-    return repacked(dream, model, card)
+    return card
 
 
 def repacked(dream: Dream, model: WorldModel, card: Card) -> Dream:

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ LOG_EVERY, SNAPSHOT_EVERY, SAVE_EVERY = 50, 200, 120.0
 
 #: Names of the stages, in order.
 STAGES = ("representation", "dynamics", "tuning", "control")
+#: What each stage gets of a time limit, relative to the others that a model needs.
+SHARES = {"representation": 0.35, "dynamics": 0.5, "tuning": 0.15, "control": 0.1}
 
 #: Called as `progress(stage, step, steps, text)`.
 Progress = Callable[[str, int, int, str], None]
@@ -52,6 +54,8 @@ class Run:
         precision: `no` for single precision, `bf16` for PyTorch's autocast to bfloat16.
         resume: continue from the checkpoint.
         progress: called as `progress(stage, step, steps, text)`.
+        minutes: that training takes, those before a resumption included. The stages share them (`SHARES`), and each
+            stage's schedule lasts as long as its time. None for the numbers of steps that the recipes have.
     """
 
     checkpoint: Path
@@ -60,13 +64,16 @@ class Run:
     precision: str = "no"
     resume: bool = False
     progress: Progress = lambda stage, step, steps, text: None
+    minutes: float | None = None
 
     def find_device(self) -> torch.device:
         """The device that `device` names.
 
         Raises:
-            BadInputError: `device` cannot be used here, or `precision` is unknown.
+            BadInputError: `device` cannot be used here, `precision` is unknown, or `minutes` are none.
         """
+        if self.minutes is not None and not 0.0 < self.minutes < math.inf:
+            raise BadInputError(f"minutes must be more than 0, not {self.minutes}")
         if self.precision not in ("no", "bf16"):
             raise BadInputError(f"precision is no or bf16, not {self.precision!r}")
         return resolve_device(self.device)
@@ -93,13 +100,18 @@ def keep_freed_memory() -> None:
 class Loop:
     """Runs stages one after the other, and can be stopped and resumed within any of them.
 
+    With a time limit, a stage and its schedule last as long as its time. The number of steps is then estimated anew at
+    every step, from the time that the steps so far have taken.
+
     Attributes:
         model: the world model, trained in place.
         seed: of data order and noise.
         run: where and how; its checkpoint file keeps the state of training.
         fingerprint: what a checkpoint must agree with to be resumed (data set, configuration).
+        planned: names of the stages that share the run's minutes.
         device: where it trains.
         progress: called as `progress(stage, step, steps, text)`.
+        budget: seconds of the present stage, None without a limit.
         writer: TensorBoard, while `curves` is open and the run has a folder for it.
         finished: by stage, its last loss, its steps and seconds, and its last metrics.
         kept: tensors that later stages need, also after a resumption.
@@ -109,13 +121,16 @@ class Loop:
     seed: int
     run: Run
     fingerprint: dict[str, Any] = field(default_factory=dict)
+    planned: tuple[str, ...] = ()
     device: torch.device = field(init=False)
     progress: Progress = field(init=False)
+    budget: float | None = field(default=None, init=False)
     writer: SummaryWriter | None = field(default=None, init=False)
     finished: dict[str, dict[str, float]] = field(default_factory=dict)
     kept: dict[str, torch.Tensor] = field(default_factory=dict)
     _pending: dict[str, Any] | None = None
     _snapshot: dict[str, Any] | None = None
+    _began: float = field(default_factory=time.monotonic, init=False)
 
     def __post_init__(self) -> None:
         self.device, self.progress = self.run.find_device(), self.run.progress
@@ -161,9 +176,19 @@ class Loop:
         self.model.load_state_dict(model)
         self.finished, self.kept = saved["finished"], saved.get("kept", {})
         self._pending = saved["current"]
+        self._began -= saved.get("seconds", 0.0)
 
-    def train(self, stage: Stage) -> None:
+    @property
+    def spent(self) -> float:
+        """Seconds since training began, without those between an interruption and its resumption."""
+        return time.monotonic() - self._began
+
+    def train(self, stage: Stage, seconds: float | None = None) -> None:
         """Trains one stage to its end, or skips it if it is finished already.
+
+        Args:
+            stage: the stage.
+            seconds: that it takes, instead of its share of the run's minutes.
 
         Raises:
             KeyboardInterrupt: training was interrupted; a checkpoint was written first.
@@ -181,6 +206,9 @@ class Loop:
             stage.memory = self._pending.pop("memory", {})
             state = self._pending
         self._pending = None
+        if "budget" not in state:
+            state["budget"] = self._share(stage.name) if seconds is None else seconds
+        self.budget = state["budget"]
         try:
             self._steps(stage, optimizer, state)
         except KeyboardInterrupt:
@@ -247,8 +275,19 @@ class Loop:
                 self._log(stage, state, norm)
 
     def recipe(self, stage: Stage, state: dict[str, Any]) -> Recipe:
-        """The recipe as of this step; a loop that trains for a given time overrides it."""
-        return stage.recipe
+        """The stage's recipe, with the number of steps that its time allows, where that is limited."""
+        step, spent, budget = state["step"], state["seconds"], state.get("budget")
+        if budget is None or not spent:
+            return stage.recipe
+        steps = max(step + (spent < budget), round(step * budget / spent))
+        return replace(stage.recipe, steps=steps, warmup=min(stage.recipe.warmup, steps // 10))
+
+    def _share(self, name: str) -> float | None:
+        """Seconds of a stage that begins now: its share of those that are left; None without a limit."""
+        if self.run.minutes is None:
+            return None
+        coming = {stage: SHARES[stage] for stage in (*self.planned, name) if stage not in self.finished}
+        return max(0.0, 60.0 * self.run.minutes - self.spent) * SHARES[name] / sum(coming.values())
 
     def _take(self, current: dict[str, Any] | None) -> dict[str, Any]:
         """A copy of everything that training goes on from."""
@@ -258,6 +297,7 @@ class Loop:
             "finished": dict(self.finished),
             "kept": dict(self.kept),
             "current": current,
+            "seconds": self.spent,
         }
 
     def _go_back(self, stage: Stage, optimizer: Optimizer, state: dict[str, Any], loss: float) -> None:

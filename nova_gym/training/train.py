@@ -36,7 +36,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
         clips: the recording; without labels the dream has neither action bridge nor heads.
         dataset_id: its name, for the card.
         preset: sizes and recipes; frame size, channels, actions and reward values follow the clips.
-        run: where and how.
+        run: where and how, and for how many minutes.
 
     Returns:
         The dream, on the CPU, without scores: `nova-gym eval` measures those.
@@ -65,6 +65,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
             "tuning": repr((training.tuning, training.horizon, training.elsewhere)),
             "control": repr(training.control),
         },
+        planned=tuple(name for name in STAGES if name not in _unneeded(config)),
     )
     loop.resume()
     with loop.curves():
@@ -107,13 +108,14 @@ def _hidden(config: ModelConfig) -> bool:
 
 def _check_recipes(preset: Preset, config: ModelConfig) -> None:
     """Checks that the preset has a recipe for each stage that trains a part of such a model."""
-    unneeded = {
-        *(() if config.actions else ("tuning",)),
-        *(() if config.control else ("control",)),
-    }
-    missing = [name for name in STAGES if name not in unneeded and getattr(preset.training, name) is None]
+    missing = [name for name in STAGES if name not in _unneeded(config) and getattr(preset.training, name) is None]
     if missing:
         raise BadInputError(f"preset {preset.name!r} has no recipe for {', '.join(missing)}: take another preset")
+
+
+def _unneeded(config: ModelConfig) -> set[str]:
+    """Names of the stages that train nothing in such a model."""
+    return {*(() if config.actions else ("tuning",)), *(() if config.control else ("control",))}
 
 
 def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> torch.Tensor:
@@ -247,5 +249,6 @@ def make_card(clips: Clips, states: torch.Tensor, dataset_id: str, preset: Prese
         action_space=metadata.get("action_space", {}),
         reality={key: value for key, value in reality.items() if key not in ("env_id", "env_kwargs", "frame_size")},
         data={"dataset": dataset_id, "frames": len(clips.frames), **clips.metadata},
-        training={"preset": preset.name, "config": preset.training.to_dict(), "stages": loop.finished},
+        training={"preset": preset.name, "config": preset.training.to_dict(), "stages": loop.finished}
+        | ({"minutes": loop.run.minutes} if loop.run.minutes else {}),
     )

@@ -20,7 +20,7 @@ from nova_gym.data import unlabelled_clips
 from nova_gym.model.dynamics import ForwardDynamics
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training import PRESETS, Recipe, Run, preset
-from nova_gym.training.loop import learning_rate
+from nova_gym.training.loop import Loop, learning_rate
 from nova_gym.training.representation import change_coordinates, encode_all, of_cells, pixel_metric
 from nova_gym.training.train import config_for
 
@@ -120,12 +120,13 @@ def test_nonsense_is_refused_before_anything_is_trained(wrong, monkeypatch, caps
 @pytest.mark.parametrize("uneven", [0.0, 0.3])
 def test_a_stage_ends_with_its_time_and_its_schedule_runs_over_that(uneven):
     recipe = Recipe(steps=5, batch=1, learning_rate=1.0)
-    loop = sides.TimedLoop(None, 0, Run(Path("nowhere")), budget=60.0)
-    state, rates = {"step": 0, "seconds": 0.0}, []
+    loop = Loop(None, 0, Run(Path("nowhere")))
+    state, rates = {"step": 0, "seconds": 0.0, "budget": 60.0}, []
     while state["step"] < (now := loop.recipe(SimpleNamespace(recipe=recipe), state)).steps:
         rates.append(learning_rate(now, state["step"]))
         assert state["step"] / now.steps == pytest.approx(state["seconds"] / 60.0, abs=0.3)
-        state = {"step": state["step"] + 1, "seconds": state["seconds"] + 0.1 * (1 + uneven * (state["seconds"] > 30))}
+        spent = state["seconds"] + 0.1 * (1 + uneven * (state["seconds"] > 30))
+        state = {**state, "step": state["step"] + 1, "seconds": spent}
     assert 60.0 <= state["seconds"] + 1e-6 < 60.2
     assert max(rates) > 0.95
     assert rates[0] < 0.3 * max(rates)

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from nova_gym.data import join_clips
+from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
-from nova_gym.training import PRESETS, Run, check_recording, fine_tune
+from nova_gym.model.world_model import WorldModel
+from nova_gym.training import PRESETS, Run, check_recording, fine_tune, preset, train_further
 from nova_gym.training.representation import encode_all
 
 
@@ -74,3 +76,35 @@ def test_tuning_needs_actions(tiny, filmed, clips):
         check_recording(clips, filmed, "new", labels=True)
     with pytest.raises(BadInputError, match="lacks actions"):
         check_recording(replace(clips, action_count=0), tiny, "new", labels=True)
+
+
+@pytest.fixture
+def remembering(tiny, states):
+    """A dream with random weights, memory and chance, that knows one reward alone."""
+    config = replace(tiny.world_model.config, memory=4, outcomes=3, everywhere=True, reward_values=(0.0,))
+    model = WorldModel(config).eval().requires_grad_(False)
+    return Dream(model, {"official": model.begin(states[:4], True)}, tiny.card)
+
+
+def changed(before, after):
+    before, after = before.world_model.state_dict(), after.world_model.state_dict()
+    same = {name for name, value in after.items() if before[name].shape == value.shape}
+    return {name.split(".")[0] for name in after if name not in same or not torch.equal(before[name], after[name])}
+
+
+def test_an_agent_that_is_kept_keeps_the_memory_that_it_reads(remembering, clips, states, tmp_path):
+    tuned = fine_tune(remembering, clips, states, 2, 0, Run(tmp_path / "tuned.ckpt", device="cpu"))
+    assert changed(remembering, tuned) == {"forward_dynamics", "inverse_dynamics", "bridge", "heads", "chance"}
+
+
+def test_training_further_teaches_memory_and_rewards_that_only_the_later_recording_shows(remembering, clips, tmp_path):
+    paid = replace(clips, rewards=torch.where(clips.terminations, 5.0, 0.0))
+    if not clips.terminations.any():
+        paid.rewards[-1] = 5.0
+    run = Run(tmp_path / "further.ckpt", device="cpu", minutes=0.005)
+    further = train_further(remembering, [clips, paid], preset("tiny"), run)
+    assert {"memory", "chance", "bridge", "heads"} <= changed(remembering, further)
+    assert not {"encoder", "base", "basis"} & changed(remembering, further)
+    assert 5.0 in further.world_model.config.reward_values
+    assert further.starts["recorded"].shape[1] == remembering.world_model.config.rank + 4
+    assert further.card.training["tuned"][-1]["seconds"] >= 0.1

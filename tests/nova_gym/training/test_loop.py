@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from nova_gym.errors import BadInputError
 from nova_gym.training import Recipe, Run
 from nova_gym.training.loop import Loop, step_generator
 from nova_gym.training.optimizers import learning_rate, make_optimizer
@@ -114,3 +115,31 @@ def test_each_optimiser_learns_and_goes_on_from_what_was_saved_to_the_last_bit(o
 def test_an_optimiser_that_does_not_exist_is_refused():
     with pytest.raises(ValueError, match="adamw or muon"):
         make_optimizer(nn.Linear(2, 2).parameters(), Recipe(1, 1, 0.1, optimizer="soap"))
+
+
+def test_stages_share_the_minutes_that_are_left(tmp_path):
+    stages = ("representation", "dynamics", "tuning")
+    timed = Loop(nn.Module(), 0, Run(tmp_path / "x.ckpt", device="cpu", minutes=1.0), planned=stages)
+    assert timed._share("representation") == pytest.approx(60 * 0.35, abs=0.1)
+    timed.finished["representation"] = {}
+    timed._began -= 30.0  # it took longer
+    assert timed._share("dynamics") == pytest.approx(30 * 0.5 / 0.65, abs=0.1)
+    timed.mark("dynamics")
+    resumed = Loop(nn.Module(), 0, Run(tmp_path / "x.ckpt", device="cpu", minutes=1.0, resume=True), planned=stages)
+    resumed.resume()
+    assert resumed._share("tuning") == pytest.approx(30.0, abs=0.2)  # what was spent before counts
+    assert loop(tmp_path)._share("representation") is None
+
+
+def test_a_stage_takes_its_time_whatever_its_recipe_says(tmp_path):
+    model = nn.Module()
+    model.layer = nn.Conv2d(4, 4, 1)
+    timed = Loop(model, 0, Run(tmp_path / "x.ckpt", device="cpu"))
+    timed.train(_Fitting(model, Recipe(10**9, 64, 0.05)), seconds=0.5)
+    assert 0.5 <= timed.finished["fitting"]["seconds"] < 1.5
+
+
+@pytest.mark.parametrize("minutes", [0.0, -1.0, float("nan"), float("inf")])
+def test_minutes_that_are_none_are_refused(minutes, tmp_path):
+    with pytest.raises(BadInputError, match="minutes"):
+        Loop(nn.Module(), 0, Run(tmp_path / "x.ckpt", device="cpu", minutes=minutes))

@@ -1,0 +1,486 @@
+"""From an environment to a dream of it, and to an agent that learned in it: one call, within a given time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from minari.storage.datasets_root_dir import get_dataset_path
+
+from nova_gym.agents.actions import own_actions
+from nova_gym.agents.curve import Curve
+from nova_gym.agents.dream_report import write_report
+from nova_gym.agents.evaluation import MODES, evaluate_agent
+from nova_gym.agents.pace import longest_episode
+from nova_gym.agents.randomly import play_at_random
+from nova_gym.agents.saving import load_agent, save_agent
+from nova_gym.agents.training import train_agent
+from nova_gym.data import Clips
+from nova_gym.data.datasets import load_dataset
+from nova_gym.dream import Dream
+from nova_gym.envs import RealityEnv, RealitySpec, evaluate, reality_spec, record
+from nova_gym.envs.reality.counterpart import reality_of
+from nova_gym.errors import BadInputError
+from nova_gym.files import write_json
+from nova_gym.training import PRESETS, Preset, Run, suiting_preset, train, train_further
+
+#: What each step gets of the time, relative to the steps that are still to come.
+SHARES = {
+    "record": 0.10,
+    "train": 0.42,
+    "agent": 0.17,
+    "record more": 0.04,
+    "train further": 0.10,
+    "agent again": 0.10,
+    "test": 0.04,
+    "figures": 0.02,
+    "report": 0.01,
+}
+#: The steps of the second round.
+SECOND = ("record more", "train further", "agent again")
+#: Transitions of the first recording: at least and at most, if nobody says how many.
+LEAST, MOST = 2_000, 40_000
+#: Steps in reality of the second round, from which the dream learns, and the share of random actions among them.
+MORE, RANDOM = 8_000, 0.2
+#: Evaluations in reality that choose the version of an agent, and the share of its time that one of them may take.
+EVALUATIONS, EVALUATING = 2, 0.12
+#: Steps of the open loop that shows how true the dream is.
+OPEN_LOOP = 50
+
+Progress = Callable[..., None]
+
+
+def open_loop(dream: Dream, episodes: int, seed: int, progress: Progress) -> dict[str, Any]:
+    """Figures of `nova_gym.envs.evaluate`, JSON-ready."""
+    return evaluate(dream, episodes, OPEN_LOOP, seed, progress=progress).to_dict()
+
+
+#: How true a dream is: functions of (dream, episodes, seed, progress), by the name under which the report shows what
+#: they give, dictionaries of figures. One that cannot be had of an environment raises `BadInputError`.
+FIGURES: dict[str, Callable[[Dream, int, int, Progress], dict[str, Any]]] = {"in lockstep": open_loop}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for; a run is resumed only with the same.
+
+    Attributes:
+        spec: the environment and its frames.
+        minutes: of wall clock, all steps together.
+        seed: of everything random.
+        transitions: of the first recording; None for what the time allows.
+        preset, memory, outcomes: as `suiting_preset` takes them.
+    """
+
+    spec: RealitySpec
+    minutes: float
+    seed: int = 0
+    transitions: int | None = None
+    preset: str | None = None
+    memory: int | None = None
+    outcomes: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.minutes < math.inf:
+            raise BadInputError(f"minutes must be more than 0, not {self.minutes}")
+        if self.transitions is not None and self.transitions < 1:
+            raise BadInputError(f"at least 1 transition has to be recorded, not {self.transitions}")
+        if self.preset is not None and self.preset not in PRESETS:
+            raise BadInputError(f"unknown preset {self.preset!r}; there are {', '.join(PRESETS)}")
+
+
+@dataclass
+class Journal:
+    """What is done of a plan, in a file, so that the rest can be done later.
+
+    Attributes:
+        path: of the file.
+        plan: that is followed.
+        steps: by name, what was found in each step that is finished, with its `seconds`.
+        begun: by name, seconds spent on steps that were interrupted.
+    """
+
+    path: Path
+    plan: Plan
+    steps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    begun: dict[str, float] = field(default_factory=dict)
+
+    def read(self) -> None:
+        """Takes over what the file says.
+
+        Raises:
+            BadInputError: there is no such file, or it belongs to another plan.
+        """
+        try:
+            saved = json.loads(self.path.read_text())
+            plan, self.steps, self.begun = saved["plan"], saved["steps"], saved["begun"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BadInputError(f"nothing to resume: {self.path} cannot be read: {error}") from error
+        now = json.loads(json.dumps(asdict(self.plan)))
+        differing = [key for key, value in now.items() if plan.get(key) != value]
+        if differing:
+            raise BadInputError(
+                f"{self.path.parent} belongs to another run (it differs in {', '.join(differing)}); resume with the "
+                "options it was started with, or --overwrite it"
+            )
+
+    def write(self) -> None:
+        """Writes the file."""
+        write_json(self.path, {"plan": asdict(self.plan), "steps": self.steps, "begun": self.begun})
+
+    def seconds_for(self, name: str) -> float:
+        """Seconds for a step: its share of those that were left before it began."""
+        coming = sum(SHARES[step] for step in SHARES if step not in self.steps)
+        spent = sum(step["seconds"] for step in self.steps.values())
+        return max(0.0, 60.0 * self.plan.minutes - spent) * SHARES[name] / coming
+
+    def take(self, name: str, work: Callable[[float], dict[str, Any]]) -> bool:
+        """Does a step, unless it is done; whether it was done now.
+
+        Args:
+            name: of the step.
+            work: called with the seconds that it may take; gives what it found, JSON-ready.
+        """
+        if name in self.steps:
+            return False
+        began, before = time.monotonic(), self.begun.get(name, 0.0)
+        try:
+            found = work(self.seconds_for(name))
+        except BaseException:
+            self.begun[name] = before + time.monotonic() - began
+            self.write()
+            raise
+        self.steps[name] = {"seconds": round(before + time.monotonic() - began, 1), **found}
+        self.write()
+        return True
+
+    def skip(self, names: Sequence[str], why: str) -> None:
+        """Notes that steps are left out; their time goes to the others."""
+        for name in names:
+            self.steps.setdefault(name, {"seconds": 0.0, "skipped": why})
+        self.write()
+
+
+class Dreaming:
+    """All steps from an environment to a report, each of which goes on where it was interrupted.
+
+    Files beside the dream: the agent (`.zip`), the report (`.md`), and a folder (`.dream`) with what a resumption needs
+    and the report's pictures. Recordings are Minari datasets, whose ids begin with `dream/`.
+
+    Args:
+        plan: what is asked for.
+        output: file of the dream.
+        device: as in `train_agent`.
+        progress: called as `progress(part, done, total, text)`.
+        say: called with a sentence now and then.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        output: Path,
+        device: str = "auto",
+        progress: Progress = lambda part, done, total, text="": None,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.plan, self.output, self.device, self.progress, self.say = plan, output, device, progress, say
+        self.folder = output.with_suffix(".dream")
+        self.journal = Journal(self.folder / "journal.json", plan)
+        where = hashlib.sha256(str(output.resolve()).encode()).hexdigest()[:6]
+        stem = re.sub(r"[^\w-]", "-", output.stem)
+        self.datasets = tuple(f"dream/{stem}-{where}-{kind}-v0" for kind in ("first", "more"))
+        self._clips: dict[str, Clips] = {}
+
+    @property
+    def agent_file(self) -> Path:
+        """The agent that is kept, beside the dream."""
+        return self.output.with_suffix(".zip")
+
+    @property
+    def report_file(self) -> Path:
+        """The report, beside the dream."""
+        return self.output.with_suffix(".md")
+
+    def prepare(self, resume: bool, overwrite: bool) -> None:
+        """Looks at what is there of an earlier run.
+
+        Raises:
+            BadInputError: something would be overwritten, or there is nothing to resume.
+        """
+        if resume:
+            self.journal.read()
+            return
+        there = [path for path in (self.output, self.agent_file, self.report_file, self.folder) if path.exists()]
+        if there and not overwrite:
+            raise BadInputError(f"{there[0]} exists; --overwrite replaces it, --resume continues")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for dataset in self.datasets:
+            shutil.rmtree(get_dataset_path(dataset), ignore_errors=True)
+        self.journal.write()
+
+    def run(self) -> Dream:
+        """Does all steps that are not done yet, and returns the dream that is kept."""
+        take, steps = self.journal.take, self.journal.steps
+        if take("record", self._record):
+            self.say(f"recorded {steps['record']['transitions']:,} transitions: {steps['record']['dataset']}")
+        if take("train", self._train):
+            for line in steps["train"]["suits"]:
+                self.say(line)
+        if take("agent", lambda seconds: self._agent(1, seconds)):
+            self.say(f"the agent returns {_chosen(steps['agent'])}")
+        if steps["agent"]["success"] == 1.0 and "record more" not in steps:
+            self.journal.skip(SECOND, "the first agent succeeds in reality every time")
+        if not steps.get("record more", {}).get("skipped"):
+            take("record more", self._record_more)
+            take("train further", self._train_further)
+            if take("agent again", lambda seconds: self._agent(2, seconds)):
+                self.say(
+                    f"after {steps['record more']['transitions']:,} more real steps {_chosen(steps['agent again'])}"
+                )
+        take("test", self._test)
+        take("figures", self._figures)
+        take("report", self._report)
+        return Dream.load(self.output)
+
+    @property
+    def rounds(self) -> list[dict[str, Any]]:
+        """What was found of the agents so far."""
+        found = (self.journal.steps.get(name) for name in ("agent", "agent again"))
+        return [each for each in found if each and "reality" in each]
+
+    def _record(self, seconds: float) -> dict[str, Any]:
+        wanted, given = self.plan.transitions or MOST, self.plan.transitions is not None
+        return self._recorded(0, self.plan.spec, wanted, wanted if given else min(LEAST, wanted), seconds)
+
+    def _recorded(
+        self, number: int, spec: RealitySpec, wanted: int, least: int, seconds: float, **by: Any
+    ) -> dict[str, Any]:
+        dataset_id = self.datasets[number]
+        shutil.rmtree(get_dataset_path(dataset_id), ignore_errors=True)  # of an attempt that was killed
+        part = "recording" if number == 0 else "the agent acts in reality"
+        said = lambda done: self.progress(part, min(done, wanted), wanted)  # noqa: E731
+        made = record(spec, dataset_id, wanted, self.plan.seed + number, said, seconds=seconds, least=least, **by)
+        self.progress(part, int(made.total_steps), int(made.total_steps))
+        summary = json.loads(made.storage.metadata["nova_gym"])["summary"]
+        return {"dataset": dataset_id, "transitions": int(made.total_steps), "summary": summary}
+
+    def _train(self, seconds: float) -> dict[str, Any]:
+        began, plan, checkpoint = time.monotonic(), self.plan, self.folder / "train.ckpt"
+        clips = self._read(0)
+        suits = suiting_preset(clips, plan.preset, plan.memory, plan.outcomes)
+        chosen = _seeded(replace(suits.preset, model=replace(suits.preset.model, control=None)), plan.seed)
+        minutes = max(1e-3, (seconds - (time.monotonic() - began)) / 60.0)
+        run = Run(checkpoint, self.folder / "curves", self.device, "no", checkpoint.exists(), self.progress, minutes)
+        dream = train(clips, self.datasets[0], chosen, run)
+        dream.save(self._dream_file(1))
+        dream.save(self.output)
+        checkpoint.unlink(missing_ok=True)
+        config = dream.world_model.config
+        return {
+            "suits": suits.lines,
+            "preset": chosen.name,
+            "memory": config.memory,
+            "outcomes": config.outcomes,
+            "cells": list(dream.cells),
+            "stages": dream.card.training["stages"],
+        }
+
+    def _train_further(self, seconds: float) -> dict[str, Any]:
+        began, checkpoint = time.monotonic(), self.folder / "further.ckpt"
+        parts = [self._read(number) for number in (0, 1)]
+        chosen = _seeded(PRESETS[self.journal.steps["train"]["preset"]], self.plan.seed)
+        minutes = max(1e-3, (seconds - (time.monotonic() - began)) / 60.0)
+        run = Run(checkpoint, None, self.device, "no", checkpoint.exists(), _again(self.progress), minutes)
+        dream = train_further(self._dream(1), parts, chosen, run)
+        dream.save(self._dream_file(2))
+        checkpoint.unlink(missing_ok=True)
+        return {"stages": {"tuning": dream.card.training["tuned"][-1]}}
+
+    def _agent(self, number: int, seconds: float) -> dict[str, Any]:
+        dream = self._dream(number)
+        further = None
+        if number > 1 and not dream.world_model.has_memory:  # what the first agent has learned is still valid
+            further = load_agent(self._agent_file(number - 1), dream, self.device)
+        agent, curve = train_agent(
+            dream,
+            seed=self.plan.seed + number - 1,
+            device=self.device,
+            output=self._agent_file(number),
+            log_dir=self.folder / "curves",
+            evaluations=EVALUATIONS,
+            episodes=self._episodes(EVALUATING * seconds, longest_episode(dream), 8, 64),
+            minutes=max(1e-3, seconds / 60.0),
+            agent=further,
+            progress=self.progress if number == 1 else _again(self.progress),
+        )
+        save_agent(agent, self._agent_file(number), dream)
+        return {"algorithm": type(agent).__name__, **_best(curve)}
+
+    def _record_more(self, seconds: float) -> dict[str, Any]:
+        dream, rng = self._dream(1).to(self.device), self.plan.seed + 1
+        agent = load_agent(self._agent_file(1), dream, self.device)
+        agent.set_random_seed(rng)
+
+        def act(observation: np.ndarray, env: gym.Env) -> Any:
+            action = agent.predict(observation[None], deterministic=False)[0]
+            return own_actions(env.action_space, action)[0]
+
+        made = lambda: RealityEnv(dream, "latent")  # noqa: E731
+        spec = reality_of(dream).spec
+        return self._recorded(1, spec, MORE, min(LEAST // 2, MORE), seconds, policy=act, random=RANDOM, make=made)
+
+    def _test(self, seconds: float) -> dict[str, Any]:
+        """Plays the agent that is kept, on seeds that nothing else used."""
+        kept = max((1, 2)[: len(self.rounds)], key=lambda number: (self.rounds[number - 1]["reality"], number))
+        dream = self._dream(kept)
+        agent = load_agent(self._agent_file(kept), dream, self.device)
+        modes = MODES if dream.world_model.config.discrete else ("deterministic",)
+        episodes = self._episodes(0.8 * seconds / len(modes), longest_episode(dream), 8, 100)
+        tested = evaluate_agent(agent, dream.to(self.device), episodes, self.plan.seed, modes, self.progress).to_dict()
+        chance = play_at_random(dream, max(episodes, 30), self.plan.seed, 0.2 * seconds)
+        dream.card.scores = {**dream.card.scores, "agent": tested, "random play": chance}
+        dream.save(self.output)
+        save_agent(agent, self.agent_file, dream)
+        return {"kept": kept, "agent": tested, "random play": chance}
+
+    def _figures(self, seconds: float) -> dict[str, Any]:
+        dream, found = Dream.load(self.output), {}
+        episodes = self._episodes(seconds, 4 * OPEN_LOOP, 4, 64)
+        for name, measure in FIGURES.items():
+            try:
+                found[name] = measure(dream.to(self.device), episodes, self.plan.seed, self.progress)
+            except BadInputError as error:
+                found[name] = {"not measured": str(error)}
+        dream.card.scores = {**dream.card.scores, "figures": found}
+        dream.save(self.output)
+        return {"figures": found}
+
+    def _report(self, seconds: float) -> dict[str, Any]:
+        dream = Dream.load(self.output)
+        agent = load_agent(self.agent_file, dream, "cpu")
+        write_report(self.report_file, dream, agent, self.journal.steps, self.plan, self.folder)
+        return {}
+
+    def _episodes(self, seconds: float, steps: int, least: int, most: int) -> int:
+        """How many real episodes of so many steps fit into a time, as fast as the first recording was."""
+        recorded = self.journal.steps["record"]
+        rate = recorded["transitions"] / max(recorded["seconds"], 0.1)
+        return int(min(max(rate * seconds / steps, least), most))
+
+    def _read(self, number: int) -> Clips:
+        if number not in self._clips:
+            said = lambda done, total: self.progress("reading", done, total)  # noqa: E731
+            self._clips[number] = load_dataset(self.datasets[number], progress=said)
+        return self._clips[number]
+
+    def _dream(self, number: int) -> Dream:
+        return Dream.load(self._dream_file(number))
+
+    def _dream_file(self, number: int) -> Path:
+        return self.folder / f"dream-{number}.safetensors"
+
+    def _agent_file(self, number: int) -> Path:
+        return self.folder / f"agent-{number}.zip"
+
+
+def dream_of(
+    env_fn: str | Callable[..., gym.Env],
+    minutes: float = 30.0,
+    output: str | Path | None = None,
+    seed: int = 0,
+    *,
+    env_kwargs: dict[str, Any] | None = None,
+    wrappers: Sequence[str | Callable[[gym.Env], gym.Env]] = (),
+    size: int | tuple[int, int] | None = None,
+    transitions: int | None = None,
+    preset: str | None = None,
+    memory: int | None = None,
+    outcomes: int | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress = lambda part, done, total, text="": None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Dream:
+    """Dreams an environment: records it, trains a dream and an agent in it, tests both in reality, reports.
+
+    The agent then acts in reality for some thousand steps, among random actions. The dream learns from those too, and
+    an agent is trained again. Of both dreams the one is kept whose agent does better in reality.
+
+    Args:
+        env_fn: id of an environment, or a class or function that makes it, as `reality_spec` takes it.
+        minutes: of wall clock for all of it, within about a tenth. In a few minutes a dream is rough.
+        output: file of the dream, *.safetensors. Beside it come the agent (.zip), a report (.md) and a folder (.dream).
+            None for the dream alone, without any file.
+        seed: of everything random.
+        env_kwargs, wrappers, size: as in `reality_spec`.
+        transitions: of the first recording; None for what a tenth of the time allows, 40,000 at most.
+        preset, memory, outcomes: as in `suiting_preset`, None for what suits the recording.
+        device: `auto`, `cpu`, `cuda` …
+        resume: continue an interrupted run of the same output.
+        overwrite: replace an earlier run of the same output.
+        progress: called as `progress(part, done, total, text)`.
+        say: called with a sentence now and then.
+
+    Returns:
+        The dream that is kept. `card.scores` has what its agent reached, and how true the dream is.
+
+    Raises:
+        BadInputError: the environment cannot be dreamt (`reality_spec`), an argument is unknown or out of range, or
+            files are in the way.
+        KeyboardInterrupt: it was interrupted; `resume` continues.
+    """
+    spec = reality_spec(env_fn, size, env_kwargs, wrappers)
+    plan = Plan(spec, float(minutes), seed, transitions, preset, memory, outcomes)
+    if output is not None:
+        dreaming = Dreaming(plan, Path(output), device, progress, say)
+        if dreaming.output.suffix != ".safetensors":
+            raise BadInputError(f"a dream's file ends in .safetensors, unlike {output}")
+        dreaming.prepare(resume, overwrite)
+        return dreaming.run()
+    if resume:
+        raise BadInputError("only a run with an output can be resumed")
+    with tempfile.TemporaryDirectory() as folder:
+        dreaming = Dreaming(plan, Path(folder) / "my.safetensors", device, progress, say)
+        try:
+            dreaming.prepare(resume=False, overwrite=True)
+            return dreaming.run()
+        finally:
+            for dataset in dreaming.datasets:
+                shutil.rmtree(get_dataset_path(dataset), ignore_errors=True)
+
+
+def _seeded(preset: Preset, seed: int) -> Preset:
+    return replace(preset, training=replace(preset.training, seed=seed))
+
+
+def _again(progress: Progress) -> Progress:
+    """The bars of the second round are its own."""
+    return lambda part, done, total, text="": progress(f"{part}, again", done, total, text)
+
+
+def _best(curve: Curve) -> dict[str, Any]:
+    best = curve.best
+    return {
+        "steps": best.steps,
+        "dream": best.dream,
+        "reality": best.reality,
+        "success": best.success,
+        "gap": best.gap,
+        "points": [asdict(point) for point in curve.points],
+    }
+
+
+def _chosen(found: dict[str, Any]) -> str:
+    return f"{found['dream']:.4g} in the dream and {found['reality']:.4g} in reality"
