@@ -107,6 +107,7 @@ PAGES = {
     "player_pictures": ("pictures of the player in docs", "1 minute"),
     "on_cuda": ("the file that --json names", "3 minutes on an H100"),
     "results_page": ("docs/results.md", "5 seconds"),
+    "suite": ("benchmarks/results/suite and docs/suite", "half an hour a row"),
 }
 
 

@@ -16,20 +16,26 @@ from nova_gym.envs.vector_env import NovaDreamVectorEnv
 
 if TYPE_CHECKING:
     from nova_gym.envs.reality.evaluation import evaluate
+    from nova_gym.envs.reality.futures import Futures, futures
+    from nova_gym.envs.reality.open_loop import OpenLoop, open_loop
     from nova_gym.envs.reality.real_env import RealityEnv, make_reality
     from nova_gym.envs.reality.recording import record
 
 __all__ = [
     "Coverage",
+    "Futures",
     "NovaDreamEnv",
     "NovaDreamVectorEnv",
+    "OpenLoop",
     "Reality",
     "RealityEnv",
     "RealitySpec",
     "dream_at",
     "evaluate",
     "find_reality",
+    "futures",
     "make_reality",
+    "open_loop",
     "reality_spec",
     "record",
     "register_reality",
@@ -38,6 +44,10 @@ __all__ = [
 
 _LATER = {
     "evaluate": "reality.evaluation",
+    "Futures": "reality.futures",
+    "futures": "reality.futures",
+    "OpenLoop": "reality.open_loop",
+    "open_loop": "reality.open_loop",
     "RealityEnv": "reality.real_env",
     "make_reality": "reality.real_env",
     "record": "reality.recording",

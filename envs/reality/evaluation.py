@@ -11,7 +11,9 @@ import numpy as np
 
 from nova_gym.dream import Dream
 from nova_gym.envs.reality.counterpart import dream_at
+from nova_gym.envs.reality.futures import Futures, futures
 from nova_gym.envs.reality.lockstep import Bench, Outcomes, lockstep
+from nova_gym.envs.reality.open_loop import OpenLoop, open_loop
 from nova_gym.envs.reality.unseen import what_is_unseen
 from nova_gym.errors import BadInputError
 from nova_gym.measures import TILE_TOLERANCE, Estimate, alike, mean, psnr, share, ssim, tile_errors
@@ -28,6 +30,8 @@ EXPERT = 0.7
 FIRST_STEPS = 10
 #: Environments without an expert after which none is asked for.
 NO_EXPERT = 8
+#: Episodes of `OpenLoop` and situations of `Futures`, at most.
+HEARD, SITUATIONS = 64, 32
 #: The row of a report for transitions whose class the `Reality` does not list.
 OTHER = "other"
 
@@ -47,6 +51,9 @@ class Report:
             `Reality` does not list.
         outcomes: figures of reward and termination: of `random` actions in the open loop, of the `transitions`, and of
             those episodes that the `expert` leads.
+        heard: the open loop of whole episodes, whose first steps the dream has heard; None where frames consist of
+            tiles and nothing is hidden or random, since `open_loop` says all there.
+        chance: where the dream is random, how its chance agrees with that of reality; else None.
         worst: the worst last frames of the open loop, (n, H, W, C) float32 in [0, 1], of reality and of the dream.
     """
 
@@ -54,6 +61,8 @@ class Report:
     open_loop: dict[int, dict[str, Estimate | None]] = field(default_factory=dict)
     transitions: dict[str, Estimate | None] = field(default_factory=dict)
     outcomes: dict[str, dict[str, Estimate | None]] = field(default_factory=dict)
+    heard: OpenLoop | None = None
+    chance: Futures | None = None
     worst: tuple[np.ndarray, np.ndarray] | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,6 +73,7 @@ class Report:
             "open_loop": {str(step): plain(measures) for step, measures in self.open_loop.items()},
             "transitions": plain(self.transitions),
             "outcomes": {part: plain(measures) for part, measures in self.outcomes.items()},
+            **{name: part.to_dict() for name in ("heard", "chance") if (part := getattr(self, name)) is not None},
         }
 
     def picture(self) -> np.ndarray | None:
@@ -94,6 +104,8 @@ def evaluate(
       (`Reality.arrange`). Classes that the `Reality` cannot arrange are looked for in the first steps of episodes.
     - Outcomes: reward and termination. Transitions test them. If the `Reality` has an expert, as many episodes that
       mostly follow it are played as well, until reality ends them. In the open loop nothing should end or pay.
+    - Whole episodes that the dream hears the first steps of, where one frame does not say all (`open_loop`), and for a
+      dream with chance what the same step leads to, many times (`futures`).
 
     Only starts that the recording cannot hold are used. Where the dream was recorded from this very environment, these
     are its held-out layouts (`settings["held_out_layouts"]` says how many different ones there were). Where it was
@@ -129,6 +141,10 @@ def evaluate(
     report.outcomes["transitions"] = _transitions(bench, report, episodes, progress)
     report.outcomes["expert"] = _led(bench, episodes, progress)
     report.outcomes = {part: figures for part, figures in report.outcomes.items() if figures}
+    if not bench.tile or dream.world_model.has_memory or dream.is_random:
+        report.heard = open_loop(dream, min(episodes, HEARD), seed=seed, progress=progress)
+    if dream.is_random:
+        report.chance = futures(dream, min(episodes, SITUATIONS), seed=seed, progress=progress)
     return report
 
 

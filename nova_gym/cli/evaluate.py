@@ -170,6 +170,8 @@ def print_report(report: Any) -> None:
         count = next((value.n for value in row.values() if value is not None), 0)
         table.add_row(str(step), str(count), *(cell(row.get(key), key == "psnr") for key in measures))
     console.print(table)
+    _print_heard(report.heard)
+    _print_chance(report.chance)
     parts = {"one step, exact frames": report.transitions}
     parts |= {f"outcomes, {part}": values for part, values in report.outcomes.items()}
     for title, values in parts.items():
@@ -178,6 +180,40 @@ def print_report(report: Any) -> None:
             for key, value in values.items():
                 table.add_row(key, str(value.n if value else 0), cell(value))
             console.print(table)
+
+
+def _print_heard(heard: Any) -> None:
+    if heard is None:
+        return
+    names = list(dict.fromkeys(name for row in heard.frames.values() for name in row))
+    title = f"PSNR over the pixels that move, after {heard.settings['context']} true steps"
+    table = Table("step", "episodes", *names, title=title)
+    for step, row in heard.frames.items():
+        count = max(value.n for value in row.values() if value is not None) if any(row.values()) else 0
+        table.add_row(str(step), str(count), *(cell(row.get(name), True) for name in names))
+    console.print(table)
+    table = Table("whole episodes", "n", "value [95 % interval]")
+    for part in ("endings", "returns"):
+        for name, value in getattr(heard, part).items():
+            if value is not None:
+                table.add_row(f"{part}: {name}", str(value.n), cell(value))
+    console.print(table)
+
+
+def _print_chance(chance: Any) -> None:
+    if chance is None:
+        return
+    table = Table("chance, one step", "dream", "reality again", title=_title(chance.settings))
+    for name, row in chance.measures.items():
+        table.add_row(name, cell(row["dream"]), cell(row["reality again"]))
+    console.print(table)
+    if chance.calibration:
+        table = Table(
+            "predicted probability", "seen", "outcomes", title=f"calibration error {chance.calibration_error:.3f}"
+        )
+        for row in chance.calibration:
+            table.add_row(f"{row['predicted']:.2f}", f"{row['seen']:.2f}", str(row["n"]))
+        console.print(table)
 
 
 def _title(settings: dict[str, Any]) -> str:

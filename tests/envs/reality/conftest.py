@@ -1,4 +1,4 @@
-"""`beads`, the environment of our own, is found by its module's name, as users' are."""
+"""`beads` and `walks`, environments of our own, are found by their modules' names, as users' are."""
 
 import sys
 from pathlib import Path

@@ -1,0 +1,276 @@
+"""The parts of a row, one after the other: each leaves its files in a working folder, so a run can be continued."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+from minari.storage.datasets_root_dir import get_dataset_path
+
+from nova_gym.agents import evaluate_agent, load_agent, save_agent, train_agent
+from nova_gym.agents.improvement import Budget, improve
+from nova_gym.benchmarks.provenance import write_results
+from nova_gym.benchmarks.sources import RESULTS
+from nova_gym.benchmarks.suite.rows import Row
+from nova_gym.benchmarks.suite.scores import score_of
+from nova_gym.data import load_clips
+from nova_gym.dream import Dream
+from nova_gym.envs import reality_spec, record
+from nova_gym.envs.reality.futures import futures
+from nova_gym.envs.reality.open_loop import open_loop
+from nova_gym.files import write_atomically, write_json
+from nova_gym.training import Preset, Run, suiting_preset, train
+
+#: Minutes of a row for which the presets and the recordings are made; fewer minutes take fewer steps of each.
+FULL = 30.0
+#: Share of the minutes that the agent has at least, and the share in which all but its test should be done.
+LEAST, ALL = 0.2, 0.9
+#: Steps in reality that `improve` may take.
+REAL_STEPS = 20_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How rows are run.
+
+    Attributes:
+        minutes: for a row, from the recording to the agent.
+        work: folder of recordings, checkpoints, dreams and agents, one folder a row.
+        results: folder of one JSON a row.
+        pictures: folder of one picture a row.
+        episodes: real episodes of an agent's test, and of the open loop.
+        seed: of everything random.
+        improved: whether the dream is also improved by what the agent meets in reality.
+        preset: name of a preset instead of the one that suits.
+        transitions: to record instead of those that the row names.
+        agent_steps: steps of the agent's training, None for what suits.
+    """
+
+    minutes: float = FULL
+    work: Path = Path("runs/suite")
+    results: Path = Path(RESULTS) / "suite"
+    pictures: Path = Path("docs/suite")
+    episodes: int = 100
+    seed: int = 0
+    improved: bool = False
+    preset: str | None = None
+    transitions: int | None = None
+    agent_steps: int | None = None
+
+    @property
+    def share(self) -> float:
+        """Of the full recording and training."""
+        return min(1.0, self.minutes / FULL)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of a row, in order."""
+        return tuple(part for part in PARTS if part != "improve" or self.improved)
+
+    def folder(self, row: Row) -> Path:
+        """The working folder of a row, made if it is not there."""
+        folder = self.work / row.name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def done(self, row: Row, part: str) -> dict[str, Any] | None:
+        """What a part found, with its seconds and its memory; None if it is still to be done."""
+        path = self.folder(row) / f"{part}.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def run_part(row: Row, part: str, settings: Settings) -> dict[str, Any]:
+    """Does one part of a row, unless it is done.
+
+    Args:
+        row: of the suite.
+        part: one of `PARTS`; those before it are done.
+        settings: how.
+
+    Returns:
+        `figures`, `seconds`, and `peak memory in MB` of the process so far.
+    """
+    if (done := settings.done(row, part)) is not None:
+        return done
+    began = time.monotonic()
+    figures = PARTS[part](row, settings)
+    found = {"figures": figures, "seconds": time.monotonic() - began, "peak memory in MB": peak_memory()}
+    write_json(settings.folder(row) / f"{part}.json", found)
+    return found
+
+
+def write_row(row: Row, settings: Settings) -> Path:
+    """Writes the figures of a row whose parts are done, scored by its references if these are known.
+
+    Returns:
+        The JSON file.
+    """
+    done = {part: settings.done(row, part) for part in settings.parts}
+    reference = settings.results / "references" / f"{row.name}.json"
+    known = json.loads(reference.read_text(encoding="utf-8")) if reference.exists() else None
+    agents = {
+        name: done[part]["figures"]
+        for name, part in (("dream alone", "score"), ("improved", "improve"))
+        if part in done
+    }
+    figures = {
+        "environment": row.env_id,
+        "tests": row.tests,
+        "note": row.note,
+        "minutes": settings.minutes,
+        "seed": settings.seed,
+        **{part: done[part]["figures"] for part in ("record", "train", "open-loop", "agent")},
+        "scores": {name: {**agent, "score": score_of(row, agent, known)} for name, agent in agents.items()},
+        "parts": {part: {key: value for key, value in d.items() if key != "figures"} for part, d in done.items()},
+    }
+    path = settings.results / f"{row.name}.json"
+    write_results(path, figures, _dream_file(row, settings))
+    return path
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held so far, in MB."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def scaled(preset: Preset, share: float) -> Preset:
+    """A preset with so large a share of its optimiser steps."""
+    recipes = {
+        name: replace(recipe, steps=max(1, round(recipe.steps * share)), warmup=round(recipe.warmup * share))
+        for name in ("representation", "dynamics", "tuning", "control")
+        if (recipe := getattr(preset.training, name)) is not None
+    }
+    return preset if share == 1 else replace(preset, training=replace(preset.training, **recipes))
+
+
+def _dataset(row: Row) -> str:
+    return f"suite/{row.name}-v0"
+
+
+def _dream_file(row: Row, settings: Settings) -> Path:
+    return settings.folder(row) / "dream.safetensors"
+
+
+def _progress(part: str, done: int, total: int, text: str = "") -> None:
+    """A line in the part's log, ten times."""
+    if done == total or done % max(1, total // 10) == 0:
+        print(f"{part} {done}/{total} {text}", flush=True)
+
+
+def _record(row: Row, settings: Settings) -> dict[str, Any]:
+    shutil.rmtree(get_dataset_path(_dataset(row)), ignore_errors=True)  # of a part that was cut before it was noted
+    spec = reality_spec(row.env_id, row.size)
+    count = settings.transitions or max(1, round(row.transitions * settings.share))
+    dataset = record(spec, _dataset(row), count, settings.seed)
+    summary = json.loads(dataset.storage.metadata["nova_gym"])["summary"]
+    return {"transitions": int(dataset.total_steps), "frame size": list(spec.frame_size), "summary": summary}
+
+
+def _train(row: Row, settings: Settings) -> dict[str, Any]:
+    clips = load_clips(_dataset(row))
+    suiting = suiting_preset(clips, settings.preset)
+    preset = scaled(suiting.preset, settings.share)
+    preset = replace(preset, training=replace(preset.training, seed=settings.seed))
+    checkpoint, file = settings.folder(row) / "dream.ckpt", _dream_file(row, settings)
+    dream = train(clips, _dataset(row), preset, Run(checkpoint, resume=checkpoint.exists(), progress=_logged))
+    dream.save(file)
+    checkpoint.unlink(missing_ok=True)
+    config = dream.world_model.config
+    return {
+        "suits": suiting.lines,
+        "preset": preset.name,
+        "share of its steps": settings.share,
+        "memory": config.memory,
+        "outcomes": config.outcomes,
+        "cells": list(dream.cells),
+        "size in MB": file.stat().st_size / 1e6,
+        "seconds by stage": {name: stage.get("seconds") for name, stage in dream.card.training["stages"].items()},
+    }
+
+
+def _logged(stage: str, step: int, steps: int, text: str) -> None:
+    _progress(stage, step, steps, text)
+
+
+def _open_loop(row: Row, settings: Settings) -> dict[str, Any]:
+    dream = Dream.load(_dream_file(row, settings))
+    found = open_loop(dream, settings.episodes, seed=settings.seed, progress=_progress)
+    with write_atomically(settings.pictures / f"{row.name}.png") as temporary:
+        iio.imwrite(temporary, found.picture(), extension=".png")
+    figures = {"whole episodes": found.to_dict()}
+    if dream.is_random:
+        figures["chance"] = futures(dream, seed=settings.seed, progress=_progress).to_dict()
+    return figures
+
+
+def _agent(row: Row, settings: Settings) -> dict[str, Any]:
+    dream = Dream.load(_dream_file(row, settings))
+    spent = sum(settings.done(row, part)["seconds"] for part in ("record", "train", "open-loop")) / 60
+    minutes = max(LEAST * settings.minutes, ALL * settings.minutes - spent)
+    file = settings.folder(row) / "agent.zip"
+    agent, curve = train_agent(
+        dream, steps=settings.agent_steps, minutes=minutes, output=file, seed=settings.seed, progress=_progress
+    )
+    save_agent(agent, file, dream)
+    return {
+        "algorithm": type(agent).__name__.lower(),
+        "steps in the dream": curve.points[-1].steps,
+        "kept": curve.best.steps,
+        "evaluations in reality that chose it": len(curve.points),
+    }
+
+
+def _score(row: Row, settings: Settings) -> dict[str, Any]:
+    return _tested(_dream_file(row, settings), settings.folder(row) / "agent.zip", settings)
+
+
+def _improve(row: Row, settings: Settings) -> dict[str, Any]:
+    output = settings.folder(row) / "improved.safetensors"
+    begun = output.exists() and output.with_suffix(".zip").exists()
+    budget = Budget(settings.agent_steps, episodes=settings.episodes, real_total=REAL_STEPS)
+    improve(
+        Dream.load(_dream_file(row, settings)),
+        output,
+        dataset=_dataset(row),
+        budget=budget,
+        seed=settings.seed,
+        resume=begun,
+        overwrite=not begun,
+        progress=_progress,
+    )
+    return {"steps in reality, at most": REAL_STEPS, **_tested(output, output.with_suffix(".zip"), settings)}
+
+
+def _tested(dream_file: Path, agent_file: Path, settings: Settings) -> dict[str, Any]:
+    """Plays in the dream and in reality; the way to choose actions is the one that is better in the dream."""
+    dream = Dream.load(dream_file)
+    report = evaluate_agent(load_agent(agent_file, dream), dream, settings.episodes, settings.seed, progress=_progress)
+    figures = report.to_dict()
+    mode = max(figures["modes"], key=lambda mode: figures["modes"][mode]["dream"]["return"]["value"])
+    return {"mode": mode, "reality": figures["modes"][mode]["reality"], **figures}
+
+
+#: The parts of a row by name, in order; each takes row and settings, and returns its figures.
+PARTS: dict[str, Callable[[Row, Settings], dict[str, Any]]] = {
+    "record": _record,
+    "train": _train,
+    "open-loop": _open_loop,
+    "agent": _agent,
+    "score": _score,
+    "improve": _improve,
+}
+
+
+def datasets_in(work: Path) -> dict[str, str]:
+    """The environment variables of a process whose recordings lie in a working folder."""
+    return {**os.environ, "MINARI_DATASETS_PATH": str((work / "datasets").absolute())}
