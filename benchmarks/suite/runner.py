@@ -28,10 +28,12 @@ from nova_gym.envs import reality_spec, record
 from nova_gym.envs.reality.futures import futures
 from nova_gym.envs.reality.open_loop import open_loop
 from nova_gym.files import write_atomically, write_json
-from nova_gym.training import Preset, Run, suiting_preset, train
+from nova_gym.training import Run, suiting_preset, train
 
-#: Minutes of a row for which the presets and the recordings are made; fewer minutes take fewer steps of each.
+#: Minutes of a row for which the recordings are made; fewer minutes take fewer transitions.
 FULL = 30.0
+#: Share of the minutes that training takes.
+TRAINING = 0.4
 #: Share of the minutes that the agent has at least, and the share in which all but its test should be done.
 LEAST, ALL = 0.2, 0.9
 #: Steps in reality that `improve` may take.
@@ -143,16 +145,6 @@ def peak_memory() -> float:
     return most / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
-def scaled(preset: Preset, share: float) -> Preset:
-    """A preset with so large a share of its optimiser steps."""
-    recipes = {
-        name: replace(recipe, steps=max(1, round(recipe.steps * share)), warmup=round(recipe.warmup * share))
-        for name in ("representation", "dynamics", "tuning", "control")
-        if (recipe := getattr(preset.training, name)) is not None
-    }
-    return preset if share == 1 else replace(preset, training=replace(preset.training, **recipes))
-
-
 def _dataset(row: Row) -> str:
     return f"suite/{row.name}-v0"
 
@@ -179,17 +171,18 @@ def _record(row: Row, settings: Settings) -> dict[str, Any]:
 def _train(row: Row, settings: Settings) -> dict[str, Any]:
     clips = load_clips(_dataset(row))
     suiting = suiting_preset(clips, settings.preset)
-    preset = scaled(suiting.preset, settings.share)
-    preset = replace(preset, training=replace(preset.training, seed=settings.seed))
+    plain = replace(suiting.preset.model, codes=0, control=None)  # what no agent needs
+    preset = replace(suiting.preset, model=plain, training=replace(suiting.preset.training, seed=settings.seed))
     checkpoint, file = settings.folder(row) / "dream.ckpt", _dream_file(row, settings)
-    dream = train(clips, _dataset(row), preset, Run(checkpoint, resume=checkpoint.exists(), progress=_logged))
+    run = Run(checkpoint, resume=checkpoint.exists(), progress=_logged, minutes=TRAINING * settings.minutes)
+    dream = train(clips, _dataset(row), preset, run)
     dream.save(file)
     checkpoint.unlink(missing_ok=True)
     config = dream.world_model.config
     return {
         "suits": suiting.lines,
         "preset": preset.name,
-        "share of its steps": settings.share,
+        "minutes": TRAINING * settings.minutes,
         "memory": config.memory,
         "outcomes": config.outcomes,
         "cells": list(dream.cells),
