@@ -22,8 +22,8 @@ class Coverage:
         expert: probability in each step of the action that `Reality.policy` chooses.
         favoured: an action, and the probability in each step to take it. With the probability that remains,
             `Reality.random_action` chooses.
-        held: an action that `Reality.random_action` has chosen is repeated. How long is drawn for each clip, up to about
-            so many steps on average, and then each time.
+        held: an action that `Reality.random_action` has chosen is repeated. How long is drawn for each clip, up to
+            about so many steps on average, and then each time.
     """
 
     name: str
