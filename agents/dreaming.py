@@ -55,6 +55,8 @@ LEAST, MOST = 2_000, 40_000
 MORE, RANDOM = 8_000, 0.2
 #: Evaluations in reality that choose the version of an agent, and the share of its time that one of them may take.
 EVALUATIONS, EVALUATING = 2, 0.12
+#: Seconds that random play may take at least; without pictures it is fast.
+CHANCE = 2.0
 #: Steps of the open loop that shows how true the dream is.
 OPEN_LOOP = 50
 
@@ -348,7 +350,7 @@ class Dreaming:
         modes = MODES if dream.world_model.config.discrete else ("deterministic",)
         episodes = self._episodes(0.8 * seconds / len(modes), longest_episode(dream), 8, 100)
         tested = evaluate_agent(agent, dream.to(self.device), episodes, self.plan.seed, modes, self.progress).to_dict()
-        chance = play_at_random(dream, max(episodes, 30), self.plan.seed, 0.2 * seconds)
+        chance = play_at_random(dream, 100, self.plan.seed, max(0.2 * seconds, CHANCE))
         dream.card.scores = {**dream.card.scores, "agent": tested, "random play": chance}
         dream.save(self.output)
         save_agent(agent, self.agent_file, dream)
