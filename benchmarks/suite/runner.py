@@ -34,6 +34,8 @@ from nova_gym.training import Preset, Run, suiting_preset, train
 FULL = 30.0
 #: Share of the minutes that the agent has at least, and the share in which all but its test should be done.
 LEAST, ALL = 0.2, 0.9
+#: Steps that are taken many times, where a dream has chance, at most.
+SITUATIONS = 32
 #: Steps in reality that `improve` may take.
 REAL_STEPS = 20_000
 
@@ -209,7 +211,9 @@ def _open_loop(row: Row, settings: Settings) -> dict[str, Any]:
         iio.imwrite(temporary, found.picture(), extension=".png")
     figures = {"whole episodes": found.to_dict()}
     if dream.is_random:
-        figures["chance"] = futures(dream, seed=settings.seed, progress=_progress).to_dict()
+        figures["chance"] = futures(
+            dream, min(settings.episodes, SITUATIONS), seed=settings.seed, progress=_progress
+        ).to_dict()
     return figures
 
 
