@@ -41,8 +41,8 @@ def section(results: Results) -> list[str]:
         "### Open loop",
         "The dream hears the first true steps of an episode, then goes on by the same actions alone. PSNR in dB over "
         "the pixels that move, after 1, 10 and 50 steps; beside it that of *standing still* (the last true frame) and "
-        "that of the true frame, encoded and *drawn*. An end is right if it comes within 2 steps of the true one. The error "
-        "of the return is divided by the spread of the true returns.",
+        "that of the true frame, encoded and *drawn*. An end is right if it comes within 2 steps of the true one. The "
+        "error of the return is divided by the spread of the true returns.",
         _open_loop(known),
         *_chance(known),
         "### What it took",
