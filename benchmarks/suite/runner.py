@@ -27,7 +27,7 @@ from nova_gym.dream import Dream
 from nova_gym.envs import reality_spec, record
 from nova_gym.envs.reality.futures import futures
 from nova_gym.envs.reality.open_loop import open_loop
-from nova_gym.files import write_atomically, write_json
+from nova_gym.files import write_atomically
 from nova_gym.training import Preset, Run, suiting_preset, train
 
 #: Minutes of a row for which the presets and the recordings are made; fewer minutes take fewer steps of each.
@@ -106,7 +106,7 @@ def run_part(row: Row, part: str, settings: Settings) -> dict[str, Any]:
     began = time.monotonic()
     figures = PARTS[part](row, settings)
     found = {"figures": figures, "seconds": time.monotonic() - began, "peak memory in MB": peak_memory()}
-    write_json(settings.folder(row) / f"{part}.json", found)
+    write_results(settings.folder(row) / f"{part}.json", found, None)
     return found
 
 
@@ -132,7 +132,10 @@ def write_row(row: Row, settings: Settings) -> Path:
         "seed": settings.seed,
         **{part: done[part]["figures"] for part in ("record", "train", "open-loop", "agent")},
         "scores": {name: {**agent, "score": score_of(row, agent, known)} for name, agent in agents.items()},
-        "parts": {part: {key: value for key, value in d.items() if key != "figures"} for part, d in done.items()},
+        "parts": {
+            part: {key: value for key, value in d.items() if key in ("seconds", "peak memory in MB")}
+            for part, d in done.items()
+        },
     }
     path = settings.results / f"{row.name}.json"
     write_results(path, figures, _dream_file(row, settings))
