@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import imageio.v3 as iio
-from minari.storage.datasets_root_dir import get_dataset_path
 
 from nova_gym.agents import evaluate_agent, load_agent, save_agent, train_agent
 from nova_gym.agents.improvement import Budget, improve
@@ -27,6 +25,7 @@ from nova_gym.dream import Dream
 from nova_gym.envs import reality_spec, record
 from nova_gym.envs.reality.futures import futures
 from nova_gym.envs.reality.open_loop import open_loop
+from nova_gym.envs.reality.recording import remove_dataset
 from nova_gym.files import write_atomically
 from nova_gym.training import Preset, Run, suiting_preset, train
 
@@ -173,7 +172,7 @@ def _progress(part: str, done: int, total: int, text: str = "") -> None:
 
 
 def _record(row: Row, settings: Settings) -> dict[str, Any]:
-    shutil.rmtree(get_dataset_path(_dataset(row)), ignore_errors=True)  # of a part that was cut before it was noted
+    remove_dataset(_dataset(row))  # of a part that was cut before it was noted
     spec = reality_spec(row.env_id, row.size)
     count = settings.transitions or max(1, round(row.transitions * settings.share))
     dataset = record(spec, _dataset(row), count, settings.seed)

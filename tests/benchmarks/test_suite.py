@@ -115,11 +115,9 @@ def test_the_best_policy_is_known_where_the_transitions_are(env_id, kwargs, best
 def test_references_are_played_in_reality():
     lake = find_reality(reality_spec("FrozenLake-v1", env_kwargs={"is_slippery": False}))
     assert 0 <= random_score(lake, 30)["return"]["value"] < 0.3
-    for env_id, view in (
-        ("CartPole-v1", ""),
-        (ROWS["dynamic-obstacles"].env_id, ROWS["dynamic-obstacles"].teacher.view),
-    ):
-        teacher = Teacher("ppo", 64, 2, {"n_steps": 32, "batch_size": 64}, normalised=True, view=view)
+    obstacles = ROWS["dynamic-obstacles"]
+    for env_id, views in (("CartPole-v1", ()), (obstacles.env_id, obstacles.teacher.views)):
+        teacher = Teacher("ppo", 64, 2, {"n_steps": 32, "batch_size": 64}, normalised=True, views=views)
         assert taught(env_id, teacher, 2, 0)["return"]["n"] == 2
 
 
