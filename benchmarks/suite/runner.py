@@ -26,6 +26,7 @@ from nova_gym.envs import reality_spec, record
 from nova_gym.envs.reality.futures import futures
 from nova_gym.envs.reality.open_loop import open_loop
 from nova_gym.envs.reality.recording import remove_dataset
+from nova_gym.errors import BadInputError
 from nova_gym.files import write_atomically
 from nova_gym.training import Preset, Run, suiting_preset, train
 
@@ -35,6 +36,8 @@ FULL = 30.0
 LEAST, ALL = 0.2, 0.9
 #: Steps that are taken many times, where a dream has chance, at most.
 SITUATIONS = 32
+#: Pixels that a frame is at least high in a picture, if whole pixels allow.
+SEEN = 96
 #: Steps in reality that `improve` may take.
 REAL_STEPS = 20_000
 
@@ -73,6 +76,11 @@ class Settings:
         return min(1.0, self.minutes / FULL)
 
     @property
+    def asked(self) -> dict[str, Any]:
+        """What all parts of a row must have in common."""
+        return {name: getattr(self, name) for name in ("minutes", "episodes", "seed", "preset", "transitions")}
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """The parts of a row, in order."""
         return tuple(part for part in PARTS if part != "improve" or self.improved)
@@ -84,9 +92,21 @@ class Settings:
         return folder
 
     def done(self, row: Row, part: str) -> dict[str, Any] | None:
-        """What a part found, with its seconds and its memory; None if it is still to be done."""
+        """What a part found, with its seconds and its memory; None if it is still to be done.
+
+        Raises:
+            BadInputError: it was done with other settings.
+        """
         path = self.folder(row) / f"{part}.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        if not path.exists():
+            return None
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for name, value in found.get("asked", {}).items():
+            if value != self.asked[name]:
+                raise BadInputError(
+                    f"{path} was made with {name} {value}, not {self.asked[name]}: --restart begins anew"
+                )
+        return found
 
 
 def run_part(row: Row, part: str, settings: Settings) -> dict[str, Any]:
@@ -104,7 +124,12 @@ def run_part(row: Row, part: str, settings: Settings) -> dict[str, Any]:
         return done
     began = time.monotonic()
     figures = PARTS[part](row, settings)
-    found = {"figures": figures, "seconds": time.monotonic() - began, "peak memory in MB": peak_memory()}
+    found = {
+        "figures": figures,
+        "seconds": time.monotonic() - began,
+        "peak memory in MB": peak_memory(),
+        "asked": settings.asked,
+    }
     write_results(settings.folder(row) / f"{part}.json", found, None)
     return found
 
@@ -210,7 +235,8 @@ def _open_loop(row: Row, settings: Settings) -> dict[str, Any]:
     dream = Dream.load(_dream_file(row, settings))
     found = open_loop(dream, settings.episodes, seed=settings.seed, progress=_progress)
     with write_atomically(settings.pictures / f"{row.name}.png") as temporary:
-        iio.imwrite(temporary, found.picture(), extension=".png")
+        larger = max(1, SEEN // dream.frame_size[0])
+        iio.imwrite(temporary, found.picture().repeat(larger, 0).repeat(larger, 1), extension=".png")
     figures = {"whole episodes": found.to_dict()}
     if dream.is_random:
         figures["chance"] = futures(

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -17,6 +18,7 @@ from nova_gym.benchmarks.suite.references import best_return, random_score, taug
 from nova_gym.benchmarks.suite.rows import MEASURES, Teacher
 from nova_gym.benchmarks.suite.scores import score_of
 from nova_gym.envs import find_reality, reality_spec
+from nova_gym.errors import BadInputError
 
 ROW = ROWS["frozen-lake"]
 ROOT = Path(__file__).parent.parent.parent
@@ -64,6 +66,8 @@ def test_what_is_done_is_not_done_again(settings, monkeypatch):
     monkeypatch.setitem(runner.PARTS, "train", lambda row, settings: pytest.fail("done twice"))
     before = settings.done(ROW, "train")
     assert run_part(ROW, "train", settings) == before
+    with pytest.raises(BadInputError, match=r"train\.json was made with minutes 30\.0, not 10\.0: .*--restart"):
+        run_part(ROW, "train", replace(settings, minutes=10.0))
 
 
 def test_the_page_shows_rows_and_says_what_is_not_measured(settings, tmp_path):
