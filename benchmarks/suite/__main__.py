@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from nova_gym.benchmarks.provenance import write_results
 from nova_gym.benchmarks.suite.rows import ROWS, Row
 from nova_gym.benchmarks.suite.runner import PARTS, Settings, datasets_in, run_part, write_row
 from nova_gym.errors import BadInputError
-from nova_gym.files import write_json
 
 _REFERENCES = "references"
 
@@ -72,7 +72,7 @@ def _alone(row: Row, part: str, settings: Settings) -> None:
         from nova_gym.benchmarks.suite.references import references
 
         path = settings.results / _REFERENCES / f"{row.name}.json"
-        write_json(path, references(row, settings.episodes, settings.seed))
+        write_results(path, references(row, settings.episodes, settings.seed), None)
     else:
         run_part(row, part, settings)
 

@@ -98,7 +98,9 @@ def taught(env_id: str, teacher: Teacher, episodes: int, seed: int, steps: int |
 
     def make() -> gym.Env:
         env = gym.make(env_id)
-        return find_callable(teacher.view)(env) if teacher.view else env
+        for view in teacher.views:
+            env = find_callable(view)(env)
+        return env
 
     steps = steps or teacher.steps
     envs = make_vec_env(make, teacher.envs, seed=seed)
@@ -116,20 +118,13 @@ def taught(env_id: str, teacher: Teacher, episodes: int, seed: int, steps: int |
     return {
         "algorithm": teacher.algorithm,
         "steps in reality": steps,
-        "observes": "the whole grid" if teacher.view else "the environment's own state",
+        "observes": "the whole grid" if teacher.views else "the environment's own state",
         "return": mean(np.array(returns)).to_dict(),
     }
 
 
-def whole_grid(env: gym.Env) -> gym.Env:
-    """MiniGrid that observes its whole grid: for each cell, what is there, of which colour, in which state."""
-    from minigrid.wrappers import FullyObsWrapper
-
-    return _OneHot(FullyObsWrapper(env))
-
-
-class _OneHot(gym.ObservationWrapper):
-    """The numbers of a grid's cells as vectors that say which number it is."""
+class OneHotGrid(gym.ObservationWrapper):
+    """MiniGrid's `image` of its grid as one vector: for each cell, what is there, of which colour, in which state."""
 
     #: Numbers of kinds of objects, colours and states (an agent's direction among them).
     _KINDS = (11, 6, 4)

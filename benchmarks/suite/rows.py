@@ -22,7 +22,7 @@ class Teacher:
         envs: environments stepped as one batch.
         settings: SB3's keyword arguments, those of RL Baselines3 Zoo.
         normalised: whether observations and rewards are scaled by their running spread.
-        view: a wrapper, `module:callable`, whose observations show the whole state.
+        views: wrappers, `module:callable`, after which observations show the whole state.
     """
 
     algorithm: str
@@ -30,7 +30,7 @@ class Teacher:
     envs: int = 1
     settings: dict[str, Any] = field(default_factory=dict)
     normalised: bool = False
-    view: str = ""
+    views: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Row:
 
 
 _GRID = {"target": 0.95, "goal": 0.99, "transitions": 120_000}
-_STATE = "nova_gym.benchmarks.suite.references:whole_grid"
+_STATE = ("minigrid.wrappers:FullyObsWrapper", "nova_gym.benchmarks.suite.references:OneHotGrid")
 _ATARI = "frames of 80 × 80, since their sides are multiples of 8; 4 frames a step, sticky actions, as Gymnasium has it"
 
 _ROWS = (
@@ -79,7 +79,7 @@ _ROWS = (
         0.95,
         1.0,
         120_000,
-        teacher=Teacher("ppo", 600_000, 8, {"n_steps": 256, "batch_size": 256, "learning_rate": 2.5e-4}, view=_STATE),
+        teacher=Teacher("ppo", 600_000, 8, {"n_steps": 256, "batch_size": 256, "learning_rate": 2.5e-4}, views=_STATE),
     ),
     Row(
         "frozen-lake", "FrozenLake-v1", "chance, no walls in sight", "share of the best", 0.95, 1.0, transitions=20_000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import imageio.v3 as iio
-from minari.storage.datasets_root_dir import get_dataset_path
 
 from nova_gym.agents import evaluate_agent, load_agent, save_agent, train_agent
 from nova_gym.agents.improvement import Budget, improve
@@ -27,7 +25,9 @@ from nova_gym.dream import Dream
 from nova_gym.envs import reality_spec, record
 from nova_gym.envs.reality.futures import futures
 from nova_gym.envs.reality.open_loop import open_loop
-from nova_gym.files import write_atomically, write_json
+from nova_gym.envs.reality.recording import remove_dataset
+from nova_gym.errors import BadInputError
+from nova_gym.files import write_atomically
 from nova_gym.training import Run, suiting_preset, train
 
 #: Minutes of a row for which the recordings are made; fewer minutes take fewer transitions.
@@ -36,6 +36,10 @@ FULL = 30.0
 TRAINING = 0.4
 #: Share of the minutes that the agent has at least, and the share in which all but its test should be done.
 LEAST, ALL = 0.2, 0.9
+#: Steps that are taken many times, where a dream has chance, at most.
+SITUATIONS = 32
+#: Pixels that a frame is at least high in a picture, if whole pixels allow.
+SEEN = 96
 #: Steps in reality that `improve` may take.
 REAL_STEPS = 20_000
 
@@ -74,6 +78,11 @@ class Settings:
         return min(1.0, self.minutes / FULL)
 
     @property
+    def asked(self) -> dict[str, Any]:
+        """What all parts of a row must have in common."""
+        return {name: getattr(self, name) for name in ("minutes", "episodes", "seed", "preset", "transitions")}
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """The parts of a row, in order."""
         return tuple(part for part in PARTS if part != "improve" or self.improved)
@@ -85,9 +94,21 @@ class Settings:
         return folder
 
     def done(self, row: Row, part: str) -> dict[str, Any] | None:
-        """What a part found, with its seconds and its memory; None if it is still to be done."""
+        """What a part found, with its seconds and its memory; None if it is still to be done.
+
+        Raises:
+            BadInputError: it was done with other settings.
+        """
         path = self.folder(row) / f"{part}.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        if not path.exists():
+            return None
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for name, value in found.get("asked", {}).items():
+            if value != self.asked[name]:
+                raise BadInputError(
+                    f"{path} was made with {name} {value}, not {self.asked[name]}: --restart begins anew"
+                )
+        return found
 
 
 def run_part(row: Row, part: str, settings: Settings) -> dict[str, Any]:
@@ -105,8 +126,13 @@ def run_part(row: Row, part: str, settings: Settings) -> dict[str, Any]:
         return done
     began = time.monotonic()
     figures = PARTS[part](row, settings)
-    found = {"figures": figures, "seconds": time.monotonic() - began, "peak memory in MB": peak_memory()}
-    write_json(settings.folder(row) / f"{part}.json", found)
+    found = {
+        "figures": figures,
+        "seconds": time.monotonic() - began,
+        "peak memory in MB": peak_memory(),
+        "asked": settings.asked,
+    }
+    write_results(settings.folder(row) / f"{part}.json", found, None)
     return found
 
 
@@ -132,7 +158,10 @@ def write_row(row: Row, settings: Settings) -> Path:
         "seed": settings.seed,
         **{part: done[part]["figures"] for part in ("record", "train", "open-loop", "agent")},
         "scores": {name: {**agent, "score": score_of(row, agent, known)} for name, agent in agents.items()},
-        "parts": {part: {key: value for key, value in d.items() if key != "figures"} for part, d in done.items()},
+        "parts": {
+            part: {key: value for key, value in d.items() if key in ("seconds", "peak memory in MB")}
+            for part, d in done.items()
+        },
     }
     path = settings.results / f"{row.name}.json"
     write_results(path, figures, _dream_file(row, settings))
@@ -160,7 +189,7 @@ def _progress(part: str, done: int, total: int, text: str = "") -> None:
 
 
 def _record(row: Row, settings: Settings) -> dict[str, Any]:
-    shutil.rmtree(get_dataset_path(_dataset(row)), ignore_errors=True)  # of a part that was cut before it was noted
+    remove_dataset(_dataset(row))  # of a part that was cut before it was noted
     spec = reality_spec(row.env_id, row.size)
     count = settings.transitions or max(1, round(row.transitions * settings.share))
     dataset = record(spec, _dataset(row), count, settings.seed)
@@ -199,10 +228,13 @@ def _open_loop(row: Row, settings: Settings) -> dict[str, Any]:
     dream = Dream.load(_dream_file(row, settings))
     found = open_loop(dream, settings.episodes, seed=settings.seed, progress=_progress)
     with write_atomically(settings.pictures / f"{row.name}.png") as temporary:
-        iio.imwrite(temporary, found.picture(), extension=".png")
+        larger = max(1, SEEN // dream.frame_size[0])
+        iio.imwrite(temporary, found.picture().repeat(larger, 0).repeat(larger, 1), extension=".png")
     figures = {"whole episodes": found.to_dict()}
     if dream.is_random:
-        figures["chance"] = futures(dream, seed=settings.seed, progress=_progress).to_dict()
+        figures["chance"] = futures(
+            dream, min(settings.episodes, SITUATIONS), seed=settings.seed, progress=_progress
+        ).to_dict()
     return figures
 
 

@@ -147,7 +147,7 @@ def _whole_or_not_at_all(make: Callable[[], gym.Env], dataset_id: str) -> Iterat
     try:
         yield env
     except BaseException as error:
-        shutil.rmtree(get_dataset_path(dataset_id), ignore_errors=True)
+        remove_dataset(dataset_id)
         if isinstance(error, OSError):
             raise BadInputError(f"cannot write the dataset {dataset_id!r}: {error}") from error
         raise
@@ -253,6 +253,11 @@ def _start(
         if not led or reality.policy(env) is not None:
             return seed, observation
     return None
+
+
+def remove_dataset(dataset_id: str) -> None:
+    """Removes a dataset, whole or not; does nothing where there is none."""
+    shutil.rmtree(get_dataset_path(dataset_id), ignore_errors=True)
 
 
 def check_dataset_id(dataset_id: str) -> None:
