@@ -45,7 +45,8 @@ class NovaDreamEnv(gym.Env):
     by itself.
 
     ## Observation Space
-    `observation="latent"`: `Box(-1000, 1000, (K, rows, cols), float32)`, the standardised state.
+    `observation="latent"`: `Box(-1000, 1000, (K + M, rows, cols), float32)`, the standardised state: K numbers of a
+    cell that the frame shows, M of memory.
     `observation="pixels"`: `Box(0, 255, (H, W, C), uint8)`, the state drawn at the size of the real frames, C = 1 for
     a grey dream.
 
@@ -59,7 +60,7 @@ class NovaDreamEnv(gym.Env):
     `reset(options=...)` takes another start, one of
     `{"frame": image}`, (H, W, C) uint8 or float in [0, 1];
     `{"frames": clip}`, (T, H, W, C), the frames before the start and that itself, which a dream with memory hears;
-    `{"latent": state}`, (K, rows, cols) float32 as in `info["latent"]`;
+    `{"latent": state}`, (K + M, rows, cols) float32 as in `info["latent"]`, or (K, rows, cols) without memory;
     `{"reality": True}`, a fresh reset of the real environment, encoded.
     A picture with cells that the dream cannot draw, because nothing like them was in its recording, causes a warning
     that says where they are.
@@ -73,7 +74,7 @@ class NovaDreamEnv(gym.Env):
 
     ## Information
     `reset` and `step` both give:
-    `latent`, (K, rows, cols) float32, the state;
+    `latent`, (K + M, rows, cols) float32, the state, M numbers of memory included;
     `latent_action`, (U, rows, cols) float32, the latent action of the last step, zeros after a reset;
     `step`, int, steps since the reset;
     `lost`, bool, whether the last step lost the dream (see above), False after a reset.
@@ -85,8 +86,8 @@ class NovaDreamEnv(gym.Env):
     a warning.
 
     ## Arguments
-    `dream`, `observation`, `action`, `render_mode`, `resolution`, `starts`, `device`, `max_episode_steps`, `reality`:
-    see below.
+    `dream`, `observation`, `action`, `render_mode`, `resolution`, `starts`, `device`, `max_episode_steps`, `reality`,
+    `deterministic`: see below.
 
     ## Version History
     v0: initial version.
@@ -107,6 +108,7 @@ class NovaDreamEnv(gym.Env):
             keeps this argument for its `TimeLimit`, which can shorten an episode but cannot lengthen it. For episodes
             beyond the real horizon, construct `NovaDreamEnv` itself, or use the vector environment.
         reality: id of the real environment to dream of; None for the dream's own, which its card names.
+        deterministic: take the likeliest of what the dream leaves to chance, instead of drawing it.
 
     Raises:
         BadInputError: an argument is unknown or out of range; the message says what is accepted.
@@ -125,11 +127,12 @@ class NovaDreamEnv(gym.Env):
         device: str | torch.device = "auto",
         max_episode_steps: int | None = None,
         reality: str | None = None,
+        deterministic: bool = False,
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise BadInputError(f"unknown render_mode {render_mode!r}; there are {self.metadata['render_modes']}")
         self._door = DreamInterface(dream, observation, action, starts, device, reality)
-        self._simulator = DreamSimulator(self._door.dream, 1, max_episode_steps)
+        self._simulator = DreamSimulator(self._door.dream, 1, max_episode_steps, deterministic=deterministic)
         self.observation_space = self._door.observation_space
         self.action_space = self._door.action_space
         self.render_mode = render_mode

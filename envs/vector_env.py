@@ -34,7 +34,7 @@ class NovaDreamVectorEnv(VectorEnv):
 
     Args:
         num_envs: N.
-        dream, observation, action, resolution, starts, device, max_episode_steps, reality: as in `NovaDreamEnv`.
+        dream, observation, action, resolution, starts, device, max_episode_steps, reality, deterministic: as in `NovaDreamEnv`.
         render_mode: `rgb_array` or None.
         autoreset_mode: `NEXT_STEP`: the step after an end resets that dream and ignores its action. `SAME_STEP`: the
             step that ends an episode also resets; the last observation is in `info["final_obs"]`. `DISABLED`: call
@@ -63,6 +63,7 @@ class NovaDreamVectorEnv(VectorEnv):
         max_episode_steps: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         reality: str | None = None,
+        deterministic: bool = False,
     ) -> None:
         if render_mode not in (None, "rgb_array"):
             raise BadInputError(f"unknown render_mode {render_mode!r}; there is 'rgb_array'")
@@ -72,7 +73,7 @@ class NovaDreamVectorEnv(VectorEnv):
             modes = ", ".join(mode.value for mode in AutoresetMode)
             raise BadInputError(f"unknown autoreset_mode {autoreset_mode!r}; there are {modes}") from error
         self._door = DreamInterface(dream, observation, action, starts, device, reality)
-        self._simulator = DreamSimulator(self._door.dream, num_envs, max_episode_steps)
+        self._simulator = DreamSimulator(self._door.dream, num_envs, max_episode_steps, deterministic=deterministic)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.num_envs = num_envs
         self.render_mode = render_mode

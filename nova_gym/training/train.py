@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from nova_gym.data import Clips
+from nova_gym.data import Clips, ambiguity_of
 from nova_gym.dream import STARTS, Card, Dream
 from nova_gym.errors import BadInputError
 from nova_gym.model.config import ControlConfig, ModelConfig
@@ -24,6 +24,7 @@ from nova_gym.training.recurrent import SPAN, RecurrentDynamics, RecurrentTuning
 from nova_gym.training.representation import Representation, drawn_within, encode_all, settle_coordinates
 from nova_gym.training.rewards import reward_values
 from nova_gym.training.seams import smooth_across_cells
+from nova_gym.training.suiting import FEW
 
 #: Starts from within the recording take up to so many bytes, and have heard up to so many steps.
 RECORDED_BYTES, HEARD = 1 << 18, 64
@@ -225,6 +226,17 @@ def recorded_states(model: WorldModel, clips: Clips, states: torch.Tensor, count
     return state.cpu()
 
 
+def _left_to_chance(model: WorldModel, clips: Clips) -> tuple[bool, bool]:
+    """Whether rewards and endings of the same transition differ by chance, as the recording's repeats show.
+
+    Where the model has a memory and no chance, the past is taken for the reason.
+    """
+    if not clips.labelled or (model.has_memory and not model.has_chance):
+        return False, False
+    found = ambiguity_of(clips)
+    return found.reward > FEW, found.termination > FEW
+
+
 def make_card(clips: Clips, states: torch.Tensor, dataset_id: str, preset: Preset, loop: Loop) -> Card:
     """The card of a dream whose training is over.
 
@@ -238,6 +250,7 @@ def make_card(clips: Clips, states: torch.Tensor, dataset_id: str, preset: Prese
     # a dream without labels cannot be compared with a real environment, which takes actions
     metadata = clips.metadata if clips.labelled else {"horizon": int(clips.lengths.max())}
     reality = metadata.get("reality", {})
+    rewards, endings = _left_to_chance(loop.model, clips)
     return Card(
         env_id=reality.get("env_id", ""),
         env_kwargs=reality.get("env_kwargs", {}),
@@ -245,6 +258,8 @@ def make_card(clips: Clips, states: torch.Tensor, dataset_id: str, preset: Prese
         reward_discount=metadata.get("reward_discount", 0.0),
         dead_band=Changes.of(clips, states).dead_band,
         drawn_within=drawn_within(loop.model, clips, states),
+        random_rewards=rewards,
+        random_endings=endings,
         action_names=metadata.get("action_names", []),
         action_space=metadata.get("action_space", {}),
         reality={key: value for key, value in reality.items() if key not in ("env_id", "env_kwargs", "frame_size")},
