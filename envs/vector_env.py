@@ -34,7 +34,8 @@ class NovaDreamVectorEnv(VectorEnv):
 
     Args:
         num_envs: N.
-        dream, observation, action, resolution, starts, device, max_episode_steps, reality, deterministic: as in `NovaDreamEnv`.
+        dream, observation, action, resolution, starts, device, max_episode_steps, reality, deterministic: as in
+            `NovaDreamEnv`.
         render_mode: `rgb_array` or None.
         autoreset_mode: `NEXT_STEP`: the step after an end resets that dream and ignores its action. `SAME_STEP`: the
             step that ends an episode also resets; the last observation is in `info["final_obs"]`. `DISABLED`: call
