@@ -38,13 +38,13 @@ from nova_gym.training import PRESETS, Preset, Run, suiting_preset, train, train
 #: What each step gets of the time, relative to the steps that are still to come.
 SHARES = {
     "record": 0.10,
-    "train": 0.42,
-    "agent": 0.17,
-    "record more": 0.04,
-    "train further": 0.10,
-    "agent again": 0.10,
-    "test": 0.04,
-    "figures": 0.02,
+    "train": 0.27,
+    "agent": 0.12,
+    "record more": 0.05,
+    "train further": 0.22,
+    "agent again": 0.14,
+    "test": 0.06,
+    "figures": 0.03,
     "report": 0.01,
 }
 #: The steps of the second round.

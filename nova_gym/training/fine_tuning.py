@@ -16,8 +16,8 @@ from nova_gym.training.dynamics import Tuning
 from nova_gym.training.loop import Loop, Run, keep_freed_memory
 from nova_gym.training.presets import Preset, TrainingConfig, preset_of
 from nova_gym.training.rare import favour_rare
-from nova_gym.training.recurrent import SPAN, RecurrentTuning
-from nova_gym.training.representation import encode_all
+from nova_gym.training.recurrent import SPAN, RecurrentDynamics, RecurrentTuning
+from nova_gym.training.representation import Representation, drawn_within, encode_all
 from nova_gym.training.rewards import reward_values
 from nova_gym.training.stage import Stage
 from nova_gym.training.train import is_recurrent, starts_of
@@ -69,10 +69,12 @@ def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed
 
 
 def train_further(dream: Dream, parts: list[Clips], preset: Preset, run: Run) -> Dream:
-    """Trains all parts of a dream's step further, on its recording and on another one that was made later.
+    """Trains a dream further, on its recording and on another one that was made later.
 
-    Encoder and renderer stay. The memory learns on, so what an agent has learned of it is no longer valid: train a new
-    one. Rewards that only the later recording shows become known: the heads then begin anew.
+    All parts of its step learn on. The memory does too, so what an agent has learned of it is no longer valid: train a
+    new one. Rewards that only the later recording shows become known: the heads then begin anew. Encoder and renderer
+    of a field of cells stay. One network for the whole frame has to learn how things look where they never were, so
+    there they learn on as well, and the dynamics with them.
 
     Args:
         dream: left as it is.
@@ -92,15 +94,35 @@ def train_further(dream: Dream, parts: list[Clips], preset: Preset, run: Run) ->
     clips = join_clips(parts, [FIRST_SHARE] + [later] * (len(parts) - 1))
     training, seed = preset.training, preset.training.seed
     model = _with_rewards(dream.world_model, clips, seed).to(run.find_device())
+    loop = Loop(model, seed, run, {"model": repr(model.config), "transitions": len(clips.source), "seed": seed})
+    anew = model.config.cell == model.config.frame_size and is_recurrent(model)
+    if anew:
+        loop.planned = ("representation", "dynamics", "tuning")
+    loop.resume()
+    if anew:
+        shown = replace(clips, frames=torch.cat([part.frames for part in parts]))
+        loop.train(Representation(model, shown, training))
     each = [encode_all(model, part) for part in parts]
     states = torch.cat(each)
-    loop = Loop(model, seed, run, {"model": repr(model.config), "transitions": len(clips.source), "seed": seed})
+    if anew:
+        shares = clips if model.has_chance else favour_rare(clips, 2 * SPAN)
+        loop.train(RecurrentDynamics(model, shares, states, training))
     stage, wrong = _tuning(model, clips, states, training, keep_memory=False)
-    loop.resume()
     loop.train(stage)
     model.cpu().eval().requires_grad_(False)
     card = _tuned_card(dream, clips, states, training, wrong, seed, loop)
-    return Dream(model, starts_of(model, parts[0], each[0]), card)
+    if anew:
+        card.drawn_within = drawn_within(model, shown, states)
+    return Dream(model, starts_of(model, parts[0], each[0]) | _later_starts(model, parts, each), card)
+
+
+def _later_starts(model: WorldModel, parts: list[Clips], states: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Starts from within all recordings, where the model has a memory."""
+    found = [starts_of(model, *pair).get("recorded") for pair in zip(parts, states, strict=True)]
+    if any(each is None for each in found):
+        return {}
+    count = len(found[0])
+    return {"recorded": torch.cat([each[:: len(parts)] for each in found])[:count]}
 
 
 def _with_rewards(model: WorldModel, clips: Clips, seed: int) -> WorldModel:
@@ -128,7 +150,7 @@ def _tuning(
     """
     if is_recurrent(model):
         kind = _TuningWithoutMemory if keep_memory else RecurrentTuning
-        return kind(model, favour_rare(clips, 2 * SPAN), states, training), 0
+        return kind(model, clips if model.has_chance else favour_rare(clips, 2 * SPAN), states, training), 0
     wrong = wrong_transitions(model, clips, states)
     return Tuning(model, emphasize(clips, wrong), states, training), int(wrong.sum())
 
