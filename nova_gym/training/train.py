@@ -226,10 +226,14 @@ def recorded_states(model: WorldModel, clips: Clips, states: torch.Tensor, count
     return state.cpu()
 
 
-def _left_to_chance(model: WorldModel, clips: Clips) -> tuple[bool, bool]:
+def left_to_chance(model: WorldModel, clips: Clips) -> tuple[bool, bool]:
     """Whether rewards and endings of the same transition differ by chance, as the recording's repeats show.
 
     Where the model has a memory and no chance, the past is taken for the reason.
+
+    Args:
+        model: of this recording; only what it consists of counts.
+        clips: the recording.
     """
     if not clips.labelled or (model.has_memory and not model.has_chance):
         return False, False
@@ -250,7 +254,7 @@ def make_card(clips: Clips, states: torch.Tensor, dataset_id: str, preset: Prese
     # a dream without labels cannot be compared with a real environment, which takes actions
     metadata = clips.metadata if clips.labelled else {"horizon": int(clips.lengths.max())}
     reality = metadata.get("reality", {})
-    rewards, endings = _left_to_chance(loop.model, clips)
+    rewards, endings = left_to_chance(loop.model, clips)
     return Card(
         env_id=reality.get("env_id", ""),
         env_kwargs=reality.get("env_kwargs", {}),

@@ -1,12 +1,16 @@
 """What a recording shows decides the sizes of the model."""
 
+from dataclasses import replace
+
 import pytest
+import torch
 
 from nova_gym import kernels
 from nova_gym.model.compiled_step import compiled_step
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training import PRESETS
 from nova_gym.training.suiting import suiting_preset
-from nova_gym.training.train import config_for
+from nova_gym.training.train import config_for, left_to_chance
 
 from . import toys
 
@@ -59,3 +63,15 @@ def test_things_that_move_gradually_are_one_network_with_memory():
 def test_sizes_that_are_given_are_taken():
     config, _ = suiting(toys.pushed, name="tiny", memory=3, outcomes=2)
     assert (config.memory, config.outcomes, config.hidden) == (3, 2, 16)
+
+
+def test_rewards_and_endings_that_a_coin_decides_are_left_to_chance():
+    places, actions = toys.walks(toys.pushed)
+    clips = toys.clips_of(toys.drawn(places), actions)
+    coin = torch.rand(len(clips.rewards), generator=torch.Generator().manual_seed(0)) < 0.5
+    plain = WorldModel(replace(PRESETS["tiny"].model, actions=2))
+    assert left_to_chance(plain, clips) == (False, False)
+    assert left_to_chance(plain, replace(clips, rewards=coin.float())) == (True, False)
+    assert left_to_chance(plain, replace(clips, terminations=coin)) == (False, True)
+    remembering = WorldModel(replace(PRESETS["tiny"].model, actions=2, memory=4))
+    assert left_to_chance(remembering, replace(clips, rewards=coin.float())) == (False, False)  # the past may decide
