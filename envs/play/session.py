@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nova_gym.dream import Dream
 from nova_gym.envs.actions import dream_actions
-from nova_gym.envs.frames import encode_frames
+from nova_gym.envs.frames import first_states
 from nova_gym.envs.play.by_hand import by_code, by_numbers, by_putting
 from nova_gym.envs.play.history import Episode, Moment
 from nova_gym.envs.play.recorded import Recording, read_recording, write_recording
@@ -134,7 +134,7 @@ class PlaySession:
         if self._reality is not None:
             frame, _ = self._reality.reset(seed=seed)
             self.episode = Episode(seed, self._reality.reality.is_held_out(self._reality), [frame])
-            self._begin(encode_frames(self.dream, frame[None]))
+            self._begin(first_states(self.dream, frame[None], official=True))
         else:
             bank = next(iter(self.dream.starts.values()))
             self._begin(bank[seed % len(bank)][None])
@@ -206,7 +206,7 @@ class PlaySession:
 
     def _picture(self, data: str, shape: list[int]) -> None:
         frame = np.frombuffer(bytes.fromhex(data), dtype=np.uint8).reshape(shape)
-        state = encode_frames(self.dream, frame[None])
+        state = first_states(self.dream, frame[None])
         self._close_episode()
         self._begin(state)
 
@@ -231,7 +231,9 @@ class PlaySession:
     ) -> None:
         reward = float(result.reward[0])
         if end is None:
-            end = float(self.dream.world_model.outcome(self.now.state, result.latent_action, result.state)[1][0])
+            actions = None if action is None else torch.tensor([action])
+            outcome = self.dream.world_model.outcome(self.now.state, result.latent_action, result.state, actions)
+            end = float(outcome[1][0])
         self.history.append(
             Moment(
                 number=next(self._numbers),

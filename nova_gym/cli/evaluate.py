@@ -140,6 +140,7 @@ def info(dream: DreamArgument = "minigrid") -> None:
         "frames": f"{loaded.frame_size[0]}×{loaded.frame_size[1]}×{config.inr.channels}" + _largest(loaded),
         "cells": f"{loaded.cells[0]}×{loaded.cells[1]} of {config.cell[0]}×{config.cell[1]} pixels",
         "actions": ", ".join(loaded.card.action_names) or str(config.actions or "none but latent ones"),
+        "memory, outcomes": f"{config.memory or 'none'}, {config.outcomes or 'none'} a cell",
         "codes, control": f"{config.codes or 'none'}, {'yes' if config.control else 'none'}",
         "parameters": f"{sum(p.numel() for p in loaded.world_model.parameters()):,}",
         "state, latent action": f"{config.rank}, {config.latent_action} numbers a cell",
