@@ -82,7 +82,7 @@ _ROWS = (
         teacher=Teacher("ppo", 600_000, 8, {"n_steps": 256, "batch_size": 256, "learning_rate": 2.5e-4}, views=_STATE),
     ),
     Row(
-        "frozen-lake", "FrozenLake-v1", "chance, no walls in sight", "share of the best", 0.95, 1.0, transitions=20_000
+        "frozen-lake", "FrozenLake-v1", "chance, no walls in sight", "share of the best", 0.95, 1.0, transitions=100_000
     ),
     Row("cliff-walking", "CliffWalking-v1", "not square", "best return", transitions=20_000),
     Row("taxi", "Taxi-v4", "many objects", "best return", note="Taxi-v3 is deprecated"),
