@@ -38,13 +38,13 @@ from nova_gym.training import PRESETS, Preset, Run, suiting_preset, train, train
 #: What each step gets of the time, relative to the steps that are still to come.
 SHARES = {
     "record": 0.10,
-    "train": 0.42,
+    "train": 0.40,
     "agent": 0.17,
     "record more": 0.04,
     "train further": 0.10,
     "agent again": 0.10,
     "test": 0.04,
-    "figures": 0.02,
+    "figures": 0.04,
     "report": 0.01,
 }
 #: The steps of the second round.
@@ -59,6 +59,8 @@ EVALUATIONS, EVALUATING = 2, 0.12
 CHANCE = 2.0
 #: Steps of the open loop that shows how true the dream is.
 OPEN_LOOP = 50
+#: Frames that judging chance draws besides, for each episode.
+DRAWN = 128
 
 Progress = Callable[..., None]
 
@@ -340,7 +342,8 @@ class Dreaming:
 
         made = lambda: RealityEnv(dream, "latent")  # noqa: E731
         spec = reality_of(dream).spec
-        return self._recorded(1, spec, MORE, min(LEAST // 2, MORE), seconds, policy=act, random=RANDOM, make=made)
+        least = min(LEAST // 2, self.journal.steps["record"]["transitions"])
+        return self._recorded(1, spec, MORE, least, seconds, policy=act, random=RANDOM, make=made)
 
     def _test(self, seconds: float) -> dict[str, Any]:
         """Plays the agent that is kept, on seeds that nothing else used."""
@@ -358,7 +361,8 @@ class Dreaming:
 
     def _figures(self, seconds: float) -> dict[str, Any]:
         dream, found = Dream.load(self.output), {}
-        episodes = self._episodes(seconds, 4 * OPEN_LOOP, 4, 64)
+        cost = 4 * OPEN_LOOP + DRAWN * dream.is_random
+        episodes = self._episodes(seconds, cost, 4, 64)
         for name, measure in FIGURES.items():
             try:
                 found[name] = measure(dream.to(self.device), episodes, self.plan.seed, self.progress)
