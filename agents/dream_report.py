@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from nova_gym.agents.dreaming import Plan
 
 #: Columns of the strip, and steps that it spans at most. About how wide a frame is drawn there and in the film.
-COLUMNS, SPAN, STRIP_WIDTH, FILM_WIDTH = 8, 50, 96, 288
+COLUMNS, SPAN, STRIP_WIDTH, FILM_WIDTH = 8, 50, 96, 192
 #: Frames of the film at most, and the milliseconds that all of them together take, about.
-FRAMES, LASTS, SLOWEST, FASTEST = 240, 20_000, 250, 40
+FRAMES, LASTS, SLOWEST, FASTEST = 160, 16_000, 250, 40
 
 
 def write_report(
@@ -59,7 +59,7 @@ def write_report(
         _trained(steps, dream),
         _reached(steps),
         _fidelity(steps),
-        _pictures(folder.name, shown),
+        _pictures(folder.name, shown, dream.is_random),
         _times(steps, plan),
     ]
     path.write_text("\n".join(itertools.chain.from_iterable([*part, ""] for part in parts)), encoding="utf-8")
@@ -229,11 +229,12 @@ def _leaves(found: dict[str, Any], path: tuple[str, ...] = ()) -> Iterable[list[
             yield [", ".join([*path, key]), "", f"{value:.4g}"]
 
 
-def _pictures(folder: str, shown: list[int]) -> list[str]:
+def _pictures(folder: str, shown: list[int], random: bool) -> list[str]:
+    chance = " Each side has its own chance, so they may part." if random else ""
     return [
         "## Pictures",
         "",
-        f"After the first frame the dream is given actions alone (steps {shown[0]} to {shown[-1]}):",
+        f"After the first frame the dream is given actions alone (steps {shown[0]} to {shown[-1]}).{chance}",
         "",
         f"![Reality above, the dream below]({folder}/strip.png)",
         "",

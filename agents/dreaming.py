@@ -59,6 +59,8 @@ EVALUATIONS, EVALUATING = 2, 0.12
 CHANCE = 2.0
 #: Steps of the open loop that shows how true the dream is.
 OPEN_LOOP = 50
+#: Frames that judging chance draws besides, for each episode.
+DRAWN = 128
 
 Progress = Callable[..., None]
 
@@ -340,7 +342,8 @@ class Dreaming:
 
         made = lambda: RealityEnv(dream, "latent")  # noqa: E731
         spec = reality_of(dream).spec
-        return self._recorded(1, spec, MORE, min(LEAST // 2, MORE), seconds, policy=act, random=RANDOM, make=made)
+        least = min(LEAST // 2, self.journal.steps["record"]["transitions"])
+        return self._recorded(1, spec, MORE, least, seconds, policy=act, random=RANDOM, make=made)
 
     def _test(self, seconds: float) -> dict[str, Any]:
         """Plays the agent that is kept, on seeds that nothing else used."""
@@ -358,7 +361,8 @@ class Dreaming:
 
     def _figures(self, seconds: float) -> dict[str, Any]:
         dream, found = Dream.load(self.output), {}
-        episodes = self._episodes(seconds, 4 * OPEN_LOOP, 4, 64)
+        cost = 4 * OPEN_LOOP + DRAWN * dream.is_random
+        episodes = self._episodes(seconds, cost, 4, 64)
         for name, measure in FIGURES.items():
             try:
                 found[name] = measure(dream.to(self.device), episodes, self.plan.seed, self.progress)

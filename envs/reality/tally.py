@@ -32,6 +32,7 @@ class Tally:
         self._ends: list[np.ndarray] = []
         self.lengths: list[int] = []
         self._ended: list[int] = []
+        self._truncated: set[int] = set()
         self.endings: Counter[str] = Counter()
 
     def add(self, frames: np.ndarray, actions: np.ndarray, rewards: list[float], terminations: list[bool]) -> None:
@@ -45,7 +46,12 @@ class Tally:
         """Counts the end of a clip of `length` transitions."""
         self.lengths.append(length)
         self._ended += [length] * terminated
+        self._truncated |= {length} if truncated and not terminated else set()
         self.endings["terminated" if terminated else "truncated" if truncated else "cut"] += 1
+
+    def limit(self) -> int:
+        """Steps after which all truncated clips ended, if that is one number and no clip was longer; else 0."""
+        return next(iter(self._truncated)) if self._truncated == {max(self.lengths)} else 0
 
     def summary(self, discount: float, horizon: int) -> dict[str, Any]:
         """All that was seen, as plain data.

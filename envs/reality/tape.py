@@ -106,6 +106,7 @@ class Tape:
             length = self.tally.lengths[index]
             self._dataset.storage.update_episode_metadata([{"total_steps": length}], [index])
         discount = self.reality.reward_discount if self._discounted else 0.0
+        horizon = int(self.horizon or self.tally.limit())  # environments may keep their time limit to themselves
         total = self.kinds.total()
         known: Counter[str] = Counter()
         for name, count in self._classes.items() if self.reality.transition_classes else ():
@@ -114,7 +115,7 @@ class Tape:
             "version": __version__,
             "reality": asdict(self.reality.spec),
             "seed": seed,
-            "horizon": int(self.horizon),
+            "horizon": horizon,
             "action_names": self._names,
             "action_space": self._actions.to_dict(),
             "clip_shares": {k.name: round(self.kinds[k.name] / total, 4) for k in coverage if self.kinds[k.name]},
@@ -122,7 +123,7 @@ class Tape:
             "reward_discount": discount,
             "things": sorted(self._things),
             "held_out": self.reality.held_out(self.env),
-            "summary": self.tally.summary(discount, int(self.horizon)),
+            "summary": self.tally.summary(discount, horizon),
         }
         self._dataset.storage.update_metadata({"nova_gym": json.dumps(metadata)})
 

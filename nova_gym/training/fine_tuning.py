@@ -37,8 +37,8 @@ class _TuningWithoutMemory(RecurrentTuning):
 def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed: int, run: Run) -> Dream:
     """Trains dynamics, bridge and heads of a dream further, on rollouts over `clips`; memory and encoder stay.
 
-    Transitions are drawn by their weights, and more often if the dream gets them wrong, or where it has memory or
-    chance if they are rare. The recipe is that of `tuning` in the preset that the dream's card names, at a lower
+    Transitions are drawn by their weights, and more often if the dream gets them wrong, or where it has a memory if
+    they are rare. The recipe is that of `tuning` in the preset that the dream's card names, at a lower
     learning rate.
 
     Args:
@@ -150,7 +150,9 @@ def _tuning(
     """
     if is_recurrent(model):
         kind = _TuningWithoutMemory if keep_memory else RecurrentTuning
-        return kind(model, clips if model.has_chance else favour_rare(clips, 2 * SPAN), states, training), 0
+        # what is drawn more often because of what follows must not seem more likely
+        favoured = clips if model.has_chance else favour_rare(clips, 2 * SPAN)
+        return kind(model, favoured, states, training), 0
     wrong = wrong_transitions(model, clips, states)
     return Tuning(model, emphasize(clips, wrong), states, training), int(wrong.sum())
 
