@@ -427,7 +427,7 @@ def dream_of(
     Args:
         env_fn: id of an environment, or a class or function that makes it, as `reality_spec` takes it.
         minutes: of wall clock for all of it, within about a tenth. In a few minutes a dream is rough.
-        output: file of the dream, *.safetensors. Beside it come the agent (.zip), a report (.md) and a folder (.dream).
+        output: file of the dream, `*.safetensors`. Beside it come the agent (.zip), a report (.md) and a folder (.dream).
             None for the dream alone, without any file.
         seed: of everything random.
         env_kwargs, wrappers, size: as in `reality_spec`.
