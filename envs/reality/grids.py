@@ -28,6 +28,7 @@ TRANSITION_CLASSES = (
     "pickup",
     "drop",
     "unlock door",
+    "try a locked door",
     "open door",
     "close door",
     "open box",
@@ -131,7 +132,7 @@ def _forward_class(grid: MiniGridEnv, cell: WorldObj | None, x: int, y: int) -> 
 def _door_class(grid: MiniGridEnv, door: Door) -> str:
     if door.is_locked:
         fits = isinstance(grid.carrying, Key) and grid.carrying.color == door.color
-        return "unlock door" if fits else "no-op"
+        return "unlock door" if fits else "try a locked door"
     return "close door" if door.is_open else "open door"
 
 

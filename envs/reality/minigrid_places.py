@@ -23,6 +23,7 @@ _USUAL = {"death": ("death", *_BUMPS), "success": ("pickup", "open door", "open 
 _ACTIONS = {
     "pickup": (_PICKUP,),
     "open door": (_TOGGLE,),
+    "try a locked door": (_TOGGLE,),
     "close door": (_TOGGLE,),
     "open box": (_TOGGLE,),
     "success": (_PICKUP, _TOGGLE, int(Actions.done)),

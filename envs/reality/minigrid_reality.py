@@ -54,6 +54,7 @@ _DEEDS_COVERAGE = (
     Coverage("facing a thing", 0.05, 12, facing="pickup", expert=0.2),
     Coverage("facing a thing, to put it down", 0.13, 12, facing="drop", favoured=(_DROP, 0.3)),
     Coverage("at a locked door, its key at hand", 0.17, 12, facing="unlock door", expert=0.8),
+    Coverage("at a locked door, its key elsewhere", 0.10, 8, facing="try a locked door", favoured=(_TOGGLE, 0.4)),
     Coverage("facing a closed door", 0.09, 8, facing="open door", expert=0.3, favoured=(_TOGGLE, 0.3)),
     Coverage("facing an open door", 0.06, 8, facing="close door", favoured=(_TOGGLE, 0.4)),
     Coverage("facing a box", 0.03, 8, facing="open box"),
