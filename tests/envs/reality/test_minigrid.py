@@ -37,11 +37,11 @@ SHOWN = {
     "LavaCrossingS9N2": {"into goal", "death"},
     "DoorKey-6x6": {
         *("into goal", "pickup", "drop", "unlock door", "open door", "close door", "through a door"),
-        "bump into a thing",
+        *("bump into a thing", "try a locked door"),
     },
     "UnlockPickup": {
         *("success", "pickup", "drop", "unlock door", "open door", "close door", "through a door", "open box"),
-        "bump into a thing",
+        *("bump into a thing", "try a locked door"),
     },
     "Dynamic-Obstacles-6x6": {"into goal", "death"},
 }
