@@ -427,8 +427,8 @@ def dream_of(
     Args:
         env_fn: id of an environment, or a class or function that makes it, as `reality_spec` takes it.
         minutes: of wall clock for all of it, within about a tenth. In a few minutes a dream is rough.
-        output: file of the dream, *.safetensors. Beside it come the agent (.zip), a report (.md) and a folder (.dream).
-            None for the dream alone, without any file.
+        output: file of the dream, `*.safetensors`. Beside it come the agent (.zip), a report (.md) and a folder
+            (.dream). None for the dream alone, without any file.
         seed: of everything random.
         env_kwargs, wrappers, size: as in `reality_spec`.
         transitions: of the first recording; None for what a tenth of the time allows, 40,000 at most.

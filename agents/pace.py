@@ -44,8 +44,10 @@ class Pace:
         """What suits a dream.
 
         Where most steps pay something, episodes have the length of the real ones: their value lies in how long they
-        last. Where few steps pay, a long episode that has gone astray teaches nothing, so it is cut: see `SHARE`. The
-        discount follows from the cut. What a cut episode would have brought is estimated, so a cut costs little.
+        last. In a dream with memory they end where recorded episodes ended: beyond that it makes up what happens, and
+        an agent finds out, such as a pole that stands still aslant. Where few steps pay, a long episode that has gone
+        astray teaches nothing, so it is cut: see `SHARE`. The discount follows from the cut. What a cut episode would
+        have brought is estimated, so a cut costs little.
 
         Args:
             dream: its card has the horizon, and what the recorder saw (`recorded_lengths`).
@@ -58,6 +60,8 @@ class Pace:
             cut = min(whole, horizon) if horizon else whole
         else:
             cut = horizon or longest or UNKNOWN
+            if dream.world_model.has_memory and ended and not roaming.sparse:
+                cut = min(cut, ended)
         least = PIXELS_AHEAD if observation == "pixels" else LEAST_AHEAD
         ahead = min(max(AHEAD * cut, least), MOST_AHEAD)
         return cls(math.ceil(cut), 1.0 - 1.0 / ahead)

@@ -29,7 +29,8 @@ class Usual:
         sparse: whether at least half of the steps pay nothing.
         stands_out: whether some step was better than usual.
         largest: the largest absolute return of a walk.
-        rewards, ended: (T, N) float32 and bool, rewards of all steps and where walks ended.
+        rewards: (T, N) float32, of all steps.
+        ended: (T, N) bool, where walks ended.
     """
 
     reward: float

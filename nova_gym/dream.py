@@ -47,7 +47,8 @@ class Card:
             cannot drift; a quarter of the smallest changes in the recording.
         drawn_within: mean squared error of a cell that the dream encodes and draws, for the worst thousandth of the
             recording's cells. A frame whose cells are much worse shows what the dream has never seen. 0 if not known.
-        random_rewards, random_endings: whether the same transition may pay or end differently, so that a step draws it.
+        random_rewards: whether the same transition may pay differently, so that a step draws what it pays.
+        random_endings: the same for whether it ends the episode.
         action_names: names of discrete actions, where known.
         action_space: of the environment, as `nova_gym.actions.ActionMap.to_dict` has it; empty without actions.
         action_bounds: [low, high] of continuous actions in dreams that lack `action_space`; their models see numbers as

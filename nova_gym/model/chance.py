@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nova_gym.model.bridge import ActionNetwork
 from nova_gym.model.config import ModelConfig
 from nova_gym.model.local import LocalNetwork
 
+#: Channels of the network that expects, as a multiple of those of the others: odds depend on state, action and what was
+#: drawn around, all together.
+WIDER = 2
 #: Cells that are so far apart, along one axis, are drawn at the same time; those between know of each other.
 APART = 3
 
@@ -29,7 +31,10 @@ class Chance(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.outcomes = config.outcomes
-        self.prior = ActionNetwork(config, config.rank + config.memory + config.outcomes, config.outcomes)
+        inputs = config.rank + config.memory + config.outcomes + config.actions
+        self.prior = LocalNetwork(
+            inputs, config.outcomes, WIDER * config.hidden, config.reach, config.depth, far=config.far
+        )
         inputs = 2 * config.rank + config.memory
         self.posterior = LocalNetwork(inputs, config.outcomes, config.hidden, config.reach, config.depth)
 
@@ -38,13 +43,14 @@ class Chance(nn.Module):
 
         Args:
             state: (B, K + M, rows, cols).
-            actions: as `ActionNetwork` takes them.
+            actions: (B, A) float32, as `WorldModel.as_numbers` has them.
             drawn: (B, n, rows, cols) float32, one-hot, zeros in cells that are not drawn yet.
 
         Returns:
             (B, n, rows, cols) log-probabilities.
         """
-        return self.prior(torch.cat([state, drawn], dim=1), actions).log_softmax(1)
+        planes = actions[:, :, None, None].expand(-1, -1, *state.shape[2:])
+        return self.prior(torch.cat([state, drawn, planes], dim=1)).log_softmax(1)
 
     def draw(self, state: Tensor, actions: Tensor, uniform: Tensor | None) -> Tensor:
         """Draws outcomes, one in each cell.

@@ -157,22 +157,22 @@ class WorldModel(nn.Module):
         if self.chance is None:
             return self.bridge(state, actions)
         if outcomes is None:
-            outcomes = self.chance.draw(state, actions, None)
+            outcomes = self.draw_outcomes(state, actions, None)
         return self.bridge(torch.cat([state, outcomes], dim=1), actions)
 
-    def draw_outcomes(self, state: Tensor, actions: Tensor, uniform: Tensor) -> Tensor | None:
+    def draw_outcomes(self, state: Tensor, actions: Tensor, uniform: Tensor | None) -> Tensor | None:
         """What happens by chance, for `translate`; None if the model leaves nothing to chance.
 
         Args:
             state, actions: as in `translate`.
-            uniform: (B, rows, cols) float32 in [0, 1), which decides.
+            uniform: (B, rows, cols) float32 in [0, 1), which decides; None for what is likeliest.
 
         Returns:
             (B, n, rows, cols) float32, one-hot.
         """
         if self.chance is None:
             return None
-        return self.chance.draw(self._complete(state), actions, uniform)
+        return self.chance.draw(self._complete(state), self.as_numbers(actions, len(state)), uniform)
 
     def content(self, state: Tensor) -> Tensor:
         """A: states → the content part of the next states, (B, K, rows, cols)."""

@@ -193,7 +193,7 @@ class RecurrentDynamics(Dynamics):
         turn = chances.turns(*state.shape[2:], state.device)  # one of them, drawn for each rollout, stands for all
         count = int(turn.max()) + 1
         now = (batch["turn"][:, t] * count).long()[:, None, None]
-        expected = chance.expect(state, actions, hard * (turn < now)[:, None])
+        expected = chance.expect(state, self.model.as_numbers(actions, len(state)), hard * (turn < now)[:, None])
         counts = count * (turn == now)
         told = (happened.exp() * (batch["open"] * happened - expected.detach())).sum(1)
         learned = -(hard * expected).sum(1)

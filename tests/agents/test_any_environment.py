@@ -166,6 +166,12 @@ def test_starts_count_what_is_better_than_usual_where_no_success_is_known(pushes
     assert (np.delete(starts.success, [2, 5]) == 0.5).all()
 
 
+def test_a_dream_with_memory_is_not_followed_beyond_what_was_recorded(pushes, deep):
+    lengths = {"summary": {"lengths": {"ended": 40, "longest": 60}}}
+    card = replace(deep.card, horizon=500, data={**deep.card.data, **lengths})
+    assert Pace.of(replace(deep, card=card), replace(roaming(pushes), usual=outcomes(-1.0, -1.0))).longest == 40
+
+
 def test_the_pace_follows_from_card_and_recording(pushes, steps):
     sparse, dense = (replace(roaming(pushes), usual=outcomes(*paid)) for paid in ((0.0, 1.0), (-1.0, -1.0)))
     whole = replace(pushes, card=replace(pushes.card, horizon=500))

@@ -73,7 +73,7 @@ def test_without_chance_the_likeliest_happens_always(lucky):
     simulator = DreamSimulator(lucky, 4, deterministic=True)
     state = simulator.reset(states=lucky.starts["official"][:1].expand(4, -1, -1, -1))
     actions, model = torch.ones(4, dtype=torch.int64), lucky.world_model
-    likeliest = model.translate(state, actions, chance.likeliest(model.chance.expect(state, actions)))
+    likeliest = model.translate(state, actions, model.chance.draw(state, model.as_numbers(actions, len(state)), None))
     result = simulator.step(actions)
     torch.testing.assert_close(result.latent_action, likeliest)
     assert (result.state == result.state[0]).all()
@@ -81,7 +81,7 @@ def test_without_chance_the_likeliest_happens_always(lucky):
 
 def test_outcomes_are_drawn_as_often_as_they_are_expected():
     expected = torch.tensor([0.1, 0.6, 0.3])
-    drawn = chance.draw(expected.log().view(1, 3, 1, 1).expand(1, 3, 100, 100), torch.rand(1, 100, 100))
+    drawn = chance.pick(expected.log().view(1, 3, 1, 1).expand(1, 3, 100, 100), torch.rand(1, 100, 100))
     torch.testing.assert_close(drawn.mean((0, 2, 3)), expected, atol=0.03, rtol=0.0)
     assert (drawn.sum(1) == 1).all()
 

@@ -77,6 +77,6 @@ def test_chance_draws_one_future_or_the_other_and_never_their_mean(tmp_path, mon
     reached = nearest(state)
     moved = (reached - torch.arange(1200)) % PLACES
     left, right = (moved == PLACES - 1).float().mean(), (moved == 1).float().mean()
-    assert float(left + right) > 0.97
+    assert float(left + right) > 0.9
     assert float(left) == pytest.approx(0.5, abs=0.1)
     assert float((state - shown(reached)).square().mean()) < 0.1
