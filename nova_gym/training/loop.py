@@ -38,7 +38,7 @@ LOG_EVERY, SNAPSHOT_EVERY, SAVE_EVERY = 50, 200, 120.0
 STAGES = ("representation", "dynamics", "tuning", "control")
 #: What each stage gets of a time limit, relative to the others that a model needs.
 SHARES = {"representation": 0.35, "dynamics": 0.5, "tuning": 0.15, "control": 0.1}
-#: Stages that take at most the steps of their recipes, whatever their share: the rest of it is worth more to the others.
+#: Stages that take at most the steps of their recipes; what is left of their share is worth more to the others.
 SOON = ("representation",)
 
 #: Called as `progress(stage, step, steps, text)`.
