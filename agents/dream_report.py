@@ -107,7 +107,7 @@ def _walk(dream: Dream, agent: BaseAlgorithm, seed: int) -> tuple[list[np.ndarra
 def filmed(dream: Dream, agent: BaseAlgorithm, seed: int) -> tuple[list[np.ndarray], int]:
     """The agent in reality and in the dream, side by side; and for how many milliseconds to show each frame."""
     scale = max(1, FILM_WIDTH // dream.frame_size[1])
-    short = replace(dream, card=replace(dream.card, horizon=min(longest_episode(dream), FRAMES)))
+    short = replace(dream, card=replace(dream.card, horizon=min(longest_episode(dream), FRAMES // 2)))
     frames = film(agent, short, seed, walks=2, scale=scale)[:FRAMES]
     frames = [frame if frame.shape[2] == 3 else frame.repeat(3, 2) for frame in frames]
     return frames, min(max(LASTS // len(frames), FASTEST), SLOWEST)

@@ -6,7 +6,7 @@ Importing it registers `NovaDream-MiniGrid-v0` and `NovaDream-MovingDigits-v0`, 
 
 import os as _os
 from importlib import import_module as _import_module
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import TYPE_CHECKING
 from typing import Any as _Any
 
 # PyTorch's idle threads spin on their cores, by default for milliseconds, and so slow down the threads of
@@ -24,7 +24,7 @@ from nova_gym.model.world_model import WorldModel
 from nova_gym.simulator import DreamSimulator, Transition
 from nova_gym.version import __version__
 
-if _TYPE_CHECKING:
+if TYPE_CHECKING:
     from nova_gym.agents.dreaming import dream_of
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -53,5 +54,7 @@ def difference(first: np.ndarray, second: np.ndarray) -> Estimate:
     value = float(np.mean(first) - np.mean(second))
     low = high = value
     if min(len(first), len(second)) > 1 and (np.ptp(first) > 0 or np.ptp(second) > 0):
-        low, high = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+        with warnings.catch_warnings():  # SciPy warns where one of them has equal numbers, which is fine
+            warnings.simplefilter("ignore", RuntimeWarning)
+            low, high = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
     return Estimate(value, float(low), float(high), len(first) + len(second))

@@ -38,6 +38,8 @@ LOG_EVERY, SNAPSHOT_EVERY, SAVE_EVERY = 50, 200, 120.0
 STAGES = ("representation", "dynamics", "tuning", "control")
 #: What each stage gets of a time limit, relative to the others that a model needs.
 SHARES = {"representation": 0.35, "dynamics": 0.5, "tuning": 0.15, "control": 0.1}
+#: Stages that take at most the steps of their recipes; what is left of their share is worth more to the others.
+SOON = ("representation",)
 
 #: Called as `progress(stage, step, steps, text)`.
 Progress = Callable[[str, int, int, str], None]
@@ -208,6 +210,7 @@ class Loop:
         self._pending = None
         if "budget" not in state:
             state["budget"] = self._share(stage.name) if seconds is None else seconds
+            state["most"] = recipe.steps if seconds is None and stage.name in SOON else None
         self.budget = state["budget"]
         try:
             self._steps(stage, optimizer, state)
@@ -280,6 +283,7 @@ class Loop:
         if budget is None or not spent:
             return stage.recipe
         steps = max(step + (spent < budget), round(step * budget / spent))
+        steps = min(steps, state.get("most") or steps)
         return replace(stage.recipe, steps=steps, warmup=min(stage.recipe.warmup, steps // 10))
 
     def _share(self, name: str) -> float | None:

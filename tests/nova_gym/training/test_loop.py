@@ -6,7 +6,7 @@ from torch import nn
 
 from nova_gym.errors import BadInputError
 from nova_gym.training import Recipe, Run
-from nova_gym.training.loop import Loop, step_generator
+from nova_gym.training.loop import SHARES, Loop, step_generator
 from nova_gym.training.optimizers import learning_rate, make_optimizer
 from nova_gym.training.stage import Stage
 
@@ -137,6 +137,17 @@ def test_a_stage_takes_its_time_whatever_its_recipe_says(tmp_path):
     timed = Loop(model, 0, Run(tmp_path / "x.ckpt", device="cpu"))
     timed.train(_Fitting(model, Recipe(10**9, 64, 0.05)), seconds=0.5)
     assert 0.5 <= timed.finished["fitting"]["seconds"] < 1.5
+
+
+def test_frames_are_learned_soon_and_leave_their_time_to_what_comes_then(tmp_path, monkeypatch):
+    monkeypatch.setitem(SHARES, "fitting", 1.0)
+    monkeypatch.setattr("nova_gym.training.loop.SOON", ("fitting",))
+    model = nn.Module()
+    model.layer = nn.Conv2d(4, 4, 1)
+    timed = Loop(model, 0, Run(tmp_path / "x.ckpt", device="cpu", minutes=1.0), planned=("fitting", "dynamics"))
+    timed.train(_Fitting(model, Recipe(20, 64, 0.05)))
+    assert timed.finished["fitting"]["steps"] == 20
+    assert timed._share("dynamics") > 50.0
 
 
 @pytest.mark.parametrize("minutes", [0.0, -1.0, float("nan"), float("inf")])
