@@ -24,7 +24,7 @@ from nova_gym.pictures import save_gif, save_png, strip
 from nova_gym.simulator import DreamSimulator
 
 if TYPE_CHECKING:
-    from nova_gym.agents.dreaming import Plan
+    from nova_gym.agents.journal import Plan
 
 #: Columns of the strip, and steps that it spans at most. About how wide a frame is drawn there and in the film.
 COLUMNS, SPAN, STRIP_WIDTH, FILM_WIDTH = 8, 50, 96, 192
@@ -207,14 +207,10 @@ def _reached(steps: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _fidelity(steps: dict[str, dict[str, Any]]) -> list[str]:
-    lines = ["## How true the dream is", ""]
-    for name, found in steps["figures"]["figures"].items():
-        if "not measured" in found:
-            lines += [f"{name}: not measured, {found['not measured']}", ""]
-            continue
-        rows = list(_leaves(found))
-        lines += [f"{name.capitalize()}:", "", *_table(["measure", "n", "value"], rows), ""]
-    return lines[:-1]
+    found, title = steps["figures"]["figures"], "## How true the dream is"
+    if "not measured" in found:
+        return [title, "", f"Not measured: {found['not measured']}"]
+    return [title, "", "In lockstep with reality:", "", *_table(["measure", "n", "value"], list(_leaves(found)))]
 
 
 def _leaves(found: dict[str, Any], path: tuple[str, ...] = ()) -> Iterable[list[str]]:

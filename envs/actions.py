@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import gymnasium as gym
-import numpy as np
 from gymnasium import spaces
 
-from nova_gym.actions import ActionMap
+from nova_gym.data.actions import ActionMap
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
 
@@ -22,10 +21,7 @@ def dream_actions(dream: Dream) -> ActionMap:
         raise BadInputError("this dream was made from video without actions: it has latent actions alone")
     if card.action_space:
         return ActionMap.of_dict(card.action_space)
-    if config.discrete:
-        return ActionMap(spaces.Discrete(config.actions))
-    low, high = (np.asarray(bound, np.float32) for bound in card.action_bounds)
-    return ActionMap(spaces.Box(low, high, dtype=np.float32), scaled=False)
+    return ActionMap(spaces.Discrete(config.actions))  # of a dream whose card does not say
 
 
 def environment_actions(env: gym.Env, env_id: str) -> ActionMap:

@@ -50,9 +50,7 @@ class Card:
         random_rewards: whether the same transition may pay differently, so that a step draws what it pays.
         random_endings: the same for whether it ends the episode.
         action_names: names of discrete actions, where known.
-        action_space: of the environment, as `nova_gym.actions.ActionMap.to_dict` has it; empty without actions.
-        action_bounds: [low, high] of continuous actions in dreams that lack `action_space`; their models see numbers as
-            they are.
+        action_space: of the environment, as `nova_gym.data.actions.ActionMap.to_dict` has it; empty without actions.
         reality: what else `nova_gym.envs.RealitySpec` says of the environment, such as its wrappers.
         data: the recording, as `nova-gym record` described it.
         training: preset, recipes, and for each stage its last loss, skipped steps and seconds.
@@ -71,7 +69,6 @@ class Card:
     random_endings: bool = False
     action_names: list[str] = field(default_factory=list)
     action_space: dict[str, Any] = field(default_factory=dict)
-    action_bounds: list[list[float]] = field(default_factory=list)
     reality: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)

@@ -101,7 +101,7 @@ class DreamSimulator:
         self.latent_action = _field(num_dreams, model.config.latent_action, cells, model.device)
         self.steps = torch.zeros(num_dreams, dtype=torch.int64, device=model.device)
         self.lost = torch.zeros(num_dreams, dtype=torch.bool, device=model.device)
-        self.keys = torch.arange(num_dreams, device=model.device)
+        self.keys = torch.zeros(num_dreams, dtype=torch.int64, device=model.device)
         self._keys = Generator().manual_seed(0)  # of keys that no generator was given for
         self._memo: Memo | None = None  # what the compiled step computed of the present states
 
@@ -169,7 +169,7 @@ class DreamSimulator:
     def _new_keys(self, count: int, generator: Generator | None) -> Tensor:
         """(count,) int64 keys of chance; where nothing is random none are drawn."""
         if not self.dream.is_random:
-            return self.keys[:1].expand(count)
+            return torch.zeros(count, dtype=torch.int64, device=self.device)
         return torch.randint(2**62, (count,), generator=generator or self._keys).to(self.device)
 
     @torch.no_grad()

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 #: Floors from the ground up. A module may import those of its own floor's package and of floors below it.
 FLOORS = (
     ("nova_gym.errors", "nova_gym.version"),
-    ("nova_gym.actions", "nova_gym.files", "nova_gym.noise", "nova_gym.pixels"),
+    ("nova_gym.files", "nova_gym.noise", "nova_gym.pixels"),
     ("nova_gym.kernels", "nova_gym.measures", "nova_gym.pictures", "nova_gym.terminal"),
     ("nova_gym.model", "nova_gym.data"),
     ("nova_gym.dream",),
@@ -26,7 +26,6 @@ FLOORS = (
 LIBRARIES = {
     "gymnasium": (
         "nova_gym",
-        "nova_gym.actions",
         "nova_gym.data",
         "nova_gym.envs",
         "nova_gym.agents",

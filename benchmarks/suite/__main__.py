@@ -80,7 +80,7 @@ def _alone(row: Row, part: str, settings: Settings) -> None:
 def _measure_references(row: Row, settings: Settings, restart: bool) -> bool:
     if (settings.results / _REFERENCES / f"{row.name}.json").exists() and not restart:
         print(f"{row.name}: references are known", flush=True)
-        return True
+        return _rescored(row, settings)
     return _in_its_own_process(row, _REFERENCES, settings) and _rescored(row, settings)
 
 

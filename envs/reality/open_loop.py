@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nova_gym.actions import ActionMap
+from nova_gym.data.actions import ActionMap
 from nova_gym.dream import Dream
 from nova_gym.envs.frames import encode_frames, first_states, next_states
 from nova_gym.envs.reality.base import ATTEMPTS

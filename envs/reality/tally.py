@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from nova_gym.actions import ActionMap
+from nova_gym.data.actions import ActionMap
 from nova_gym.data.ambiguity import frame_ids, measure_ambiguity
+from nova_gym.data.datasets import undiscounted
 
 #: Rewards of at most so many different values are listed.
 _LISTED = 16
@@ -65,10 +66,8 @@ class Tally:
         """
         lengths, rewards = np.array(self.lengths), np.concatenate(self._rewards)
         acted, ends, frames = np.concatenate(self._acted), np.concatenate(self._ends), np.concatenate(self._frames)
-        plain = rewards.copy()
-        if discount:
-            step = np.concatenate([np.arange(1, length + 1) for length in lengths])
-            plain = np.where(rewards > 0, rewards / (1 - discount * step / horizon), rewards)
+        clips = np.split(rewards, np.cumsum(lengths)[:-1])
+        plain = np.concatenate([undiscounted(clip, discount, horizon) for clip in clips])
         measured = measure_ambiguity(frames, acted, plain, ends, lengths)
         seen = {
             "rewards": _rewards(plain, rewards),

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from nova_gym.cli.record import json_object
-from nova_gym.cli.train import OutputOption
+from nova_gym.cli.record import KeywordsOption, SizeOption, WrapperOption, json_object
+from nova_gym.cli.train import MemoryOption, OutcomesOption, OutputOption
 from nova_gym.terminal import DeviceOption, SeedOption, console, one_line_errors, progress_bars
 
 
@@ -17,17 +17,9 @@ def dream(
     env_id: Annotated[str, typer.Argument(help="Gymnasium id, module:Id-v0, or module:callable that makes it.")],
     output: OutputOption,
     minutes: Annotated[float, typer.Option(help="How long all of it takes, about.")] = 30.0,
-    size: Annotated[
-        str | None,
-        typer.Option(help="Width of a frame in pixels, or HEIGHTxWIDTH, in multiples of 8; else what suits."),
-    ] = None,
-    env_kwargs: Annotated[
-        str, typer.Option(help='Keyword arguments of the environment, a JSON object such as \'{"map_name": "8x8"}\'.')
-    ] = "{}",
-    wrapper: Annotated[
-        list[str] | None,
-        typer.Option(help="Put around the environment: module:callable, or 'module:callable {JSON}'. Repeatable."),
-    ] = None,
+    size: SizeOption = None,
+    env_kwargs: KeywordsOption = "{}",
+    wrapper: WrapperOption = None,
     transitions: Annotated[
         int | None,
         typer.Option(help="Steps of the first recording. Default: what a tenth of the time allows.", min=1),
@@ -35,10 +27,8 @@ def dream(
     preset: Annotated[
         str | None, typer.Option(help="Size of the model, as in `nova-gym train`. Default: what suits the recording.")
     ] = None,
-    memory: Annotated[int | None, typer.Option(help="Numbers of memory in a cell. Default: what suits.", min=0)] = None,
-    outcomes: Annotated[
-        int | None, typer.Option(help="Outcomes of chance in a cell. Default: what suits.", min=0)
-    ] = None,
+    memory: MemoryOption = None,
+    outcomes: OutcomesOption = None,
     device: DeviceOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run of the same output.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run of the same output.")] = False,

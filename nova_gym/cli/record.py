@@ -11,6 +11,18 @@ from rich.table import Table
 from nova_gym.errors import BadInputError
 from nova_gym.terminal import SeedOption, console, one_line_errors, progress_bars
 
+SizeOption = Annotated[
+    str | None,
+    typer.Option(help="Width of a frame in pixels, or HEIGHTxWIDTH, in multiples of 8; else what suits."),
+]
+KeywordsOption = Annotated[
+    str, typer.Option(help='Keyword arguments of the environment, a JSON object such as \'{"map_name": "8x8"}\'.')
+]
+WrapperOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Put around the environment: module:callable, or 'module:callable {JSON}'. Repeatable."),
+]
+
 
 @one_line_errors
 def record(
@@ -19,17 +31,9 @@ def record(
     ],
     name: Annotated[str, typer.Option(help="Minari id of the new dataset, such as minigrid/layouts-v0.")],
     transitions: Annotated[int, typer.Option(help="How many transitions (steps) to record.", min=1)] = 250_000,
-    size: Annotated[
-        str | None,
-        typer.Option(help="Width of a frame in pixels, or HEIGHTxWIDTH, in multiples of 8; else what suits."),
-    ] = None,
-    env_kwargs: Annotated[
-        str, typer.Option(help='Keyword arguments of the environment, a JSON object such as \'{"map_name": "8x8"}\'.')
-    ] = "{}",
-    wrapper: Annotated[
-        list[str] | None,
-        typer.Option(help="Put around the environment: module:callable, or 'module:callable {JSON}'. Repeatable."),
-    ] = None,
+    size: SizeOption = None,
+    env_kwargs: KeywordsOption = "{}",
+    wrapper: WrapperOption = None,
     expert: Annotated[
         bool,
         typer.Option("--expert", help="Record only clips in which an expert acts (MiniGrid has one)."),

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from nova_gym.dream import Dream
     from nova_gym.training import Preset
 
+MemoryOption = Annotated[
+    int | None,
+    typer.Option(help="Numbers of memory in a cell, 0 for none. Default: what the recording asks for.", min=0),
+]
+OutcomesOption = Annotated[
+    int | None,
+    typer.Option(help="Outcomes of chance in a cell, 0 for none. Default: what the recording asks for.", min=0),
+]
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="File to write the dream to, *.safetensors.")]
 
 
@@ -31,22 +39,16 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Size of model and training: tiny (seconds, for tests), cpu (minutes), digits (grey 64×64, longer) "
-            "or paper (one network a frame, for one GPU). Default: what suits the recording; with --stage, that of the "
-            "dream."
+            help="Size of model and training: tiny (seconds, for tests), cpu (a field of cells, minutes), single (one "
+            "network a frame, minutes), digits (grey 64×64, longer) or paper (one network a frame, for one GPU). "
+            "Default: what suits the recording; with --stage, that of the dream."
         ),
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="How long training takes. Default: the preset's numbers of steps.")
     ] = None,
-    memory: Annotated[
-        int | None,
-        typer.Option(help="Numbers of memory in a cell, 0 for none. Default: what the recording asks for.", min=0),
-    ] = None,
-    outcomes: Annotated[
-        int | None,
-        typer.Option(help="Outcomes of chance in a cell, 0 for none. Default: what the recording asks for.", min=0),
-    ] = None,
+    memory: MemoryOption = None,
+    outcomes: OutcomesOption = None,
     no_actions: Annotated[bool, typer.Option("--no-actions", help="Ignore a recording's actions and rewards.")] = False,
     size: Annotated[
         int | None, typer.Option(help="Width in pixels to scale videos to; default their own.", min=8)

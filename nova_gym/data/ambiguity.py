@@ -118,7 +118,7 @@ def measure_ambiguity(
         for back in range(1, past):
             before = frames[np.maximum(source - back, 0)]
             keys[past] = _mixed([keys[past], before, acts[np.maximum(np.arange(len(acts)) - back, 0)]])
-    repeats = {past: _Repeats(keys[past], following, position >= past - 1) for past in PASTS}
+    repeats = {past: Repeats(keys[past], following, position >= past - 1) for past in PASTS}
     needed = max(ENOUGH, MOST * repeats[PASTS[0]].shared.sum())
     supported = [past for past in PASTS[1:] if repeats[past].shared.sum() >= needed]
     compared = {past: _compared(repeats[PASTS[0]], repeats[past]) for past in supported or PASTS[:1]}
@@ -131,12 +131,12 @@ def measure_ambiguity(
         surprising={past: found.surprising for past, found in repeats.items()},
         differs=compared[past][0],
         remains=compared[past][1],
-        reward=_Repeats(known, frame_ids(np.round(np.asarray(rewards, np.float64), 4) + 0.0)).unusual,
-        termination=_Repeats(known, np.asarray(terminations).astype(np.uint64)).unusual,
+        reward=Repeats(known, frame_ids(np.round(np.asarray(rewards, np.float64), 4) + 0.0)).unusual,
+        termination=Repeats(known, np.asarray(terminations).astype(np.uint64)).unusual,
     )
 
 
-class _Repeats:
+class Repeats:
     """Transitions in groups of the same key, and how far their outcomes differ within a group.
 
     Args:
@@ -178,7 +178,7 @@ def _mixed(parts: list[np.ndarray]) -> np.ndarray:
     return mixed
 
 
-def _compared(short: _Repeats, long: _Repeats) -> tuple[float, float]:
+def _compared(short: Repeats, long: Repeats) -> tuple[float, float]:
     """How often outcomes differ after the same short and after the same long past, where the long one repeats."""
     return _mean(short.differs[long.shared]), _mean(long.differs[long.shared])
 

@@ -21,7 +21,7 @@ class Clips:
 
     Attributes:
         frames: (F, C, H, W) uint8; large ones are mapped from a file.
-        actions: as a model sees them (`nova_gym.actions.ActionMap`): (T,) int64 or (T, N) float32.
+        actions: as a model sees them (`nova_gym.data.actions.ActionMap`): (T,) int64 or (T, N) float32.
         rewards: (T,) float32, undiscounted.
         terminations: (T,) bool.
         lengths: (E,) int64 transitions in each clip.

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nova_gym.actions import ActionMap
+from nova_gym.data.actions import ActionMap
 from nova_gym.data.clips import Clips, unlabelled_clips
 from nova_gym.data.observations import ObservedFrames, check_not_codes, find_picture
 from nova_gym.errors import BadInputError
@@ -49,7 +49,7 @@ def load_dataset(
 
     Raises:
         BadInputError: there is no such dataset, its observations are no frames, its actions are of a kind that no dream
-            takes (`nova_gym.actions.ActionMap`), or the disk is full.
+            takes (`nova_gym.data.actions.ActionMap`), or the disk is full.
     """
     dataset_id, _, key = dataset_id.partition("#")
     dataset = _opened(dataset_id)

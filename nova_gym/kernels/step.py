@@ -168,8 +168,7 @@ def advance(model, memo, layout, numbers, given, results, start, stop, row):
     """One step of the dreams from `start` to `stop`, as `DreamSimulator` has it.
 
     Args:
-        model: the layers, (n, 7) int64; packed weights, (W,) float32; the values that the reward takes, (V,) float32,
-            none for a regression.
+        model: the layers, (n, 7) int64; packed weights, (W,) float32; the values that the reward takes, (V,) float32.
         memo: numbers, (M, size) float32; marks of cells, (M, cells) int64; and (1 + layers of the bridge, cells) int64
             where in a dream's numbers the content of a cell stands, and where a layer's window around it begins (of
             the bridge's last layer nowhere). The first window layer's cells are the copy of the state.
@@ -203,7 +202,7 @@ def advance(model, memo, layout, numbers, given, results, start, stop, row):
         for i in range(state.shape[1]):
             following[n, i] = state[n, i]
     changed = _move(layers, packed, floats, marks, kept, state, latents, band, listed, found, bits, following)
-    width, outputs = layers[OUTPUT, OUTPUTS], max(1, len(values))
+    width, outputs = layers[OUTPUT, OUTPUTS], len(values)
     outcomes = np.zeros(len(state) * width, np.float32)
     if valued:
         _outcomes(layers, packed, cells, state, latents, following, listed, changed, outcomes)
@@ -215,7 +214,7 @@ def advance(model, memo, layout, numbers, given, results, start, stop, row):
         for v in range(1, outputs):
             if logits[v] > logits[best]:
                 best = v
-        paid = values[best] if len(values) else logits[0]
+        paid = values[best]
         if numbers[2] != 0.0 and paid > _ZERO:
             paid *= _ONE - np.float32(numbers[2]) * np.float32(counted[to]) / np.float32(numbers[3])
         reward[to] = min(max(paid, -_LARGEST), _LARGEST) if paid == paid else _ZERO
@@ -227,7 +226,7 @@ def probe() -> None:
     """Steps one dream of one cell by layers of nothing: raises whatever a broken compiler raises."""
     layers = np.zeros((BRIDGE + 1, FIELDS), np.int64)
     layers[:, OUTPUTS] = LINE
-    model = layers, np.zeros(LINE, np.float32), np.zeros(0, np.float32)
+    model = layers, np.zeros(LINE, np.float32), np.zeros(1, np.float32)
     memo = np.zeros((1, 1 + LINE), np.float32), np.zeros((1, 1), np.int64), np.array([[1], [0], [0]])
     field, none, steps = np.zeros((1, 1), np.float32), np.zeros(0, np.int64), np.zeros(1, np.int64)
     flags, numbers = np.zeros((3, 1), np.bool_), (0.0, 1.0, 0.0, 1.0, 0.0)

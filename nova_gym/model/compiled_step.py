@@ -87,7 +87,7 @@ class CompiledStep:
         bridge = [*model.bridge.network.layers] if _acts(model) else []
         self.actions, self.latent_action = config.actions if bridge else 0, config.latent_action
         self.valued = heads is not None
-        self.values = np.array(config.reward_values if heads is not None else (), np.float32)
+        self.values = np.array((config.reward_values if heads is not None else ()) or (0.0,), np.float32)
         self.widths = [config.rank, *(padded(layer.out_channels) for layer in bridge[:-2])]
         self._packed: list[np.ndarray] = []
         nothing = [0] * FIELDS

@@ -35,7 +35,6 @@ class Heads(nn.Module):
         pooled = 2 * hidden if config.everywhere else hidden
         self.reward = nn.Linear(pooled, outputs)
         self.termination = nn.Linear(pooled, 1)
-        self.few = bool(config.reward_values)
         self.register_buffer("values", torch.tensor(config.reward_values or (0.0,)), persistent=False)
 
     def forward(
@@ -88,7 +87,7 @@ class Heads(nn.Module):
         elif self.bins:
             reward = reward.softmax(-1) @ self.values
         else:
-            reward = self.values[reward.argmax(-1)] if self.few else reward.squeeze(-1)
+            reward = self.values[reward.argmax(-1)]
         return reward, termination.sigmoid()
 
 

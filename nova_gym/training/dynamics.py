@@ -67,9 +67,8 @@ class Dynamics(Stage):
         }
 
     def _labels(self, transitions: Tensor) -> Batch:
-        rewards, values = self.clips.rewards[transitions], self.model.config.reward_values
-        if values:
-            rewards = (rewards[..., None] - torch.tensor(values)).abs().argmin(-1)
+        values = torch.tensor(self.model.config.reward_values)
+        rewards = (self.clips.rewards[transitions][..., None] - values).abs().argmin(-1)
         return {
             "actions": self.clips.actions[transitions],
             "rewards": rewards,
@@ -144,10 +143,7 @@ class Dynamics(Stage):
         noise = torch.cat([noise[count:], noise[count:]])  # a rollout's own error may be anything
         changed = self.changes.changed(before, after)
         reward, termination = self.parts["heads"](before + noise, latent_action, after + noise.flip(0), changed)
-        if self.model.config.reward_values:
-            reward_loss = F.cross_entropy(reward, batch["rewards"])
-        else:
-            reward_loss = F.mse_loss(reward.squeeze(-1), batch["rewards"])
+        reward_loss = F.cross_entropy(reward, batch["rewards"])
         return reward_loss + F.binary_cross_entropy_with_logits(termination, batch["terminations"])
 
     def _go_on(self, state: Tensor, reached: Tensor, errors: Tensor) -> Metrics:

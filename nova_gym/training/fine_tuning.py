@@ -15,12 +15,11 @@ from nova_gym.training.changes import Changes, emphasize, wrong_transitions
 from nova_gym.training.dynamics import Tuning
 from nova_gym.training.loop import Loop, Run, keep_freed_memory
 from nova_gym.training.presets import Preset, TrainingConfig, preset_of
-from nova_gym.training.rare import favour_rare
-from nova_gym.training.recurrent import SPAN, RecurrentDynamics, RecurrentTuning
+from nova_gym.training.recurrent import RecurrentDynamics, RecurrentTuning
 from nova_gym.training.representation import Representation, drawn_within, encode_all
 from nova_gym.training.rewards import reward_values
 from nova_gym.training.stage import Stage
-from nova_gym.training.train import is_recurrent, starts_of
+from nova_gym.training.train import is_recurrent, recorded_states, starts_of
 
 #: Share of the learning rate of `tuning` that fine-tuning uses; at the full rate a trained dream first becomes worse.
 GENTLER = 0.25
@@ -105,24 +104,19 @@ def train_further(dream: Dream, parts: list[Clips], preset: Preset, run: Run) ->
     each = [encode_all(model, part) for part in parts]
     states = torch.cat(each)
     if anew:
-        shares = clips if model.has_chance else favour_rare(clips, 2 * SPAN)
-        loop.train(RecurrentDynamics(model, shares, states, training))
+        loop.train(RecurrentDynamics(model, clips, states, training))
     stage, wrong = _tuning(model, clips, states, training, keep_memory=False)
     loop.train(stage)
     model.cpu().eval().requires_grad_(False)
     card = _tuned_card(dream, clips, states, training, wrong, seed, loop)
     if anew:
         card.drawn_within = drawn_within(model, shown, states)
-    return Dream(model, starts_of(model, parts[0], each[0]) | _later_starts(model, parts, each), card)
-
-
-def _later_starts(model: WorldModel, parts: list[Clips], states: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Starts from within all recordings, where the model has a memory."""
-    found = [starts_of(model, *pair).get("recorded") for pair in zip(parts, states, strict=True)]
-    if any(each is None for each in found):
-        return {}
-    count = len(found[0])
-    return {"recorded": torch.cat([each[:: len(parts)] for each in found])[:count]}
+    starts = starts_of(model, parts[0], each[0])
+    if model.has_memory:  # those from within recordings come from all of them
+        count = max(1, len(starts["recorded"]) // len(parts))
+        within = (recorded_states(model, *pair, count) for pair in zip(parts, each, strict=True))
+        starts["recorded"] = torch.cat(list(within))
+    return Dream(model, starts, card)
 
 
 def _with_rewards(model: WorldModel, clips: Clips, seed: int) -> WorldModel:
@@ -150,9 +144,7 @@ def _tuning(
     """
     if is_recurrent(model):
         kind = _TuningWithoutMemory if keep_memory else RecurrentTuning
-        # what is drawn more often because of what follows must not seem more likely
-        favoured = clips if model.has_chance else favour_rare(clips, 2 * SPAN)
-        return kind(model, favoured, states, training), 0
+        return kind(model, clips, states, training), 0
     wrong = wrong_transitions(model, clips, states)
     return Tuning(model, emphasize(clips, wrong), states, training), int(wrong.sum())
 

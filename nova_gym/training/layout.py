@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from nova_gym.data import Clips
+from nova_gym.data.ambiguity import Repeats
 
 #: Transitions that are looked at, evenly spread over the recording.
 SAMPLE = 4096
@@ -73,20 +72,7 @@ def needs_everywhere(clips: Clips) -> bool:
     return bool(still.any()) and (len(rewards.unique()) > 1 or len(ends.unique()) > 1)
 
 
-@dataclass(frozen=True)
-class Surprises:
-    """What repeats of neighbourhoods say, where whole frames hardly repeat.
-
-    Attributes:
-        repeated: share of the cells that change whose neighbourhood and action are met elsewhere in the recording.
-        surprising: of these, the share that become something else than cells of that neighbourhood usually do.
-    """
-
-    repeated: float
-    surprising: float
-
-
-def surprises_in_cells(clips: Clips, cell: tuple[int, int]) -> Surprises:
+def surprises_in_cells(clips: Clips, cell: tuple[int, int]) -> float:
     """How often the same neighbourhood of cells and the same action lead to different cells.
 
     A neighbourhood is as large as the bridge's sight: 5 × 5 cells. Only neighbourhoods in which something changes
@@ -95,6 +81,10 @@ def surprises_in_cells(clips: Clips, cell: tuple[int, int]) -> Surprises:
     Args:
         clips: labelled; frames divide into cells.
         cell: (h, w) in pixels.
+
+    Returns:
+        Of the cells whose neighbourhood and action are met elsewhere in the recording, the share that become something
+        else than such cells usually do.
     """
     step = max(1, len(clips.source) // SAMPLE)
     source = clips.source[::step]
@@ -107,18 +97,7 @@ def surprises_in_cells(clips: Clips, cell: tuple[int, int]) -> Surprises:
         mixed = (windows * _ODD).sum(-1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         keys = mixed ^ (acts.reshape(-1, 1, 1).astype(np.uint64) * np.uint64(0xBF58476D1CE4E5B9))
     lively = np.isin(keys, np.unique(keys[before != after]))
-    keys, outcomes = keys[lively], after[lively]
-    if not len(keys):
-        return Surprises(0.0, 0.0)
-    _, group, size = np.unique(keys, return_inverse=True, return_counts=True)
-    pairs, count = np.unique(np.stack([group, outcomes.astype(np.int64)]), axis=1, return_counts=True)
-    commonest = np.zeros(len(size), np.int64)
-    np.maximum.at(commonest, pairs[0], count)
-    repeats = size > 1
-    return Surprises(
-        float(size[repeats].sum() / len(keys)),
-        float((size - commonest)[repeats].sum() / max(1, int(size[repeats].sum()))),
-    )
+    return Repeats(keys[lively], after[lively]).surprising
 
 
 def _kinds(frames: Tensor, cell: tuple[int, int]) -> np.ndarray:

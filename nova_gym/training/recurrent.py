@@ -14,6 +14,7 @@ from nova_gym.model.heads import two_hot
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.dynamics import MATCHING, OUTCOME, QUIET, REVERSED, Dynamics
 from nova_gym.training.presets import TrainingConfig
+from nova_gym.training.rare import favour_rare
 from nova_gym.training.stage import Batch, Metrics
 
 #: Steps of a rollout in one step of the optimiser; gradients reach so far back through the memory.
@@ -50,7 +51,8 @@ class RecurrentDynamics(Dynamics):
     trains = (*Dynamics.trains, "memory", "chance")
 
     def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
-        super().__init__(model, clips, states, config)
+        # what is drawn more often because of what follows must not seem more likely
+        super().__init__(model, clips if model.has_chance else favour_rare(clips, 2 * SPAN), states, config)
         self.official = torch.tensor([name == "official" for name in clips.starts])[
             torch.repeat_interleave(torch.arange(len(clips.lengths)), clips.lengths)
         ]
@@ -208,8 +210,7 @@ class RecurrentDynamics(Dynamics):
         more = model.besides(state, batch["actions"][:, t])
         heads = self.parts["heads"]
         reward, termination = heads(before + noise, latent_action, after + noise.flip(0), changed, more)
-        targets = two_hot(batch["rewards"][:, t], heads.values) if heads.few else batch["rewards"][:, t]
-        told = -(targets * reward.log_softmax(-1)).sum(-1) if heads.few else (reward.squeeze(-1) - targets).square()
+        told = -(two_hot(batch["rewards"][:, t], heads.values) * reward.log_softmax(-1)).sum(-1)
         ended = F.binary_cross_entropy_with_logits(termination, batch["terminations"][:, t], reduction="none")
         return {"outcome": told + ended}
 

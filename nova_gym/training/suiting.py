@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from nova_gym.data import Clips
-from nova_gym.data.ambiguity import Ambiguity, ambiguity_of
+from nova_gym.data.ambiguity import ambiguity_of
 from nova_gym.training.layout import moves_gradually, surprises_in_cells
 from nova_gym.training.presets import PRESETS, Preset
 
@@ -26,12 +26,10 @@ class Suiting:
     Attributes:
         preset: its model has memory and chance where the recording shows that a step depends on them.
         lines: what was measured, a sentence each.
-        ambiguity: what repeats of whole frames say; None without labels.
     """
 
     preset: Preset
     lines: list[str]
-    ambiguity: Ambiguity | None
 
 
 def suiting_preset(
@@ -52,11 +50,11 @@ def suiting_preset(
     gradual = clips.labelled and moves_gradually(clips, PRESETS["cpu"].model.cell)
     chosen = PRESETS[name or ("single" if gradual else "cpu")]
     if not clips.labelled:
-        return Suiting(chosen, [], None)
+        return Suiting(chosen, [])
     repeats, whole = ambiguity_of(clips), chosen.whole
     lines = [f"field: {'one network for the whole frame' if whole else 'cells'}"]
     near = None if whole else surprises_in_cells(clips, chosen.model.cell)
-    if near is not None and near.surprising <= FEW:
+    if near is not None and near <= FEW:
         hidden = left = far = False
         lines += ["memory: none needed, the same neighbourhood and action always lead to the same cell", _NO_CHANCE]
     elif repeats.enough and repeats.surprising[1] <= FEW:
@@ -75,11 +73,10 @@ def suiting_preset(
     else:
         hidden = left = far = True
         lines += [
-            f"memory: the same neighbourhood and action lead to another cell than usual in {near.surprising:.1%} of "
-            "the repeats",
+            f"memory: the same neighbourhood and action lead to another cell than usual in {near:.1%} of the repeats",
             "chance: what the past does not explain of that is drawn",
         ]
     memory = memory if memory is not None else MEMORY[chosen.whole] * hidden
     outcomes = outcomes if outcomes is not None else OUTCOMES[chosen.whole] * left
     model = replace(chosen.model, memory=memory, outcomes=outcomes, far=far and not whole)
-    return Suiting(replace(chosen, model=model), lines, repeats)
+    return Suiting(replace(chosen, model=model), lines)

@@ -20,7 +20,7 @@ from nova_gym.training.layout import needs_everywhere
 from nova_gym.training.loop import STAGES, Loop, Run, keep_freed_memory, step_generator
 from nova_gym.training.presets import Preset, TrainingConfig
 from nova_gym.training.rare import favour_rare
-from nova_gym.training.recurrent import SPAN, RecurrentDynamics, RecurrentTuning
+from nova_gym.training.recurrent import RecurrentDynamics, RecurrentTuning
 from nova_gym.training.representation import Representation, drawn_within, encode_all, settle_coordinates
 from nova_gym.training.rewards import reward_values
 from nova_gym.training.seams import smooth_across_cells
@@ -128,10 +128,8 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> torch.Tensor:
         loop.mark("coordinates")
     states = encode_all(model, clips, lambda done, total: loop.progress("encoding", min(done, total), total, ""))
     if is_recurrent(model):
-        # what is drawn more often because of what follows must not seem more likely
-        favoured = clips if model.has_chance else favour_rare(clips, 2 * SPAN)
-        loop.train(RecurrentDynamics(model, favoured, states, training))
-        loop.train(RecurrentTuning(model, favoured, states, training))
+        loop.train(RecurrentDynamics(model, clips, states, training))
+        loop.train(RecurrentTuning(model, clips, states, training))
     else:
         loop.train(Dynamics(model, favour_rare(clips) if clips.labelled else clips, states, training))
     if model.has_actions and not is_recurrent(model):

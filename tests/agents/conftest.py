@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from nova_gym import Dream
+from nova_gym.data.actions import ActionMap
 from nova_gym.dream import Card
 from nova_gym.envs.frames import encode_frames
 from nova_gym.model.config import INRConfig, ModelConfig
@@ -57,8 +58,8 @@ def dream_of(env_id, cell, **config):
     model.heads.termination.bias.fill_(-20.0)  # it never ends by itself
     frames = [env.reset(seed=seed)[0] for seed in range(8)]
     horizon = env.spec.max_episode_steps or 0
-    bounds = [] if config.discrete else [PUSHES.low.tolist(), PUSHES.high.tolist()]
-    dream = Dream(model, {}, Card(env_id, frame_size=[8, 32], horizon=horizon, action_bounds=bounds))
+    acts = {} if config.discrete else ActionMap(PUSHES).to_dict()
+    dream = Dream(model, {}, Card(env_id, frame_size=[8, 32], horizon=horizon, action_space=acts))
     dream.starts["official"] = encode_frames(dream, np.stack(frames))
     return dream
 

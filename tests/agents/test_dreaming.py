@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import nova_gym
 from nova_gym import Dream
 from nova_gym.agents import dreaming, load_agent
-from nova_gym.agents.dreaming import SHARES, Journal, Plan
+from nova_gym.agents.journal import SHARES, Journal, Plan
 from nova_gym.cli import app
 from nova_gym.envs import RealitySpec
 from nova_gym.errors import BadInputError

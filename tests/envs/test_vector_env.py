@@ -8,6 +8,7 @@ from gymnasium.vector import AutoresetMode
 
 import nova_gym
 from nova_gym import Dream, WorldModel
+from nova_gym.data.actions import ActionMap
 from nova_gym.envs import NovaDreamVectorEnv
 from nova_gym.errors import BadInputError
 from nova_gym.training import preset
@@ -125,7 +126,8 @@ def wrong_action(request, shipped):
     kind, value = dict(request.param[0]), request.param[1]
     if kind.pop("continuous", False):
         config = replace(preset("tiny").model, actions=2, discrete=False)
-        card = replace(shipped.card, action_bounds=((-1.0, -1.0), (1.0, 1.0)), action_names=[], dead_band=0.0)
+        space = ActionMap(gym.spaces.Box(-1.0, 1.0, (2,)))
+        card = replace(shipped.card, action_space=space.to_dict(), action_names=[], dead_band=0.0)
         starts = {kind: torch.randn(20, config.rank, *config.cells) for kind in ("random", "official")}
         kind["dream"] = Dream(WorldModel(config).eval(), starts, card)
     return kind, value

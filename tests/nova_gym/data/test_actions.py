@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from nova_gym import BadInputError, Dream
-from nova_gym.actions import ActionMap
+from nova_gym.data.actions import ActionMap
 from nova_gym.envs.reality.lockstep import Bench
 
 starts = st.integers(-9, 9)

@@ -34,11 +34,9 @@ class ActionMap:
 
     Attributes:
         space: of the environment's actions.
-        scaled: False for dreams of before, which saw the numbers of a `Box` as they are.
     """
 
     space: spaces.Space
-    scaled: bool = True
 
     def __post_init__(self) -> None:
         """Checks the space.
@@ -93,10 +91,8 @@ class ActionMap:
         if isinstance(self.space, spaces.Box):
             low, high = (bound.astype(np.float64).ravel() for bound in (self.space.low, self.space.high))
             flat = np.clip(actions.reshape(len(actions), -1).astype(np.float64), low, high)
-            if self.scaled:
-                wide = np.where(high > low, high - low, 1.0)
-                flat = np.where(high > low, 2.0 * (flat - low) / wide - 1.0, 0.0)
-            return flat.astype(np.float32)
+            wide = np.where(high > low, high - low, 1.0)
+            return np.where(high > low, 2.0 * (flat - low) / wide - 1.0, 0.0).astype(np.float32)
         chosen = actions.reshape(len(actions), -1).astype(np.int64) - self._start
         if self.discrete:
             return np.ravel_multi_index(tuple(chosen.T), tuple(self._choices)).astype(np.int64)
@@ -118,7 +114,7 @@ class ActionMap:
         if isinstance(space, spaces.Box):
             low, high = (bound.astype(np.float64).ravel() for bound in (space.low, space.high))
             share = (np.clip(actions, -1.0, 1.0).astype(np.float64) + 1.0) / 2.0
-            numbers = low + share * (high - low) if self.scaled else actions.astype(np.float64)
+            numbers = low + share * (high - low)
             if space.dtype.kind != "f":
                 numbers = np.rint(numbers)
             members = np.clip(numbers, low, high).astype(space.dtype).reshape(-1, *space.shape)
@@ -225,6 +221,4 @@ def _spread(shares: np.ndarray, actions: ActionMap) -> np.ndarray:
     numbers = low + (shares + 1.0) / 2.0 * (high - low)
     if space.dtype.kind != "f":
         numbers = np.minimum(np.floor(low + (shares + 1.0) / 2.0 * (high - low + 1.0)), high)
-    if not actions.scaled:
-        return numbers
     return np.where(high > low, 2.0 * (numbers - low) / np.where(high > low, high - low, 1.0) - 1.0, 0.0)
