@@ -112,7 +112,8 @@ class Player:
             self.message = str(error)
 
     def _answer(self, event: pygame.event.Event) -> None:
-        if event.type == pygame.QUIT or (event.type == pygame.WINDOWCLOSE and event.window is self.window):
+        closed = event.type == pygame.WINDOWCLOSE and getattr(event, "window", None)  # one that is gone has none
+        if event.type == pygame.QUIT or (closed and closed is self.window):
             self.running = False
         elif event.type == pygame.DROPFILE:
             self._open(event.file)

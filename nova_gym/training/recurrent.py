@@ -23,8 +23,8 @@ SPAN = 8
 #: those steps are not told, as where a dream begins from frames alone.
 CONTEXT, UNTOLD = 12, 0.2
 #: What it costs that outcomes tell something: so much of a lost cell's error for each nat, at first and at last. It is
-#: cheap until outcomes have a meaning. Then it is dear, so that nothing is told twice: outcomes of two cells are drawn
-#: independently of each other, and would contradict each other.
+#: cheap until outcomes have a meaning. Then it is dear, so that nothing is told twice: what two cells tell alike has to
+#: be drawn alike, which is hard for cells that do not see each other.
 PRICE = (0.05, 0.5)
 #: Share of the training in which both stay as they are at first.
 CHEAP = 0.4

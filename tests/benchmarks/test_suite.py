@@ -33,7 +33,7 @@ def settings(tmp_path_factory):
     """All parts of a row, done in seconds: nothing is true."""
     folder = tmp_path_factory.mktemp("suite")
     settings = Settings(
-        30.0,
+        0.25,
         folder / "work",
         folder / "results",
         folder / "docs" / "suite",
@@ -66,7 +66,7 @@ def test_what_is_done_is_not_done_again(settings, monkeypatch):
     monkeypatch.setitem(runner.PARTS, "train", lambda row, settings: pytest.fail("done twice"))
     before = settings.done(ROW, "train")
     assert run_part(ROW, "train", settings) == before
-    with pytest.raises(BadInputError, match=r"train\.json was made with minutes 30\.0, not 10\.0: .*--restart"):
+    with pytest.raises(BadInputError, match=r"train\.json was made with minutes 0\.25, not 10\.0: .*--restart"):
         run_part(ROW, "train", replace(settings, minutes=10.0))
 
 

@@ -324,6 +324,15 @@ def test_a_picture_that_cannot_be_rendered_is_an_error_and_no_frozen_window(play
         player.look()
 
 
+def test_another_window_that_was_closed_closes_nothing_here(player):
+    """The event of a window that is gone by then names none."""
+    player.running = True
+    player.handle(pygame.event.Event(pygame.WINDOWCLOSE))
+    assert player.running
+    player.handle(pygame.event.Event(pygame.WINDOWCLOSE, window=player.window))
+    assert not player.running
+
+
 @pytest.mark.parametrize("size", [(40, 40), (320, 260), (1000, 760), (2000, 1500)])
 def test_every_size_of_window_is_drawn_with_help_and_reality(tiny, sit_down, size):
     player = sit_down(tiny, size=size)
