@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nova_gym.model.config import ModelConfig
+from nova_gym.model.local import CellConvolution
 
 
 class Heads(nn.Module):
@@ -27,9 +28,9 @@ class Heads(nn.Module):
         hidden, self.everywhere, self.bins = config.head_hidden, config.everywhere, config.reward_bins
         more = config.memory + config.actions if config.everywhere else 0
         self.trunk = nn.Sequential(
-            nn.Conv2d(2 * config.rank + config.latent_action + more, hidden, 1),
+            CellConvolution(2 * config.rank + config.latent_action + more, hidden),
             nn.GELU(),
-            nn.Conv2d(hidden, hidden, 1),
+            CellConvolution(hidden, hidden),
             nn.GELU(),
         )
         pooled = 2 * hidden if config.everywhere else hidden

@@ -6,6 +6,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+class CellConvolution(nn.Conv2d):
+    """A convolution over the cells of a field, which keeps their number.
+
+    Where the field is one cell it is a matrix product, which is several times faster than PyTorch's convolution.
+    """
+
+    def __init__(self, inputs: int, outputs: int, reach: int = 1, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, reach, padding=reach // 2, bias=bias)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, inputs, rows, cols) → (B, outputs, rows, cols), float32."""
+        if inputs.shape[2:] != (1, 1):
+            return super().forward(inputs)
+        middle = self.kernel_size[0] // 2
+        return F.linear(inputs.flatten(1), self.weight[:, :, middle, middle], self.bias)[:, :, None, None]
+
+
 class LocalNetwork(nn.Module):
     """The same network in every cell of a field, on the cell and its neighbourhood.
 
@@ -37,10 +54,8 @@ class LocalNetwork(nn.Module):
     ) -> None:
         super().__init__()
         sizes = [inputs, *[hidden] * depth]
-        self.layers = nn.ModuleList(
-            nn.Conv2d(before, hidden, reach, padding=reach // 2, bias=bias) for before in sizes[:-1]
-        )
-        self.layers.append(nn.Conv2d(hidden, outputs, 1, bias=bias))
+        self.layers = nn.ModuleList(CellConvolution(before, hidden, reach, bias) for before in sizes[:-1])
+        self.layers.append(CellConvolution(hidden, outputs, bias=bias))
         self.far = nn.ModuleList(nn.Linear(hidden, hidden, bias=False) for _ in range(depth - 1)) if far else None
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nova_gym.model.config import ModelConfig
-from nova_gym.model.local import LocalNetwork
+from nova_gym.model.local import CellConvolution, LocalNetwork
 
 
 class RecurrentMemory(nn.Module):
@@ -22,9 +22,9 @@ class RecurrentMemory(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        size, around = config.memory, config.reach // 2
+        size = config.memory
         self.heard = LocalNetwork(2 * config.rank, 3 * size, config.hidden, config.reach)
-        self.kept = nn.Conv2d(size, 3 * size, config.reach, padding=around, bias=False)
+        self.kept = CellConvolution(size, 3 * size, config.reach, bias=False)
         self.everywhere = nn.Linear(size, 3 * size, bias=False)
         self.acted = nn.Linear(config.actions, 3 * size, bias=False)
         self.first = nn.Parameter(torch.zeros(size))

@@ -102,13 +102,16 @@ class WorldModel(nn.Module):
         """The part of states (B, K + M, rows, cols) that the frame shows, (B, K, rows, cols)."""
         return state[:, : self.config.rank]
 
-    def recall(self, state: Tensor, following: Tensor, actions: Tensor | None = None) -> Tensor:
+    def recall(
+        self, state: Tensor, following: Tensor, actions: Tensor | None = None, known: Tensor | None = None
+    ) -> Tensor:
         """The states after a step: what the next frames show, and the memory after hearing it.
 
         Args:
             state: (B, K + M, rows, cols), before the step.
             following: (B, K, rows, cols), what the next frames show.
             actions: as in `translate`; None if they are not known.
+            known: (B,) bool, which of the actions are known; None for all.
 
         Returns:
             (B, K + M, rows, cols); `following` itself where the model has no memory.
@@ -117,6 +120,8 @@ class WorldModel(nn.Module):
             return following
         state = self._complete(state)
         heard = self.as_numbers(actions, len(state))
+        if known is not None:
+            heard = heard * known[:, None]
         memory = self.memory(state[:, self.config.rank :], self.seen(state), following, heard)
         return torch.cat([following, memory], dim=1)
 

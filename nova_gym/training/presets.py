@@ -133,8 +133,8 @@ _SINGLE = Preset(
     ),
     TrainingConfig(
         representation=Recipe(5_000, 32, 3e-3),
-        dynamics=Recipe(4_000, 128, 3e-3, noise=0.05),
-        tuning=Recipe(2_000, 128, 5e-4, noise=0.05),
+        dynamics=Recipe(4_000, 512, 3e-3, noise=0.05),
+        tuning=Recipe(2_000, 512, 5e-4, noise=0.05),
         control=Recipe(400, 32, 2e-3, noise=0.05),
         horizon=200,
         elsewhere=0.0,

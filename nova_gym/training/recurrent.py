@@ -19,6 +19,8 @@ from nova_gym.training.stage import Batch, Metrics
 
 #: Steps of a rollout in one step of the optimiser; gradients reach so far back through the memory.
 SPAN = 8
+#: Rollouts in a step of the optimiser, as a share of the recipe's batch: each of them takes `SPAN` steps in it.
+ROLLOUTS = 0.25
 #: A rollout follows the recording for up to so many steps before it goes on alone. In a share of them the actions of
 #: those steps are not told, as where a dream begins from frames alone.
 CONTEXT, UNTOLD = 12, 0.2
@@ -99,7 +101,7 @@ class RecurrentDynamics(Dynamics):
 
         A new rollout begins at a drawn transition, or at the beginning of its clip if that is an official start.
         """
-        drawn = self.clips.draw(self.recipe.batch, generator)
+        drawn = self.clips.draw(max(1, round(ROLLOUTS * self.recipe.batch)), generator)
         first = drawn - self.clips.position[drawn]
         early = self.official[drawn] & (torch.rand(len(drawn), generator=generator) < 0.25)
         fresh = torch.where(early, first, drawn)
@@ -147,12 +149,7 @@ class RecurrentDynamics(Dynamics):
                 sums.setdefault(name, []).append(term * valid)
             settled = model.settle(state, reached, self.changes.dead_band).detach()
             following = torch.where(told[:, None, None, None], after + batch["noise"][:, t], settled)
-            actions = batch["actions"][:, t]
-            heard = model.recall(state, following, actions)
-            if model.has_memory:
-                unheard = model.recall(state, following)
-                mute = (told & batch["mute"])[:, None, None, None]
-                heard = torch.where(mute, unheard, heard)
+            heard = model.recall(state, following, batch["actions"][:, t], ~(told & batch["mute"]))
             state = torch.where(valid[:, None, None, None], heard, state)
             taken += valid
             lost |= valid & ~told & ~(error.detach().flatten(1).amax(1) < self.changes.lost)

@@ -39,7 +39,7 @@ def trained(rule, folder, steps=160, **sizes):
         frame_size=(8, 8), actions=2, rank=4, latent_action=4, hidden=48, head_hidden=8, depth=2, reach=1, far=True,
         reward_values=(0.0,), encoder_widths=(8, 8), inr=INRConfig(1, 2, 4, 1), **sizes,
     )  # fmt: skip
-    training = replace(preset("tiny").training, dynamics=Recipe(steps, 64, 1e-2, warmup=10), horizon=16, elsewhere=0.0)
+    training = replace(preset("tiny").training, dynamics=Recipe(steps, 256, 1e-2, warmup=10), horizon=16, elsewhere=0.0)
     model, states = WorldModel(config), shown(places.ravel())
     loop = Loop(model, 0, Run(folder / "run.ckpt", device="cpu"))
     loop.train(RecurrentDynamics(model, clips, states, training))
