@@ -20,6 +20,7 @@ from nova_gym.training.representation import Representation, drawn_within, encod
 from nova_gym.training.rewards import reward_values
 from nova_gym.training.stage import Stage
 from nova_gym.training.train import is_recurrent, recorded_states, starts_of
+from nova_gym.training.windows import windows_of
 
 #: Share of the learning rate of `tuning` that fine-tuning uses; at the full rate a trained dream first becomes worse.
 GENTLER = 0.25
@@ -101,6 +102,10 @@ def train_further(dream: Dream, parts: list[Clips], preset: Preset, run: Run) ->
     if anew:
         shown = replace(clips, frames=torch.cat([part.frames for part in parts]))
         loop.train(Representation(model, shown, training))
+    whole = parts
+    if windows := None if is_recurrent(model) else windows_of(parts, model.config.cell):
+        parts = [window.clips(part) for window, part in zip(windows, parts, strict=True)]
+        clips = replace(clips, frames=parts[0].frames[:0])
     each = [encode_all(model, part) for part in parts]
     states = torch.cat(each)
     if anew:
@@ -111,7 +116,7 @@ def train_further(dream: Dream, parts: list[Clips], preset: Preset, run: Run) ->
     card = _tuned_card(dream, clips, states, training, wrong, seed, loop)
     if anew:
         card.drawn_within = drawn_within(model, shown, states)
-    starts = starts_of(model, parts[0], each[0])
+    starts = starts_of(model, whole[0], None if windows else each[0])
     if model.has_memory:  # those from within recordings come from all of them
         count = max(1, len(starts["recorded"]) // len(parts))
         within = (recorded_states(model, *pair, count) for pair in zip(parts, each, strict=True))

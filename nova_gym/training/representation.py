@@ -13,6 +13,7 @@ from nova_gym.model.coordinates import change_states
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.presets import TrainingConfig
 from nova_gym.training.stage import Batch, Metrics, Stage
+from nova_gym.training.windows import Windows
 
 #: Weight and share of a frame's worst pixels in the loss; without them small things are never drawn.
 WORST_WEIGHT, WORST_SHARE = 0.1, 0.02
@@ -35,9 +36,11 @@ class Representation(Stage):
 
     name, trains = "representation", ("encoder", "renderer")
 
-    def __init__(self, model: WorldModel, clips: Clips, config: TrainingConfig) -> None:
+    def __init__(
+        self, model: WorldModel, clips: Clips, config: TrainingConfig, windows: Windows | None = None
+    ) -> None:
         super().__init__(model, clips, config.representation)
-        self.margin = config.margin
+        self.margin, self.windows = config.margin, windows
         height, width = model.config.cell
         self.grid, self.pixel = inr.coordinate_grid(height, width), 2.0 / torch.tensor([width, height])
         self.lively = _lively(clips.frames, model.config.cell) if len(self.grid) > POINTS else None
@@ -49,7 +52,12 @@ class Representation(Stage):
             pixels = torch.multinomial(self.lively, POINTS, generator=generator)
         off = torch.rand(len(pixels), 2, generator=generator) * 2.0 - 1.0
         points = self.grid[pixels] + JITTER * self.pixel * off
-        return {"frames": self.clips.frames[chosen], "points": points, "pixels": pixels}
+        frames = self.clips.frames
+        if self.windows:
+            shown = self.windows.anywhere(frames, chosen, self.model.config.cell, generator)
+        else:
+            shown = frames[chosen]
+        return {"frames": shown, "points": points, "pixels": pixels}
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
         frames = to_unit(batch["frames"])

@@ -21,10 +21,17 @@ from nova_gym.training.loop import STAGES, Loop, Run, keep_freed_memory, step_ge
 from nova_gym.training.presets import Preset, TrainingConfig
 from nova_gym.training.rare import favour_rare
 from nova_gym.training.recurrent import RecurrentDynamics, RecurrentTuning
-from nova_gym.training.representation import Representation, drawn_within, encode_all, settle_coordinates
+from nova_gym.training.representation import (
+    Representation,
+    drawn_within,
+    encode_all,
+    encode_in_parts,
+    settle_coordinates,
+)
 from nova_gym.training.rewards import reward_values
 from nova_gym.training.seams import smooth_across_cells
 from nova_gym.training.suiting import FEW
+from nova_gym.training.windows import windows_of
 
 #: Starts from within the recording take up to so many bytes, and have heard up to so many steps.
 RECORDED_BYTES, HEARD = 1 << 18, 64
@@ -70,12 +77,12 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
     )
     loop.resume()
     with loop.curves():
-        states = _stages(loop, clips, training)
+        seen, states = _stages(loop, clips, training)
     model.cpu().eval().requires_grad_(False)
     return Dream(
         model,
-        starts_of(model, clips, states),
-        make_card(clips, states, dataset_id, preset, loop),
+        starts_of(model, clips, states if seen is clips else None),
+        make_card(seen, states, dataset_id, preset, loop),
     )
 
 
@@ -119,10 +126,13 @@ def _unneeded(config: ModelConfig) -> set[str]:
     return {*(() if config.actions else ("tuning",)), *(() if config.control else ("control",))}
 
 
-def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> torch.Tensor:
-    """All stages; returns the states of all frames."""
+def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> tuple[Clips, torch.Tensor]:
+    """All stages; returns the recording as the dynamics saw it, and the states of all its frames."""
     model = loop.model
-    loop.train(Representation(model, clips, training))
+    found = None if is_recurrent(model) else windows_of([clips], model.config.cell)
+    windows = found[0] if found else None
+    loop.train(Representation(model, clips, training, windows))
+    clips = windows.clips(clips) if windows else clips
     if "coordinates" not in loop.finished:
         settle_coordinates(model, clips, step_generator(loop.seed, "coordinates", 0), training.margin)
         loop.mark("coordinates")
@@ -144,7 +154,7 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> torch.Tensor:
         train_codebook(loop, clips, states)
     if model.has_control:
         train_control(loop, clips, states, training)
-    return states
+    return clips, states
 
 
 def is_recurrent(model: WorldModel) -> bool:
@@ -173,7 +183,7 @@ def digest(clips: Clips) -> str:
 
 
 @torch.no_grad()
-def starts_of(model: WorldModel, clips: Clips, states: torch.Tensor) -> dict[str, torch.Tensor]:
+def starts_of(model: WorldModel, clips: Clips, states: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
     """States to start dreams from: different first frames of each kind of start that has a name.
 
     Where the model has a memory there are starts `recorded` too, from anywhere in the recording, whose memory has heard
@@ -182,14 +192,17 @@ def starts_of(model: WorldModel, clips: Clips, states: torch.Tensor) -> dict[str
     Args:
         model: trained, on the CPU.
         clips: the recording.
-        states: (F, K, rows, cols) float32 of all its frames.
+        states: (F, K, rows, cols) float32 of all its frames; None to encode those that are needed, if the model has no
+            memory.
     """
     first = clips.first_frames.tolist()
     starts = {}
     for name in sorted(set(clips.starts) - {""}):
         chosen = (index for index, kind in zip(first, clips.starts, strict=True) if kind == name)
         different = {clips.frames[index].numpy().tobytes(): index for index in chosen}
-        starts[name] = model.begin(states[list(different.values())[:STARTS]].clone(), name == "official")
+        frames = list(different.values())[:STARTS]
+        shown = states[frames].clone() if states is not None else encode_in_parts(model, clips.frames[frames])
+        starts[name] = model.begin(shown, name == "official")
     if model.has_memory and clips.labelled:
         size = 4 * starts[name][0].numel() if starts else 4 * (states[0].numel() + model.config.memory)
         count = max(1, min(STARTS, RECORDED_BYTES // size))
