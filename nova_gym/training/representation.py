@@ -36,9 +36,7 @@ class Representation(Stage):
 
     name, trains = "representation", ("encoder", "renderer")
 
-    def __init__(
-        self, model: WorldModel, clips: Clips, config: TrainingConfig, windows: Windows | None = None
-    ) -> None:
+    def __init__(self, model: WorldModel, clips: Clips, config: TrainingConfig, windows: Windows | None = None) -> None:
         super().__init__(model, clips, config.representation)
         self.margin, self.windows = config.margin, windows
         height, width = model.config.cell
