@@ -20,7 +20,7 @@ from pathlib import Path
 
 from nova_gym.benchmarks.provenance import write_results
 from nova_gym.benchmarks.suite.rows import ROWS, Row
-from nova_gym.benchmarks.suite.runner import PARTS, Settings, datasets_in, run_part, write_row
+from nova_gym.benchmarks.suite.runner import PARTS, Settings, datasets_in, run_part, score_anew, write_row
 from nova_gym.errors import BadInputError
 
 _REFERENCES = "references"
@@ -71,23 +71,18 @@ def _alone(row: Row, part: str, settings: Settings) -> None:
     if part == _REFERENCES:
         from nova_gym.benchmarks.suite.references import references
 
-        path = settings.results / _REFERENCES / f"{row.name}.json"
-        write_results(path, references(row, settings.episodes, settings.seed), None)
+        write_results(settings.references(row), references(row, settings.episodes, settings.seed), None)
     else:
         run_part(row, part, settings)
 
 
 def _measure_references(row: Row, settings: Settings, restart: bool) -> bool:
-    if (settings.results / _REFERENCES / f"{row.name}.json").exists() and not restart:
+    if restart or not settings.references(row).exists():
+        if not _in_its_own_process(row, _REFERENCES, settings):
+            return False
+    else:
         print(f"{row.name}: references are known", flush=True)
-        return _rescored(row, settings)
-    return _in_its_own_process(row, _REFERENCES, settings) and _rescored(row, settings)
-
-
-def _rescored(row: Row, settings: Settings) -> bool:
-    """Writes a row anew whose parts are done, since its references are known now."""
-    if all(settings.done(row, part) for part in settings.parts):
-        write_row(row, settings)
+    score_anew(row, settings)
     return True
 
 

@@ -27,7 +27,7 @@ from nova_gym.envs.reality.futures import futures
 from nova_gym.envs.reality.open_loop import open_loop
 from nova_gym.envs.reality.recording import remove_dataset
 from nova_gym.errors import BadInputError
-from nova_gym.files import write_atomically
+from nova_gym.files import write_atomically, write_json
 from nova_gym.training import Run, suiting_preset, train
 
 #: Minutes of a row for which the recordings are made; fewer minutes take fewer transitions.
@@ -93,6 +93,14 @@ class Settings:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def figures(self, row: Row) -> Path:
+        """The file of a row's figures."""
+        return self.results / f"{row.name}.json"
+
+    def references(self, row: Row) -> Path:
+        """The file of what a row's scores are compared with."""
+        return self.results / "references" / f"{row.name}.json"
+
     def done(self, row: Row, part: str) -> dict[str, Any] | None:
         """What a part found, with its seconds and its memory; None if it is still to be done.
 
@@ -143,8 +151,7 @@ def write_row(row: Row, settings: Settings) -> Path:
         The JSON file.
     """
     done = {part: settings.done(row, part) for part in settings.parts}
-    reference = settings.results / "references" / f"{row.name}.json"
-    known = json.loads(reference.read_text(encoding="utf-8")) if reference.exists() else None
+    known = _known(row, settings)
     agents = {
         name: done[part]["figures"]
         for name, part in (("dream alone", "score"), ("improved", "improve"))
@@ -163,9 +170,24 @@ def write_row(row: Row, settings: Settings) -> Path:
             for part, d in done.items()
         },
     }
-    path = settings.results / f"{row.name}.json"
+    path = settings.figures(row)
     write_results(path, figures, _dream_file(row, settings))
     return path
+
+
+def score_anew(row: Row, settings: Settings) -> None:
+    """Scores the figures of a row by its references, where they were measured before these were known."""
+    path = settings.figures(row)
+    if path.exists():
+        figures = json.loads(path.read_text(encoding="utf-8"))
+        for agent in figures["scores"].values():
+            agent["score"] = score_of(row, agent, _known(row, settings))
+        write_json(path, figures)
+
+
+def _known(row: Row, settings: Settings) -> dict[str, Any] | None:
+    path = settings.references(row)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def peak_memory() -> float:

@@ -16,6 +16,7 @@ from nova_gym.benchmarks.suite import PARTS, ROWS, Settings, run_part, runner, w
 from nova_gym.benchmarks.suite.__main__ import main
 from nova_gym.benchmarks.suite.references import best_return, random_score, taught
 from nova_gym.benchmarks.suite.rows import MEASURES, Teacher
+from nova_gym.benchmarks.suite.runner import score_anew
 from nova_gym.benchmarks.suite.scores import score_of
 from nova_gym.envs import find_reality, reality_spec
 from nova_gym.errors import BadInputError
@@ -78,9 +79,12 @@ def test_the_page_shows_rows_and_says_what_is_not_measured(settings, tmp_path):
     shutil.copytree(settings.results, folder / "suite")
     assert f"{row} not measured | – | not measured |" in "\n".join(section(Results(folder)))  # without references
     found = json.loads((folder / "suite" / "frozen-lake.json").read_text())
-    references = {"random": {"return": figure(0.02)}, "best": 0.74}
-    found["scores"]["dream alone"]["score"] = score_of(ROW, {"reality": {"return": figure(0.37)}}, references)
-    (folder / "suite" / "frozen-lake.json").write_text(json.dumps(found))
+    found["scores"]["dream alone"]["reality"]["return"] = figure(0.37)
+    later = replace(settings, results=folder / "suite", minutes=30.0)
+    later.figures(ROW).write_text(json.dumps(found))
+    later.references(ROW).parent.mkdir()
+    later.references(ROW).write_text(json.dumps({"random": {"return": figure(0.02)}, "best": 0.74}))
+    score_anew(ROW, later)  # references that were measured later
     page = "\n".join(section(Results(folder)))
     assert f"{row} **missed:** 0.500 [0.500, 0.500] | 0.49 [0.49, 0.49] | 0.020 |" in page
     assert "![FrozenLake-v1: reality above, dream below](suite/frozen-lake.png)" in page
