@@ -19,7 +19,7 @@ from stable_baselines3.common.type_aliases import PolicyPredictor
 
 from nova_gym.agents.actions import PlainActions
 from nova_gym.agents.evaluation import evaluate_agent
-from nova_gym.agents.saving import load_agent, save_agent
+from nova_gym.agents.saving import beside, load_agent, save_agent
 from nova_gym.agents.training import train_agent
 from nova_gym.data import Clips, join_clips, load_clips
 from nova_gym.dream import Dream
@@ -91,7 +91,7 @@ def improve(
     or the tuned dream is worse (`_accepted`). The new transitions are used for tuning in all later rounds.
 
     The encoder stays, so the agent can be trained further from round to round. Held-out layouts are never played, so
-    `nova-gym eval` remains a fair test. After each round `output` holds the dream, a `.zip` beside it the agent, the
+    `nova-gym eval` remains a fair test. After each round `output` holds the dream, a `.policy.safetensors` beside it the agent, the
     Minari dataset `improve/<name of output>-round-<k>-v0` the real transitions, and `card.scores["rounds"]` the scores.
 
     Args:
@@ -121,7 +121,7 @@ def improve(
     budget = budget or Budget()
     if rounds < 1 or min(n for n in vars(budget).values() if n is not None) < 1:
         raise BadInputError(f"rounds and budgets must be at least 1, not {rounds} and {budget}")
-    agent_file, agent, first = output.with_suffix(".zip"), None, 0
+    agent_file, agent, first = beside(output), None, 0
     if resume:
         if not (output.exists() and agent_file.exists()):
             raise BadInputError(

@@ -7,3 +7,7 @@ class BadInputError(ValueError):
 
 class DreamFileError(BadInputError):
     """A file is not a dream that this version can read."""
+
+
+class AgentFileError(BadInputError):
+    """A file is not an agent that this version can read."""

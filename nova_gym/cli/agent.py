@@ -22,7 +22,7 @@ AgentArgument = Annotated[
     str,
     typer.Argument(
         help="Shipped agent (minigrid-ppo), planner (plans in the dream), control (the dream's control model), or "
-        "path of an SB3 zip that you trust: it is a pickle."
+        "path of an agent's file. A zip must be one that you trust: it is a pickle."
     ),
 ]
 EpisodesOption = Annotated[int, typer.Option(help="Episodes to play, in each place and mode.", min=1)]
@@ -39,7 +39,10 @@ AlgorithmOption = Annotated[
 @agent_app.command("train")
 @one_line_errors
 def train(
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write the agent to (.zip).")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="File to write the agent to: .safetensors, or .zip for SB3's own pickle."),
+    ],
     dream: DreamOption = "minigrid",
     algorithm: AlgorithmOption = None,
     reality: Annotated[
@@ -85,19 +88,20 @@ def train(
     which of its versions is kept. On the dream of MiniGrid this takes about
     3 minutes; observations in pixels take much longer.
 
-    Writes OUTPUT, a Stable-Baselines3 zip, the curve of returns beside it
-    (.json), and TensorBoard logs in runs/. The hyperparameters are those of
+    Writes OUTPUT, the curve of returns beside it (.json), and TensorBoard logs in
+    runs/. An output that ends in .zip is Stable-Baselines3's own file instead:
+    whoever loads it runs what it holds. The hyperparameters are those of
     nova_gym.agents.HYPERPARAMETERS.
 
     Example:
 
-    nova-gym agent train -o agent.zip --reality MiniGrid-SimpleCrossingS9N1-v0
+    nova-gym agent train -o agent.safetensors --reality MiniGrid-SimpleCrossingS9N1-v0
     --reality MiniGrid-SimpleCrossingS9N3-v0
     """
     from nova_gym.agents import train_agent
+    from nova_gym.agents.saving import check_agent_file
 
-    if output.suffix != ".zip":
-        raise BadInputError(f"an agent's file ends in .zip, unlike {output}")
+    check_agent_file(output)
     if output.exists() and not overwrite:
         raise BadInputError(f"{output} exists; --overwrite replaces it")
     with progress_bars() as bars:
@@ -163,7 +167,7 @@ def evaluate(
 
     Example:
 
-    nova-gym agent eval agent.zip --reality MiniGrid-FourRooms-v0 --gif rooms.gif
+    nova-gym agent eval agent.safetensors --reality MiniGrid-FourRooms-v0 --gif rooms.gif
     """
     import imageio.v3 as iio
 
@@ -204,7 +208,7 @@ def diagnose(
 
     Example:
 
-    nova-gym agent diagnose agent.zip --dream mine.safetensors
+    nova-gym agent diagnose agent.safetensors --dream mine.safetensors
     """
     from nova_gym.agents import diagnose as diagnose_agent
 
@@ -263,8 +267,8 @@ def improve(
     the dream on what happened there, and evaluates both. A tuned dream replaces
     the one before only if it is at least as true. A round takes about 7 minutes.
 
-    After each round OUTPUT holds the dream and, beside it, a .zip the agent. The
-    dream's card holds the scores of all rounds (`nova-gym info`). The real
+    After each round OUTPUT holds the dream and, beside it
+    (.policy.safetensors), the agent. The dream's card holds the scores of all rounds (`nova-gym info`). The real
     episodes become Minari datasets, improve/NAME-round-K-v0.
 
     Example:
@@ -273,6 +277,7 @@ def improve(
     """
     from nova_gym.agents.improvement import Budget
     from nova_gym.agents.improvement import improve as improve_dream
+    from nova_gym.agents.saving import beside
     from nova_gym.dream import Dream
 
     loaded = Dream.load(dream)
@@ -298,7 +303,7 @@ def improve(
             f"{row['gap']['value']:+.3f}",
         )
     console.print(table)
-    console.print(f"{output}, agent in {output.with_suffix('.zip')}")
+    console.print(f"{output}, agent in {beside(output)}")
 
 
 def _load(agent: str, dream: str, device: str, reality: str | None) -> tuple[Any, Any]:

@@ -30,8 +30,8 @@ def demo(
     is, trains a PPO agent in it and tests the agent in reality. It takes a few
     minutes; `--steps 0` leaves out the agent, which takes most of the time.
 
-    Prints tables, and writes into the folder: dream.gif, frame-8x.png, agent.zip
-    (an SB3 agent) and agent.gif. Existing files are replaced.
+    Prints tables, and writes into the folder: dream.gif, frame-8x.png,
+    agent.safetensors and agent.gif. Existing files are replaced.
 
     Example:
 
@@ -62,7 +62,7 @@ def _train_and_test(folder: Path, dream: str, steps: int, device: str, seed: int
     from nova_gym.dream import Dream
     from nova_gym.files import write_atomically
 
-    loaded, zipped, gif = Dream.load(dream).to(device), folder / "agent.zip", folder / "agent.gif"
+    loaded, zipped, gif = Dream.load(dream).to(device), folder / "agent.safetensors", folder / "agent.gif"
     with progress_bars() as bars:
         agent, curve = train_agent(
             loaded, steps=steps, seed=seed, device=device, output=zipped, evaluations=1, progress=bars

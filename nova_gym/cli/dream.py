@@ -41,7 +41,7 @@ def dream(
     among random actions; the dream learns from these too, and an agent again.
     The dream whose agent does better in reality is kept.
 
-    Writes OUTPUT, beside it the agent (.zip), a report with pictures (.md), and a
+    Writes OUTPUT, beside it the agent (.policy.safetensors), a report with pictures (.md), and a
     folder (.dream) from which --resume goes on after Ctrl-C. The recordings are
     Minari datasets, dream/NAME-….
 
