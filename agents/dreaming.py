@@ -55,8 +55,8 @@ Progress = Callable[..., None]
 class Dreaming:
     """All steps from an environment to a report, each of which goes on where it was interrupted.
 
-    Files beside the dream: the agent (`.policy.safetensors`), the report (`.md`), and a folder (`.dream`) with what a resumption needs
-    and the report's pictures. Recordings are Minari datasets, whose ids begin with `dream/`.
+    Files beside the dream: the agent (`.policy.safetensors`), the report (`.md`), and a folder (`.dream`) with what a
+    resumption needs and the report's pictures. Recordings are Minari datasets, whose ids begin with `dream/`.
 
     Args:
         plan: what is asked for.

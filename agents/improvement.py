@@ -91,7 +91,7 @@ def improve(
     or the tuned dream is worse (`_accepted`). The new transitions are used for tuning in all later rounds.
 
     The encoder stays, so the agent can be trained further from round to round. Held-out layouts are never played, so
-    `nova-gym eval` remains a fair test. After each round `output` holds the dream, a `.policy.safetensors` beside it the agent, the
+    `nova-gym eval` remains a fair test. After each round `output` holds the dream, `beside(output)` the agent, the
     Minari dataset `improve/<name of output>-round-<k>-v0` the real transitions, and `card.scores["rounds"]` the scores.
 
     Args:

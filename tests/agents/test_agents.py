@@ -60,7 +60,7 @@ def test_what_a_safe_file_cannot_keep_is_named(tiny, tmp_path):
     agent = PPO(
         "MlpPolicy", DreamVecEnv(tiny, 2), n_steps=2, batch_size=4, device="cpu", learning_rate=lambda left: left
     )
-    with pytest.raises(BadInputError, match="learning_rate of this agent is .*only a pickle.*zip"):
+    with pytest.raises(BadInputError, match=r"learning_rate of this agent is .*only a pickle.*zip"):
         save_agent(agent, tmp_path / "agent.safetensors", tiny)
     save_agent(agent, tmp_path / "agent.zip", tiny)
     with pytest.warns(UserWarning, match="runs code that it holds"):
