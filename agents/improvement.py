@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -123,6 +124,7 @@ def improve(
         raise BadInputError(f"rounds and budgets must be at least 1, not {rounds} and {budget}")
     agent_file, agent, first = beside(output), None, 0
     if resume:
+        _finish_saving(output)
         if not (output.exists() and agent_file.exists()):
             raise BadInputError(
                 f"nothing to resume: {output} and {agent_file} do not both exist; start without --resume"
@@ -144,7 +146,9 @@ def improve(
     acting, scoring = budget.acting(rounds)
     for k in range(first, rounds):
         said = _prefixed(progress, f"round {k + 1}: ")
-        agent = load_agent(agent_file, dream) if agent is None and k else agent
+        if k:  # from the files, so that a resumed run goes on from the very same numbers
+            dream = Dream.load(output).to(device)
+            agent = load_agent(agent_file, dream)
         agent, _ = train_agent(
             dream,
             algorithm,
@@ -169,10 +173,12 @@ def improve(
         scores = _scores(dream, tuned, agent, load_clips(_FRESH_ID), budget, seed, said)
         minari.delete_dataset(_FRESH_ID)
         kept = tuned if scores["accepted"] else dream
+        save_agent(agent, _coming(output), kept)
+        scores["agent's file"] = _digest(_coming(output))
         rounds_done = [*dream.card.scores.get("rounds", []), scores]
         kept = replace(kept, card=replace(kept.card, scores={"rounds": rounds_done}))
-        kept.save(output)
-        save_agent(agent, agent_file, kept)
+        kept.save(output)  # from here on the round is done
+        _finish_saving(output)
         dream = kept.to(device)
     return dream.to("cpu")
 
@@ -277,6 +283,26 @@ def _accepted(scores: dict[str, Any]) -> bool:
     before, after = scores["open loop before"], scores["open loop after"]
     metric = "exact" if all("exact" in step for step in before.values()) else "psnr"
     return all(after[step][metric]["value"] >= before[step][metric]["low"] for step in before)
+
+
+def _coming(output: Path) -> Path:
+    """Where the agent of a round waits until the dream of that round is saved."""
+    return beside(output).with_suffix(".coming.safetensors")
+
+
+def _finish_saving(output: Path) -> None:
+    """Puts an agent that waits in its place, if the dream is of the same round; else removes it."""
+    if not (coming := _coming(output)).exists():
+        return
+    rounds = Dream.load(output).card.scores.get("rounds") if output.exists() else None
+    if rounds and rounds[-1].get("agent's file") == _digest(coming):
+        coming.replace(beside(output))
+    else:
+        coming.unlink()
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _dataset_id(output: Path, k: int) -> str:

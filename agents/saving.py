@@ -24,7 +24,7 @@ from nova_gym.dream import Dream
 from nova_gym.envs.adapter import action_space
 from nova_gym.envs.frames import observation_space
 from nova_gym.errors import AgentFileError, BadInputError
-from nova_gym.files import write_atomically
+from nova_gym.files import find_file, write_atomically
 from nova_gym.tensor_file import DAMAGED, first_line
 
 #: Suffixes of an agent's file: the safe one, and that of SB3's own.
@@ -152,8 +152,7 @@ def find_agent(name: str | Path) -> Path:
     shipped = shipped_agents()
     if str(name) in shipped:
         return shipped[str(name)]
-    path = Path(name)
-    if not path.is_file():
+    if (path := find_file(name)) is None:
         raise BadInputError(f"no agent {str(name)!r}: neither a file nor one of {', '.join(shipped) or 'none shipped'}")
     return path
 

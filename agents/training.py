@@ -37,6 +37,7 @@ from nova_gym.envs import dream_at
 from nova_gym.envs.adapter import action_space
 from nova_gym.envs.reality.unseen import what_is_unseen
 from nova_gym.errors import BadInputError
+from nova_gym.files import make_folder
 
 #: Fresh starts of each kind for each level that the agent learns for.
 FRESH_STARTS = 300
@@ -159,6 +160,8 @@ def train_agent(
         raise BadInputError(f"minutes must be more than 0, not {minutes}")
     if output is not None:
         check_agent_file(output)
+    if log_dir is not None:
+        make_folder(log_dir)
     began = time.monotonic()
     dream = (dream if isinstance(dream, Dream) else Dream.load(dream)).to(device)
     algorithm = algorithm or default_algorithm(dream, observation)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from nova_gym.errors import BadInputError, DreamFileError
+from nova_gym.files import find_file
 from nova_gym.model.config import ControlConfig, INRConfig, ModelConfig
 from nova_gym.model.inr import weight_count
 from nova_gym.model.world_model import WorldModel
@@ -202,8 +203,7 @@ def find_dream(name: str | Path) -> Path:
     shipped = shipped_dreams()
     if str(name) in shipped:
         return shipped[str(name)]
-    path = Path(name)
-    if path.is_file():
+    if (path := find_file(name)) is not None:
         return path
     raise BadInputError(
         f"no dream {str(name)!r}: it is neither a file nor one that ships ({', '.join(shipped) or 'none'})"
@@ -218,9 +218,12 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     """
     try:
         if str(device) != "auto":
-            return torch.empty(0, device=torch.device(device)).device  # "cuda" becomes "cuda:0"
-    except (RuntimeError, AssertionError) as error:
-        raise BadInputError(f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}") from error
+            found = torch.empty(0, device=torch.device(device)).device  # "cuda" becomes "cuda:0"
+            if found.type == "meta":
+                raise RuntimeError("it holds no numbers")
+            return found
+    except DAMAGED as error:
+        raise BadInputError(f"device {str(device)!r} cannot be used here: {first_line(error)}") from error
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return torch.empty(0, device=accelerator or "cpu").device
 

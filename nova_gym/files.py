@@ -13,6 +13,30 @@ from typing import Any
 from nova_gym.errors import BadInputError
 
 
+def make_folder(path: str | Path) -> None:
+    """Makes a folder, unless it is there.
+
+    Raises:
+        BadInputError: it cannot be made or written to.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except (OSError, ValueError) as error:
+        raise BadInputError(
+            f"cannot write to the folder {path}: {getattr(error, 'strerror', None) or error}"
+        ) from error
+
+
+def find_file(name: str | Path) -> Path | None:
+    """The file of that name, None where there is none or it can be no file's name, such as one with a zero byte."""
+    try:
+        path = Path(name)
+        return path if path.is_file() else None
+    except (OSError, TypeError, ValueError):
+        return None
+
+
 @contextmanager
 def write_atomically(path: str | Path) -> Iterator[Path]:
     """Writes a file as a whole, or leaves the old one: a context manager around the code that writes.

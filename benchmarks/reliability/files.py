@@ -10,6 +10,7 @@ import shutil
 import warnings
 import zipfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,9 @@ from nova_gym.benchmarks.reliability.watching import Found
 from nova_gym.data import load_clips
 from nova_gym.dream import _KIND as DREAM
 from nova_gym.dream import Dream
-from nova_gym.envs import NovaDreamEnv
+from nova_gym.envs import NovaDreamEnv, reality_spec
 from nova_gym.envs.play.files import read_picture
 from nova_gym.envs.play.recorded import read_recording
-from nova_gym.envs.reality.environments import reality_spec
 from nova_gym.tensor_file import FileKind, read_tensors
 from nova_gym.training.loop import Loop, Run
 
@@ -291,8 +291,6 @@ def _resumed(dream: Dream) -> Callable[[Path], None]:
 
 def _journals(draw: random.Random) -> Written:
     plan = Plan(reality_spec("CartPole-v1", 64), 1.0)
-    from dataclasses import asdict
-
     text = json.dumps({"plan": asdict(plan), "steps": {"record": {"seconds": 1.0}}, "begun": {"train": 2.0}})
     if draw.random() < 0.3:
         return broken_bytes(text.encode(), draw)

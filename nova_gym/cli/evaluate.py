@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from nova_gym.terminal import DeviceOption, DreamArgument, SeedOption, cell, console, one_line_errors, progress_bars
+from nova_gym.terminal import (
+    LARGEST,
+    DeviceOption,
+    DreamArgument,
+    SeedOption,
+    cell,
+    console,
+    one_line_errors,
+    progress_bars,
+)
 
 if TYPE_CHECKING:
     from nova_gym.dream import Dream
@@ -24,8 +33,10 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Real environment to compare with, as often as wanted. Default: the dream's own."),
     ] = None,
-    episodes: Annotated[int, typer.Option(help="Number of episodes, and of transitions of each class.", min=1)] = 256,
-    steps: Annotated[int, typer.Option(help="Steps of the open-loop rollouts.", min=1)] = 100,
+    episodes: Annotated[
+        int, typer.Option(help="Number of episodes, and of transitions of each class.", min=1, max=LARGEST)
+    ] = 256,
+    steps: Annotated[int, typer.Option(help="Steps of the open-loop rollouts.", min=1, max=LARGEST)] = 100,
     device: DeviceOption = "auto",
     starts: Annotated[
         str | None,
