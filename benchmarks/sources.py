@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 #: The folder, from the root of the repository.
 RESULTS = "benchmarks/results"
+#: The folder of what was done to break the package.
+RELIABILITY = f"{RESULTS}/reliability"
 
 SHIPS = "the dream of MiniGrid that ships"
 _ITS_OWN = "models that it trains itself"
@@ -106,7 +108,8 @@ PAGES = {
     "gallery": ("docs/gallery.md and its pictures", "1 minute"),
     "player_pictures": ("pictures of the player in docs", "1 minute"),
     "on_cuda": ("the file that --json names", "3 minutes on an H100"),
-    "results_page": ("docs/results.md", "5 seconds"),
+    "reliability": (RELIABILITY, "an hour"),
+    "results_page": ("docs/results.md and docs/reliability.md", "5 seconds"),
     "suite": ("benchmarks/results/suite and docs/suite", "half an hour a row"),
 }
 

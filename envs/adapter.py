@@ -314,7 +314,7 @@ def check_seed(seed: Any) -> None:
     raise BadInputError(f"a seed is a whole number from 0 on, not {seed!r:.80}")
 
 
-def _check_words(**given: Any) -> None:
+def _check_words(given: dict[str, Any]) -> None:
     for name, value in given.items():
         if not isinstance(value, str):
             raise BadInputError(f"{name} is a name, not {type(value).__name__}")

@@ -28,6 +28,9 @@ DreamArgument = Annotated[str, typer.Argument(help="Shipped dream (minigrid or d
 DeviceOption = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, cuda …")]
 #: The largest number that an option takes where it counts something, or seeds PyTorch and NumPy.
 LARGEST = 2**31 - 1
+#: Bounds of options that count from 1 on, and from 0 on.
+COUNT: dict[str, Any] = {"min": 1, "max": LARGEST}
+NUMBER: dict[str, Any] = {"min": 0, "max": LARGEST}
 SeedOption = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=LARGEST)]
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nova_gym.benchmarks.provenance import write_results
-from nova_gym.benchmarks.sources import RESULTS
+from nova_gym.benchmarks.sources import RELIABILITY
 
 #: By name, how many a measurement takes by default, and of what.
 COUNTS = {
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", metavar="PART", help="one part of it")
     parser.add_argument("--restart", action="store_true", help="begin anew instead of continuing")
     parser.add_argument("--work", type=Path, default=Path("runs/reliability"), help="default: %(default)s")
-    parser.add_argument("--results", type=Path, default=Path(RESULTS) / "reliability", help="folder of figures")
+    parser.add_argument("--results", type=Path, default=Path(RELIABILITY), help="default: %(default)s")
     given = parser.parse_args(arguments)
     count = COUNTS[given.what][0] if given.count is None else given.count
     if count < 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import random
 import shutil
@@ -23,7 +24,7 @@ from nova_gym.agents import load_agent
 from nova_gym.agents.journal import Journal, Plan
 from nova_gym.agents.policy_file import KIND as AGENT
 from nova_gym.benchmarks.reliability.broken import broken_bytes, broken_json
-from nova_gym.benchmarks.reliability.inputs import Inputs
+from nova_gym.benchmarks.reliability.inputs import DATASET, Inputs
 from nova_gym.benchmarks.reliability.watching import Found
 from nova_gym.data import load_clips
 from nova_gym.dream import _KIND as DREAM
@@ -308,8 +309,8 @@ class Recordings:
     """Minari folders in which one file is broken, gone, or another."""
 
     def __init__(self, files: Inputs) -> None:
-        self.whole = files.recording
-        self.broken = self.whole.with_name("broken-v0")
+        self.whole = files.folder / "minari"
+        self.broken = files.folder / "broken minari"
 
     def __call__(self, index: int, found: Found) -> None:
         """Breaks a copy and reads it."""
@@ -329,8 +330,11 @@ class Recordings:
             path.unlink()
             if way == "folder":
                 path.mkdir()
-        with found.watch(f"recordings {index}: {way} {words}"):
-            load_clips("reliability/broken-v0", labels=draw.random() < 0.8)
+        with found.watch(f"recordings {index}: {way} {words}"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            os.environ["MINARI_DATASETS_PATH"] = str(self.broken)
+            load_clips(DATASET, labels=draw.random() < 0.8)
+        os.environ["MINARI_DATASETS_PATH"] = str(self.whole)
 
 
 def _metadata(said: dict, draw: random.Random) -> Written:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from nova_gym.errors import BadInputError
-from nova_gym.terminal import LARGEST, DeviceOption, SeedOption, cell, console, one_line_errors, progress_bars
+from nova_gym.terminal import COUNT, LARGEST, DeviceOption, SeedOption, cell, console, one_line_errors, progress_bars
 
 agent_app = typer.Typer(
     help="Stable-Baselines3 agents that learn in the dream and act in reality.",
@@ -25,7 +25,7 @@ AgentArgument = Annotated[
         "path of an agent's file. A zip must be one that you trust: it is a pickle."
     ),
 ]
-EpisodesOption = Annotated[int, typer.Option(help="Episodes to play, in each place and mode.", min=1, max=LARGEST)]
+EpisodesOption = Annotated[int, typer.Option(help="Episodes to play, in each place and mode.", **COUNT)]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")]
 RealityOption = Annotated[
     str | None, typer.Option(help="Real environment to test in, of any size that the dream knows the rules of.")
@@ -51,32 +51,26 @@ def train(
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(
-            help="Steps in the dream, all dreams together. Default: after the length of episodes.", min=1, max=LARGEST
-        ),
+        typer.Option(help="Steps in the dream, all dreams together. Default: after the length of episodes.", **COUNT),
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, evaluations included.")] = None,
     dreams: Annotated[
         int | None,
-        typer.Option(
-            help="Dreams stepped as one batch. Default: after the dream and the algorithm.", min=1, max=LARGEST
-        ),
+        typer.Option(help="Dreams stepped as one batch. Default: after the dream and the algorithm.", **COUNT),
     ] = None,
     observation: Annotated[
         str, typer.Option(help="What the agent sees: latent (the state) or pixels (rendered frames).")
     ] = "latent",
     evaluations: Annotated[
-        int, typer.Option(help="Evaluations in reality, evenly spread, the last at the end.", min=1, max=LARGEST)
+        int, typer.Option(help="Evaluations in reality, evenly spread, the last at the end.", **COUNT)
     ] = 2,
     episodes: Annotated[
         int | None,
-        typer.Option(help="Real episodes of each evaluation. Default: 64, fewer if they are long.", min=1, max=LARGEST),
+        typer.Option(help="Real episodes of each evaluation. Default: 64, fewer if they are long.", **COUNT),
     ] = None,
     patience: Annotated[
         int | None,
-        typer.Option(
-            help="Steps at which training episodes are cut. Default: after the recording.", min=1, max=LARGEST
-        ),
+        typer.Option(help="Steps at which training episodes are cut. Default: after the recording.", **COUNT),
     ] = None,
     gamma: Annotated[
         float | None,
@@ -241,7 +235,7 @@ def diagnose(
 def improve(
     dream: Annotated[str, typer.Argument(help="Shipped dream (minigrid), or path of a dream file; it is not changed.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write the improved dream to (.safetensors).")],
-    rounds: Annotated[int, typer.Option(help="Rounds in all, those before --resume included.", min=1, max=LARGEST)] = 3,
+    rounds: Annotated[int, typer.Option(help="Rounds in all, those before --resume included.", **COUNT)] = 3,
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -259,17 +253,15 @@ def improve(
     ] = None,
     real_steps: Annotated[
         int,
-        typer.Option(
-            help="Steps of the agent in reality that the dream learns from, in each round.", min=1, max=LARGEST
-        ),
+        typer.Option(help="Steps of the agent in reality that the dream learns from, in each round.", **COUNT),
     ] = 4_000,
     real_total: Annotated[
-        int, typer.Option(help="Steps of the agent in reality at most, in all rounds together.", min=1, max=LARGEST)
+        int, typer.Option(help="Steps of the agent in reality at most, in all rounds together.", **COUNT)
     ] = 20_000,
     tuning_steps: Annotated[
-        int, typer.Option(help="Steps of the optimiser on the dream, in each round.", min=1, max=LARGEST)
+        int, typer.Option(help="Steps of the optimiser on the dream, in each round.", **COUNT)
     ] = 1000,
-    episodes: Annotated[int, typer.Option(help="Episodes of each evaluation.", min=1, max=LARGEST)] = 100,
+    episodes: Annotated[int, typer.Option(help="Episodes of each evaluation.", **COUNT)] = 100,
     resume: Annotated[bool, typer.Option("--resume", help="Continue after the last finished round.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     json_file: JsonOption = None,

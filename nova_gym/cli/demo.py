@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from nova_gym.cli.evaluate import print_report
-from nova_gym.terminal import LARGEST, DeviceOption, SeedOption, cell, console, one_line_errors, progress_bars
+from nova_gym.terminal import NUMBER, DeviceOption, SeedOption, cell, console, one_line_errors, progress_bars
 
 
 @one_line_errors
@@ -19,7 +19,7 @@ def demo(
     ),
     dream: Annotated[str, typer.Option(help="Name or path of a dream of MiniGrid (minigrid ships).")] = "minigrid",
     steps: Annotated[
-        int, typer.Option(help="Steps of training in the dream; 0 leaves out the agent.", min=0, max=LARGEST)
+        int, typer.Option(help="Steps of training in the dream; 0 leaves out the agent.", **NUMBER)
     ] = 300_000,
     device: DeviceOption = "auto",
     seed: SeedOption = 0,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nova_gym.errors import BadInputError
-from nova_gym.terminal import LARGEST, SeedOption, console, one_line_errors
+from nova_gym.terminal import COUNT, LARGEST, NUMBER, SeedOption, console, one_line_errors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,11 +44,9 @@ def edit(
     clip: Annotated[
         str | None, typer.Option(help="Clip that both and layers edit: seed or file, as --content.")
     ] = None,
-    at: Annotated[int, typer.Option(help="Step of the intervention, counted from 0.", min=0, max=LARGEST)] = 4,
-    over: Annotated[
-        int, typer.Option(help="For interpolate: steps from one motion to the other.", min=1, max=LARGEST)
-    ] = 4,
-    steps: Annotated[int, typer.Option(help="Length of real episodes, in steps.", min=1, max=LARGEST)] = 10,
+    at: Annotated[int, typer.Option(help="Step of the intervention, counted from 0.", **NUMBER)] = 4,
+    over: Annotated[int, typer.Option(help="For interpolate: steps from one motion to the other.", **COUNT)] = 4,
+    steps: Annotated[int, typer.Option(help="Length of real episodes, in steps.", **COUNT)] = 10,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Path of the two pictures without their ending; default edit-MODE."),

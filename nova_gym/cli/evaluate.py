@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from nova_gym.terminal import (
-    LARGEST,
+    COUNT,
     DeviceOption,
     DreamArgument,
     SeedOption,
@@ -33,10 +33,8 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Real environment to compare with, as often as wanted. Default: the dream's own."),
     ] = None,
-    episodes: Annotated[
-        int, typer.Option(help="Number of episodes, and of transitions of each class.", min=1, max=LARGEST)
-    ] = 256,
-    steps: Annotated[int, typer.Option(help="Steps of the open-loop rollouts.", min=1, max=LARGEST)] = 100,
+    episodes: Annotated[int, typer.Option(help="Number of episodes, and of transitions of each class.", **COUNT)] = 256,
+    steps: Annotated[int, typer.Option(help="Steps of the open-loop rollouts.", **COUNT)] = 100,
     device: DeviceOption = "auto",
     starts: Annotated[
         str | None,

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from nova_gym.errors import BadInputError
-from nova_gym.terminal import LARGEST, SeedOption, console, one_line_errors, progress_bars
+from nova_gym.terminal import COUNT, SeedOption, console, one_line_errors, progress_bars
 
 SizeOption = Annotated[
     str | None,
@@ -30,9 +30,7 @@ def record(
         str, typer.Argument(help="Gymnasium id, such as NovaLayouts-MiniGrid-v0, module:Id-v0, or module:callable.")
     ],
     name: Annotated[str, typer.Option(help="Minari id of the new dataset, such as minigrid/layouts-v0.")],
-    transitions: Annotated[
-        int, typer.Option(help="How many transitions (steps) to record.", min=1, max=LARGEST)
-    ] = 250_000,
+    transitions: Annotated[int, typer.Option(help="How many transitions (steps) to record.", **COUNT)] = 250_000,
     size: SizeOption = None,
     env_kwargs: KeywordsOption = "{}",
     wrapper: WrapperOption = None,
