@@ -2,7 +2,13 @@
 
 
 class BadInputError(ValueError):
-    """An argument, option or file cannot be used; the message says what is wrong and what is accepted."""
+    """An argument, option or file cannot be used; the message says what is wrong and what is accepted.
+
+    The message is one line, also where it quotes what another library said in many.
+    """
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().split())
 
 
 class DreamFileError(BadInputError):

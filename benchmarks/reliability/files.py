@@ -29,13 +29,15 @@ from nova_gym.benchmarks.reliability.watching import Found
 from nova_gym.data import load_clips
 from nova_gym.dream import _KIND as DREAM
 from nova_gym.dream import Dream
-from nova_gym.envs import NovaDreamEnv, reality_spec
+from nova_gym.envs import NovaDreamEnv, RealitySpec
 from nova_gym.envs.play.files import read_picture
 from nova_gym.envs.play.recorded import read_recording
 from nova_gym.tensor_file import FileKind, read_tensors
 from nova_gym.training.loop import Loop, Run
 
 Written = tuple[bytes, str]
+#: Of the journals.
+SPEC = RealitySpec("CartPole-v1", {}, (64, 96))
 
 
 class BrokenFiles:
@@ -291,7 +293,7 @@ def _resumed(dream: Dream) -> Callable[[Path], None]:
 
 
 def _journals(draw: random.Random) -> Written:
-    plan = Plan(reality_spec("CartPole-v1", 64), 1.0)
+    plan = Plan(SPEC, 1.0)
     text = json.dumps({"plan": asdict(plan), "steps": {"record": {"seconds": 1.0}}, "begun": {"train": 2.0}})
     if draw.random() < 0.3:
         return broken_bytes(text.encode(), draw)
@@ -300,7 +302,7 @@ def _journals(draw: random.Random) -> Written:
 
 
 def _journal_read(path: Path) -> None:
-    journal = Journal(path, Plan(reality_spec("CartPole-v1", 64), 1.0))
+    journal = Journal(path, Plan(SPEC, 1.0))
     journal.read()
     journal.seconds_for("train")
 
