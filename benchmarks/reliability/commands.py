@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import random
 import shutil
 import warnings
@@ -10,9 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import matplotlib.backends.backend_agg  # noqa: F401  found late
 import typer
+from PIL import Image
 from typer.testing import CliRunner
 
+import nova_gym
 from nova_gym.benchmarks.reliability.inputs import DATASET, ENV_ID, Inputs
 from nova_gym.benchmarks.reliability.watching import DOCUMENTED, Found, contents
 from nova_gym.cli import app
@@ -39,6 +44,10 @@ class Commands:
 
     def __init__(self, files: Inputs) -> None:
         self.files, self.work = files, files.folder / "work"
+        for module in pkgutil.walk_packages(nova_gym.__path__, "nova_gym."):  # while the system's files can be read
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+        Image.init()
         (files.folder / "text.json").write_text("no JSON")
         self.whole = contents(files.folder)
         self.options = [
@@ -109,7 +118,7 @@ def _base(words: tuple[str, ...], files: Inputs) -> dict[str, list[str]]:
         },
         ("bench",): {"parts": ["loading"], "rounds": ["--rounds", "1"], "seconds": ["--seconds", "0.01"]},
         ("demo",): {"dream": ["--dream", "nothing"]},
-        ("dream",): {"env_id": ["Nothing-v0"], "output": ["-o", "d.safetensors"], "minutes": ["--minutes", "0.01"]},
+        ("dream",): {"env_id": ["Nothing-v0"], "output": ["-o", "d.safetensors"], "preset": ["--preset", "none"]},
         ("edit",): {"mode": ["layers"], "dream": ["--dream", dream], "clip": ["--clip", "0"]},
         ("eval",): {"dream": [dream], "steps": ["--steps", "1"], **few},
         ("improve",): {

@@ -19,22 +19,22 @@ from nova_gym.benchmarks.reliability.watching import Found, in_its_own_process
 
 #: Share of all inputs that each part tries.
 SHARES = {
-    "dream files": 0.22,
-    "agents' files": 0.10,
+    "dream files": 0.24,
+    "agents' files": 0.12,
     "agents' zips": 0.04,
-    "recordings": 0.08,
-    "videos of arrays": 0.04,
-    "video files": 0.04,
+    "recordings": 0.06,
+    "videos of arrays": 0.02,
+    "video files": 0.02,
     "pictures": 0.02,
     "sessions": 0.02,
     "checkpoints": 0.02,
     "journals": 0.02,
-    "frames and states": 0.08,
-    "options": 0.04,
-    "actions": 0.08,
-    "seeds": 0.02,
+    "frames and states": 0.12,
+    "options": 0.06,
+    "actions": 0.10,
+    "seeds": 0.04,
     "arguments of environments": 0.04,
-    "options of commands": 0.14,
+    "options of commands": 0.06,
 }
 #: Indices that one process tries.
 CHUNK = 200

@@ -23,9 +23,9 @@ from gymnasium.error import ResetNeeded
 
 from nova_gym.errors import BadInputError
 
-#: Seconds of the processor that a bad input may take, and seconds of the clock after which it counts as a hang: a busy
-#: machine makes more of them.
-SECONDS, CLOCK = 10.0, 40.0
+#: Seconds of the processor that a bad input may take. It is looked at after so many seconds of the clock, and after so
+#: many looks it counts as a hang, whatever it took: a busy machine makes many seconds of few.
+SECONDS, CLOCK, RINGS = 10.0, 15.0, 6
 #: Bytes that it may need beyond what the process had, and at which the process cannot have more.
 MEMORY, MOST = 10**9, 6 * 10**9
 #: Exceptions that are documented: a message of one line, of at most so many characters.
@@ -88,7 +88,8 @@ class Found:
             given: the input, in words.
         """
         before, began = _peak(reset=True), time.process_time()
-        signal.setitimer(signal.ITIMER_REAL, CLOCK)
+        signal.signal(signal.SIGALRM, _Alarm(began))
+        signal.setitimer(signal.ITIMER_REAL, CLOCK, CLOCK)
         try:
             yield
             self.accepted += 1
@@ -148,7 +149,7 @@ def contents(folder: Path) -> dict[str, str]:
 Cases = Callable[[int, Found], None]
 
 
-def in_its_own_process(cases: Cases, indices: range, folder: Path, patience: float = 3 * CLOCK) -> Found:
+def in_its_own_process(cases: Cases, indices: range, folder: Path, patience: float = 2 * RINGS * CLOCK) -> Found:
     """Tries the cases of some indices in a process; one that hangs or dies costs its index, and the rest goes on.
 
     The process has no rights but in the folder: an odd name of a file must not be one of the system's.
@@ -194,7 +195,6 @@ def _lost(index: int, code: int | None) -> Found:
 def _try(cases: Cases, indices: list[int], folder: Path, there: Connection) -> None:
     faulthandler.enable()
     _give_up_rights(folder)
-    signal.signal(signal.SIGALRM, _ring)
     resource.setrlimit(resource.RLIMIT_AS, (_virtual() + MOST, -1))
     for index in indices:
         found = Found()
@@ -221,5 +221,14 @@ def _virtual() -> int:
     return 1024 * int(status.split("VmSize:")[1].split()[0])
 
 
-def _ring(*_: Any) -> None:
-    raise Hang
+class _Alarm:
+    """Ends what has had its seconds of the processor, or has waited long for nothing: a busy machine is no hang."""
+
+    def __init__(self, began: float) -> None:
+        self.began, self.rings = began, 0
+
+    def __call__(self, *_: Any) -> None:
+        """Called after each `CLOCK` seconds."""
+        self.rings += 1
+        if time.process_time() - self.began > SECONDS or self.rings == RINGS:
+            raise Hang

@@ -29,7 +29,8 @@ def bad_inputs(index, found):
 
 
 def test_each_kind_of_fault_is_counted_and_the_rest_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(watching, "CLOCK", 0.5)
+    monkeypatch.setattr(watching, "CLOCK", 0.2)
+    monkeypatch.setattr(watching, "RINGS", 3)
     found = in_its_own_process(bad_inputs, range(8), tmp_path, patience=20)
     assert (found.tried, found.refused, found.accepted) == (8, 1, 3)  # 0 and 7, and the memory that it got
     assert [kind.split(" at ")[0] for kind in sorted(found.kinds)] == [
