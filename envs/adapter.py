@@ -64,12 +64,8 @@ class DreamInterface:
         device: str | torch.device,
         reality: str | None = None,
     ) -> None:
-        _check_words(
-            observation=observation,
-            action=action,
-            starts="" if starts is None else starts,
-            reality="" if reality is None else reality,
-        )
+        _check_words({"observation": observation, "action": action})
+        _check_words({name: said for name, said in (("starts", starts), ("reality", reality)) if said is not None})
         if observation not in OBSERVATIONS:
             raise BadInputError(f"unknown observation {observation!r}; there are {', '.join(OBSERVATIONS)}")
         if action not in ACTIONS:
