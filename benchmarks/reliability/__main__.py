@@ -44,12 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     file = given.results.resolve() / f"{given.what}.json"
     known = json.loads(file.read_text()) if file.exists() and not given.restart else {}
     measure = getattr(importlib.import_module(f"nova_gym.benchmarks.reliability.{given.what}"), given.what)
-    figures, work = known, given.work.resolve()
+    figures, work, told = known, given.work.resolve(), set(known.get("parts", {}))
     for figures in measure(count, work, known, given.only):
         write_results(file, figures, None)
-        name = list(figures["parts"])[-1]
-        part = figures["parts"][name]
-        print(f"{name}: {_told(part)}", flush=True)
+        for name in figures["parts"].keys() - told:
+            print(f"{name}: {_told(figures['parts'][name])}", flush=True)
+            told.add(name)
     return int(any(part.get("kinds") for part in figures.get("parts", {}).values()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import pkgutil
@@ -46,7 +47,8 @@ class Commands:
         self.files, self.work = files, files.folder / "work"
         for module in pkgutil.walk_packages(nova_gym.__path__, "nova_gym."):  # while the system's files can be read
             if not module.name.endswith("__main__"):
-                importlib.import_module(module.name)
+                with contextlib.suppress(ImportError):  # of graphics cards alone
+                    importlib.import_module(module.name)
         Image.init()
         (files.folder / "text.json").write_text("no JSON")
         self.whole = contents(files.folder)

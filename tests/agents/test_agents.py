@@ -44,9 +44,10 @@ def test_every_algorithm_learns_from_both_observations_and_comes_back(tiny, algo
     agent = make_agent(algorithm, env, observation, seed=3, device="cpu")
     if algorithm == "dqn":
         agent.learning_starts = 40
-    before = {name: tensor.clone() for name, tensor in agent.policy.state_dict().items()}
+    learned = [tensor for group in agent.policy.optimizer.param_groups for tensor in group["params"]]
+    before = [tensor.clone() for tensor in learned]
     agent.learn(120)
-    assert any((before[name] != tensor).any() for name, tensor in agent.policy.state_dict().items())
+    assert all((one != tensor).any() for one, tensor in zip(before, learned, strict=True))  # no part is cut off
     assert agent.ep_info_buffer
     save_agent(agent, tmp_path / "agent.safetensors", tiny)
     again = load_agent(tmp_path / "agent.safetensors", tiny, device="cpu")
@@ -244,5 +245,5 @@ def test_the_shipped_agent_finds_the_goal_in_the_real_environment(shipped):
     """On 40 official starts that no training saw; `nova-gym agent eval` takes more and gives intervals."""
     agent = load_agent("minigrid-ppo", shipped, device="cpu")
     report = evaluate_agent(agent, shipped, episodes=40, modes=("stochastic",))
-    assert report.modes["stochastic"]["reality"]["success"].value >= 0.7
-    assert abs(report.gap["stochastic"].value) < 0.25
+    assert report.modes["stochastic"]["reality"]["success"].value == 1.0
+    assert abs(report.gap["stochastic"].value) < 0.005
