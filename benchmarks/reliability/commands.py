@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 import matplotlib.backends.backend_agg  # noqa: F401  found late
+import torch._dynamo  # noqa: F401  likewise, by optimisers
 import typer
 from PIL import Image
 from typer.testing import CliRunner
@@ -95,8 +96,7 @@ def _call(arguments: list[str]) -> None:
         raise error
     if result.exit_code == 2:
         said = [line for line in result.stderr.splitlines() if line.startswith("nova-gym:")]
-        usage = "Usage:" in result.stderr
-        raise BadInputError("usage" if usage else "\n".join(said))
+        raise BadInputError("\n".join(said or [result.stderr.strip().splitlines()[-1]]))  # Typer's own has a frame
     if result.exit_code:
         raise SystemExit(result.exit_code)
 

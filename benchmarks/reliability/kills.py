@@ -6,7 +6,6 @@ the command, resumed or done again, must end with the same weights to the bit as
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import multiprocessing
 import os
@@ -22,7 +21,7 @@ from typing import Any
 import minari
 import torch
 
-from nova_gym.agents import load_agent
+from nova_gym.agents import load_agent, save_agent
 from nova_gym.benchmarks.provenance import fingerprint
 from nova_gym.benchmarks.reliability.inputs import DATASET, ENV_ID, Inputs, inputs
 from nova_gym.benchmarks.reliability.watching import Found
@@ -35,7 +34,7 @@ from nova_gym.training import loop
 #: Seconds after which a command that is not killed counts as one that hangs.
 PATIENCE = 300.0
 #: Bytes of the small disk, and room on it that is left, at random, for a command.
-DISK, ROOM = 3 * 2**20, (0, 1_000, 20_000, 60_000, 100_000, 200_000)
+DISK, ROOM = 8 * 2**20, (0, 1_000, 20_000, 60_000, 100_000, 200_000)
 #: One try on a full disk for so many kills.
 FULL = 5
 
@@ -130,7 +129,7 @@ def _killed(trial: Trial, whole: Inputs, now: Path, count: int) -> dict[str, Any
     for number in range(count):
         folder = _fresh(whole, now)
         before = _state(folder)
-        after = draw.uniform(0.0, took)
+        after = draw.uniform(0.0, 0.9 * took)
         _, code = _run(trial, folder, [], after)
         hit += code == -9
         found.tried += 1
@@ -231,13 +230,13 @@ def _save_again_and_again(_: list[str], folder: Path) -> None:
     os.chdir(folder)
     dream = Dream.load(folder / "tiny.safetensors")
     agent = load_agent(folder / "agent.safetensors", dream, device="cpu")
-    from nova_gym.agents import save_agent
-
-    for number in range(1, 31):
-        with contextlib.suppress(BadInputError):  # of a full disk
+    for number in range(1, 61):
+        try:
             dream.save(folder / "tiny.safetensors")
             save_agent(agent, folder / "agent.safetensors", dream)
             write_json(folder / "values.json", [number] * 1000)
+        except BadInputError as error:  # of a full disk
+            raise SystemExit(2) from error
 
 
 def _state(folder: Path) -> dict[str, str]:

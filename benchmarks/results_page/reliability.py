@@ -40,7 +40,7 @@ more than 10 s of the processor or 90 s of the clock, more than 1 GB of memory, 
 
 A command gets SIGKILL at a random time. What was there must be whole, old or new. Resumed, or where it cannot be
 resumed done again, it must end with the same weights to the bit. Checkpoints are written every other step, so that
-kills hit them. The full disk is a tmpfs of 3 MB with little or no room left.""",
+kills hit them. The full disk is a tmpfs of 8 MB with little or no room left.""",
     "soak": """## A long run
 
 256 dreams of MiniGrid, stepped as one batch with random actions, in two fresh processes. Then the same dreams as scalar
