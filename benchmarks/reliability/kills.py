@@ -137,7 +137,8 @@ def _killed(trial: Trial, whole: Inputs, now: Path, count: int) -> dict[str, Any
         _look(found, trial, folder, before, words)
         if trial.repeats:
             again = trial.again if trial.goes_on and (folder / trial.goes_on).exists() else trial.anew
-            _, code = _run(trial, folder, again)
+            if code:  # it was killed before its end
+                _, code = _run(trial, folder, again)
             if code:
                 found.fault(f"exit code {code} afterwards", f"{words}, then {' '.join(again) or 'again'}")
             elif _result(trial, folder) != expected:
@@ -173,7 +174,8 @@ def _full(trial: Trial, whole: Inputs, now: Path, count: int) -> dict[str, Any] 
             _look(found, trial, folder, before, words)
             if trial.repeats:
                 again = trial.again if trial.goes_on and (folder / trial.goes_on).exists() else trial.anew
-                _, code = _run(trial, folder, again)
+                if code:
+                    _, code = _run(trial, folder, again)
                 if code or _result(trial, folder) != expected:
                     found.fault("other weights afterwards" if not code else f"exit code {code} afterwards", words)
     finally:

@@ -47,8 +47,8 @@ kills hit them. The full disk is a tmpfs of 8 MB with little or no room left."""
 environments, as one vector environment and as SB3's.""",
     "processes": """## Processes, threads, copies
 
-Each in a fresh process whose threads of PyTorch have worked before. All must see the same numbers as one environment by
-itself.""",
+Each in a process whose threads of PyTorch have worked before. All must see the same numbers as one environment by
+itself. Copies are of scalar environments, vector environments, SB3's and simulators.""",
 }
 
 
