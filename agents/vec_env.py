@@ -18,7 +18,8 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 from nova_gym.agents.actions import own_actions, plain_space
 from nova_gym.dream import Dream
 from nova_gym.envs import NovaDreamVectorEnv
-from nova_gym.envs.adapter import INFO, as_array
+from nova_gym.envs.adapter import INFO
+from nova_gym.envs.arguments import as_array
 from nova_gym.envs.reality.base import Reality
 from nova_gym.envs.reality.registry import find_reality
 from nova_gym.envs.reality.spec import RealitySpec

@@ -13,6 +13,7 @@ from torch import Tensor
 from nova_gym.canvas import Canvas
 from nova_gym.dream import Dream
 from nova_gym.envs.actions import dream_actions
+from nova_gym.envs.arguments import as_array, check_words
 from nova_gym.envs.frames import first_states, heard_states, observation_space, observe
 from nova_gym.envs.reality.base import Reality
 from nova_gym.envs.reality.counterpart import dream_at, reality_of, restart
@@ -20,7 +21,7 @@ from nova_gym.envs.reality.unseen import foreign_cells, said, what_is_unseen
 from nova_gym.errors import BadInputError
 from nova_gym.model.inr import Resolution, parse_resolution
 from nova_gym.simulator import DreamSimulator, Transition
-from nova_gym.tensor_file import DAMAGED, first_line
+from nova_gym.tensor_file import first_line
 
 OBSERVATIONS, ACTIONS = ("latent", "pixels"), ("discrete", "latent", "codebook")
 
@@ -64,8 +65,8 @@ class DreamInterface:
         device: str | torch.device,
         reality: str | None = None,
     ) -> None:
-        _check_words({"observation": observation, "action": action})
-        _check_words({name: said for name, said in (("starts", starts), ("reality", reality)) if said is not None})
+        check_words({"observation": observation, "action": action})
+        check_words({name: said for name, said in (("starts", starts), ("reality", reality)) if said is not None})
         if observation not in OBSERVATIONS:
             raise BadInputError(f"unknown observation {observation!r}; there are {', '.join(OBSERVATIONS)}")
         if action not in ACTIONS:
@@ -271,49 +272,6 @@ class DreamInterface:
     def _warn(self, words: str) -> None:
         if words:
             gym.logger.warn(words)
-
-
-def as_array(values: Any, what: str) -> np.ndarray:
-    """Values as an array.
-
-    Raises:
-        BadInputError: they are none, such as rows of different lengths.
-    """
-    try:
-        return np.asarray(values)
-    except DAMAGED as error:
-        raise BadInputError(f"{what} must be an array of numbers: {first_line(error)}") from error
-
-
-def check_numbers(max_episode_steps: Any, deterministic: Any) -> None:
-    """Checks arguments of environments.
-
-    Raises:
-        BadInputError: one is of another kind.
-    """
-    if max_episode_steps is not None and (
-        isinstance(max_episode_steps, bool) or not isinstance(max_episode_steps, int | np.integer)
-    ):
-        raise BadInputError(f"max_episode_steps is a whole number, 0 for never, not {max_episode_steps!r:.80}")
-    if not isinstance(deterministic, bool | np.bool_):
-        raise BadInputError(f"deterministic is True or False, not {deterministic!r:.80}")
-
-
-def check_seed(seed: Any) -> None:
-    """Checks a seed of Gymnasium's.
-
-    Raises:
-        BadInputError: it is no whole number from 0 on.
-    """
-    if seed is None or (isinstance(seed, int | np.integer) and not isinstance(seed, bool) and seed >= 0):
-        return
-    raise BadInputError(f"a seed is a whole number from 0 on, not {seed!r:.80}")
-
-
-def _check_words(given: dict[str, Any]) -> None:
-    for name, value in given.items():
-        if not isinstance(value, str):
-            raise BadInputError(f"{name} is a name, not {type(value).__name__}")
 
 
 def action_space(dream: Dream, action: str) -> spaces.Space:

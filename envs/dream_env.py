@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from nova_gym.dream import Dream
-from nova_gym.envs.adapter import DreamInterface, as_array, check_numbers, check_seed
+from nova_gym.envs.adapter import DreamInterface
+from nova_gym.envs.arguments import as_array, check_numbers, check_seed
 from nova_gym.envs.keys import ACTION_KEYS
 from nova_gym.envs.window import Window
 from nova_gym.errors import BadInputError

@@ -12,7 +12,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from nova_gym.dream import Dream
-from nova_gym.envs.adapter import DreamInterface, as_array, check_numbers, check_seed
+from nova_gym.envs.adapter import DreamInterface
+from nova_gym.envs.arguments import as_array, check_numbers, check_seed
 from nova_gym.errors import BadInputError
 from nova_gym.model.inr import Resolution
 from nova_gym.simulator import DreamSimulator

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Version of the file's layout; files of any other version are refused.
 FORMAT = 4
-_KIND = FileKind(
+KIND = FileKind(
     "nova_gym", "a dream", FORMAT, "record and train anew (`nova-gym record`, `nova-gym train`)", DreamFileError
 )
 #: Largest number of starts of each kind that a dream keeps.
@@ -141,7 +141,7 @@ class Dream:
         for name, starts in self.starts.items():
             tensors |= _packed(_START_PREFIX + name, _halved(_START_PREFIX + name, starts))
         header = {"config": self.world_model.config.to_dict(), "card": asdict(self.card)}
-        write_tensors(path, tensors, header, _KIND)
+        write_tensors(path, tensors, header, KIND)
 
     def to(self, device: str | torch.device) -> Dream:
         """The dream on another device, a copy unless it is there already.
@@ -174,7 +174,7 @@ class Dream:
                 format version.
         """
         path = find_dream(name)
-        stored, header = read_tensors(path, _KIND)
+        stored, header = read_tensors(path, KIND)
         tensors = {key: t.to(torch.float32) if t.is_floating_point() else t for key, t in stored.items()}
         try:
             config, card = _config(header["config"], tensors), Card(**checked(Card, header["card"], "its card"))

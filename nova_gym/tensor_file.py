@@ -27,6 +27,8 @@ from nova_gym.version import __version__
 
 #: Bytes of a file's header at most. That of a dream has some thousand; a large one would fill the memory when parsed.
 HEADER = 2**23
+#: Characters of a line that quotes another library's error.
+LINE = 300
 #: What damaged and foreign headers raise where they are used.
 DAMAGED = (
     ArithmeticError,
@@ -111,7 +113,7 @@ def read_tensors(path: Path, kind: FileKind) -> tuple[dict[str, Tensor], dict[st
 
 def _header(path: Path, metadata: Mapping[str, str], kind: FileKind) -> dict[str, Any]:
     header = json.loads(metadata.get(kind.key, "null"))
-    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+    if not isinstance(header, dict) or type(header.get("format")) is not int or abs(header["format"]) > HEADER:
         raise kind.error(f"{path} is a safetensors file, but not {kind.noun} of nova-gym")
     if header["format"] != kind.format:
         advice = "please upgrade" if header["format"] > kind.format else kind.older
@@ -192,5 +194,6 @@ def _fits(value: Any, default: Any) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, or what it is, in one line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """What an error says, or what it is, in one line that is not endless, such as one that quotes a file."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return line if len(line) <= LINE else f"{line[:LINE]} …"

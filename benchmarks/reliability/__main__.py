@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("what", choices=COUNTS)
     parser.add_argument("--count", type=int, help=f"how many (default: {said})")
     parser.add_argument("--only", metavar="PART", help="one part of it")
-    parser.add_argument("--restart", action="store_true", help="begin anew instead of continuing")
+    parser.add_argument("--restart", action="store_true", help="begin anew, with --only that part")
     parser.add_argument("--work", type=Path, default=Path("runs/reliability"), help="default: %(default)s")
     parser.add_argument("--results", type=Path, default=Path(RELIABILITY), help="default: %(default)s")
     given = parser.parse_args(arguments)
@@ -42,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if count < 1:
         parser.error("--count must be at least 1")
     file = given.results.resolve() / f"{given.what}.json"
-    known = json.loads(file.read_text()) if file.exists() and not given.restart else {}
+    known = json.loads(file.read_text()) if file.exists() and not (given.restart and not given.only) else {}
+    if given.restart and given.only:
+        known.get("parts", {}).pop(given.only, None)
     measure = getattr(importlib.import_module(f"nova_gym.benchmarks.reliability.{given.what}"), given.what)
     figures, work, told = known, given.work.resolve(), set(known.get("parts", {}))
     for figures in measure(count, work, known, given.only):

@@ -39,7 +39,7 @@ def record(
         typer.Option("--expert", help="Record only clips in which an expert acts (MiniGrid has one)."),
     ] = False,
     policy: Annotated[
-        str | None, typer.Option(help="Who acts: an SB3 zip, or module:callable, called with (observation, env).")
+        str | None, typer.Option(help="Who acts: an agent's file, or module:callable, called with (observation, env).")
     ] = None,
     dream: Annotated[
         str | None, typer.Option(help="The dream that the agent of --policy was trained in, if it was in one.")
