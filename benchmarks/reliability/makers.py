@@ -8,6 +8,7 @@ import pickle
 import random
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -142,24 +143,34 @@ def broken_zips(path: Path) -> Callable[[random.Random], Written]:
             return broken_bytes(whole, draw)
         if way == "foreign":
             return _foreign(draw)
+        if way == "bomb":
+            return _zip_bomb(draw.choice(("data", "policy.pth"))), "bomb"
         given, words = dict(members), ""
         name = draw.choice(sorted(given))
         if way == "member":
             given[name], words = broken_bytes(given[name], draw)
         elif way == "gone":
             del given[name]
-        elif way == "bomb":
-            given[name] = draw.choice((b"[" * 10**7, bytes(600_000_000)))
         else:
             said, words = broken_json(json.loads(given["data"]), draw)
             given["data"] = json.dumps(said).encode()
         buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED if way == "bomb" else zipfile.ZIP_STORED) as archive:
+        with zipfile.ZipFile(buffer, "w") as archive:
             for member, data in given.items():
                 archive.writestr(member, data)
         return buffer.getvalue(), f"{way} {name} {words}"
 
     return make
+
+
+@cache
+def _zip_bomb(name: str) -> bytes:
+    """A small zip, one member of which unpacks to 600 MB."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("data", "{}") if name != "data" else None
+        archive.writestr(name, bytes(600_000_000))
+    return buffer.getvalue()
 
 
 def broken_arrays(path: Path) -> Callable[[random.Random], Written]:
