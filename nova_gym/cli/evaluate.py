@@ -160,13 +160,14 @@ def info(dream: DreamArgument = "minigrid") -> None:
     for key, value in rows.items():
         table.add_row(key, value)
     console.print(table)
-    console.print_json(json.dumps({"data": loaded.card.data, "training": loaded.card.training}))
+    console.print_json(json.dumps({name: getattr(loaded.card, name) for name in ("reality", "data", "training")}))
     console.print_json(json.dumps({"scores": loaded.card.scores}))
 
 
 def _largest(dream: Dream) -> str:
-    detail = dream.card.training.get("parts", {}).get("detail")
-    if not detail:
+    parts = dream.card.training.get("parts", {})
+    detail = parts.get("detail") if isinstance(parts, dict) else None
+    if not isinstance(detail, dict) or not isinstance(detail.get("factor"), int):
         return ""
     height, width = (detail["factor"] * side for side in dream.world_model.config.frame_size)
     return f", learned up to {height}×{width}"
