@@ -190,9 +190,14 @@ def _read_zip(path: Path, device: str) -> tuple[BaseAlgorithm, dict[str, Any]]:
     algorithm, origin = read_zip_header(path)
     gym.logger.warn(f"loading {path} runs code that it holds, for it is a pickle: load only what you trust")
     try:
-        return ALGORITHMS[algorithm].load(path, device=device), origin
+        agent = ALGORITHMS[algorithm].load(path, device=device)
+        if not all(tensor.isfinite().all() for tensor in agent.policy.state_dict().values()):
+            raise ValueError("it holds numbers that are not finite")
+        space = agent.observation_space
+        agent.predict(np.ones(space.shape, space.dtype), deterministic=True)  # no checksum says that it can act
     except Exception as error:  # a pickle of any version
         raise BadInputError(f"{path} cannot be loaded as {algorithm}: {first_line(error)}") from error
+    return agent, origin
 
 
 def read_zip_header(path: Path, others: dict[str, str] | None = None) -> tuple[str, dict[str, Any]]:

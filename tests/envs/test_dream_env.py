@@ -209,7 +209,7 @@ def test_wrong_actions_are_refused():
         nova_gym.envs.NovaDreamEnv(render_mode="rgb_array").render()
     env.reset()
     for action in (7, -1, 1.5, "left", [0, 1], [[0], [0, 1]], 10**30):
-        with pytest.raises(BadInputError, match="invalid action|must be an array of numbers"):
+        with pytest.raises(BadInputError, match=r"invalid action|must be an array of numbers"):
             env.step(action)
     latent = nova_gym.envs.NovaDreamEnv(action="latent")
     latent.reset()
