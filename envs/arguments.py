@@ -36,14 +36,16 @@ def check_numbers(max_episode_steps: Any, deterministic: Any) -> None:
         raise BadInputError(f"deterministic is True or False, not {deterministic!r:.80}")
 
 
-def check_seed(seed: Any) -> None:
-    """Checks a seed of Gymnasium's.
+def checked_seed(seed: Any) -> int | None:
+    """A seed as Gymnasium takes it, which knows Python's own numbers only.
 
     Raises:
         BadInputError: it is no whole number from 0 on.
     """
-    if seed is None or (isinstance(seed, int | np.integer) and not isinstance(seed, bool) and seed >= 0):
-        return
+    if seed is None:
+        return None
+    if isinstance(seed, int | np.integer) and not isinstance(seed, bool) and seed >= 0:
+        return int(seed)
     raise BadInputError(f"a seed is a whole number from 0 on, not {seed!r:.80}")
 
 

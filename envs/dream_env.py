@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nova_gym.dream import Dream
 from nova_gym.envs.adapter import DreamInterface
-from nova_gym.envs.arguments import as_array, check_numbers, check_seed
+from nova_gym.envs.arguments import as_array, check_numbers, checked_seed
 from nova_gym.envs.keys import ACTION_KEYS
 from nova_gym.envs.window import Window
 from nova_gym.errors import BadInputError
@@ -178,8 +178,7 @@ class NovaDreamEnv(gym.Env):
         Raises:
             BadInputError: an unknown option, more than one, or a value that cannot be a start.
         """
-        check_seed(seed)
-        super().reset(seed=seed)
+        super().reset(seed=checked_seed(seed))
         self._simulator.reset(states=self._door.start(options, self.np_random)[None])
         if (keys := self._door.keys([self.np_random])) is not None:
             self._simulator.keys = keys

@@ -13,7 +13,7 @@ from gymnasium.vector.utils import batch_space
 
 from nova_gym.dream import Dream
 from nova_gym.envs.adapter import DreamInterface
-from nova_gym.envs.arguments import as_array, check_numbers, check_seed
+from nova_gym.envs.arguments import as_array, check_numbers, checked_seed
 from nova_gym.errors import BadInputError
 from nova_gym.model.inr import Resolution
 from nova_gym.simulator import DreamSimulator
@@ -132,12 +132,11 @@ class NovaDreamVectorEnv(VectorEnv):
         mask = self._reset_mask(options.pop("reset_mask", None))
         seeds = [None] * self.num_envs if seed is None else seed
         if isinstance(seeds, (int, np.integer)):
-            check_seed(seeds)
+            checked_seed(seeds)
             seeds = [int(seeds) + i for i in range(self.num_envs)]
         if not isinstance(seeds, list | tuple | np.ndarray) or np.ndim(seeds) != 1:
             raise BadInputError(f"a seed is a whole number from 0 on, or a list of them, not {seeds!r:.80}")
-        for each in seeds:
-            check_seed(each)
+        seeds = [checked_seed(each) for each in seeds]
         if len(seeds) != self.num_envs:
             raise BadInputError(f"{len(seeds)} seeds for {self.num_envs} dreams; give one each, or one number")
         if self._generators is None:

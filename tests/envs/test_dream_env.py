@@ -199,6 +199,7 @@ def test_a_seed_or_options_that_are_none_are_refused(shipped, kwargs):
     for env in (nova_gym.envs.NovaDreamEnv(shipped), nova_gym.envs.NovaDreamVectorEnv(2, shipped)):
         with pytest.raises(BadInputError):
             env.reset(**kwargs)
+        env.reset(seed=np.int64(3))  # which Gymnasium itself refuses
 
 
 def test_wrong_actions_are_refused():
