@@ -25,7 +25,7 @@ from nova_gym.errors import BadInputError
 
 #: Seconds of the processor that a bad input may take. It is looked at after so many seconds of the clock, and after so
 #: many looks it counts as a hang, whatever it took: a busy machine makes many seconds of few.
-SECONDS, CLOCK, RINGS = 10.0, 15.0, 6
+SECONDS, CLOCK, RINGS = 10.0, 15.0, 12
 #: Bytes that it may need beyond what the process had, and at which the process cannot have more.
 MEMORY, MOST = 10**9, 6 * 10**9
 #: Exceptions that are documented: a message of one line, of at most so many characters.
@@ -138,11 +138,11 @@ def _peak(reset: bool = False) -> int:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """A hash of each file below a folder."""
+    """A hash of each file below a folder, but of those that Numba keeps there."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and "numba" not in path.parts
     }
 
 
