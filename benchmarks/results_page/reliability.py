@@ -35,7 +35,8 @@ _INTRODUCTIONS = {
 Files are cut, have bits flipped and bytes exchanged. Or they are sealed anew with a right checksum, over a header or
 tensors that lie. Arguments are drawn by Hypothesis. Each option of each command gets values that are none of its kind.
 Accepted is what does no harm, such as a file's unread byte. Faults are a traceback, a message of more than one line,
-more than 10 s of the processor or 3 minutes of the clock, more than 1 GB of memory, and a file that is not as it was.""",
+more than 10 s of the processor or 3 minutes of the clock, more than 1 GB of memory, and a file that is not as it
+was.""",
     "kills": """## Killed, and full disks
 
 A command gets SIGKILL at a random time. What was there must be whole, old or new. Resumed, or where it cannot be
