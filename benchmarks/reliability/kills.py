@@ -32,7 +32,7 @@ from nova_gym.files import write_json
 from nova_gym.training import loop
 
 #: Seconds after which a command that is not killed counts as one that hangs.
-PATIENCE = 300.0
+PATIENCE = 1800.0
 #: Bytes of the small disk, and room on it that is left, at random, for a command.
 DISK, ROOM = 8 * 2**20, (0, 1_000, 20_000, 60_000, 100_000, 200_000)
 #: One try on a full disk for so many kills.
