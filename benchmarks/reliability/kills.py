@@ -121,8 +121,9 @@ def _killed(trial: Trial, whole: Inputs, now: Path, count: int) -> dict[str, Any
     """Kills a command so often; JSON-ready."""
     began, found, hit = time.monotonic(), Found(), 0
     draw = random.Random(trial.name)
-    folder = _fresh(whole, now)
-    took, code = _run(trial, folder, [])
+    for _ in range(2):  # the second time shows how long it takes
+        folder = _fresh(whole, now)
+        took, code = _run(trial, folder, [])
     expected = _result(trial, folder)
     if code:
         found.fault(f"exit code {code} without a kill", " ".join(trial.words))

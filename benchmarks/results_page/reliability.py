@@ -21,8 +21,8 @@ What was done to break the package, and what came of it. Each table is written f
 python -m nova_gym.benchmarks.results_page
 ```
 
-Counts are what was really tried. A fault is counted each time it occurs; faults that were found before and are mended
-have tests of their own.
+Counts are what was really tried. A fault is counted each time it occurs. One that was mended since stays in the table
+until its part is measured anew.
 """
 _SAFE = """## What loading runs
 
@@ -143,9 +143,9 @@ def _processes(parts: dict[str, Any]) -> str:
 
 
 def _faults(parts: dict[str, Any]) -> list[str]:
-    """A table of the faults that there are; nothing where there are none."""
+    """A table of the faults that were counted; nothing where there are none."""
     rows = [(name, f"`{kind}`", f"{count:,}") for name, part in parts.items() for kind, count in part["kinds"].items()]
-    return ["Faults that remain:", table(("", "fault", "times"), rows)] if rows else []
+    return ["Faults that were counted:", table(("", "fault", "times"), rows)] if rows else []
 
 
 _TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
