@@ -88,7 +88,7 @@ class RealityCheck(BaseCallback):
             last time is at the end.
         episodes: of each evaluation, in each level's dream and reality.
         seed: of the episodes.
-        output: zip file that each evaluation writes the best version so far to; None writes no file.
+        output: file that each evaluation writes the best version so far to; None writes no file.
         began: when training began, as `time.monotonic()` has it.
         progress: called as `progress(part, done, total, text)`.
         minutes: after which training is stopped, evaluations included; None for no limit.

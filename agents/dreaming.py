@@ -24,7 +24,7 @@ from nova_gym.agents.evaluation import MODES, evaluate_agent
 from nova_gym.agents.journal import Journal, Plan
 from nova_gym.agents.pace import longest_episode
 from nova_gym.agents.randomly import play_at_random
-from nova_gym.agents.saving import encoder_digest, load_agent, save_agent
+from nova_gym.agents.saving import beside, encoder_digest, load_agent, save_agent
 from nova_gym.agents.training import train_agent
 from nova_gym.data import Clips
 from nova_gym.data.datasets import load_dataset
@@ -55,8 +55,8 @@ Progress = Callable[..., None]
 class Dreaming:
     """All steps from an environment to a report, each of which goes on where it was interrupted.
 
-    Files beside the dream: the agent (`.zip`), the report (`.md`), and a folder (`.dream`) with what a resumption needs
-    and the report's pictures. Recordings are Minari datasets, whose ids begin with `dream/`.
+    Files beside the dream: the agent (`.policy.safetensors`), the report (`.md`), and a folder (`.dream`) with what a
+    resumption needs and the report's pictures. Recordings are Minari datasets, whose ids begin with `dream/`.
 
     Args:
         plan: what is asked for.
@@ -85,7 +85,7 @@ class Dreaming:
     @property
     def agent_file(self) -> Path:
         """The agent that is kept, beside the dream."""
-        return self.output.with_suffix(".zip")
+        return beside(self.output)
 
     @property
     def report_file(self) -> Path:
@@ -273,7 +273,7 @@ class Dreaming:
         return self.folder / f"dream-{number}.safetensors"
 
     def _agent_file(self, number: int) -> Path:
-        return self.folder / f"agent-{number}.zip"
+        return self.folder / f"agent-{number}.safetensors"
 
 
 def dream_of(
@@ -303,8 +303,8 @@ def dream_of(
     Args:
         env_fn: id of an environment, or a class or function that makes it, as `reality_spec` takes it.
         minutes: of wall clock for all of it, within about a tenth. In a few minutes a dream is rough.
-        output: file of the dream, `*.safetensors`. Beside it come the agent (.zip), a report (.md) and a folder
-            (.dream). None for the dream alone, without any file.
+        output: file of the dream, `*.safetensors`. Beside it come the agent (.policy.safetensors), a report
+            (.md) and a folder (.dream). None for the dream alone, without any file.
         seed: of everything random.
         env_kwargs, wrappers, size: as in `reality_spec`.
         transitions: of the first recording; None for what a tenth of the time allows, 40,000 at most.

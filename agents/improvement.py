@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from stable_baselines3.common.type_aliases import PolicyPredictor
 
 from nova_gym.agents.actions import PlainActions
 from nova_gym.agents.evaluation import evaluate_agent
-from nova_gym.agents.saving import load_agent, save_agent
+from nova_gym.agents.saving import beside, load_agent, save_agent
 from nova_gym.agents.training import train_agent
 from nova_gym.data import Clips, join_clips, load_clips
 from nova_gym.dream import Dream
@@ -91,7 +92,7 @@ def improve(
     or the tuned dream is worse (`_accepted`). The new transitions are used for tuning in all later rounds.
 
     The encoder stays, so the agent can be trained further from round to round. Held-out layouts are never played, so
-    `nova-gym eval` remains a fair test. After each round `output` holds the dream, a `.zip` beside it the agent, the
+    `nova-gym eval` remains a fair test. After each round `output` holds the dream, `beside(output)` the agent, the
     Minari dataset `improve/<name of output>-round-<k>-v0` the real transitions, and `card.scores["rounds"]` the scores.
 
     Args:
@@ -121,8 +122,9 @@ def improve(
     budget = budget or Budget()
     if rounds < 1 or min(n for n in vars(budget).values() if n is not None) < 1:
         raise BadInputError(f"rounds and budgets must be at least 1, not {rounds} and {budget}")
-    agent_file, agent, first = output.with_suffix(".zip"), None, 0
+    agent_file, agent, first = beside(output), None, 0
     if resume:
+        _finish_saving(output)
         if not (output.exists() and agent_file.exists()):
             raise BadInputError(
                 f"nothing to resume: {output} and {agent_file} do not both exist; start without --resume"
@@ -144,7 +146,9 @@ def improve(
     acting, scoring = budget.acting(rounds)
     for k in range(first, rounds):
         said = _prefixed(progress, f"round {k + 1}: ")
-        agent = load_agent(agent_file, dream) if agent is None and k else agent
+        if k:  # from the files, so that a resumed run goes on from the very same numbers
+            dream = Dream.load(output).to(device)
+            agent = load_agent(agent_file, dream)
         agent, _ = train_agent(
             dream,
             algorithm,
@@ -169,10 +173,12 @@ def improve(
         scores = _scores(dream, tuned, agent, load_clips(_FRESH_ID), budget, seed, said)
         minari.delete_dataset(_FRESH_ID)
         kept = tuned if scores["accepted"] else dream
+        save_agent(agent, _coming(output), kept)
+        scores["agent's file"] = _digest(_coming(output))
         rounds_done = [*dream.card.scores.get("rounds", []), scores]
         kept = replace(kept, card=replace(kept.card, scores={"rounds": rounds_done}))
-        kept.save(output)
-        save_agent(agent, agent_file, kept)
+        kept.save(output)  # from here on the round is done
+        _finish_saving(output)
         dream = kept.to(device)
     return dream.to("cpu")
 
@@ -277,6 +283,26 @@ def _accepted(scores: dict[str, Any]) -> bool:
     before, after = scores["open loop before"], scores["open loop after"]
     metric = "exact" if all("exact" in step for step in before.values()) else "psnr"
     return all(after[step][metric]["value"] >= before[step][metric]["low"] for step in before)
+
+
+def _coming(output: Path) -> Path:
+    """Where the agent of a round waits until the dream of that round is saved."""
+    return beside(output).with_suffix(".coming.safetensors")
+
+
+def _finish_saving(output: Path) -> None:
+    """Puts an agent that waits in its place, if the dream is of the same round; else removes it."""
+    if not (coming := _coming(output)).exists():
+        return
+    rounds = Dream.load(output).card.scores.get("rounds") if output.exists() else None
+    if rounds and rounds[-1].get("agent's file") == _digest(coming):
+        coming.replace(beside(output))
+    else:
+        coming.unlink()
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _dataset_id(output: Path, k: int) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from nova_gym.envs import RealitySpec
 from nova_gym.errors import BadInputError
 from nova_gym.files import write_json
+from nova_gym.tensor_file import DAMAGED, first_line
 from nova_gym.training import PRESETS
 
 #: What each step gets of the time, relative to the steps that are still to come.
@@ -82,9 +83,13 @@ class Journal:
         """
         try:
             saved = json.loads(self.path.read_text())
-            plan, self.steps, self.begun = saved["plan"], saved["steps"], saved["begun"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BadInputError(f"nothing to resume: {self.path} cannot be read: {error}") from error
+            plan, self.steps, self.begun = dict(saved["plan"]), saved["steps"], saved["begun"]
+            if not all(math.isfinite(step["seconds"]) for step in self.steps.values()):
+                raise ValueError("it does not say how long steps took")
+            if not all(name in SHARES and math.isfinite(seconds) for name, seconds in self.begun.items()):
+                raise ValueError("it does not say how long steps took")
+        except (OSError, RecursionError, *DAMAGED) as error:
+            raise BadInputError(f"nothing to resume: {self.path} cannot be read: {first_line(error)}") from error
         now = json.loads(json.dumps(asdict(self.plan)))
         differing = [key for key, value in now.items() if plan.get(key) != value]
         if differing:

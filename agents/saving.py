@@ -1,7 +1,6 @@
-"""Agents on disk: SB3's own zip files.
+"""Agents on disk: `.safetensors` files, which run nothing, or by choice SB3's own zip files.
 
-SB3 pickles part of what it saves, so loading an agent runs code from its file. Load only agents that ship with the
-package or that you trust.
+SB3 pickles part of what it saves, so loading a zip runs code from it. Load only zips that you trust.
 """
 
 from __future__ import annotations
@@ -9,21 +8,29 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+import zlib
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from nova_gym.agents.actions import plain_space
 from nova_gym.agents.hyperparameters import ALGORITHMS
+from nova_gym.agents.policy_file import read_agent, write_agent
 from nova_gym.dream import Dream
 from nova_gym.envs.adapter import action_space
 from nova_gym.envs.frames import observation_space
-from nova_gym.errors import BadInputError
-from nova_gym.files import write_atomically
+from nova_gym.errors import AgentFileError, BadInputError
+from nova_gym.files import find_file, write_atomically
+from nova_gym.tensor_file import DAMAGED, first_line
 
+#: Suffixes of an agent's file: the safe one, and that of SB3's own.
+SAFE, ZIP = ".safetensors", ".zip"
+#: What a zip may hold, in bytes: its JSON, and all of it.
+_JSON, _ALL = 2**24, 2**29
 #: Attribute of an SB3 model, kept in its zip: what it was trained in.
 _ORIGIN = "nova_gym_origin"
 #: Attribute of an SB3 model, kept in its zip: by what its rewards were scaled.
@@ -33,15 +40,40 @@ PASSING = ("_last_obs", "_last_original_obs", "_last_episode_starts", "ep_info_b
 
 
 def save_agent(agent: BaseAlgorithm, path: str | Path, dream: Dream) -> None:
-    """Writes an agent to one SB3 zip, atomically, with a note of the dream whose latents it reads.
+    """Writes an agent to one file, atomically, with a note of the dream whose latents it reads.
+
+    Args:
+        agent: PPO, A2C, DQN or SAC.
+        path: ending in `.safetensors`, or in `.zip` for SB3's own file: loading that can run code.
+        dream: in which it acts.
 
     Raises:
-        BadInputError: the file cannot be written.
+        BadInputError: the file cannot be written, has another suffix, or the agent does not fit the dream.
     """
-    setattr(agent, _ORIGIN, {"encoder": encoder_digest(dream), "env_id": dream.card.env_id})
-    setattr(agent, _REWARDS, reward_scale(agent))
-    with write_atomically(path) as temporary, temporary.open("wb") as file:
-        agent.save(file, exclude=PASSING)
+    check_agent_file(path)
+    origin, rewards = {"encoder": encoder_digest(dream), "env_id": dream.card.env_id}, reward_scale(agent)
+    setattr(agent, _ORIGIN, origin)
+    setattr(agent, _REWARDS, rewards)
+    if Path(path).suffix == ZIP:
+        with write_atomically(path) as temporary, temporary.open("wb") as file:
+            agent.save(file, exclude=PASSING)
+        return
+    write_agent(agent, path, {"origin": origin, "rewards": rewards})
+
+
+def beside(dream: Path) -> Path:
+    """The file of an agent that belongs to a dream's file: `lake.policy.safetensors` for `lake.safetensors`."""
+    return dream.with_suffix(f".policy{SAFE}")
+
+
+def check_agent_file(path: str | Path) -> None:
+    """Checks a name that an agent is to be saved by.
+
+    Raises:
+        BadInputError: it has another suffix.
+    """
+    if Path(path).suffix not in (SAFE, ZIP):
+        raise BadInputError(f"an agent's file ends in {SAFE}, or in {ZIP} for SB3's own file, unlike {path}")
 
 
 def reward_scale(agent: BaseAlgorithm) -> tuple[float, float, float] | None:
@@ -54,23 +86,20 @@ def reward_scale(agent: BaseAlgorithm) -> tuple[float, float, float] | None:
 
 
 def load_agent(name: str | Path, dream: Dream, device: str = "auto") -> BaseAlgorithm:
-    """Reads a PPO, A2C, DQN or SAC agent that `nova-gym agent train` or SB3's `save()` wrote.
+    """Reads a PPO, A2C, DQN or SAC agent that `nova-gym agent train`, `save_agent` or SB3's `save()` wrote.
 
     Args:
-        name: name of a shipped agent (`shipped_agents()`), or path of a zip that you trust: it is a pickle.
+        name: name of a shipped agent (`shipped_agents()`), or path of a file. A `.safetensors` file runs nothing. A
+            zip is a pickle: a warning says so.
         dream: the dream in which, or in whose reality, the agent is to act.
         device: of the agent, as in SB3.
 
     Raises:
-        BadInputError: there is no such agent, the file is not an SB3 zip, or the agent was made for other observations
-            or actions.
+        BadInputError: there is no such agent, the file holds none, or the agent was made for other observations or
+            actions.
     """
     path = find_agent(name)
-    algorithm, origin = _read_header(path)
-    try:
-        agent = ALGORITHMS[algorithm].load(path, device=device)
-    except Exception as error:
-        raise BadInputError(f"{path} cannot be loaded as {algorithm}: {error}") from error
+    agent, origin = (_read_zip if path.suffix == ZIP else _read_safe)(path, device)
     read = agent_observation(agent, dream)
     actions = plain_space(action_space(dream, "discrete"))
     if type(agent.action_space) is not type(actions) or agent.action_space != actions:
@@ -111,7 +140,7 @@ def _any_size(agent: Any) -> bool:
 def shipped_agents() -> dict[str, Path]:
     """Names and files of the agents that come with the package."""
     folder = Path(str(resources.files("nova_gym.agents"))) / "policies"
-    return {path.stem: path for path in sorted(folder.glob("*.zip"))}
+    return {path.stem: path for path in sorted(folder.glob(f"*{SAFE}"))}
 
 
 def find_agent(name: str | Path) -> Path:
@@ -123,8 +152,7 @@ def find_agent(name: str | Path) -> Path:
     shipped = shipped_agents()
     if str(name) in shipped:
         return shipped[str(name)]
-    path = Path(name)
-    if not path.is_file():
+    if (path := find_file(name)) is None:
         raise BadInputError(f"no agent {str(name)!r}: neither a file nor one of {', '.join(shipped) or 'none shipped'}")
     return path
 
@@ -145,13 +173,54 @@ def encoder_digest(dream: Dream) -> str:
     return digest.hexdigest()[:16]
 
 
-def _read_header(path: Path) -> tuple[str, dict[str, Any]]:
-    """(algorithm, origin) from the zip's JSON, before anything is unpickled."""
+def _read_safe(path: Path, device: str) -> tuple[BaseAlgorithm, dict[str, Any]]:
+    """The agent in a `.safetensors` file, and what it was trained in."""
+    agent, header = read_agent(path, device)
+    origin, rewards = header.get("origin"), header.get("rewards")
+    plain = isinstance(origin, dict) and (rewards is None or isinstance(rewards, list))
+    if not plain or (rewards and [type(each) for each in rewards] != [float] * 3):
+        raise AgentFileError(f"{path} does not say what it was trained in")
+    setattr(agent, _ORIGIN, origin)
+    setattr(agent, _REWARDS, rewards)
+    return agent, origin
+
+
+def _read_zip(path: Path, device: str) -> tuple[BaseAlgorithm, dict[str, Any]]:
+    """The agent in SB3's zip, and what it was trained in, if that is known."""
+    algorithm, origin = read_zip_header(path)
+    gym.logger.warn(f"loading {path} runs code that it holds, for it is a pickle: load only what you trust")
+    try:
+        agent = ALGORITHMS[algorithm].load(path, device=device)
+        if not all(tensor.isfinite().all() for tensor in agent.policy.state_dict().values()):
+            raise ValueError("it holds numbers that are not finite")
+        space = agent.observation_space
+        agent.predict(np.ones(space.shape, space.dtype), deterministic=True)  # no checksum says that it can act
+    except Exception as error:  # a pickle of any version
+        raise BadInputError(f"{path} cannot be loaded as {algorithm}: {first_line(error)}") from error
+    return agent, origin
+
+
+def read_zip_header(path: Path, others: dict[str, str] | None = None) -> tuple[str, dict[str, Any]]:
+    """What SB3's zip says in its JSON, before anything is unpickled.
+
+    Args:
+        path: of the zip.
+        others: more algorithms, by an argument that tells them.
+
+    Returns:
+        The algorithm's name, and what the agent was trained in; {} if that is not known.
+
+    Raises:
+        AgentFileError: it is no such zip, or would fill the memory.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
+            sizes = {info.filename: info.file_size for info in archive.infolist()}
+            if sizes["data"] > _JSON or sum(sizes.values()) > _ALL:
+                raise ValueError(f"it would unpack to {sum(sizes.values()):,} bytes")
             data = json.loads(archive.read("data"))
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        raise BadInputError(f"{path} is not an agent saved by Stable-Baselines3: {error}") from error
-    told_by = {"n_epochs": "ppo", "exploration_fraction": "dqn", "target_entropy": "sac"}
-    algorithm = next((name for key, name in told_by.items() if key in data), "a2c")
-    return algorithm, data.get(_ORIGIN) or {}
+            origin = data.get(_ORIGIN) or {}
+            told_by = {"n_epochs": "ppo", "exploration_fraction": "dqn", "target_entropy": "sac", **(others or {})}
+            return next((name for key, name in told_by.items() if key in data), "a2c"), dict(origin)
+    except (zipfile.BadZipFile, NotImplementedError, RecursionError, OSError, EOFError, *DAMAGED, zlib.error) as error:
+        raise AgentFileError(f"{path} is not an agent saved by Stable-Baselines3: {first_line(error)}") from error

@@ -28,6 +28,7 @@ from nova_gym.agents.hyperparameters import (
 from nova_gym.agents.layouts import has_few_layouts
 from nova_gym.agents.pace import Pace, longest_episode
 from nova_gym.agents.roaming import Roaming
+from nova_gym.agents.saving import check_agent_file
 from nova_gym.agents.scaling import scaled_rewards
 from nova_gym.agents.starts import PrioritizedStarts, starts_of
 from nova_gym.agents.vec_env import DreamVecEnv
@@ -36,6 +37,7 @@ from nova_gym.envs import dream_at
 from nova_gym.envs.adapter import action_space
 from nova_gym.envs.reality.unseen import what_is_unseen
 from nova_gym.errors import BadInputError
+from nova_gym.files import make_folder
 
 #: Fresh starts of each kind for each level that the agent learns for.
 FRESH_STARTS = 300
@@ -130,7 +132,7 @@ def train_agent(
         observation: `latent` or `pixels`.
         seed: of initial weights, starts and exploration.
         device: `auto`, `cpu`, `cuda` …, of dream and agent.
-        output: zip file that each evaluation writes the best version so far to; None writes no file.
+        output: file that each evaluation writes the best version so far to; None writes no file.
         log_dir: folder of TensorBoard curves; None for no curves.
         evaluations: how often to evaluate in dream and reality, evenly spread, the last time at the end; at least 1.
         episodes: real episodes in each evaluation, at least 1; None for at most 64, fewer where episodes are long.
@@ -156,6 +158,10 @@ def train_agent(
         raise BadInputError(f"a discount is above 0 and below 1, not {gamma}")
     if minutes is not None and not minutes > 0.0:
         raise BadInputError(f"minutes must be more than 0, not {minutes}")
+    if output is not None:
+        check_agent_file(output)
+    if log_dir is not None:
+        make_folder(log_dir)
     began = time.monotonic()
     dream = (dream if isinstance(dream, Dream) else Dream.load(dream)).to(device)
     algorithm = algorithm or default_algorithm(dream, observation)

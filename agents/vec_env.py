@@ -19,11 +19,13 @@ from nova_gym.agents.actions import own_actions, plain_space
 from nova_gym.dream import Dream
 from nova_gym.envs import NovaDreamVectorEnv
 from nova_gym.envs.adapter import INFO
+from nova_gym.envs.arguments import as_array
 from nova_gym.envs.reality.base import Reality
 from nova_gym.envs.reality.registry import find_reality
 from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.errors import BadInputError
 from nova_gym.model.inr import Resolution
+from nova_gym.tensor_file import DAMAGED, first_line
 
 
 class DreamVecEnv(VecEnv):
@@ -113,7 +115,13 @@ class DreamVecEnv(VecEnv):
 
     def step_async(self, actions: np.ndarray) -> None:
         """Stores the actions (N, …) for `step_wait`."""
-        self._actions = own_actions(self.envs.single_action_space, actions)
+        actions = as_array(actions, "actions")
+        if actions.shape[:1] != (self.num_envs,):
+            raise BadInputError(f"actions of shape {actions.shape} for {self.num_envs} dreams")
+        try:
+            self._actions = own_actions(self.envs.single_action_space, actions)
+        except DAMAGED as error:
+            raise BadInputError(f"invalid actions of shape {actions.shape}: {first_line(error)}") from error
 
     def step_wait(self) -> VecEnvStepReturn:
         """Steps all dreams by the stored actions.

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 #: The folder, from the root of the repository.
 RESULTS = "benchmarks/results"
+#: The folder of what was done to break the package.
+RELIABILITY = f"{RESULTS}/reliability"
 
 SHIPS = "the dream of MiniGrid that ships"
 _ITS_OWN = "models that it trains itself"
@@ -57,7 +59,7 @@ SOURCES = {
     "shifted": Source(
         f"python -m nova_gym.benchmarks.shifted {RECORDING} -o shifted.safetensors --json {{}}", "8 minutes", _ITS_OWN
     ),
-    "agent-training": Source(f"{_TRAIN} -o minigrid-ppo.zip && cp minigrid-ppo.json {{}}", "3 minutes", SHIPS),
+    "agent-training": Source(f"{_TRAIN} -o minigrid-ppo.safetensors && cp minigrid-ppo.json {{}}", "3 minutes", SHIPS),
     "agent-minigrid-ppo": Source("nova-gym agent eval minigrid-ppo --json {}", "1 minute", SHIPS),
     **{
         f"agent-{name}": Source(f"nova-gym agent eval minigrid-ppo --reality {level} --json {{}}", "1 minute", SHIPS)
@@ -65,8 +67,8 @@ SOURCES = {
     },
     **{
         f"agent-seed-{seed}": Source(
-            f"{_TRAIN} -o seed-{seed}.zip --seed {seed} && "
-            f"nova-gym agent eval seed-{seed}.zip --reality {LEVELS[2]} --json {{}}",
+            f"{_TRAIN} -o seed-{seed}.safetensors --seed {seed} && "
+            f"nova-gym agent eval seed-{seed}.safetensors --reality {LEVELS[2]} --json {{}}",
             "4 minutes",
             SHIPS,
         )
@@ -75,14 +77,14 @@ SOURCES = {
     "agent-control": Source("nova-gym agent eval control --json {}", "1 minute", SHIPS),
     "agent-planner": Source("nova-gym agent eval planner --episodes 200 --json {}", "10 minutes", SHIPS),
     "agent-pixels": Source(
-        "nova-gym agent train -o pixels.zip --observation pixels --steps 800000 --evaluations 1 && "
-        "nova-gym agent eval pixels.zip --json {}",
+        "nova-gym agent train -o pixels.safetensors --observation pixels --steps 800000 --evaluations 1 && "
+        "nova-gym agent eval pixels.safetensors --json {}",
         "half an hour",
         SHIPS,
     ),
     "agent-against-reality": Source(_benchmark("agent_against_reality"), "6 minutes", SHIPS),
     "agent-curve": Source(
-        f"{_TRAIN} -o curve.zip --evaluations 8 --plot docs/training.png && cp curve.json {{}}",
+        f"{_TRAIN} -o curve.safetensors --evaluations 8 --plot docs/training.png && cp curve.json {{}}",
         "5 minutes",
         SHIPS,
     ),
@@ -106,7 +108,8 @@ PAGES = {
     "gallery": ("docs/gallery.md and its pictures", "1 minute"),
     "player_pictures": ("pictures of the player in docs", "1 minute"),
     "on_cuda": ("the file that --json names", "3 minutes on an H100"),
-    "results_page": ("docs/results.md", "5 seconds"),
+    "reliability": (RELIABILITY, "an hour"),
+    "results_page": ("docs/results.md and docs/reliability.md", "5 seconds"),
     "suite": ("benchmarks/results/suite and docs/suite", "half an hour a row"),
 }
 

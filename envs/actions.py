@@ -8,6 +8,7 @@ from gymnasium import spaces
 from nova_gym.data.actions import ActionMap
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
+from nova_gym.tensor_file import DAMAGED, first_line
 
 
 def dream_actions(dream: Dream) -> ActionMap:
@@ -20,7 +21,13 @@ def dream_actions(dream: Dream) -> ActionMap:
     if not config.actions:
         raise BadInputError("this dream was made from video without actions: it has latent actions alone")
     if card.action_space:
-        return ActionMap.of_dict(card.action_space)
+        try:
+            actions = ActionMap.of_dict(card.action_space)
+        except DAMAGED as error:
+            raise BadInputError(f"the dream's card describes no actions: {first_line(error)}") from error
+        if (actions.count, actions.discrete) != (config.actions, config.discrete):
+            raise BadInputError(f"the dream's card names other actions than it was made for: {actions.space}")
+        return actions
     return ActionMap(spaces.Discrete(config.actions))  # of a dream whose card does not say
 
 

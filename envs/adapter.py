@@ -13,6 +13,7 @@ from torch import Tensor
 from nova_gym.canvas import Canvas
 from nova_gym.dream import Dream
 from nova_gym.envs.actions import dream_actions
+from nova_gym.envs.arguments import as_array, check_words
 from nova_gym.envs.frames import first_states, heard_states, observation_space, observe
 from nova_gym.envs.reality.base import Reality
 from nova_gym.envs.reality.counterpart import dream_at, reality_of, restart
@@ -20,6 +21,7 @@ from nova_gym.envs.reality.unseen import foreign_cells, said, what_is_unseen
 from nova_gym.errors import BadInputError
 from nova_gym.model.inr import Resolution, parse_resolution
 from nova_gym.simulator import DreamSimulator, Transition
+from nova_gym.tensor_file import first_line
 
 OBSERVATIONS, ACTIONS = ("latent", "pixels"), ("discrete", "latent", "codebook")
 
@@ -63,6 +65,8 @@ class DreamInterface:
         device: str | torch.device,
         reality: str | None = None,
     ) -> None:
+        check_words({"observation": observation, "action": action})
+        check_words({name: said for name, said in (("starts", starts), ("reality", reality)) if said is not None})
         if observation not in OBSERVATIONS:
             raise BadInputError(f"unknown observation {observation!r}; there are {', '.join(OBSERVATIONS)}")
         if action not in ACTIONS:
@@ -124,12 +128,12 @@ class DreamInterface:
             whole = read.new_zeros((len(ignored), *read.shape[1:]))
             whole[torch.from_numpy(~ignored).to(self.device)] = read
             return whole
-        actions = np.asarray(actions)
+        actions = as_array(actions, "actions")
         if self.action == "discrete":
             return torch.from_numpy(self.actions.to_model(actions)).to(self.device)
         space = self.action_space
         given = repr(actions) if actions.size <= LISTED else f"array of shape {actions.shape[1:]}, {actions.dtype}"
-        if actions.dtype.kind not in "iufc":
+        if actions.dtype.kind not in "iuf":
             raise BadInputError(f"invalid action {given}; each must be a member of {self._said()}")
         if not isinstance(space, spaces.Box):
             valid = actions.shape[1:] == space.shape and actions.dtype.kind in "iu"
@@ -172,17 +176,22 @@ class DreamInterface:
         Raises:
             BadInputError: an unknown option, more than one, or a value that cannot be a start.
         """
+        if not (options is None or isinstance(options, dict)):
+            raise BadInputError(f"options of a reset are a dictionary, not {type(options).__name__}")
         options = options or {}
         unknown = [key for key in options if key not in RESET_OPTIONS]
         if unknown or len(options) > 1:
             raise BadInputError(f"reset takes one option of {', '.join(RESET_OPTIONS)}, not {list(options)}")
         if "frame" in options:
-            return self._frame(np.asarray(options["frame"]))
+            return self._frame(as_array(options["frame"], "a frame"))
         if "frames" in options:
             return self._clip(options["frames"])
         if "latent" in options:
             return self._latent(options["latent"])
-        bank = None if options.get("reality") else self.dream.starts.get(self.starts)
+        fresh = options.get("reality", False)
+        if not isinstance(fresh, bool | np.bool_):
+            raise BadInputError(f"the option reality is True or False, not {type(fresh).__name__}")
+        bank = None if fresh else self.dream.starts.get(self.starts)
         return self._from_reality(rng) if bank is None else bank[int(rng.integers(len(bank)))]
 
     def keys(self, generators: list[np.random.Generator]) -> Tensor | None:
@@ -214,12 +223,12 @@ class DreamInterface:
         """
         try:
             return parse_resolution(self.dream.frame_size if resolution is None else resolution)
-        except ValueError as error:
-            raise BadInputError(str(error)) from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise BadInputError(first_line(error)) from error
 
     def _clip(self, frames: Any) -> Tensor:
         """A start whose memory has heard a clip, (T, H, W, C) of T frames, the last of which is the present one."""
-        clip = np.asarray(frames)
+        clip = as_array(frames, "a clip of frames")
         if clip.ndim != 4 or not len(clip):
             raise BadInputError(f"frames must be (T, H, W, C), one after the other, not of shape {clip.shape}")
         last = self._frame(clip[-1])
@@ -239,7 +248,7 @@ class DreamInterface:
     def _latent(self, latent: Any) -> Tensor:
         try:
             state = torch.as_tensor(np.asarray(latent, dtype=np.float32))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise BadInputError(f"a latent start must be numbers: {error}") from error
         config = self.dream.world_model.config
         expected = (config.rank + config.memory, *self.dream.cells)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nova_gym.dream import Dream
 from nova_gym.envs.adapter import DreamInterface
+from nova_gym.envs.arguments import as_array, check_numbers, checked_seed
 from nova_gym.envs.keys import ACTION_KEYS
 from nova_gym.envs.window import Window
 from nova_gym.errors import BadInputError
@@ -129,7 +130,8 @@ class NovaDreamEnv(gym.Env):
         reality: str | None = None,
         deterministic: bool = False,
     ) -> None:
-        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+        check_numbers(max_episode_steps, deterministic)
+        if render_mode is not None and str(render_mode) not in self.metadata["render_modes"]:
             raise BadInputError(f"unknown render_mode {render_mode!r}; there are {self.metadata['render_modes']}")
         self._door = DreamInterface(dream, observation, action, starts, device, reality)
         self._simulator = DreamSimulator(self._door.dream, 1, max_episode_steps, deterministic=deterministic)
@@ -176,7 +178,7 @@ class NovaDreamEnv(gym.Env):
         Raises:
             BadInputError: an unknown option, more than one, or a value that cannot be a start.
         """
-        super().reset(seed=seed)
+        super().reset(seed=checked_seed(seed))
         self._simulator.reset(states=self._door.start(options, self.np_random)[None])
         if (keys := self._door.keys([self.np_random])) is not None:
             self._simulator.keys = keys
@@ -204,7 +206,7 @@ class NovaDreamEnv(gym.Env):
             raise gym.error.ResetNeeded("call reset() before step()")
         self._warn_after_end()
         before = self._simulator.state
-        return self._said(before, self._door.step(self._simulator, np.asarray(action)[None]))
+        return self._said(before, self._door.step(self._simulator, as_array(action, "an action")[None]))
 
     def autopilot(self, steps: int) -> list[tuple[np.ndarray, float, bool, bool, dict[str, Any]]]:
         """Lets the dream's control model act. It remembers at least the last 1,000 steps of the episode.

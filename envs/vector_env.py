@@ -13,6 +13,7 @@ from gymnasium.vector.utils import batch_space
 
 from nova_gym.dream import Dream
 from nova_gym.envs.adapter import DreamInterface
+from nova_gym.envs.arguments import as_array, check_numbers, checked_seed
 from nova_gym.errors import BadInputError
 from nova_gym.model.inr import Resolution
 from nova_gym.simulator import DreamSimulator
@@ -66,11 +67,14 @@ class NovaDreamVectorEnv(VectorEnv):
         reality: str | None = None,
         deterministic: bool = False,
     ) -> None:
-        if render_mode not in (None, "rgb_array"):
+        check_numbers(max_episode_steps, deterministic)
+        if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer):
+            raise BadInputError(f"num_envs is a whole number, not {num_envs!r:.80}")
+        if render_mode is not None and str(render_mode) != "rgb_array":
             raise BadInputError(f"unknown render_mode {render_mode!r}; there is 'rgb_array'")
         try:
             self.autoreset_mode = AutoresetMode(autoreset_mode)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             modes = ", ".join(mode.value for mode in AutoresetMode)
             raise BadInputError(f"unknown autoreset_mode {autoreset_mode!r}; there are {modes}") from error
         self._door = DreamInterface(dream, observation, action, starts, device, reality)
@@ -122,11 +126,17 @@ class NovaDreamVectorEnv(VectorEnv):
         Raises:
             BadInputError: an option cannot be used, the number of seeds is not N, or the first reset has a mask.
         """
+        if not (options is None or isinstance(options, dict)):
+            raise BadInputError(f"options of a reset are a dictionary, not {type(options).__name__}")
         options = dict(options or {})
         mask = self._reset_mask(options.pop("reset_mask", None))
         seeds = [None] * self.num_envs if seed is None else seed
         if isinstance(seeds, (int, np.integer)):
+            checked_seed(seeds)
             seeds = [int(seeds) + i for i in range(self.num_envs)]
+        if not isinstance(seeds, list | tuple | np.ndarray) or np.ndim(seeds) != 1:
+            raise BadInputError(f"a seed is a whole number from 0 on, or a list of them, not {seeds!r:.80}")
+        seeds = [checked_seed(each) for each in seeds]
         if len(seeds) != self.num_envs:
             raise BadInputError(f"{len(seeds)} seeds for {self.num_envs} dreams; give one each, or one number")
         if self._generators is None:
@@ -153,7 +163,7 @@ class NovaDreamVectorEnv(VectorEnv):
         """
         if self._generators is None:
             raise gym.error.ResetNeeded("call reset() before step()")
-        if (shape := np.shape(actions))[:1] != (self.num_envs,):
+        if (shape := as_array(actions, "actions").shape)[:1] != (self.num_envs,):
             raise BadInputError(f"actions of shape {shape} for {self.num_envs} dreams")
         if self.autoreset_mode is AutoresetMode.DISABLED and self._ended.any():
             raise gym.error.ResetNeeded(
@@ -221,7 +231,7 @@ class NovaDreamVectorEnv(VectorEnv):
     def _reset_mask(self, mask: Any) -> np.ndarray:
         if mask is None:
             return np.ones(self.num_envs, dtype=bool)
-        mask = np.asarray(mask)
+        mask = as_array(mask, "reset_mask")
         if mask.shape != (self.num_envs,) or mask.dtype != bool or not mask.any():
             raise BadInputError(
                 f"reset_mask must be ({self.num_envs},) bool with at least one True, "

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import platform
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import safetensors
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from nova_gym.errors import BadInputError, DreamFileError
-from nova_gym.files import write_atomically
-from nova_gym.model.config import ModelConfig
+from nova_gym.files import find_file
+from nova_gym.model.config import ControlConfig, INRConfig, ModelConfig
+from nova_gym.model.inr import weight_count
 from nova_gym.model.world_model import WorldModel
+from nova_gym.tensor_file import DAMAGED, FileKind, checked, first_line, no_larger_than, read_tensors, write_tensors
 from nova_gym.version import __version__
 
 if TYPE_CHECKING:
@@ -27,9 +25,13 @@ if TYPE_CHECKING:
 
 #: Version of the file's layout; files of any other version are refused.
 FORMAT = 4
+KIND = FileKind(
+    "nova_gym", "a dream", FORMAT, "record and train anew (`nova-gym record`, `nova-gym train`)", DreamFileError
+)
 #: Largest number of starts of each kind that a dream keeps.
 STARTS = 512
-_KEY = "nova_gym"
+#: Pixels of a dream's frames at most, unless it was made here: a file that says more would fill the memory.
+LARGEST_FRAME = 2**22
 _START_PREFIX, _CELLS, _INDEX = "starts.", ".cells", ".index"
 
 
@@ -138,17 +140,8 @@ class Dream:
         tensors = {name: _halved(name, tensor) for name, tensor in self.world_model.state_dict().items()}
         for name, starts in self.starts.items():
             tensors |= _packed(_START_PREFIX + name, _halved(_START_PREFIX + name, starts))
-        header = {
-            "format": FORMAT,
-            "config": self.world_model.config.to_dict(),
-            "card": asdict(self.card),
-        }
-        header["sha256"] = _digest(tensors, header)
-        with write_atomically(path) as temporary:
-            try:
-                save_file(tensors, temporary, metadata={_KEY: json.dumps(header)})
-            except safetensors.SafetensorError as error:  # it reports a full disk as its own error
-                raise OSError(str(error)) from error
+        header = {"config": self.world_model.config.to_dict(), "card": asdict(self.card)}
+        write_tensors(path, tensors, header, KIND)
 
     def to(self, device: str | torch.device) -> Dream:
         """The dream on another device, a copy unless it is there already.
@@ -181,17 +174,17 @@ class Dream:
                 format version.
         """
         path = find_dream(name)
-        tensors, header = _read(path)
+        stored, header = read_tensors(path, KIND)
+        tensors = {key: t.to(torch.float32) if t.is_floating_point() else t for key, t in stored.items()}
         try:
-            config = ModelConfig.from_dict(header["config"])
-            known = {f.name for f in fields(Card)}
-            card = Card(**{key: value for key, value in header["card"].items() if key in known})
-            model = WorldModel(config)
+            config, card = _config(header["config"], tensors), Card(**checked(Card, header["card"], "its card"))
             starts = _unpacked({key: tensors.pop(key) for key in list(tensors) if key.startswith(_START_PREFIX)})
+            with no_larger_than(sum(tensor.numel() for tensor in tensors.values())):
+                model = WorldModel(config)
             model.load_state_dict(tensors)
-        except (KeyError, TypeError, AttributeError, RuntimeError, IndexError) as error:
-            reason = str(error).splitlines()[0]
-            raise DreamFileError(f"{path} does not hold what its header says: {reason}") from error
+            _check(config, card, starts)
+        except DAMAGED as error:
+            raise DreamFileError(f"{path} does not hold what its header says: {first_line(error)}") from error
         return cls(model.eval().requires_grad_(False), starts, card)
 
 
@@ -210,8 +203,7 @@ def find_dream(name: str | Path) -> Path:
     shipped = shipped_dreams()
     if str(name) in shipped:
         return shipped[str(name)]
-    path = Path(name)
-    if path.is_file():
+    if (path := find_file(name)) is not None:
         return path
     raise BadInputError(
         f"no dream {str(name)!r}: it is neither a file nor one that ships ({', '.join(shipped) or 'none'})"
@@ -226,32 +218,60 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     """
     try:
         if str(device) != "auto":
-            return torch.empty(0, device=torch.device(device)).device  # "cuda" becomes "cuda:0"
-    except (RuntimeError, AssertionError) as error:
-        raise BadInputError(f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}") from error
+            found = torch.empty(0, device=torch.device(device)).device  # "cuda" becomes "cuda:0"
+            if found.type == "meta":
+                raise RuntimeError("it holds no numbers")
+            return found
+    except DAMAGED as error:
+        raise BadInputError(f"device {str(device)!r} cannot be used here: {first_line(error)}") from error
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return torch.empty(0, device=accelerator or "cpu").device
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors in single precision and the checked header."""
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get(_KEY, "null"))
-            if not isinstance(header, dict) or "format" not in header:
-                raise DreamFileError(f"{path} is a safetensors file, but not a dream of nova-gym")
-            if header["format"] != FORMAT:
-                old = "record and train anew (`nova-gym record`, `nova-gym train`)"
-                advice = "please upgrade" if header["format"] > FORMAT else old
-                raise DreamFileError(
-                    f"{path} has format {header['format']}; this nova-gym ({__version__}) reads {FORMAT}: {advice}"
-                )
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a dict
-    except (safetensors.SafetensorError, json.JSONDecodeError, OSError, TypeError) as error:
-        raise DreamFileError(f"{path} is not a dream, or is truncated: {error}") from error
-    if _digest(tensors, {key: value for key, value in header.items() if key != "sha256"}) != header.get("sha256"):
-        raise DreamFileError(f"{path} was changed after it was saved: its checksum does not match")
-    return {key: t.to(torch.float32) if t.is_floating_point() else t for key, t in tensors.items()}, header
+def _config(values: dict[str, Any], tensors: dict[str, Tensor]) -> ModelConfig:
+    """The sizes in a header, once the file's tensors bear out those of which a model makes use at once.
+
+    Raises:
+        ValueError: they do not, or a value is none that a size can have.
+    """
+    values = checked(ModelConfig, values, "its config") | {
+        name: checked(kind, values[name], name)
+        for name, kind in (("inr", INRConfig), ("control", ControlConfig), ("detail", INRConfig))
+        if values.get(name) is not None
+    }
+    config = ModelConfig.from_dict(values)
+    numbers = sum(tensor.numel() for tensor in tensors.values())
+    groups = (values, values["inr"], values.get("control") or {}, values.get("detail") or {})
+    sizes = [size for group in groups for size in group.values() if type(size) is int]
+    if max([*sizes, *config.encoder_widths]) > numbers:
+        raise ValueError(f"its config has the size {max(sizes)}")
+    weights = weight_count(config.inr)
+    expected = {"base": (weights,), "basis": (config.rank, weights)}
+    if config.codes:
+        expected["codebook.codes"] = (config.codes, config.latent_action)
+    for name, shape in expected.items():
+        if tuple(tensors[name].shape) != shape:
+            raise ValueError(f"{name} is {tuple(tensors[name].shape)} instead of {shape}")
+    return config
+
+
+def _check(config: ModelConfig, card: Card, starts: dict[str, Tensor]) -> None:
+    """Checks what a model does not ask for until it is used.
+
+    Raises:
+        ValueError: frames are too large or do not divide into cells, starts are none, or numbers are out of range.
+    """
+    for size in (config.frame_size, card.frame_size or config.frame_size):
+        if len(size) != 2 or not all(type(side) is int for side in size) or not 0 < size[0] * size[1] <= LARGEST_FRAME:
+            raise ValueError(f"its frames have the size {size}")
+        config.cells_of(*size)
+    if not 0.0 <= card.reward_discount <= (1.0 if card.horizon else 0.0) or min(card.dead_band, card.drawn_within) < 0:
+        raise ValueError("numbers in its card are out of range")
+    if not all(isinstance(name, str) for name in card.action_names):
+        raise ValueError("its actions have no names")
+    for name, start in starts.items():
+        if start.ndim != 4 or not len(start) or start.shape[1] != config.rank + config.memory:
+            raise ValueError(f"its starts {name!r} are {tuple(start.shape)}")
 
 
 def _halved(name: str, tensor: Tensor) -> Tensor:
@@ -293,12 +313,3 @@ def _unpacked(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         elif not key.endswith(_CELLS):
             starts[key.removeprefix(_START_PREFIX)] = tensor
     return starts
-
-
-def _digest(tensors: dict[str, Tensor], header: dict[str, Any]) -> str:
-    """SHA-256 of header and tensors."""
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for name in sorted(tensors):
-        digest.update(name.encode() + str(tuple(tensors[name].shape)).encode())
-        digest.update(tensors[name].flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

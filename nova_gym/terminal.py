@@ -26,18 +26,27 @@ console = Console()
 
 DreamArgument = Annotated[str, typer.Argument(help="Shipped dream (minigrid or digits), or path of a dream file.")]
 DeviceOption = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, cuda …")]
-SeedOption = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
+#: The largest number that an option takes where it counts something, or seeds PyTorch and NumPy.
+LARGEST = 2**31 - 1
+#: Bounds of options that count from 1 on, and from 0 on.
+COUNT: dict[str, Any] = {"min": 1, "max": LARGEST}
+NUMBER: dict[str, Any] = {"min": 0, "max": LARGEST}
+SeedOption = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=LARGEST)]
 
 
 def one_line_errors(command: Callable) -> Callable:
-    """Decorator of commands: bad input ends them with one line and exit code 2, Ctrl-C with exit code 130."""
+    """Decorator of commands: what they cannot use or write ends them with one line and exit code 2.
+
+    So do a full memory and what the system refuses. Ctrl-C ends them with exit code 130.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-        except BadInputError as error:
-            print(f"nova-gym: {' '.join(str(error).split())}", file=sys.stderr)
+        except (BadInputError, OSError, MemoryError) as error:
+            said = " ".join(str(error).split()) or "there is not enough memory"
+            print(f"nova-gym: {said.encode(errors='backslashreplace').decode()}", file=sys.stderr)
             raise typer.Exit(2) from error
         except KeyboardInterrupt:
             print("nova-gym: stopped", file=sys.stderr)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = (
     ("nova_gym.errors", "nova_gym.version"),
     ("nova_gym.files", "nova_gym.noise", "nova_gym.pixels"),
-    ("nova_gym.kernels", "nova_gym.measures", "nova_gym.pictures", "nova_gym.terminal"),
+    ("nova_gym.kernels", "nova_gym.measures", "nova_gym.pictures", "nova_gym.tensor_file", "nova_gym.terminal"),
     ("nova_gym.model", "nova_gym.data"),
     ("nova_gym.dream",),
     ("nova_gym.canvas", "nova_gym.editing", "nova_gym.simulator"),
@@ -21,6 +21,7 @@ FLOORS = (
     ("nova_gym.agents",),
     ("nova_gym.benchmarks",),
     ("nova_gym.cli",),
+    ("nova_gym.benchmarks.reliability",),  # which breaks what stands below, commands included
 )
 #: Libraries that only some floors may use.
 LIBRARIES = {
@@ -30,16 +31,22 @@ LIBRARIES = {
         "nova_gym.envs",
         "nova_gym.agents",
         "nova_gym.benchmarks",
+        "nova_gym.benchmarks.reliability",
         "nova_gym.cli",
     ),
     "llvmlite": ("nova_gym.kernels",),
-    "minari": ("nova_gym.data", "nova_gym.envs", "nova_gym.agents"),
+    "minari": ("nova_gym.data", "nova_gym.envs", "nova_gym.agents", "nova_gym.benchmarks.reliability"),
     "minigrid": ("nova_gym.envs",),
     "numba": ("nova_gym.kernels",),
     "pygame": ("nova_gym.envs", "nova_gym.benchmarks"),
-    "stable_baselines3": ("nova_gym.agents", "nova_gym.benchmarks", "nova_gym.cli"),
+    "stable_baselines3": (
+        "nova_gym.agents",
+        "nova_gym.benchmarks",
+        "nova_gym.benchmarks.reliability",
+        "nova_gym.cli",
+    ),
     "triton": ("nova_gym.kernels",),
-    "typer": ("nova_gym.terminal", "nova_gym.benchmarks", "nova_gym.cli"),
+    "typer": ("nova_gym.terminal", "nova_gym.benchmarks", "nova_gym.benchmarks.reliability", "nova_gym.cli"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Writes the page of all results, `docs/results.md`, from the files in `benchmarks/results` and the dreams that ship.
+"""Writes the pages of results, `docs/results.md` and `docs/reliability.md`, from the files in `benchmarks/results`.
 
 python -m nova_gym.benchmarks.results_page [--output FILE] [--results FOLDER]
 """
@@ -9,7 +9,8 @@ import argparse
 from pathlib import Path
 
 from nova_gym.benchmarks.results_page.page import write_results_page
-from nova_gym.benchmarks.sources import RESULTS
+from nova_gym.benchmarks.results_page.reliability import write_reliability_page
+from nova_gym.benchmarks.sources import RELIABILITY, RESULTS
 from nova_gym.errors import BadInputError
 
 
@@ -20,9 +21,11 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         write_results_page(arguments.output, arguments.results)
+        faults = arguments.output.with_name("reliability.md")
+        write_reliability_page(faults, arguments.results / Path(RELIABILITY).name)
     except BadInputError as error:
         parser.error(str(error))
-    print(arguments.output)
+    print(arguments.output, faults)
 
 
 if __name__ == "__main__":

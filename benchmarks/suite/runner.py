@@ -16,6 +16,7 @@ import imageio.v3 as iio
 
 from nova_gym.agents import evaluate_agent, load_agent, save_agent, train_agent
 from nova_gym.agents.improvement import Budget, improve
+from nova_gym.agents.saving import beside
 from nova_gym.benchmarks.provenance import write_results
 from nova_gym.benchmarks.sources import RESULTS
 from nova_gym.benchmarks.suite.rows import Row
@@ -264,7 +265,7 @@ def _agent(row: Row, settings: Settings) -> dict[str, Any]:
     dream = Dream.load(_dream_file(row, settings))
     spent = sum(settings.done(row, part)["seconds"] for part in ("record", "train", "open-loop")) / 60
     minutes = max(LEAST * settings.minutes, ALL * settings.minutes - spent)
-    file = settings.folder(row) / "agent.zip"
+    file = settings.folder(row) / "agent.safetensors"
     agent, curve = train_agent(
         dream, steps=settings.agent_steps, minutes=minutes, output=file, seed=settings.seed, progress=_progress
     )
@@ -278,12 +279,12 @@ def _agent(row: Row, settings: Settings) -> dict[str, Any]:
 
 
 def _score(row: Row, settings: Settings) -> dict[str, Any]:
-    return _tested(_dream_file(row, settings), settings.folder(row) / "agent.zip", settings)
+    return _tested(_dream_file(row, settings), settings.folder(row) / "agent.safetensors", settings)
 
 
 def _improve(row: Row, settings: Settings) -> dict[str, Any]:
     output = settings.folder(row) / "improved.safetensors"
-    begun = output.exists() and output.with_suffix(".zip").exists()
+    begun = output.exists() and beside(output).exists()
     budget = Budget(settings.agent_steps, episodes=settings.episodes, real_total=REAL_STEPS)
     improve(
         Dream.load(_dream_file(row, settings)),
@@ -295,7 +296,7 @@ def _improve(row: Row, settings: Settings) -> dict[str, Any]:
         overwrite=not begun,
         progress=_progress,
     )
-    return {"steps in reality, at most": REAL_STEPS, **_tested(output, output.with_suffix(".zip"), settings)}
+    return {"steps in reality, at most": REAL_STEPS, **_tested(output, beside(output), settings)}
 
 
 def _tested(dream_file: Path, agent_file: Path, settings: Settings) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
 from nova_gym.files import write_atomically
+from nova_gym.tensor_file import DAMAGED, first_line
 
 VIDEO_FORMATS = ("gif", "mp4")
 
@@ -26,8 +27,8 @@ def read_picture(path: Path, dream: Dream) -> np.ndarray:
         with Image.open(path) as image:
             mode = "RGB" if dream.world_model.config.inr.channels == 3 else "L"
             resized = image.convert(mode).resize((width, height), Image.Resampling.BOX)
-    except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise BadInputError(f"cannot read the picture {str(path)!r}: {error}") from error
+    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError, *DAMAGED) as error:
+        raise BadInputError(f"cannot read the picture {str(path)!r}: {first_line(error)}") from error
     return np.asarray(resized).reshape(height, width, -1)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
 from nova_gym.files import write_atomically
+from nova_gym.tensor_file import DAMAGED, first_line
 
 #: Version of the layout of a recorded session.
 FORMAT = 2
@@ -58,8 +59,8 @@ def read_recording(path: Path, dream: Dream) -> Recording:
         if header["format"] != FORMAT:
             raise ValueError(f"format {header['format']}, this nova-gym reads {FORMAT}")
         identity, recording = header["dream"], Recording(header["seed"], header["reality"], header["events"], state)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise BadInputError(f"{path} is not a session recorded by nova-gym play: {error}") from error
+    except (OSError, EOFError, RecursionError, zipfile.BadZipFile, zlib.error, *DAMAGED) as error:
+        raise BadInputError(f"{path} is not a session recorded by nova-gym play: {first_line(error)}") from error
     if identity != _identity(dream):
         raise BadInputError(f"{path} was recorded in another dream")
     return recording

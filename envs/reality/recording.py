@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import gymnasium as gym
 import minari
@@ -28,6 +29,11 @@ from nova_gym.envs.reality.registry import find_reality
 from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.envs.reality.tape import Tape, write_episodes
 from nova_gym.errors import BadInputError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
 
 #: Chooses an action by what the environment itself observes, and the environment.
 Policy = Callable[[Any, gym.Env], Any]
@@ -141,18 +147,49 @@ def write_dataset(dataset_id: str, buffers: list[EpisodeBuffer], dream: Dream) -
 def _whole_or_not_at_all(make: Callable[[], gym.Env], dataset_id: str) -> Iterator[gym.Env]:
     """The real environment while a dataset is written. After an error the unfinished dataset is removed.
 
-    It could not be used, and it would block the next attempt under the same name.
+    It could not be used, and it would block the next attempt under the same name. Where a process was killed, its mark
+    is left, by which the next attempt knows that it may remove what lies there.
     """
-    env = make()
+    env, mark = make(), _mark(dataset_id)
     try:
-        yield env
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        with mark.open("a") as held:
+            if not _lock(held):
+                raise _Busy(f"the dataset {dataset_id!r} is being written by another process")
+            remove_dataset(dataset_id)
+            yield env
+            mark.unlink()
+    except _Busy:
+        raise
     except BaseException as error:
         remove_dataset(dataset_id)
+        mark.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise BadInputError(f"cannot write the dataset {dataset_id!r}: {error}") from error
         raise
     finally:
         env.close()
+
+
+class _Busy(BadInputError):
+    """A dataset is being written by another process."""
+
+
+def _mark(dataset_id: str) -> Path:
+    """The file that is there, and locked, while a dataset is written."""
+    path = get_dataset_path(dataset_id)
+    return path.with_name(f".{path.name}.unfinished")
+
+
+def _lock(file: TextIO) -> bool:
+    """Locks a file until it is closed or the process ends; False where another process has. True without such locks."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _clips(
@@ -271,7 +308,7 @@ def check_dataset_id(dataset_id: str) -> None:
     except (ValueError, TypeError) as error:  # a TypeError where there is no version
         cause = error if isinstance(error, ValueError) else "its name must end in a version, such as -v0"
         raise BadInputError(f"cannot create the dataset {dataset_id!r}: {cause}") from error
-    if get_dataset_path(dataset_id).exists():
+    if get_dataset_path(dataset_id).exists() and not _mark(dataset_id).exists():
         raise BadInputError(
             f"the dataset {dataset_id!r} already exists; take another name, or `minari delete {dataset_id}`"
         )

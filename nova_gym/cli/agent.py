@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from nova_gym.errors import BadInputError
-from nova_gym.terminal import DeviceOption, SeedOption, cell, console, one_line_errors, progress_bars
+from nova_gym.terminal import COUNT, LARGEST, DeviceOption, SeedOption, cell, console, one_line_errors, progress_bars
 
 agent_app = typer.Typer(
     help="Stable-Baselines3 agents that learn in the dream and act in reality.",
@@ -22,10 +22,10 @@ AgentArgument = Annotated[
     str,
     typer.Argument(
         help="Shipped agent (minigrid-ppo), planner (plans in the dream), control (the dream's control model), or "
-        "path of an SB3 zip that you trust: it is a pickle."
+        "path of an agent's file. A zip must be one that you trust: it is a pickle."
     ),
 ]
-EpisodesOption = Annotated[int, typer.Option(help="Episodes to play, in each place and mode.", min=1)]
+EpisodesOption = Annotated[int, typer.Option(help="Episodes to play, in each place and mode.", **COUNT)]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")]
 RealityOption = Annotated[
     str | None, typer.Option(help="Real environment to test in, of any size that the dream knows the rules of.")
@@ -39,7 +39,10 @@ AlgorithmOption = Annotated[
 @agent_app.command("train")
 @one_line_errors
 def train(
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write the agent to (.zip).")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="File to write the agent to: .safetensors, or .zip for SB3's own pickle."),
+    ],
     dream: DreamOption = "minigrid",
     algorithm: AlgorithmOption = None,
     reality: Annotated[
@@ -48,24 +51,26 @@ def train(
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(help="Steps in the dream, all dreams together. Default: after the length of episodes.", min=1),
+        typer.Option(help="Steps in the dream, all dreams together. Default: after the length of episodes.", **COUNT),
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes, evaluations included.")] = None,
     dreams: Annotated[
-        int | None, typer.Option(help="Dreams stepped as one batch. Default: after the dream and the algorithm.", min=1)
+        int | None,
+        typer.Option(help="Dreams stepped as one batch. Default: after the dream and the algorithm.", **COUNT),
     ] = None,
     observation: Annotated[
         str, typer.Option(help="What the agent sees: latent (the state) or pixels (rendered frames).")
     ] = "latent",
     evaluations: Annotated[
-        int, typer.Option(help="Evaluations in reality, evenly spread, the last at the end.", min=1)
+        int, typer.Option(help="Evaluations in reality, evenly spread, the last at the end.", **COUNT)
     ] = 2,
     episodes: Annotated[
-        int | None, typer.Option(help="Real episodes of each evaluation. Default: 64, fewer if they are long.", min=1)
+        int | None,
+        typer.Option(help="Real episodes of each evaluation. Default: 64, fewer if they are long.", **COUNT),
     ] = None,
     patience: Annotated[
         int | None,
-        typer.Option(help="Steps at which training episodes are cut. Default: after the recording.", min=1),
+        typer.Option(help="Steps at which training episodes are cut. Default: after the recording.", **COUNT),
     ] = None,
     gamma: Annotated[
         float | None,
@@ -85,19 +90,20 @@ def train(
     which of its versions is kept. On the dream of MiniGrid this takes about
     3 minutes; observations in pixels take much longer.
 
-    Writes OUTPUT, a Stable-Baselines3 zip, the curve of returns beside it
-    (.json), and TensorBoard logs in runs/. The hyperparameters are those of
+    Writes OUTPUT, the curve of returns beside it (.json), and TensorBoard logs in
+    runs/. An output that ends in .zip is Stable-Baselines3's own file instead:
+    whoever loads it runs what it holds. The hyperparameters are those of
     nova_gym.agents.HYPERPARAMETERS.
 
     Example:
 
-    nova-gym agent train -o agent.zip --reality MiniGrid-SimpleCrossingS9N1-v0
+    nova-gym agent train -o agent.safetensors --reality MiniGrid-SimpleCrossingS9N1-v0
     --reality MiniGrid-SimpleCrossingS9N3-v0
     """
     from nova_gym.agents import train_agent
+    from nova_gym.agents.saving import check_agent_file
 
-    if output.suffix != ".zip":
-        raise BadInputError(f"an agent's file ends in .zip, unlike {output}")
+    check_agent_file(output)
     if output.exists() and not overwrite:
         raise BadInputError(f"{output} exists; --overwrite replaces it")
     with progress_bars() as bars:
@@ -163,7 +169,7 @@ def evaluate(
 
     Example:
 
-    nova-gym agent eval agent.zip --reality MiniGrid-FourRooms-v0 --gif rooms.gif
+    nova-gym agent eval agent.safetensors --reality MiniGrid-FourRooms-v0 --gif rooms.gif
     """
     import imageio.v3 as iio
 
@@ -204,7 +210,7 @@ def diagnose(
 
     Example:
 
-    nova-gym agent diagnose agent.zip --dream mine.safetensors
+    nova-gym agent diagnose agent.safetensors --dream mine.safetensors
     """
     from nova_gym.agents import diagnose as diagnose_agent
 
@@ -229,7 +235,7 @@ def diagnose(
 def improve(
     dream: Annotated[str, typer.Argument(help="Shipped dream (minigrid), or path of a dream file; it is not changed.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write the improved dream to (.safetensors).")],
-    rounds: Annotated[int, typer.Option(help="Rounds in all, those before --resume included.", min=1)] = 3,
+    rounds: Annotated[int, typer.Option(help="Rounds in all, those before --resume included.", **COUNT)] = 3,
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -239,18 +245,23 @@ def improve(
     algorithm: AlgorithmOption = None,
     agent_steps: Annotated[
         int | None,
-        typer.Option(help="Steps of training the agent, in each round. Default: after the length of episodes.", min=1),
+        typer.Option(
+            help="Steps of training the agent, in each round. Default: after the length of episodes.",
+            min=1,
+            max=LARGEST,
+        ),
     ] = None,
     real_steps: Annotated[
-        int, typer.Option(help="Steps of the agent in reality that the dream learns from, in each round.", min=1)
+        int,
+        typer.Option(help="Steps of the agent in reality that the dream learns from, in each round.", **COUNT),
     ] = 4_000,
     real_total: Annotated[
-        int, typer.Option(help="Steps of the agent in reality at most, in all rounds together.", min=1)
+        int, typer.Option(help="Steps of the agent in reality at most, in all rounds together.", **COUNT)
     ] = 20_000,
     tuning_steps: Annotated[
-        int, typer.Option(help="Steps of the optimiser on the dream, in each round.", min=1)
+        int, typer.Option(help="Steps of the optimiser on the dream, in each round.", **COUNT)
     ] = 1000,
-    episodes: Annotated[int, typer.Option(help="Episodes of each evaluation.", min=1)] = 100,
+    episodes: Annotated[int, typer.Option(help="Episodes of each evaluation.", **COUNT)] = 100,
     resume: Annotated[bool, typer.Option("--resume", help="Continue after the last finished round.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     json_file: JsonOption = None,
@@ -263,8 +274,8 @@ def improve(
     the dream on what happened there, and evaluates both. A tuned dream replaces
     the one before only if it is at least as true. A round takes about 7 minutes.
 
-    After each round OUTPUT holds the dream and, beside it, a .zip the agent. The
-    dream's card holds the scores of all rounds (`nova-gym info`). The real
+    After each round OUTPUT holds the dream and, beside it
+    (.policy.safetensors), the agent. The dream's card holds the scores of all rounds (`nova-gym info`). The real
     episodes become Minari datasets, improve/NAME-round-K-v0.
 
     Example:
@@ -273,6 +284,7 @@ def improve(
     """
     from nova_gym.agents.improvement import Budget
     from nova_gym.agents.improvement import improve as improve_dream
+    from nova_gym.agents.saving import beside
     from nova_gym.dream import Dream
 
     loaded = Dream.load(dream)
@@ -298,7 +310,7 @@ def improve(
             f"{row['gap']['value']:+.3f}",
         )
     console.print(table)
-    console.print(f"{output}, agent in {output.with_suffix('.zip')}")
+    console.print(f"{output}, agent in {beside(output)}")
 
 
 def _load(agent: str, dream: str, device: str, reality: str | None) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from nova_gym.benchmarks.sources import BENCH_PARTS as PARTS
 from nova_gym.errors import BadInputError
-from nova_gym.terminal import console, one_line_errors, progress_bars
+from nova_gym.terminal import COUNT, console, one_line_errors, progress_bars
 
 
 @one_line_errors
@@ -20,7 +20,7 @@ def bench(
         list[str] | None, typer.Argument(help=f"What to measure: {', '.join(PARTS)}. Default: all.")
     ] = None,
     dream: Annotated[str, typer.Option(help="Shipped dream (minigrid), or path of a dream file.")] = "minigrid",
-    rounds: Annotated[int, typer.Option(help="Turns that each contestant of a table gets.", min=1)] = 5,
+    rounds: Annotated[int, typer.Option(help="Turns that each contestant of a table gets.", **COUNT)] = 5,
     seconds: Annotated[float, typer.Option(help="Length of a turn in seconds.", min=0.01)] = 1.0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw what the part growth measures to this file (PNG).")] = None,

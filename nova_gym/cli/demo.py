@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from nova_gym.cli.evaluate import print_report
-from nova_gym.terminal import DeviceOption, SeedOption, cell, console, one_line_errors, progress_bars
+from nova_gym.terminal import NUMBER, DeviceOption, SeedOption, cell, console, one_line_errors, progress_bars
 
 
 @one_line_errors
@@ -19,7 +19,7 @@ def demo(
     ),
     dream: Annotated[str, typer.Option(help="Name or path of a dream of MiniGrid (minigrid ships).")] = "minigrid",
     steps: Annotated[
-        int, typer.Option(help="Steps of training in the dream; 0 leaves out the agent.", min=0)
+        int, typer.Option(help="Steps of training in the dream; 0 leaves out the agent.", **NUMBER)
     ] = 300_000,
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
@@ -30,8 +30,8 @@ def demo(
     is, trains a PPO agent in it and tests the agent in reality. It takes a few
     minutes; `--steps 0` leaves out the agent, which takes most of the time.
 
-    Prints tables, and writes into the folder: dream.gif, frame-8x.png, agent.zip
-    (an SB3 agent) and agent.gif. Existing files are replaced.
+    Prints tables, and writes into the folder: dream.gif, frame-8x.png,
+    agent.safetensors and agent.gif. Existing files are replaced.
 
     Example:
 
@@ -62,7 +62,7 @@ def _train_and_test(folder: Path, dream: str, steps: int, device: str, seed: int
     from nova_gym.dream import Dream
     from nova_gym.files import write_atomically
 
-    loaded, zipped, gif = Dream.load(dream).to(device), folder / "agent.zip", folder / "agent.gif"
+    loaded, zipped, gif = Dream.load(dream).to(device), folder / "agent.safetensors", folder / "agent.gif"
     with progress_bars() as bars:
         agent, curve = train_agent(
             loaded, steps=steps, seed=seed, device=device, output=zipped, evaluations=1, progress=bars

@@ -9,7 +9,7 @@ import typer
 
 from nova_gym.cli.record import KeywordsOption, SizeOption, WrapperOption, json_object
 from nova_gym.cli.train import MemoryOption, OutcomesOption, OutputOption
-from nova_gym.terminal import DeviceOption, SeedOption, console, one_line_errors, progress_bars
+from nova_gym.terminal import COUNT, DeviceOption, SeedOption, console, one_line_errors, progress_bars
 
 
 @one_line_errors
@@ -22,7 +22,7 @@ def dream(
     wrapper: WrapperOption = None,
     transitions: Annotated[
         int | None,
-        typer.Option(help="Steps of the first recording. Default: what a tenth of the time allows.", min=1),
+        typer.Option(help="Steps of the first recording. Default: what a tenth of the time allows.", **COUNT),
     ] = None,
     preset: Annotated[
         str | None, typer.Option(help="Size of the model, as in `nova-gym train`. Default: what suits the recording.")
@@ -41,7 +41,7 @@ def dream(
     among random actions; the dream learns from these too, and an agent again.
     The dream whose agent does better in reality is kept.
 
-    Writes OUTPUT, beside it the agent (.zip), a report with pictures (.md), and a
+    Writes OUTPUT, beside it the agent (.policy.safetensors), a report with pictures (.md), and a
     folder (.dream) from which --resume goes on after Ctrl-C. The recordings are
     Minari datasets, dream/NAME-….
 

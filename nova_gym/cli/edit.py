@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nova_gym.errors import BadInputError
-from nova_gym.terminal import SeedOption, console, one_line_errors
+from nova_gym.terminal import COUNT, LARGEST, NUMBER, SeedOption, console, one_line_errors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,9 +44,9 @@ def edit(
     clip: Annotated[
         str | None, typer.Option(help="Clip that both and layers edit: seed or file, as --content.")
     ] = None,
-    at: Annotated[int, typer.Option(help="Step of the intervention, counted from 0.", min=0)] = 4,
-    over: Annotated[int, typer.Option(help="For interpolate: steps from one motion to the other.", min=1)] = 4,
-    steps: Annotated[int, typer.Option(help="Length of real episodes, in steps.", min=1)] = 10,
+    at: Annotated[int, typer.Option(help="Step of the intervention, counted from 0.", **NUMBER)] = 4,
+    over: Annotated[int, typer.Option(help="For interpolate: steps from one motion to the other.", **COUNT)] = 4,
+    steps: Annotated[int, typer.Option(help="Length of real episodes, in steps.", **COUNT)] = 10,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Path of the two pictures without their ending; default edit-MODE."),
@@ -112,7 +112,9 @@ def _targets(stem: Path, overwrite: bool) -> tuple[Path, Path]:
 def _frames(source: str, dream: Dream, steps: int) -> np.ndarray:
     from nova_gym.envs.reality.clips import read_clip, real_clip
 
-    return real_clip(dream, int(source), steps) if source.isdecimal() else read_clip(Path(source), dream)
+    if source.isdecimal() and len(source) <= len(str(LARGEST)):
+        return real_clip(dream, int(source), steps)
+    return read_clip(Path(source), dream)
 
 
 def _check_sizes(clips: dict[str, np.ndarray]) -> None:

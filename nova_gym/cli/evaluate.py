@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from nova_gym.terminal import DeviceOption, DreamArgument, SeedOption, cell, console, one_line_errors, progress_bars
+from nova_gym.terminal import (
+    COUNT,
+    DeviceOption,
+    DreamArgument,
+    SeedOption,
+    cell,
+    console,
+    one_line_errors,
+    progress_bars,
+)
 
 if TYPE_CHECKING:
     from nova_gym.dream import Dream
@@ -24,8 +33,8 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Real environment to compare with, as often as wanted. Default: the dream's own."),
     ] = None,
-    episodes: Annotated[int, typer.Option(help="Number of episodes, and of transitions of each class.", min=1)] = 256,
-    steps: Annotated[int, typer.Option(help="Steps of the open-loop rollouts.", min=1)] = 100,
+    episodes: Annotated[int, typer.Option(help="Number of episodes, and of transitions of each class.", **COUNT)] = 256,
+    steps: Annotated[int, typer.Option(help="Steps of the open-loop rollouts.", **COUNT)] = 100,
     device: DeviceOption = "auto",
     starts: Annotated[
         str | None,
@@ -151,13 +160,14 @@ def info(dream: DreamArgument = "minigrid") -> None:
     for key, value in rows.items():
         table.add_row(key, value)
     console.print(table)
-    console.print_json(json.dumps({"data": loaded.card.data, "training": loaded.card.training}))
+    console.print_json(json.dumps({name: getattr(loaded.card, name) for name in ("reality", "data", "training")}))
     console.print_json(json.dumps({"scores": loaded.card.scores}))
 
 
 def _largest(dream: Dream) -> str:
-    detail = dream.card.training.get("parts", {}).get("detail")
-    if not detail:
+    parts = dream.card.training.get("parts", {})
+    detail = parts.get("detail") if isinstance(parts, dict) else None
+    if not isinstance(detail, dict) or not isinstance(detail.get("factor"), int):
         return ""
     height, width = (detail["factor"] * side for side in dream.world_model.config.frame_size)
     return f", learned up to {height}×{width}"

@@ -38,7 +38,7 @@ def play(
     export_minari: Annotated[
         str | None, typer.Option(help="Write the real episodes beside the dream to a new Minari dataset of this id.")
     ] = None,
-    size: Annotated[int, typer.Option(help="Width of the window in pixels.", min=300)] = 1000,
+    size: Annotated[int, typer.Option(help="Width of the window in pixels.", min=300, max=16_384)] = 1000,
     seed: SeedOption = 0,
 ) -> None:
     """Walk through a dream with the keyboard, in a window.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,15 +16,6 @@ if TYPE_CHECKING:
 
     from nova_gym.dream import Dream
 
-#: By what SB3 keeps in a zip, which algorithm wrote it; the first that fits.
-_TELLING = {
-    "n_epochs": "PPO",
-    "exploration_fraction": "DQN",
-    "target_entropy": "SAC",
-    "policy_delay": "TD3",
-}
-_ORIGIN = "nova_gym_origin"
-
 Policy = Callable[[Any, gym.Env], Any]
 
 
@@ -34,8 +23,8 @@ def policy_of(name: str, dream: Dream | None, seed: int) -> tuple[Policy, str]:
     """A policy as `record` takes it, and the kind of a dream's observations that it reads ("" for none).
 
     Args:
-        name: path of an SB3 zip that you trust, for it is a pickle: of an agent of this environment's own observations,
-            or of an agent that was trained in `dream`. Or `module:callable`, called with the environment's own
+        name: path of an agent that was trained in `dream`. Or of an SB3 zip that you trust, for it is a pickle, of an
+            agent of this environment's own observations. Or `module:callable`, called with the environment's own
             observation and the environment; it gives an action.
         dream: that an agent was trained in; None for none.
         seed: of an agent's draws.
@@ -43,11 +32,11 @@ def policy_of(name: str, dream: Dream | None, seed: int) -> tuple[Policy, str]:
     Raises:
         BadInputError: it is none of these, or the agent is of a dream and that is missing.
     """
-    if not name.endswith(".zip"):
+    if Path(name).suffix not in (".safetensors", ".zip"):
         from nova_gym.envs.reality.environments import find_callable
 
         if dream is not None:
-            raise BadInputError("--dream goes with an agent that was trained in it, a .zip")
+            raise BadInputError("--dream goes with an agent that was trained in it, .safetensors or .zip")
         return find_callable(name), ""
     from stable_baselines3.common.utils import set_random_seed
 
@@ -57,6 +46,8 @@ def policy_of(name: str, dream: Dream | None, seed: int) -> tuple[Policy, str]:
 
         agent = load_agent(name, dream, device="cpu")
         return _Agent(agent, check=False), agent_observation(agent, dream)
+    if not name.endswith(".zip"):
+        raise BadInputError(f"{name} was trained in a dream: --dream FILE says in which")
     return _Agent(_load(Path(name))), ""
 
 
@@ -85,15 +76,13 @@ class _Agent:
 def _load(path: Path) -> BaseAlgorithm:
     import stable_baselines3
 
-    try:
-        with zipfile.ZipFile(path) as archive:
-            kept = json.loads(archive.read("data"))
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        raise BadInputError(f"{path} is not an agent saved by Stable-Baselines3: {error}") from error
-    if kept.get(_ORIGIN):
+    from nova_gym.agents.saving import read_zip_header
+
+    algorithm, origin = read_zip_header(path, {"policy_delay": "td3"})
+    if origin:
         raise BadInputError(f"{path} was trained in a dream: --dream FILE says in which")
-    algorithm = next((name for key, name in _TELLING.items() if key in kept), "A2C")
+    gym.logger.warn(f"loading {path} runs code that it holds, for it is a pickle: load only what you trust")
     try:
-        return getattr(stable_baselines3, algorithm).load(path, device="cpu")
+        return getattr(stable_baselines3, algorithm.upper()).load(path, device="cpu")
     except Exception as error:  # a pickle of any version
-        raise BadInputError(f"{path} cannot be loaded as {algorithm}: {error}") from error
+        raise BadInputError(f"{path} cannot be loaded as {algorithm.upper()}: {error}") from error

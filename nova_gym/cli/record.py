@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from nova_gym.errors import BadInputError
-from nova_gym.terminal import SeedOption, console, one_line_errors, progress_bars
+from nova_gym.terminal import COUNT, SeedOption, console, one_line_errors, progress_bars
 
 SizeOption = Annotated[
     str | None,
@@ -30,7 +30,7 @@ def record(
         str, typer.Argument(help="Gymnasium id, such as NovaLayouts-MiniGrid-v0, module:Id-v0, or module:callable.")
     ],
     name: Annotated[str, typer.Option(help="Minari id of the new dataset, such as minigrid/layouts-v0.")],
-    transitions: Annotated[int, typer.Option(help="How many transitions (steps) to record.", min=1)] = 250_000,
+    transitions: Annotated[int, typer.Option(help="How many transitions (steps) to record.", **COUNT)] = 250_000,
     size: SizeOption = None,
     env_kwargs: KeywordsOption = "{}",
     wrapper: WrapperOption = None,
@@ -39,7 +39,7 @@ def record(
         typer.Option("--expert", help="Record only clips in which an expert acts (MiniGrid has one)."),
     ] = False,
     policy: Annotated[
-        str | None, typer.Option(help="Who acts: an SB3 zip, or module:callable, called with (observation, env).")
+        str | None, typer.Option(help="Who acts: an agent's file, or module:callable, called with (observation, env).")
     ] = None,
     dream: Annotated[
         str | None, typer.Option(help="The dream that the agent of --policy was trained in, if it was in one.")

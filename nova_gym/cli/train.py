@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nova_gym.errors import BadInputError
-from nova_gym.terminal import DeviceOption, SeedOption, console, one_line_errors, progress_bars
+from nova_gym.terminal import COUNT, LARGEST, NUMBER, DeviceOption, SeedOption, console, one_line_errors, progress_bars
 
 if TYPE_CHECKING:
     from nova_gym.data import Clips
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 MemoryOption = Annotated[
     int | None,
-    typer.Option(help="Numbers of memory in a cell, 0 for none. Default: what the recording asks for.", min=0),
+    typer.Option(help="Numbers of memory in a cell, 0 for none. Default: what the recording asks for.", **NUMBER),
 ]
 OutcomesOption = Annotated[
     int | None,
-    typer.Option(help="Outcomes of chance in a cell, 0 for none. Default: what the recording asks for.", min=0),
+    typer.Option(help="Outcomes of chance in a cell, 0 for none. Default: what the recording asks for.", **NUMBER),
 ]
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="File to write the dream to, *.safetensors.")]
 
@@ -51,7 +51,7 @@ def train(
     outcomes: OutcomesOption = None,
     no_actions: Annotated[bool, typer.Option("--no-actions", help="Ignore a recording's actions and rewards.")] = False,
     size: Annotated[
-        int | None, typer.Option(help="Width in pixels to scale videos to; default their own.", min=8)
+        int | None, typer.Option(help="Width in pixels to scale videos to; default their own.", min=8, max=LARGEST)
     ] = None,
     stage: Annotated[str | None, typer.Option(help="Train only this part of --dream: codebook or control.")] = None,
     dream: Annotated[
@@ -216,7 +216,7 @@ def tune(
     dream: Annotated[str, typer.Argument(help="Shipped dream (minigrid), or path of a dream file; it is not changed.")],
     dataset: Annotated[str, typer.Argument(help="Minari id of a recording of the same environment.")],
     output: OutputOption,
-    steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 3000,
+    steps: Annotated[int, typer.Option(help="Steps of the optimiser.", **COUNT)] = 3000,
     device: DeviceOption = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     seed: SeedOption = 0,
@@ -258,9 +258,9 @@ def tune(
 def sharpen(
     dream: Annotated[str, typer.Argument(help="Shipped dream (minigrid), or path of a dream file; it is not changed.")],
     output: OutputOption,
-    factor: Annotated[int, typer.Option(help="Largest frames to learn, as a multiple of the dream's.", min=2)] = 8,
-    scenes: Annotated[int, typer.Option(help="Real scenes to learn from, of all sizes together.", min=1)] = 1024,
-    steps: Annotated[int, typer.Option(help="Steps of the optimiser.", min=1)] = 2_000,
+    factor: Annotated[int, typer.Option(help="Largest frames, as a multiple of the dream's.", min=2, max=LARGEST)] = 8,
+    scenes: Annotated[int, typer.Option(help="Real scenes to learn from, of all sizes together.", **COUNT)] = 1024,
+    steps: Annotated[int, typer.Option(help="Steps of the optimiser.", **COUNT)] = 2_000,
     device: DeviceOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint beside the output.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output or checkpoint.")] = False,

@@ -20,6 +20,7 @@ from nova_gym.data.actions import ActionMap
 from nova_gym.data.clips import Clips, unlabelled_clips
 from nova_gym.data.observations import ObservedFrames, check_not_codes, find_picture
 from nova_gym.errors import BadInputError
+from nova_gym.tensor_file import DAMAGED, first_line
 
 #: Bytes of frames from which on they are kept in a file instead of in memory.
 IN_MEMORY = 2**30
@@ -51,6 +52,15 @@ def load_dataset(
         BadInputError: there is no such dataset, its observations are no frames, its actions are of a kind that no dream
             takes (`nova_gym.data.actions.ActionMap`), or the disk is full.
     """
+    try:
+        return _read(dataset_id, labels, progress, in_memory)
+    except BadInputError:
+        raise
+    except (OSError, EOFError, RecursionError, *DAMAGED) as error:  # HDF5 and Minari have errors of many kinds
+        raise BadInputError(f"the dataset {dataset_id!r} is damaged: {first_line(error)}") from error
+
+
+def _read(dataset_id: str, labels: bool, progress: Callable[[int, int], None], in_memory: int) -> Clips:
     dataset_id, _, key = dataset_id.partition("#")
     dataset = _opened(dataset_id)
     metadata = json.loads(dataset.storage.metadata.get("nova_gym", "{}"))

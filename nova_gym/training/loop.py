@@ -24,6 +24,7 @@ from nova_gym.dream import resolve_device
 from nova_gym.errors import BadInputError
 from nova_gym.files import write_atomically
 from nova_gym.model.world_model import WorldModel
+from nova_gym.tensor_file import first_line
 from nova_gym.training.optimizers import learning_rate, make_optimizer
 from nova_gym.training.presets import Recipe
 from nova_gym.training.stage import Stage
@@ -87,6 +88,13 @@ def step_generator(seed: int, stage: str, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little"))
 
 
+def _writer(folder: Path) -> SummaryWriter:
+    try:
+        return SummaryWriter(str(folder))
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"curves cannot be written to {folder}: {first_line(error)}") from error
+
+
 def keep_freed_memory() -> None:
     """Asks glibc to reuse large freed blocks instead of returning them, which saves page faults at every step.
 
@@ -144,7 +152,7 @@ class Loop:
             yield
             return
         try:
-            with closing(SummaryWriter(str(self.run.log_dir))) as self.writer:
+            with closing(_writer(self.run.log_dir)) as self.writer:
                 yield
         finally:
             self.writer = None
@@ -163,9 +171,14 @@ class Loop:
         try:
             saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
             fingerprint, model = saved["fingerprint"], saved["model"]
+            begun = set(saved["finished"]) | {(saved["current"] or {}).get("name")}
+            fitting = [(key, tuple(value.shape)) for key, value in self.model.state_dict().items()]
+            whole = [(key, tuple(model[key].shape)) for key, _ in fitting] == fitting and len(model) == len(fitting)
+            if saved["current"] and not {"optimizer", "step", "mean", "rate", "seconds"} <= saved["current"].keys():
+                raise ValueError("it does not say how far its stage has come")
+            spent = float(saved.get("seconds", 0.0))
         except Exception as error:
-            raise BadInputError(f"{checkpoint} is not a checkpoint of nova-gym: {error}") from error
-        begun = set(saved["finished"]) | {(saved["current"] or {}).get("name")}
+            raise BadInputError(f"{checkpoint} is not a checkpoint of nova-gym: {first_line(error)}") from error
         ahead = {key for key in STAGES if key not in begun}  # recipes of stages to come may still change
         differing = [
             key for key, value in self.fingerprint.items() if fingerprint.get(key) != value and key not in ahead
@@ -175,10 +188,12 @@ class Loop:
                 f"{checkpoint} belongs to another run (it differs in {', '.join(differing)}); "
                 "resume with the options it was started with, or train without --resume"
             )
+        if not whole:
+            raise BadInputError(f"{checkpoint} belongs to another model")
         self.model.load_state_dict(model)
         self.finished, self.kept = saved["finished"], saved.get("kept", {})
         self._pending = saved["current"]
-        self._began -= saved.get("seconds", 0.0)
+        self._began -= spent
 
     @property
     def spent(self) -> float:

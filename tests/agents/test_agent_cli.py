@@ -21,35 +21,37 @@ def dream_file(tiny, tmp_path_factory):
 def test_from_training_to_diagnosis(dream_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small = ("--steps", 128, "--dreams", 4, "--evaluations", 1, "--episodes", 2, "--device", "cpu")
-    trained = run("train", "-o", "agent.zip", "--dream", dream_file, *small, "--plot", "curve.png")
+    trained = run("train", "-o", "agent.safetensors", "--dream", dream_file, *small, "--plot", "curve.png")
     assert trained.exit_code == 0, trained.output
     assert json.loads((tmp_path / "agent.json").read_text())[-1]["steps"] >= 128
     assert iio.imread(tmp_path / "curve.png").ndim == 3
     assert list((tmp_path / "runs" / "agent").rglob("events*"))
-    tested = run("eval", "agent.zip", "--dream", dream_file, "--episodes", 2, "--json", "eval.json")
+    tested = run("eval", "agent.safetensors", "--dream", dream_file, "--episodes", 2, "--json", "eval.json")
     assert tested.exit_code == 0, tested.output
     assert "gap" in tested.output
     assert set(json.loads((tmp_path / "eval.json").read_text())["gap"]) == {"stochastic", "deterministic"}
-    rooms = run("eval", "agent.zip", "--dream", dream_file, "--reality", "MiniGrid-FourRooms-v0", "--episodes", 1)
+    rooms = run(
+        "eval", "agent.safetensors", "--dream", dream_file, "--reality", "MiniGrid-FourRooms-v0", "--episodes", 1
+    )
     assert rooms.exit_code == 0, rooms.output
     assert "MiniGrid-FourRooms-v0" in rooms.output
-    found = run("diagnose", "agent.zip", "--dream", dream_file, "--episodes", 2, "--json", "found.json")
+    found = run("diagnose", "agent.safetensors", "--dream", dream_file, "--episodes", 2, "--json", "found.json")
     assert found.exit_code == 0, found.output
     assert json.loads((tmp_path / "found.json").read_text())["parted"]["n"] == 2
-    again = run("train", "-o", "agent.zip", "--dream", dream_file)
+    again = run("train", "-o", "agent.safetensors", "--dream", dream_file)
     assert (again.exit_code, "--overwrite" in again.output) == (2, True)
 
 
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (("train", "-o", "agent.zip", "--algorithm", "trpo"), "ppo, a2c, dqn, sac"),
-        (("train", "-o", "agent.zip", "--algorithm", "sac"), "sac needs continuous actions"),
-        (("train", "-o", "agent.zip", "--gamma", 1), "a discount is above 0 and below 1"),
-        (("train", "-o", "agent.zip", "--minutes", 0), "minutes must be more than 0"),
-        (("train", "-o", "agent.pt"), "ends in .zip"),
-        (("train", "-o", "agent.zip", "--observation", "sound"), "latent, pixels"),
-        (("train", "-o", "agent.zip", "--reality", "CartPole-v1"), "another kind"),
+        (("train", "-o", "agent.safetensors", "--algorithm", "trpo"), "ppo, a2c, dqn, sac"),
+        (("train", "-o", "agent.safetensors", "--algorithm", "sac"), "sac needs continuous actions"),
+        (("train", "-o", "agent.safetensors", "--gamma", 1), "a discount is above 0 and below 1"),
+        (("train", "-o", "agent.safetensors", "--minutes", 0), "minutes must be more than 0"),
+        (("train", "-o", "agent.pt"), "ends in .safetensors, or in .zip"),
+        (("train", "-o", "agent.safetensors", "--observation", "sound"), "latent, pixels"),
+        (("train", "-o", "agent.safetensors", "--reality", "CartPole-v1"), "another kind"),
         (("eval", "nobody"), "no agent"),
         (("diagnose", "nobody"), "no agent"),
     ],

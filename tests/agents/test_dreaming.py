@@ -85,7 +85,7 @@ def test_from_an_environment_to_a_report_with_an_interruption(folder, monkeypatc
     dream = Dream.load("my.safetensors")
     assert dream.card.scores["agent"]["modes"]["stochastic"]["reality"]["return"]["n"] >= 8
     assert 0 <= dream.card.scores["random play"]["return"]["value"] <= 1
-    load_agent("my.zip", dream)
+    load_agent("my.policy.safetensors", dream)
     assert dream.card.horizon == 12  # which the environment itself does not say
     report = Path("my.md").read_text()
     sections = ["What was recorded", "What suits it", "The agent", "How true the dream is", "Pictures", "Time"]

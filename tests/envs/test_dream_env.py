@@ -148,6 +148,10 @@ def test_a_dream_starts_from_any_picture_state_or_reality():
         ({"frame": np.zeros((72, 72, 3), np.int64)}, "uint8"),
         ({"latent": np.zeros(3)}, r"finite numbers of shape \(\d+, 9, 9\)"),
         ({"picture": 1}, "frame, frames, latent, reality"),
+        ({"frame": [[1, 2], [3]]}, "array of numbers"),
+        ({"frames": [[1, 2], [3]]}, "array of numbers"),
+        ({"latent": 10**400}, "must be numbers"),
+        ({"reality": np.ones(2, bool)}, "True or False"),
     ],
 )
 def test_a_start_that_is_none_is_refused_and_nothing_is_lost(options, message):
@@ -169,11 +173,33 @@ def test_a_start_that_is_none_is_refused_and_nothing_is_lost(options, message):
         {"resolution": 0},
         {"starts": "elsewhere"},
         {"device": "abacus"},
+        {"device": "meta"},
+        {"device": b"\xff"},
+        {"dream": 3},
+        {"dream": "\0"},
+        {"dream": "x" * 5000},
+        {"observation": np.zeros(2)},
+        {"starts": ["official"]},
+        {"render_mode": np.zeros(2)},
+        {"resolution": np.zeros((2, 2))},
+        {"max_episode_steps": "many"},
+        {"max_episode_steps": 2.5},
+        {"deterministic": np.ones(2, bool)},
     ],
 )
 def test_a_wrong_argument_says_what_is_accepted(kwargs):
     with pytest.raises(BadInputError):
         nova_gym.envs.NovaDreamEnv(**kwargs)
+    with pytest.raises(BadInputError):
+        nova_gym.envs.NovaDreamVectorEnv(2, **kwargs)
+
+
+@pytest.mark.parametrize("kwargs", [{"seed": -1}, {"seed": 1.5}, {"seed": "a"}, {"seed": len}, {"options": 3}])
+def test_a_seed_or_options_that_are_none_are_refused(shipped, kwargs):
+    for env in (nova_gym.envs.NovaDreamEnv(shipped), nova_gym.envs.NovaDreamVectorEnv(2, shipped)):
+        with pytest.raises(BadInputError):
+            env.reset(**kwargs)
+        env.reset(seed=np.int64(3))  # which Gymnasium itself refuses
 
 
 def test_wrong_actions_are_refused():
@@ -183,8 +209,8 @@ def test_wrong_actions_are_refused():
     with pytest.raises(gym.error.ResetNeeded):
         nova_gym.envs.NovaDreamEnv(render_mode="rgb_array").render()
     env.reset()
-    for action in (7, -1, 1.5, "left", [0, 1]):
-        with pytest.raises(BadInputError, match="invalid action"):
+    for action in (7, -1, 1.5, "left", [0, 1], [[0], [0, 1]], 10**30):
+        with pytest.raises(BadInputError, match=r"invalid action|must be an array of numbers"):
             env.step(action)
     latent = nova_gym.envs.NovaDreamEnv(action="latent")
     latent.reset()

@@ -8,8 +8,7 @@ import safetensors
 import torch
 from safetensors.torch import save_file
 
-from nova_gym import Dream, DreamFileError, shipped_dreams
-from nova_gym import dream as dream_module
+from nova_gym import Dream, DreamFileError, shipped_dreams, tensor_file
 from nova_gym.errors import BadInputError
 
 
@@ -101,10 +100,50 @@ def test_a_file_whose_tensors_do_not_fit_its_header_is_refused(file):
     def change(header, tensors):
         tensors.pop("base")
         header.pop("sha256")
-        header["sha256"] = dream_module._digest(tensors, header)
+        header["sha256"] = tensor_file._digest(tensors, header)
 
     rewrite(file, change)
     with pytest.raises(DreamFileError, match="does not hold what its header says"):
+        Dream.load(file)
+
+
+@pytest.mark.parametrize(
+    ("part", "wrong"),
+    [
+        ("config", {"hidden": 10**9}),  # which would fill the memory
+        ("config", {"rank": 10**9}),
+        ("config", {"depth": 10**9}),
+        ("config", {"codes": 10**5}),
+        ("config", {"frame_size": [8 * 10**5, 8 * 10**5]}),
+        ("config", {"cell": [0, 8]}),
+        ("config", {"inr": None}),
+        ("card", {"horizon": "long"}),
+        ("card", {"dead_band": float("nan")}),
+        ("card", {"reward_discount": 2.0}),
+        ("card", {"action_names": [{}]}),
+        ("card", {"frame_size": [7, 9]}),
+    ],
+)
+def test_a_sealed_header_that_lies_is_refused_in_one_line(file, part, wrong):
+    def lie(header, tensors):
+        header[part].update(wrong)
+        header.pop("sha256")
+        header["sha256"] = tensor_file._digest(tensors, header)
+
+    rewrite(file, lie)
+    with pytest.raises(DreamFileError, match="does not hold what its header says") as error:
+        Dream.load(file)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_with_a_number_that_is_not_finite_is_refused(file):
+    def spoil(header, tensors):
+        tensors["base"][0] = float("nan")
+        header.pop("sha256")
+        header["sha256"] = tensor_file._digest(tensors, header)
+
+    rewrite(file, spoil)
+    with pytest.raises(DreamFileError, match="not finite, in base"):
         Dream.load(file)
 
 
@@ -115,7 +154,7 @@ def test_a_full_disk_loses_nothing(tiny, file, monkeypatch):
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(dream_module, "save_file", full)
+    monkeypatch.setattr(tensor_file, "save_file", full)
     with pytest.raises(BadInputError, match="No space left"):
         tiny.save(file)
     assert file.read_bytes() == before

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -24,3 +25,22 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
     with pytest.raises(BadInputError, match="cannot write"):
         write_json(file / "below.json", [1])
+
+
+@pytest.mark.parametrize("name", ["device", "folder", "", "\0", "x" * 300, "round"])
+def test_only_a_file_is_replaced_by_a_file(tmp_path, name):
+    os.mkfifo(tmp_path / "device")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(BadInputError, match="cannot write"):
+        write_json(tmp_path / name, [1])
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_of_a_link_the_file_behind_it_is_written(tmp_path):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to("file")
+    write_json(tmp_path / "link", [1])
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "[\n  1\n]\n"

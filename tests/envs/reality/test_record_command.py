@@ -107,7 +107,8 @@ def test_an_agent_of_a_dream_acts_in_its_reality(here):
     assert "--dream FILE" in alone.stderr
     assert run(*words, "--policy", agent, "--dream", "minigrid").exit_code == 0
     ends = [episode.rewards[-1] > 0 for episode in minari.load_dataset("dials/dreamt-v0").iterate_episodes()]
-    assert np.mean(ends) > 0.9  # random actions reach the goal in 1 of 500 steps
+    assert len(ends) > 2
+    assert all(ends[:-1])  # the last one is cut; random actions reach the goal in 1 of 500 steps
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 import json
 
+import click
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from nova_gym import Dream
@@ -119,6 +121,16 @@ def test_bad_input_is_one_line_and_exit_code_2(command, message, tmp_path, monke
     assert "Traceback" not in result.output
 
 
-@pytest.mark.parametrize("command", ["record", "train", "eval", "info", "demo"])
-def test_every_command_explains_itself(command):
-    assert len(run(command, "--help").output) > 400
+def commands(command, words=()):
+    inner = getattr(command, "commands", {})
+    return [found for name in inner for found in commands(inner[name], (*words, name))] or [(words, command)]
+
+
+@pytest.mark.parametrize(("words", "command"), commands(get_command(app)))
+def test_every_command_explains_itself_and_all_its_options(words, command):
+    shown = " ".join(run(*words, "--help").output.replace("│", " ").split())
+    assert shown.startswith("Usage:")
+    assert len(command.help.split("\n\n")) > 1  # what it is for, and how
+    for parameter in command.params:
+        assert parameter.help, parameter.name
+        assert isinstance(parameter, click.Argument) or parameter.opts[0] in shown
