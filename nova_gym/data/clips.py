@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -67,6 +67,27 @@ class Clips:
     def position(self) -> Tensor:
         """(T,) int64, for each transition the number of those before it in its clip."""
         return torch.repeat_interleave(self.lengths, self.lengths) - self.remaining
+
+    def part(self, chosen: Tensor) -> Clips:
+        """Some of the clips, as a recording of their own.
+
+        Args:
+            chosen: (E,) bool, which.
+        """
+        if bool(chosen.all()):
+            return self
+        shown = torch.repeat_interleave(chosen, self.lengths + 1) if len(self.frames) else None
+        made = torch.repeat_interleave(chosen, self.lengths)
+        lengths = self.lengths[chosen]
+        return replace(
+            self,
+            **{key: getattr(self, key)[made] for key in ("actions", "rewards", "terminations", "remaining")},
+            frames=self.frames if shown is None else self.frames[shown],
+            lengths=lengths,
+            starts=tuple(name for name, kept in zip(self.starts, chosen.tolist(), strict=True) if kept),
+            source=torch.arange(int(lengths.sum())) + torch.repeat_interleave(torch.arange(len(lengths)), lengths),
+            weights=None if self.weights is None else self.weights[made],
+        )
 
     def draw(self, count: int, generator: Generator) -> Tensor:
         """Draws (count,) int64 transitions with replacement, in proportion to `weights`."""

@@ -1,0 +1,394 @@
+"""Fits and calibrates what a dream doubts by (`nova_gym.model.doubt`), on a finished model; takes seconds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.optimize import minimize
+from scipy.special import expit
+from sklearn.metrics import roc_auc_score
+from torch import Generator, Tensor
+
+from nova_gym.data import Clips
+from nova_gym.data.clips import to_unit
+from nova_gym.measures.pictures import SAME_PSNR, TILE_TOLERANCE
+from nova_gym.model.doubt import EVIDENCE, LEAST, UNUSED, Belief, Doubt, Looked, log_error
+from nova_gym.model.world_model import WorldModel
+from nova_gym.training.changes import ROUNDING, Changes
+from nova_gym.training.strange import KINDS, strange
+
+#: One clip in so many is kept from training, so that doubt is calibrated on what training did not see.
+HELD_OUT_ONE_IN = 10
+#: Codes, where the whole frame is one cell and where it consists of many.
+CODES, CODES_OF_FRAMES = 192, 512
+#: Cells that codes are chosen among, transitions that plausibility is learned from, and frames of roll-outs of each
+#: kind that calibrate, at most.
+CELLS, TRANSITIONS, FRAMES = 20_000, 8_192, 3_000
+#: Steps of the optimiser, cells a step.
+STEPS, BATCH = 800, 1_024
+#: Spread of the random factors that make wrong versions of the bridge's answer.
+PERTURBED = 0.6
+
+
+#: Keeps weights finite where evidence divides all steps without an error.
+PRIOR = 1e-3
+#: Bins of doubt in which it is compared with how much was wrong.
+BINS = 15
+#: A kind of roll-outs beside those of strange frames: states that begin with noise of this strength at most.
+WORN, WEAR = "worn", 0.2
+#: How much strange roll-outs count beside those of frames as they are, where probabilities are fitted.
+STRANGE = 0.1
+#: A reward is wrong if it is off by more than this share of their spread.
+REWARD = 0.05
+
+
+class Walks(NamedTuple):
+    """Roll-outs of the dream along recorded clips: R of them, T steps at most.
+
+    Attributes:
+        drawn: (R,) float32, the logarithm of the error that the worst cell of the first frame is drawn with.
+        likely: (R,) float32, that of the cell of which the codes say the worst.
+        wrong: (R, T + 1) bool, whether the frame, the reward or the ending is wrong.
+        there: (R, T + 1) bool, whether the clip goes on until then.
+        evidence: (m, `EVIDENCE`) float32, of all cells that were looked at.
+        place: (m, 2) int64, roll-out and step of each.
+        missed: (m,) bool, which of them are wrong after the step.
+        inputs: (m, …) float32, what the network reads of them.
+    """
+
+    drawn: Tensor
+    likely: Tensor
+    wrong: Tensor
+    there: Tensor
+    evidence: Tensor
+    place: Tensor
+    missed: Tensor
+    inputs: Tensor
+
+    @property
+    def fine(self) -> Tensor:
+        """(m,) bool, which cells are of frames that were right before the step."""
+        return ~self.wrong[self.place[:, 0], self.place[:, 1]]
+
+
+def held_out(clips: Clips) -> Tensor:
+    """(E,) bool: the clips that are kept from training. None where a recording has few."""
+    chosen = torch.arange(len(clips.lengths)) % HELD_OUT_ONE_IN == HELD_OUT_ONE_IN - 1
+    return chosen if len(chosen) >= 2 * HELD_OUT_ONE_IN else torch.zeros_like(chosen)
+
+
+def fit_doubt(
+    model: WorldModel, clips: Clips, states: Tensor, test: Clips, changes: Changes, seed: int = 0
+) -> tuple[WorldModel, dict[str, Any]]:
+    """Gives a finished model its doubt.
+
+    Args:
+        model: on the CPU, with actions; left as it is.
+        clips: labelled, those that it was trained on.
+        states: (F, K, rows, cols) float32 of all their frames.
+        test: clips with frames that it was not trained on, of the same environment.
+        changes: sizes of change in the recording.
+        seed: of everything random.
+
+    Returns:
+        The model with doubt, and how well that is calibrated on `test`, for the card.
+    """
+    generator = Generator().manual_seed(seed)
+    whole = model.config.cell == model.config.frame_size
+    config = replace(model.config, doubt=CODES_OF_FRAMES if whole else CODES)
+    made = WorldModel(config, Generator().manual_seed(seed))
+    kept = {name: value for name, value in model.state_dict().items() if not name.startswith("doubt.")}
+    made.load_state_dict(kept, strict=False)
+    made = made.to(model.device).eval().requires_grad_(False)
+    doubt: Doubt = made.doubt
+    set_codes(doubt, clips, states, generator)
+    measure(made, clips, states, changes)
+    learn_plausibility(made, clips, states, changes, generator)
+    walks = [walk(made, test, changes, kind, generator) for kind in (None, WORN, *KINDS)]
+    found = calibrate(doubt, [part for part in walks if len(part.wrong)])
+    made.requires_grad_(False)
+    return made, found
+
+
+@torch.no_grad()
+def set_codes(doubt: Doubt, clips: Clips, states: Tensor, generator: Generator) -> None:
+    """Chooses codes that lie as far apart as possible among the cells of a recording, and which of them are lively."""
+    rank = doubt.rank
+    cells = states[:, :rank].movedim(1, 3).flatten(0, 2)
+    sample = cells[torch.randperm(len(cells), generator=generator)[:CELLS]]
+    source = clips.source[:: max(1, len(clips.source) // TRANSITIONS)]
+    before, after = (states[frames, :rank].movedim(1, 3) for frames in (source, source + 1))
+    moved = (before - after).square().mean(-1) > ROUNDING
+    sample = torch.cat([sample, before[moved][:CELLS], after[moved][:CELLS]])  # what moves may be rare among cells
+    nearest, chosen = (sample - sample.mean(0)).square().sum(1), []
+    nearest = torch.full_like(nearest, torch.inf).index_fill(0, nearest.argmin(), 1e30)
+    for _ in range(len(doubt.codes)):
+        chosen.append(int(nearest.nan_to_num(posinf=1e29).argmax()))
+        nearest = torch.minimum(nearest.clamp(max=1e30), (sample - sample[chosen[-1]]).square().sum(1))
+        if float(nearest.max()) < ROUNDING * rank:
+            break
+    doubt.codes.fill_(UNUSED)
+    doubt.codes[: len(chosen)] = sample[chosen].half().float()  # as the file will hold them
+    code, _ = doubt.nearest(before.flatten(0, 2))
+    counts = torch.bincount(code, minlength=len(doubt.codes))
+    changed = torch.bincount(code, moved.flatten().float(), minlength=len(doubt.codes))
+    doubt.lively.copy_((changed / counts.clamp(min=1) > changed.sum() / counts.sum()).float())
+
+
+@torch.no_grad()
+def measure(model: WorldModel, clips: Clips, states: Tensor, changes: Changes) -> None:
+    """Measures how far from the codes the dream's own steps usually end, and how well cells of each code are drawn."""
+    doubt: Doubt = model.doubt
+    sums = torch.zeros(2, len(doubt.codes))
+    for part in (clips.source[:: max(1, len(clips.source) // FRAMES)] + 1).split(256):
+        code, _ = doubt.nearest(states[part].movedim(1, 3).flatten(0, 2))
+        error = log_error(cell_errors(model, states[part], to_unit(clips.frames[part]))).flatten()
+        counted = (torch.bincount(code, value, len(doubt.codes)) for value in (error, torch.ones(len(error))))
+        sums += torch.stack(list(counted))
+    total, count = sums
+    doubt.log_errors.copy_(torch.where(count > 0, total / count.clamp(min=1), total.sum() / count.sum()))
+    cells = []
+    for chosen in torch.arange(0, len(clips.source), max(1, len(clips.source) // FRAMES)).split(256):
+        state, actions = model.begin(states[clips.source[chosen]]), clips.actions[chosen]
+        made = model.settle(state, model.step(state, model.translate(state, actions)), changes.dead_band)
+        cells.append(made.movedim(1, 3)[(made[:, :2] != state[:, :2]).any(1)])
+    cells = torch.cat(cells)
+    code, square = doubt.nearest(cells)
+    doubt.log_spread.copy_(square.clamp(min=ROUNDING * doubt.rank).median().log().half().float())
+    pictures = (model.draw(each[:FRAMES, :, None, None]).clamp(0.0, 1.0) for each in (cells, doubt.codes[code]))
+    apart = (next(pictures) - next(pictures)).square().mean((1, 2))
+    doubt.log_scale.copy_((apart.sum() / square[:FRAMES].sum().clamp(min=1e-9)).clamp(min=1e-6).log())
+
+
+def learn_plausibility(
+    model: WorldModel, clips: Clips, states: Tensor, changes: Changes, generator: Generator
+) -> None:
+    """Trains the network that tells what happened in the recording from what did not."""
+    doubt: Doubt = model.doubt
+    examples: list[tuple[Tensor, Tensor]] = []
+    chosen = torch.randperm(len(clips.source), generator=generator)[:TRANSITIONS]
+    with torch.no_grad():
+        for part in chosen.split(512):
+            examples += _versions(model, clips, states, part, changes, generator)
+        for kind in (None, WORN):
+            part = walk(model, clips, changes, kind, generator)
+            examples.append((part.inputs[part.fine], part.missed[part.fine]))
+    inputs, labels = map(torch.cat, zip(*examples, strict=True))
+    groups = [torch.nonzero(labels == flag)[:, 0] for flag in (False, True)]
+    if not all(map(len, groups)):
+        return
+    doubt.network.requires_grad_(True)
+    optimizer = torch.optim.AdamW(doubt.network.parameters(), lr=3e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, STEPS)
+    with torch.enable_grad():
+        for _ in range(STEPS):
+            picked = [g[torch.randint(len(g), (BATCH // 2,), generator=generator)] for g in groups]
+            rows = torch.cat(picked)
+            logits = doubt.network(inputs[rows]).squeeze(1)
+            loss = F.binary_cross_entropy_with_logits(logits, labels[rows].float())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    doubt.network.requires_grad_(False)
+
+
+def _versions(
+    model: WorldModel, clips: Clips, states: Tensor, chosen: Tensor, changes: Changes, generator: Generator
+) -> list[tuple[Tensor, Tensor]]:
+    """True and false versions of what transitions lead to: inputs of the network, and which of them are wrong."""
+    source, actions = clips.source[chosen], clips.actions[chosen]
+    state, true = model.begin(states[source]), states[source + 1]
+    versions = [true, states[source]]
+    if not model.has_chance:
+        u = model.translate(state, actions)
+        settle = lambda latent: model.settle(state, model.step(state, latent), changes.dead_band)  # noqa: E731
+        factors = 1.0 + PERTURBED * torch.randn(u.shape, generator=generator)
+        other = actions[torch.randperm(len(actions), generator=generator)]
+        versions += [settle(u), settle(u * factors), settle(model.translate(state, other))]
+    swapped = true.clone()  # something else, from anywhere, or a half of it
+    rows, cols = true.shape[2:]
+    for _ in range(2):
+        r, c = (torch.randint(side, (len(true),), generator=generator) for side in (rows, cols))
+        r2, c2 = (torch.randint(side, (len(true),), generator=generator) for side in (rows, cols))
+        mixed = torch.rand(len(true), 1, generator=generator)
+        index, away = torch.arange(len(true)), torch.randint(len(states), (len(true),), generator=generator)
+        there = states[away, : true.shape[1]][index, :, r2, c2]
+        swapped[index, :, r, c] = torch.lerp(swapped[index, :, r, c], there, mixed)
+    versions.append(swapped)
+    belief, made = model.doubt.begin(state), []
+    truth = to_unit(clips.frames[source + 1])
+    for version in versions:
+        looked = model.doubt.look(belief, state, actions, version)
+        made.append((looked.inputs, _drawn_wrong(model, looked, version, truth)))
+    return made
+
+
+def _drawn_wrong(model: WorldModel, looked: Looked, state: Tensor, truth: Tensor) -> Tensor:
+    """(n,) bool: which of the cells that were looked at are not drawn as frames (N, C, H, W) show them."""
+    height, width = model.config.cell
+    cells = model.seen(state).movedim(1, 3).flatten(1, 2)[looked.dream, looked.cell]
+    drawn = torch.cat([model.draw(part[:, :, None, None]).clamp(0.0, 1.0) for part in cells.split(4096)])
+    cut = truth.unfold(2, height, height).unfold(3, width, width).flatten(2, 3)  # (N, C, cells, h, w)
+    shown = cut[looked.dream, :, looked.cell].flatten(2)
+    return (drawn - shown).square().mean((1, 2)) > tolerated(model)
+
+
+@torch.no_grad()
+def walk(model: WorldModel, clips: Clips, changes: Changes, kind: str | None, generator: Generator) -> Walks:
+    """Lets the dream follow recorded clips by their actions, from frames as they are or made strange.
+
+    Args:
+        model: with doubt whose network is trained.
+        clips: with frames and labels.
+        changes: of the recording.
+        kind: one of `KINDS`, `WORN` for states as long roll-outs wear them, or None for frames as they are.
+        generator: of everything random.
+    """
+    long = int(clips.lengths.max())
+    order = torch.randperm(len(clips.lengths), generator=generator)
+    order = order[(clips.lengths[order] + 1).cumsum(0) <= max(FRAMES, long + 1)]
+    order = order[clips.lengths[order].argsort(descending=True)]  # those that go on stand first
+    lengths, first = clips.lengths[order], clips.first_frames[order]
+    step_of = torch.cumsum(clips.lengths, 0) - clips.lengths
+    drawn_as = strange(None if kind == WORN else kind, len(order), clips, generator)
+    truth = drawn_as(to_unit(clips.frames[first]))
+    state = model.begin(model.encode(truth))
+    if kind == WORN:
+        strength = WEAR * torch.rand(len(state), 1, 1, 1, generator=generator)
+        state = state + strength * torch.randn(state.shape, generator=generator)
+    errors = cell_errors(model, state, truth)
+    belief = model.doubt.begin(state, errors)
+    drawn = log_error(errors).flatten(1).amax(1)
+    likely = model.doubt.likely_error(*model.doubt.nearest(state[:, : model.config.rank].movedim(1, 3).flatten(0, 2)))
+    likely = likely.view(len(order), -1).amax(1)
+    tolerance, spread = tolerated(model), float(clips.rewards.max() - clips.rewards.min())
+    steps = 0 if kind == "patched" else int(lengths.max())  # what moves behind a patch cannot be known
+    looks: list[tuple[Tensor, ...]] = []
+    wrong, there = torch.zeros(2, len(order), steps + 1, dtype=torch.bool)
+    wrong[:, 0], there[:, 0] = (errors > tolerance).flatten(1).any(1), True
+    for t in range(steps):
+        n = int((lengths > t).sum())
+        at, state, belief = step_of[order[:n]] + t, state[:n], Belief(*(part[:n] for part in belief))
+        actions = clips.actions[at]
+        latent = model.translate(state, actions)
+        shown = model.settle(state, model.step(state, latent), changes.dead_band)
+        reward, ends = model.outcome(state, latent, shown, actions)
+        following = model.recall(state, shown, actions)
+        looked = model.doubt.look(belief, state, actions, following)
+        belief, state = model.doubt.step(belief, state, actions, following), following
+        truth = drawn_as(to_unit(clips.frames[first[:n] + t + 1]))
+        place = torch.stack([looked.dream, torch.full_like(looked.dream, t)], dim=1)
+        looks.append((looked.evidence, place, _drawn_wrong(model, looked, state, truth), looked.inputs))
+        off = (cell_errors(model, state, truth) > tolerance).flatten(1).any(1)
+        off |= (ends > 0.5) != clips.terminations[at]
+        wrong[:n, t + 1] = off | ((reward - clips.rewards[at]).abs() > REWARD * spread)
+        there[:n, t + 1] = True
+    if not looks:
+        nothing = drawn.new_zeros(0)
+        looks = [(nothing.view(0, EVIDENCE), nothing.view(0, 2).long(), nothing.bool(), nothing.view(0, 1))]
+    return Walks(drawn, likely, wrong, there, *map(torch.cat, zip(*looks, strict=True)))
+
+
+def tolerated(model: WorldModel) -> float:
+    """Mean squared error up to which a cell, or where that is the whole frame the frame, counts as right."""
+    whole = model.config.cell == model.config.frame_size
+    return 10.0 ** (-SAME_PSNR / 10.0) if whole else TILE_TOLERANCE
+
+
+def cell_errors(model: WorldModel, state: Tensor, frames: Tensor) -> Tensor:
+    """(N, rows, cols) mean squared errors that frames (N, C, H, W) are drawn with."""
+    (rows, cols), (height, width) = state.shape[2:], model.config.cell
+    drawn = torch.cat([model.render(part) for part in state.split(64)])
+    squares = (drawn - frames).square().mean(1)
+    return squares.view(len(frames), rows, height, cols, width).mean((2, 4))
+
+
+def calibrate(doubt: Doubt, walks: list[Walks]) -> dict[str, Any]:
+    """Fits the weights that turn evidence into probabilities, and says how well they agree with what happened."""
+    first = torch.cat([part.wrong[:, 0] for part in walks])
+    for weights, name in ((doubt.drawn_weights, "drawn"), (doubt.likely_weights, "likely")):
+        values = torch.cat([getattr(part, name) for part in walks])
+        weights.copy_(logistic(torch.stack([values, torch.ones_like(values)], dim=1), first))
+    evidence, missed = (torch.cat([getattr(part, of)[part.fine] for part in walks]) for of in ("evidence", "missed"))
+    doubt.step_weights.copy_(logistic(evidence, missed))
+    over = [_so_far(_largest(doubt, part)) for part in walks]
+    values, gone, weights = [], [], []
+    for number, (part, so_far) in enumerate(zip(walks, over, strict=True)):
+        counts = part.there[:, 1:] & ~part.wrong[:, :1]
+        values.append(so_far[counts])
+        gone.append(part.wrong[:, 1:][counts])
+        weights.append(torch.full((len(gone[-1]),), STRANGE if number else 1.0))
+    doubt.frame_weights.copy_(logistic(*map(torch.cat, (values, gone, weights))))
+    found: dict[str, Any] = {}
+    for name, part, so_far in zip(("held out", WORN, *KINDS), walks, over, strict=True):
+        begun = torch.sigmoid(doubt.drawn_weights[0] * part.drawn + doubt.drawn_weights[1])[:, None]
+        later = 1.0 - (1.0 - begun) * torch.sigmoid(-(so_far @ doubt.frame_weights))
+        found[name] = agreement(torch.cat([begun, later], dim=1)[part.there], part.wrong[part.there])
+    return found
+
+
+def _so_far(largest: Tensor) -> Tensor:
+    """(R, T) logits of steps → (R, T, 3), what the probability that an episode went wrong is read from."""
+    if not largest.shape[1]:
+        return largest.new_zeros(*largest.shape, 3)
+    return torch.stack([largest.cummax(1).values, largest.logcumsumexp(1), torch.ones_like(largest)], dim=2)
+
+
+def _largest(doubt: Doubt, part: Walks) -> Tensor:
+    """(R, T) float32, the largest logit of any cell at each step; `LEAST` where nothing was looked at."""
+    size = part.wrong.shape[1] - 1
+    flat = torch.full((len(part.wrong) * size,), LEAST)
+    index = part.place[:, 0] * size + part.place[:, 1]
+    return flat.scatter_reduce(0, index, part.evidence @ doubt.step_weights, "amax").view(len(part.wrong), size)
+
+
+def logistic(features: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Logistic regression in which more of any feature never makes a label less likely.
+
+    Args:
+        features: (n, f) float32, the last of which is 1.
+        labels: (n,) bool.
+        weights: (n,) float32, how much each counts; None for all alike.
+
+    Returns:
+        (f,) float32 weights, those of all but the last from 0.
+    """
+    x, y = features.double().numpy(), labels.double().numpy()
+    counts = np.ones(len(y)) if weights is None else weights.double().numpy()
+
+    def loss(slopes: np.ndarray) -> tuple[float, np.ndarray]:
+        z = x @ slopes
+        value = counts @ (np.logaddexp(0.0, z) - y * z) + PRIOR * (slopes[:-1] @ slopes[:-1])
+        return value, x.T @ (counts * (expit(z) - y)) + 2 * PRIOR * np.append(slopes[:-1], 0.0)
+
+    bounds = [(0.0, None)] * (x.shape[1] - 1) + [(-30.0, 30.0)]
+    rate = (y.sum() + 0.5) / (len(y) + 1.0)  # where one of the two labels is missing, the constant says how rare it is
+    start = np.append(np.zeros(x.shape[1] - 1), np.log(rate / (1.0 - rate)))
+    if 0 < y.sum() < len(y):
+        start = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
+    return torch.from_numpy(start).float().half().float()  # as the file will hold them
+
+
+def agreement(doubts: Tensor, wrong: Tensor) -> dict[str, float]:
+    """How well doubt agrees with what was wrong, of n steps.
+
+    Args:
+        doubts: (n,) float32 in [0, 1].
+        wrong: (n,) bool.
+
+    Returns:
+        `steps`, the shares `wrong` and `doubt`, `error` (expected calibration error, `BINS` bins), and where there are
+        both kinds of steps `auroc`.
+    """
+    found = {"steps": len(wrong), "wrong": float(wrong.float().mean()), "doubt": float(doubts.mean())}
+    bins = (doubts * BINS).long().clamp(max=BINS - 1)
+    gaps = torch.zeros(BINS).index_add(0, bins, doubts - wrong.float())
+    found["error"] = float(gaps.abs().sum() / max(1, len(wrong)))
+    if bool(wrong.any()) and not bool(wrong.all()):
+        found["auroc"] = float(roc_auc_score(wrong.numpy(), doubts.numpy()))
+    return found
