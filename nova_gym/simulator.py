@@ -219,9 +219,7 @@ class DreamSimulator:
         return torch.randint(2**62, (count,), generator=generator or self._keys).to(self.device)
 
     @torch.no_grad()
-    def restart(
-        self, rows: Tensor, states: Tensor, keys: Tensor | None = None, errors: Tensor | None = None
-    ) -> None:
+    def restart(self, rows: Tensor, states: Tensor, keys: Tensor | None = None, errors: Tensor | None = None) -> None:
         """Starts episodes of some dreams, which is quicker than a `reset` of all; the others go on.
 
         Args:

@@ -142,10 +142,14 @@ def join_clips(parts: list[Clips], shares: list[float]) -> Clips:
         source=torch.cat([part.source + int(offset) for part, offset in zip(parts, offsets, strict=False)]),
         metadata=first.metadata,
         action_count=first.action_count,
-        weights=torch.cat(
-            [torch.full((len(p.source),), share / len(p.source)) for p, share in zip(parts, shares, strict=True)]
-        ),
+        weights=torch.cat([_shared(part, share) for part, share in zip(parts, shares, strict=True)]),
     )
+
+
+def _shared(part: Clips, share: float) -> Tensor:
+    """(T,) the weights of a part, whose sum is its share; those that were 0 stay so."""
+    drawn = torch.ones(len(part.source)) if part.weights is None else (part.weights > 0).float()
+    return share * drawn / drawn.sum()
 
 
 def unlabelled_clips(

@@ -83,8 +83,8 @@ class Doubt(nn.Module):
         log_errors: (n,) float32, logarithm of the squared error that cells of a code are drawn with.
         log_spread: () float32, logarithm of the squared distance that is still ordinary.
         step_weights: (`EVIDENCE`,) float32, from evidence to the logit of the probability that a step made it wrong.
-        frame_weights: (3,) float32, from `most` and `total` of `Belief`, and a constant, to the logit of the probability
-            that an episode went wrong after its start.
+        frame_weights: (3,) float32, from `most` and `total` of `Belief`, and a constant, to the logit of the
+            probability that an episode went wrong after its start.
         log_scale: () float32, logarithm of the squared error of pixels that a squared distance of states makes.
         drawn_weights, likely_weights: (2,) float32, slope and constant of the logit that a cell is wrong, by the
             logarithm of the squared error that it is drawn with, as measured where its frame is known, or as the codes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -13,12 +14,14 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 from torch import Generator, Tensor
 
-from nova_gym.data import Clips
+from nova_gym.data import Clips, join_clips
 from nova_gym.data.clips import to_unit
+from nova_gym.dream import Dream
 from nova_gym.measures.pictures import SAME_PSNR, TILE_TOLERANCE
 from nova_gym.model.doubt import EVIDENCE, LEAST, UNUSED, Belief, Doubt, Looked, log_error
 from nova_gym.model.world_model import WorldModel
-from nova_gym.training.changes import ROUNDING, Changes
+from nova_gym.training.changes import ROUNDING
+from nova_gym.training.representation import encode_in_parts
 from nova_gym.training.strange import KINDS, strange
 
 #: One clip in so many is kept from training, so that doubt is calibrated on what training did not see.
@@ -28,8 +31,8 @@ CODES, CODES_OF_FRAMES = 192, 512
 #: Cells that codes are chosen among, transitions that plausibility is learned from, and frames of roll-outs of each
 #: kind that calibrate, at most.
 CELLS, TRANSITIONS, FRAMES = 20_000, 8_192, 3_000
-#: Steps of the optimiser, cells a step.
-STEPS, BATCH = 800, 1_024
+#: Steps of the optimiser at most, passes through all examples, cells a step.
+STEPS, PASSES, BATCH = 800, 10, 1_024
 #: Spread of the random factors that make wrong versions of the bridge's answer.
 PERTURBED = 0.6
 
@@ -81,8 +84,55 @@ def held_out(clips: Clips) -> Tensor:
     return chosen if len(chosen) >= 2 * HELD_OUT_ONE_IN else torch.zeros_like(chosen)
 
 
+def without_held_out(clips: Clips) -> Clips:
+    """The same clips, of which those that are held out are never drawn. Encoder and renderer still see their frames."""
+    held = held_out(clips)
+    if not clips.labelled or not bool(held.any()):
+        return clips
+    weights = torch.ones(len(clips.source)) if clips.weights is None else clips.weights
+    return replace(clips, weights=weights.masked_fill(torch.repeat_interleave(held, clips.lengths), 0.0))
+
+
+def teach_doubt(dream: Dream, parts: list[Clips], seed: int = 0) -> Dream:
+    """Gives a dream its doubt, or a new one; all else stays as it is to the last bit.
+
+    Args:
+        dream: with actions; left as it is.
+        parts: with frames and labels, the recordings that it was trained on.
+        seed: of everything random.
+
+    Returns:
+        The dream with doubt, on the CPU. `Card.doubt` says how well that is calibrated.
+    """
+    model = copy.deepcopy(dream.world_model).cpu().eval().requires_grad_(False)
+    generator = Generator().manual_seed(seed)
+    held = [held_out(part) for part in parts]
+    tests = [chosen if bool(chosen.any()) else ~chosen for chosen in held]
+    seen = _sample(parts, [~chosen for chosen in held], TRANSITIONS, generator)
+    test = _sample(parts, tests, FRAMES, generator)
+    states = encode_in_parts(model, seen.frames)
+    made, found = fit_doubt(model, seen, states, test, dream.card.dead_band, seed)
+    card = copy.deepcopy(dream.card)
+    apart = "held out" in card.training and all(bool(chosen.any()) for chosen in held)
+    card.doubt = {"calibrated on": "steps that training left out" if apart else "steps of its own recording", **found}
+    return Dream(made, {name: start.cpu() for name, start in dream.starts.items()}, card)
+
+
+def _sample(parts: list[Clips], chosen: list[Tensor], frames: int, generator: Generator) -> Clips:
+    """Some of the chosen clips of recordings, with about so many frames in all, as one recording."""
+    some = []
+    for part, mask in zip(parts, chosen, strict=True):
+        order = torch.nonzero(mask)[:, 0]
+        order = order[torch.randperm(len(order), generator=generator)]
+        within = torch.cumsum(part.lengths[order] + 1, 0) <= frames // len(parts)
+        within[:1] = True
+        some.append(part.part(torch.zeros_like(mask).index_fill(0, order[within], True)))
+    joined = join_clips(some, [1.0] * len(some))
+    return replace(joined, frames=torch.cat([part.frames for part in some]), weights=None)
+
+
 def fit_doubt(
-    model: WorldModel, clips: Clips, states: Tensor, test: Clips, changes: Changes, seed: int = 0
+    model: WorldModel, clips: Clips, states: Tensor, test: Clips, dead_band: float, seed: int = 0
 ) -> tuple[WorldModel, dict[str, Any]]:
     """Gives a finished model its doubt.
 
@@ -91,7 +141,7 @@ def fit_doubt(
         clips: labelled, those that it was trained on.
         states: (F, K, rows, cols) float32 of all their frames.
         test: clips with frames that it was not trained on, of the same environment.
-        changes: sizes of change in the recording.
+        dead_band: of the dream (`Card.dead_band`).
         seed: of everything random.
 
     Returns:
@@ -106,9 +156,9 @@ def fit_doubt(
     made = made.to(model.device).eval().requires_grad_(False)
     doubt: Doubt = made.doubt
     set_codes(doubt, clips, states, generator)
-    measure(made, clips, states, changes)
-    learn_plausibility(made, clips, states, changes, generator)
-    walks = [walk(made, test, changes, kind, generator) for kind in (None, WORN, *KINDS)]
+    measure(made, clips, states, dead_band)
+    learn_plausibility(made, clips, states, dead_band, generator)
+    walks = [walk(made, test, dead_band, kind, generator) for kind in (None, WORN, *KINDS)]
     found = calibrate(doubt, [part for part in walks if len(part.wrong)])
     made.requires_grad_(False)
     return made, found
@@ -140,7 +190,7 @@ def set_codes(doubt: Doubt, clips: Clips, states: Tensor, generator: Generator) 
 
 
 @torch.no_grad()
-def measure(model: WorldModel, clips: Clips, states: Tensor, changes: Changes) -> None:
+def measure(model: WorldModel, clips: Clips, states: Tensor, dead_band: float) -> None:
     """Measures how far from the codes the dream's own steps usually end, and how well cells of each code are drawn."""
     doubt: Doubt = model.doubt
     sums = torch.zeros(2, len(doubt.codes))
@@ -154,7 +204,7 @@ def measure(model: WorldModel, clips: Clips, states: Tensor, changes: Changes) -
     cells = []
     for chosen in torch.arange(0, len(clips.source), max(1, len(clips.source) // FRAMES)).split(256):
         state, actions = model.begin(states[clips.source[chosen]]), clips.actions[chosen]
-        made = model.settle(state, model.step(state, model.translate(state, actions)), changes.dead_band)
+        made = model.settle(state, model.step(state, model.translate(state, actions)), dead_band)
         cells.append(made.movedim(1, 3)[(made[:, :2] != state[:, :2]).any(1)])
     cells = torch.cat(cells)
     code, square = doubt.nearest(cells)
@@ -164,18 +214,16 @@ def measure(model: WorldModel, clips: Clips, states: Tensor, changes: Changes) -
     doubt.log_scale.copy_((apart.sum() / square[:FRAMES].sum().clamp(min=1e-9)).clamp(min=1e-6).log())
 
 
-def learn_plausibility(
-    model: WorldModel, clips: Clips, states: Tensor, changes: Changes, generator: Generator
-) -> None:
+def learn_plausibility(model: WorldModel, clips: Clips, states: Tensor, dead_band: float, generator: Generator) -> None:
     """Trains the network that tells what happened in the recording from what did not."""
     doubt: Doubt = model.doubt
     examples: list[tuple[Tensor, Tensor]] = []
     chosen = torch.randperm(len(clips.source), generator=generator)[:TRANSITIONS]
     with torch.no_grad():
         for part in chosen.split(512):
-            examples += _versions(model, clips, states, part, changes, generator)
+            examples += _versions(model, clips, states, part, dead_band, generator)
         for kind in (None, WORN):
-            part = walk(model, clips, changes, kind, generator)
+            part = walk(model, clips, dead_band, kind, generator)
             examples.append((part.inputs[part.fine], part.missed[part.fine]))
     inputs, labels = map(torch.cat, zip(*examples, strict=True))
     groups = [torch.nonzero(labels == flag)[:, 0] for flag in (False, True)]
@@ -183,9 +231,10 @@ def learn_plausibility(
         return
     doubt.network.requires_grad_(True)
     optimizer = torch.optim.AdamW(doubt.network.parameters(), lr=3e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, STEPS)
+    steps = max(4, min(STEPS, PASSES * len(labels) // BATCH))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, steps)
     with torch.enable_grad():
-        for _ in range(STEPS):
+        for _ in range(steps):
             picked = [g[torch.randint(len(g), (BATCH // 2,), generator=generator)] for g in groups]
             rows = torch.cat(picked)
             logits = doubt.network(inputs[rows]).squeeze(1)
@@ -198,7 +247,7 @@ def learn_plausibility(
 
 
 def _versions(
-    model: WorldModel, clips: Clips, states: Tensor, chosen: Tensor, changes: Changes, generator: Generator
+    model: WorldModel, clips: Clips, states: Tensor, chosen: Tensor, dead_band: float, generator: Generator
 ) -> list[tuple[Tensor, Tensor]]:
     """True and false versions of what transitions lead to: inputs of the network, and which of them are wrong."""
     source, actions = clips.source[chosen], clips.actions[chosen]
@@ -206,7 +255,7 @@ def _versions(
     versions = [true, states[source]]
     if not model.has_chance:
         u = model.translate(state, actions)
-        settle = lambda latent: model.settle(state, model.step(state, latent), changes.dead_band)  # noqa: E731
+        settle = lambda latent: model.settle(state, model.step(state, latent), dead_band)  # noqa: E731
         factors = 1.0 + PERTURBED * torch.randn(u.shape, generator=generator)
         other = actions[torch.randperm(len(actions), generator=generator)]
         versions += [settle(u), settle(u * factors), settle(model.translate(state, other))]
@@ -239,13 +288,13 @@ def _drawn_wrong(model: WorldModel, looked: Looked, state: Tensor, truth: Tensor
 
 
 @torch.no_grad()
-def walk(model: WorldModel, clips: Clips, changes: Changes, kind: str | None, generator: Generator) -> Walks:
+def walk(model: WorldModel, clips: Clips, dead_band: float, kind: str | None, generator: Generator) -> Walks:
     """Lets the dream follow recorded clips by their actions, from frames as they are or made strange.
 
     Args:
         model: with doubt whose network is trained.
         clips: with frames and labels.
-        changes: of the recording.
+        dead_band: of the dream.
         kind: one of `KINDS`, `WORN` for states as long roll-outs wear them, or None for frames as they are.
         generator: of everything random.
     """
@@ -276,7 +325,7 @@ def walk(model: WorldModel, clips: Clips, changes: Changes, kind: str | None, ge
         at, state, belief = step_of[order[:n]] + t, state[:n], Belief(*(part[:n] for part in belief))
         actions = clips.actions[at]
         latent = model.translate(state, actions)
-        shown = model.settle(state, model.step(state, latent), changes.dead_band)
+        shown = model.settle(state, model.step(state, latent), dead_band)
         reward, ends = model.outcome(state, latent, shown, actions)
         following = model.recall(state, shown, actions)
         looked = model.doubt.look(belief, state, actions, following)
