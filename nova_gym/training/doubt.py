@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize
 from scipy.special import expit
-from sklearn.metrics import roc_auc_score
 from torch import Generator, Tensor
 
 from nova_gym.data import Clips, join_clips
 from nova_gym.data.clips import to_unit
 from nova_gym.dream import Dream
+from nova_gym.measures import agreement
 from nova_gym.measures.pictures import SAME_PSNR, TILE_TOLERANCE
 from nova_gym.model.doubt import EVIDENCE, LEAST, UNUSED, Belief, Doubt, Looked, log_error
 from nova_gym.model.world_model import WorldModel
@@ -39,8 +39,6 @@ PERTURBED = 0.6
 
 #: Keeps weights finite where evidence divides all steps without an error.
 PRIOR = 1e-3
-#: Bins of doubt in which it is compared with how much was wrong.
-BINS = 15
 #: A kind of roll-outs beside those of strange frames: states that begin with noise of this strength at most.
 WORN, WEAR = "worn", 0.2
 #: How much strange roll-outs count beside those of frames as they are, where probabilities are fitted.
@@ -377,7 +375,7 @@ def calibrate(doubt: Doubt, walks: list[Walks]) -> dict[str, Any]:
     for name, part, so_far in zip(("held out", WORN, *KINDS), walks, over, strict=True):
         begun = torch.sigmoid(doubt.drawn_weights[0] * part.drawn + doubt.drawn_weights[1])[:, None]
         later = 1.0 - (1.0 - begun) * torch.sigmoid(-(so_far @ doubt.frame_weights))
-        found[name] = agreement(torch.cat([begun, later], dim=1)[part.there], part.wrong[part.there])
+        found[name] = agreement(torch.cat([begun, later], dim=1)[part.there].numpy(), part.wrong[part.there].numpy())
     return found
 
 
@@ -421,23 +419,3 @@ def logistic(features: Tensor, labels: Tensor, weights: Tensor | None = None) ->
     if 0 < y.sum() < len(y):
         start = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
     return torch.from_numpy(start).float().half().float()  # as the file will hold them
-
-
-def agreement(doubts: Tensor, wrong: Tensor) -> dict[str, float]:
-    """How well doubt agrees with what was wrong, of n steps.
-
-    Args:
-        doubts: (n,) float32 in [0, 1].
-        wrong: (n,) bool.
-
-    Returns:
-        `steps`, the shares `wrong` and `doubt`, `error` (expected calibration error, `BINS` bins), and where there are
-        both kinds of steps `auroc`.
-    """
-    found = {"steps": len(wrong), "wrong": float(wrong.float().mean()), "doubt": float(doubts.mean())}
-    bins = (doubts * BINS).long().clamp(max=BINS - 1)
-    gaps = torch.zeros(BINS).index_add(0, bins, doubts - wrong.float())
-    found["error"] = float(gaps.abs().sum() / max(1, len(wrong)))
-    if bool(wrong.any()) and not bool(wrong.all()):
-        found["auroc"] = float(roc_auc_score(wrong.numpy(), doubts.numpy()))
-    return found
