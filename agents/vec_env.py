@@ -25,7 +25,6 @@ from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.errors import BadInputError
 from nova_gym.model.inr import Resolution
 
-
 #: What becomes of steps that the dream doubts.
 DOUBT = ("ignore", "truncate", "penalise")
 #: Doubt from which on a step is more likely wrong than right.

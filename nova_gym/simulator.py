@@ -74,6 +74,7 @@ class DreamSimulator:
         latent_action: (N, U, rows, cols) float32, last latent actions, zero after a reset.
         steps: (N,) int64, steps since the last reset.
         lost: (N,) bool, whether the last step lost the dream; False after a reset.
+        belief: what `doubt` and `doubt_map` are read from; None where doubt is not followed.
 
     Raises:
         BadInputError: `num_dreams` or a number of cells is below 1, `horizon` below 0, or the dream cannot doubt.
@@ -111,7 +112,7 @@ class DreamSimulator:
         self.keys = torch.zeros(num_dreams, dtype=torch.int64, device=model.device)
         self._keys = Generator().manual_seed(0)  # of keys that no generator was given for
         self._memo: Memo | None = None  # what the compiled step computed of the present states
-        self._belief = model.doubt.begin(self.state) if doubt else None
+        self.belief = model.doubt.begin(self.state) if doubt else None
 
     @property
     def device(self) -> torch.device:
@@ -121,7 +122,7 @@ class DreamSimulator:
     @property
     def follows_doubt(self) -> bool:
         """Whether it follows how far each step is to be trusted."""
-        return self._belief is not None
+        return self.belief is not None
 
     @property
     def doubt(self) -> Tensor:
@@ -145,9 +146,9 @@ class DreamSimulator:
         return self._followed().doubt_map
 
     def _followed(self) -> Belief:
-        if self._belief is None:
+        if self.belief is None:
             raise BadInputError("this simulator does not follow doubt: make it with doubt=True")
-        return self._belief
+        return self.belief
 
     @torch.no_grad()
     def reset(
@@ -200,10 +201,10 @@ class DreamSimulator:
         self.latent_action = torch.where(of_cells, 0.0, self.latent_action)
         self.steps, self.lost = torch.where(mask, 0, self.steps), self.lost & ~mask
         self.keys = torch.where(mask, self._new_keys(self.num_dreams, generator), self.keys)
-        if self._belief is not None:
+        if self.belief is not None:
             begun = self.dream.world_model.doubt.begin(self.state, errors)
-            pairs = zip(begun, self._belief, strict=True)
-            self._belief = Belief(*(torch.where(mask.view(-1, *[1] * (new.ndim - 1)), new, old) for new, old in pairs))
+            pairs = zip(begun, self.belief, strict=True)
+            self.belief = Belief(*(torch.where(mask.view(-1, *[1] * (new.ndim - 1)), new, old) for new, old in pairs))
         return self.state
 
     def _with_memory(self, states: Tensor) -> Tensor:
@@ -234,9 +235,9 @@ class DreamSimulator:
         self.steps, self.lost = self.steps.clone(), self.lost.clone()
         self.state[rows] = self._with_memory(states)
         self.latent_action[rows], self.steps[rows], self.lost[rows] = 0.0, 0, False
-        if self._belief is not None:
+        if self.belief is not None:
             begun = self.dream.world_model.doubt.begin(self.state[rows], errors)
-            self._belief = Belief(*(old.index_copy(0, rows, new) for old, new in zip(self._belief, begun, strict=True)))
+            self.belief = Belief(*(old.index_copy(0, rows, new) for old, new in zip(self.belief, begun, strict=True)))
 
     def step(self, actions: Tensor) -> Transition:
         """Steps by the environment's own actions, through the action bridge.
@@ -390,8 +391,8 @@ class DreamSimulator:
     @torch.no_grad()
     def _believe(self, before: Tensor, actions: Tensor | None) -> None:
         """Follows the doubt of a step that was just made, if that is asked for."""
-        if self._belief is not None:
-            self._belief = self.dream.world_model.doubt.step(self._belief, before, actions, self.state)
+        if self.belief is not None:
+            self.belief = self.dream.world_model.doubt.step(self.belief, before, actions, self.state)
 
     @torch.no_grad()
     def _step_by_layers(self, latent_actions: Tensor, actions: Tensor | None = None) -> Transition:

@@ -226,7 +226,9 @@ def diagnose(
     table.add_row("median step at which they part", str(summary["median step of parting"]))
     table.add_row("what differs first", ", ".join(f"{k} {v}" for k, v in summary["first difference"].items()) or "–")
     if doubt := summary["doubt"]:
-        told = f"mean {doubt['doubt']:.3f}, of {doubt['wrong']:.3f} wrong, calibration error {doubt['calibration error']:.3f}"
+        told = (
+            f"mean {doubt['doubt']:.3f}, wrong {doubt['wrong']:.3f}, calibration error {doubt['calibration error']:.3f}"
+        )
         told += f", AUROC {doubt['auroc']:.3f}" if "auroc" in doubt else ""
         table.add_row("doubt of the steps in the dream", told)
     console.print(table)

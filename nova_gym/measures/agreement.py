@@ -17,9 +17,9 @@ def agreement(doubts: np.ndarray, wrong: np.ndarray) -> dict[str, float]:
         wrong: (n,) bool.
 
     Returns:
-        `steps`, n; `wrong` and `doubt`, the means; `calibration error`, the expected one over `BINS` bins; `auroc` where
-        there are both kinds of steps; `false alarms`, the share of right steps with a doubt above 1/2, where there are
-        right steps. Empty for no steps.
+        `steps`, n; `wrong` and `doubt`, the means; `calibration error`, the expected one over `BINS` bins; `auroc`
+        where there are both kinds of steps; `false alarms`, the share of right steps with a doubt above 1/2, where
+        there are right steps. Empty for no steps.
     """
     if not len(wrong):
         return {}
