@@ -39,6 +39,8 @@ PERTURBED = 0.6
 
 #: Keeps weights finite where evidence divides all steps without an error.
 PRIOR = 1e-3
+#: How often what happens by chance is drawn.
+DRAWS = 8
 #: A kind of roll-outs beside those of strange frames: states that begin with noise of this strength at most.
 WORN, WEAR = "worn", 0.2
 #: How much strange roll-outs count beside those of frames as they are, where probabilities are fitted.
@@ -322,23 +324,49 @@ def walk(model: WorldModel, clips: Clips, dead_band: float, kind: str | None, ge
         n = int((lengths > t).sum())
         at, state, belief = step_of[order[:n]] + t, state[:n], Belief(*(part[:n] for part in belief))
         actions = clips.actions[at]
-        latent = model.translate(state, actions)
-        shown = model.settle(state, model.step(state, latent), dead_band)
+        truth = drawn_as(to_unit(clips.frames[first[:n] + t + 1]))
+        latent, shown = _stepped(model, state, actions, truth, dead_band, generator)
         reward, ends = model.outcome(state, latent, shown, actions)
         following = model.recall(state, shown, actions)
         looked = model.doubt.look(belief, state, actions, following)
         belief, state = model.doubt.step(belief, state, actions, following), following
-        truth = drawn_as(to_unit(clips.frames[first[:n] + t + 1]))
         place = torch.stack([looked.dream, torch.full_like(looked.dream, t)], dim=1)
         looks.append((looked.evidence, place, _drawn_wrong(model, looked, state, truth), looked.inputs))
         off = (cell_errors(model, state, truth) > tolerance).flatten(1).any(1)
-        off |= (ends > 0.5) != clips.terminations[at]
-        wrong[:n, t + 1] = off | ((reward - clips.rewards[at]).abs() > REWARD * spread)
+        if not model.has_chance:
+            off |= (ends > 0.5) != clips.terminations[at]
+            off |= (reward - clips.rewards[at]).abs() > REWARD * spread
+        wrong[:n, t + 1] = off
         there[:n, t + 1] = True
     if not looks:
         nothing = drawn.new_zeros(0)
         looks = [(nothing.view(0, EVIDENCE), nothing.view(0, 2).long(), nothing.bool(), nothing.view(0, 1))]
     return Walks(drawn, likely, wrong, there, *map(torch.cat, zip(*looks, strict=True)))
+
+
+def _stepped(
+    model: WorldModel, state: Tensor, actions: Tensor, truth: Tensor, dead_band: float, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """Latent actions of a step and what the next frames show.
+
+    What happens by chance is drawn some times, and what comes nearest to the truth is taken. So a step counts as wrong
+    where what happened cannot happen in the dream, and not because something else might have.
+    """
+    drawn: list[tuple[Tensor, Tensor]] = []
+    for _ in range(DRAWS if model.has_chance else 1):
+        outcomes = None
+        if model.has_chance:
+            uniform = torch.rand(len(state), *state.shape[2:], generator=generator)
+            outcomes = model.draw_outcomes(state, actions, uniform)
+        latent = model.translate(state, actions, outcomes)
+        drawn.append((latent, model.settle(state, model.step(state, latent), dead_band)))
+    if len(drawn) == 1:
+        return drawn[0]
+    true = model.encode(truth)
+    nearest = torch.stack([(shown - true).square().flatten(1).sum(1) for _, shown in drawn]).argmin(0)
+    rows = torch.arange(len(state))
+    latents, shown = (torch.stack(each)[nearest, rows] for each in zip(*drawn, strict=True))
+    return latents, shown
 
 
 def tolerated(model: WorldModel) -> float:
