@@ -16,8 +16,6 @@ from torch import Tensor, nn
 
 from nova_gym.model.config import ModelConfig
 
-#: A code that is not used is as far away as this, which half precision can hold.
-UNUSED = 3e4
 #: What a cell is judged by after a step: implausibility, its novelty, novelty around it before, the logarithm of the
 #: error that it is probably drawn with, and a constant.
 EVIDENCE = 5
@@ -31,8 +29,8 @@ class Belief(NamedTuple):
     """What is believed of the present states of N dreams.
 
     Attributes:
-        code: (N, rows, cols) int64, the nearest of the cells that training has seen.
-        novelty: (N, rows, cols) float32, from 0, how far a cell is from that one.
+        lively: (N, rows, cols) bool, whether such cells often change.
+        novelty: (N, rows, cols) float32, from 0, how far a cell is from all that training has seen.
         doubt_map: (N, rows, cols) float32 in [0, 1], the probability that a cell is wrong.
         start: (N,) float32, the probability that the first frame was wrong.
         most, total: (N,) float32, the largest logit of any cell at any step so far, and the logarithm of the sum of the
@@ -41,7 +39,7 @@ class Belief(NamedTuple):
             a step that went wrong, the frames that follow are wrong too.
     """
 
-    code: Tensor
+    lively: Tensor
     novelty: Tensor
     doubt_map: Tensor
     start: Tensor
@@ -56,8 +54,8 @@ class Looked(NamedTuple):
     Attributes:
         dream, cell: (n,) int64, where they are; cells are counted row by row.
         changed: (n,) bool, whether the step changed them.
-        code: (n,) int64, and:
-        novelty: (n,) float32, after the step.
+        lively: (n,) bool, and:
+        novelty: (n,) float32, as in `Belief`, after the step.
         evidence: (n, `EVIDENCE`) float32.
         inputs: (n, …) float32, what the network has read.
     """
@@ -65,7 +63,7 @@ class Looked(NamedTuple):
     dream: Tensor
     cell: Tensor
     changed: Tensor
-    code: Tensor
+    lively: Tensor
     novelty: Tensor
     evidence: Tensor
     inputs: Tensor
@@ -100,7 +98,7 @@ class Doubt(nn.Module):
             nn.Linear(inputs, config.hidden), nn.GELU(), nn.Linear(config.hidden, config.hidden), nn.GELU(),
             nn.Linear(config.hidden, 1),
         )  # fmt: skip
-        self.register_buffer("codes", torch.full((config.doubt, config.rank), UNUSED))
+        self.register_buffer("codes", torch.zeros(config.doubt, config.rank))
         self.register_buffer("lively", torch.zeros(config.doubt))
         self.register_buffer("log_errors", torch.zeros(config.doubt))
         self.register_buffer("log_spread", torch.zeros(()))
@@ -140,7 +138,7 @@ class Doubt(nn.Module):
             known = _logistic(self.drawn_weights, log_error(errors))
             wrong = torch.where(errors.isnan(), wrong, known)
         start, none = wrong.flatten(1).amax(1), wrong.new_full((len(state),), LEAST)
-        return Belief(code, self.novelty(square), wrong, start, none, none, start)
+        return Belief(self.lively[code] > 0.5, self.novelty(square), wrong, start, none, none, start)
 
     def step(self, belief: Belief, state: Tensor, actions: Tensor | None, following: Tensor) -> Belief:
         """What is believed after a step.
@@ -152,7 +150,7 @@ class Doubt(nn.Module):
             following: (N, K + M, rows, cols), after it.
         """
         seen = self.look(belief, state, actions, following)
-        shape, count = belief.code.shape, len(state)
+        shape, count = belief.lively.shape, len(state)
         flat = seen.dream * (shape[1] * shape[2]) + seen.cell
         logits, marks = seen.evidence @ self.step_weights, belief.doubt_map.flatten()
         largest = logits.new_full((count,), LEAST).scatter_reduce(0, seen.dream, logits, "amax")
@@ -164,7 +162,7 @@ class Doubt(nn.Module):
         passed = passed.new_zeros(count).scatter_reduce(0, seen.dream, passed, "amax")
         kept = torch.where(seen.changed, passed[seen.dream], marks[flat])
         return Belief(
-            belief.code.flatten().index_copy(0, flat, seen.code).view(shape),
+            belief.lively.flatten().index_copy(0, flat, seen.lively).view(shape),
             belief.novelty.flatten().index_copy(0, flat, seen.novelty).view(shape),
             marks.index_copy(0, flat, torch.maximum(torch.sigmoid(logits), kept)).view(shape),
             belief.start,
@@ -177,7 +175,7 @@ class Doubt(nn.Module):
         """The cells that a step is judged by: those that changed, and those that often do. Arguments as in `step`."""
         rows, cols = state.shape[2:]
         changed = (state[:, :2] != following[:, :2]).any(1)  # all numbers of a cell that changes do; two are enough
-        looked = (changed | (self.lively[belief.code] > 0.5)).flatten().nonzero()[:, 0]
+        looked = (changed | belief.lively).flatten().nonzero()[:, 0]
         dream, cell = looked // (rows * cols), looked % (rows * cols)
         before, after = self._cells(state), self._cells(following).index_select(0, looked)
         code, square = self.nearest(after)
@@ -192,7 +190,7 @@ class Doubt(nn.Module):
         unlike = self.network(inputs).squeeze(1).clamp(-LARGEST, LARGEST)
         error = self.likely_error(code, square)
         evidence = torch.stack([unlike, novelty, strange, error, torch.ones_like(strange)], dim=1)
-        return Looked(dream, cell, changed.flatten()[looked], code, novelty, evidence, inputs)
+        return Looked(dream, cell, changed.flatten()[looked], self.lively[code] > 0.5, novelty, evidence, inputs)
 
     def _as_numbers(self, actions: Tensor) -> Tensor:
         if not self.discrete:

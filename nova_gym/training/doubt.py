@@ -18,7 +18,7 @@ from nova_gym.data.clips import to_unit
 from nova_gym.dream import Dream
 from nova_gym.measures import agreement
 from nova_gym.measures.pictures import SAME_PSNR, TILE_TOLERANCE
-from nova_gym.model.doubt import EVIDENCE, LEAST, UNUSED, Belief, Doubt, Looked, log_error
+from nova_gym.model.doubt import EVIDENCE, LEAST, Belief, Doubt, Looked, log_error
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.changes import ROUNDING
 from nova_gym.training.representation import encode_in_parts
@@ -148,14 +148,15 @@ def fit_doubt(
         The model with doubt, and how well that is calibrated on `test`, for the card.
     """
     generator = Generator().manual_seed(seed)
-    whole = model.config.cell == model.config.frame_size
-    config = replace(model.config, doubt=CODES_OF_FRAMES if whole else CODES)
+    codes = choose_codes(clips, states, CODES_OF_FRAMES if draws_frames(model) else CODES, generator)
+    config = replace(model.config, doubt=len(codes))
     made = WorldModel(config, Generator().manual_seed(seed))
     kept = {name: value for name, value in model.state_dict().items() if not name.startswith("doubt.")}
     made.load_state_dict(kept, strict=False)
     made = made.to(model.device).eval().requires_grad_(False)
     doubt: Doubt = made.doubt
-    set_codes(doubt, clips, states, generator)
+    doubt.codes.copy_(codes)
+    find_lively(doubt, clips, states)
     measure(made, clips, states, dead_band)
     learn_plausibility(made, clips, states, dead_band, generator)
     walks = [walk(made, test, dead_band, kind, generator) for kind in (None, WORN, *KINDS)]
@@ -164,29 +165,34 @@ def fit_doubt(
     return made, found
 
 
-@torch.no_grad()
-def set_codes(doubt: Doubt, clips: Clips, states: Tensor, generator: Generator) -> None:
-    """Chooses codes that lie as far apart as possible among the cells of a recording, and which of them are lively."""
-    rank = doubt.rank
-    cells = states[:, :rank].movedim(1, 3).flatten(0, 2)
+def choose_codes(clips: Clips, states: Tensor, most: int, generator: Generator) -> Tensor:
+    """(n, K) float32, cells of a recording that lie as far apart as possible: all that differ, or the `most`."""
+    cells = states.movedim(1, 3).flatten(0, 2)
     sample = cells[torch.randperm(len(cells), generator=generator)[:CELLS]]
-    source = clips.source[:: max(1, len(clips.source) // TRANSITIONS)]
-    before, after = (states[frames, :rank].movedim(1, 3) for frames in (source, source + 1))
-    moved = (before - after).square().mean(-1) > ROUNDING
+    before, after, moved = _changes(clips, states)
     sample = torch.cat([sample, before[moved][:CELLS], after[moved][:CELLS]])  # what moves may be rare among cells
-    nearest, chosen = (sample - sample.mean(0)).square().sum(1), []
-    nearest = torch.full_like(nearest, torch.inf).index_fill(0, nearest.argmin(), 1e30)
-    for _ in range(len(doubt.codes)):
-        chosen.append(int(nearest.nan_to_num(posinf=1e29).argmax()))
-        nearest = torch.minimum(nearest.clamp(max=1e30), (sample - sample[chosen[-1]]).square().sum(1))
-        if float(nearest.max()) < ROUNDING * rank:
-            break
-    doubt.codes.fill_(UNUSED)
-    doubt.codes[: len(chosen)] = sample[chosen].half().float()  # as the file will hold them
+    chosen = [int((sample - sample.mean(0)).square().sum(1).argmin())]
+    nearest = (sample - sample[chosen[0]]).square().sum(1)
+    while len(chosen) < most and float(nearest.max()) > ROUNDING * sample.shape[1]:
+        chosen.append(int(nearest.argmax()))
+        nearest = torch.minimum(nearest, (sample - sample[chosen[-1]]).square().sum(1))
+    return sample[chosen].half().float()  # as the file will hold them
+
+
+def find_lively(doubt: Doubt, clips: Clips, states: Tensor) -> None:
+    """Finds the codes whose cells change more often than cells do on average."""
+    before, _, moved = _changes(clips, states)
     code, _ = doubt.nearest(before.flatten(0, 2))
     counts = torch.bincount(code, minlength=len(doubt.codes))
     changed = torch.bincount(code, moved.flatten().float(), minlength=len(doubt.codes))
     doubt.lively.copy_((changed / counts.clamp(min=1) > changed.sum() / counts.sum()).float())
+
+
+def _changes(clips: Clips, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(n, rows, cols, K) cells before and after some transitions, and (n, rows, cols) bool, which changed."""
+    source = clips.source[:: max(1, len(clips.source) // TRANSITIONS)]
+    before, after = (states[frames].movedim(1, 3) for frames in (source, source + 1))
+    return before, after, (before - after).square().mean(-1) > ROUNDING
 
 
 @torch.no_grad()
@@ -371,8 +377,12 @@ def _stepped(
 
 def tolerated(model: WorldModel) -> float:
     """Mean squared error up to which a cell, or where that is the whole frame the frame, counts as right."""
-    whole = model.config.cell == model.config.frame_size
-    return 10.0 ** (-SAME_PSNR / 10.0) if whole else TILE_TOLERANCE
+    return 10.0 ** (-SAME_PSNR / 10.0) if draws_frames(model) else TILE_TOLERANCE
+
+
+def draws_frames(model: WorldModel) -> bool:
+    """Whether one network draws the whole frame, so that frames are judged and not cells."""
+    return model.config.cell == model.config.frame_size
 
 
 def cell_errors(model: WorldModel, state: Tensor, frames: Tensor) -> Tensor:
