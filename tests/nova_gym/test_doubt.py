@@ -49,7 +49,7 @@ def test_noise_shifts_and_other_colours_are_doubted_where_they_are(dream, frame)
     assert doubt_of(dream, frame)[0] < 0.01
 
 
-@pytest.mark.filterwarnings("ignore:.*never seen")
+@pytest.mark.filterwarnings("ignore:.*never seen", "ignore:.*has ended")
 def test_doubt_does_not_forget(dream, frame):
     env = NovaDreamEnv(dream, doubt=True, max_episode_steps=0)
     strange = frame.copy()
