@@ -9,14 +9,14 @@ environment; (g) steps that are left to chance, where a step is wrong if reality
     python -m nova_gym.benchmarks.doubt minigrid/layouts-v0 --work runs/doubt --json benchmarks/results/doubt.json
 
 Dreams of (d) and (e) are trained into the work folder, if they are not there; (f) and (g) are measured on dreams that
-`--other` and `--random` name. Parts that the JSON file holds already are not measured again.
+`--other` and `--random` name. Doubts and truth of each row are kept in the
+work folder, and rows that are there already are not measured again.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import json
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -194,9 +194,9 @@ def parts(arguments: argparse.Namespace) -> Iterator[tuple[str, str, Callable[[]
         long = 2 * steps if part == "e" else steps
         yield part, f"{long} steps", lambda made=made, long=long: follow(made(), episodes, long, seed)
     if arguments.other:
-        yield "f", arguments.other, lambda: follow(Dream.load(arguments.other), episodes, steps, seed)
+        yield "f", Path(arguments.other).stem, lambda: follow(Dream.load(arguments.other), episodes, steps, seed)
     if arguments.random:
-        yield "g", arguments.random, lambda: by_chance(Dream.load(arguments.random), 4 * episodes, seed)
+        yield "g", Path(arguments.random).stem, lambda: by_chance(Dream.load(arguments.random), 4 * episodes, seed)
 
 
 def main() -> None:
@@ -213,7 +213,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True, help="write the figures to this file")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", message=".*never seen.*")
-    kept = arguments.json.with_suffix(".npz")
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    kept = arguments.work / "doubt.npz"
     raw = dict(np.load(kept)) if kept.exists() else {}
     try:
         for part, of, measure in parts(arguments):
@@ -221,7 +222,7 @@ def main() -> None:
             if key not in raw:
                 raw[key] = np.stack([np.asarray(values, np.float32) for values in measure()])
                 np.savez_compressed(kept, **raw)
-                print(key, json.dumps(agreement(raw[key][0], raw[key][1] > 0)), flush=True)
+                print(key, agreement(raw[key][0], raw[key][1] > 0), flush=True)
     except BadInputError as error:
         parser.error(str(error))
     figures = summary(raw)
