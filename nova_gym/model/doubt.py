@@ -174,7 +174,7 @@ class Doubt(nn.Module):
     def look(self, belief: Belief, state: Tensor, actions: Tensor | None, following: Tensor) -> Looked:
         """The cells that a step is judged by: those that changed, and those that often do. Arguments as in `step`."""
         rows, cols = state.shape[2:]
-        changed = (state[:, :2] != following[:, :2]).any(1)  # all numbers of a cell that changes do; two are enough
+        changed = state[:, 0] != following[:, 0]  # all numbers of a cell that changes do; one is enough
         looked = (changed | belief.lively).flatten().nonzero()[:, 0]
         dream, cell = looked // (rows * cols), looked % (rows * cols)
         before, after = self._cells(state), self._cells(following).index_select(0, looked)
