@@ -18,9 +18,9 @@ from nova_gym.agents.saving import agent_observation
 from nova_gym.dream import Dream
 from nova_gym.envs import RealityEnv, make_reality
 from nova_gym.envs.adapter import DreamInterface
-from nova_gym.envs.frames import first_states
+from nova_gym.envs.frames import drawing_errors, first_states
 from nova_gym.errors import BadInputError
-from nova_gym.measures import Estimate, alike, mean, share
+from nova_gym.measures import Estimate, agreement, alike, mean, share
 from nova_gym.simulator import DreamSimulator
 
 #: Rewards agree if they differ by at most this share of the largest that reality paid; of 1 where that is more.
@@ -53,12 +53,15 @@ class Diagnosis:
         returns: (n, 2) float64, the return in the dream, and the return of the same actions in reality.
         partings: for each episode its parting; None if dream and reality agreed to the end.
         transitions: how many transitions of each class the agent made up to the parting.
+        doubts: (m, 2) float64, of each step in the dream how much it was doubted, and 1 if dream and reality had parted
+            by then, else 0; empty where the dream cannot doubt.
     """
 
     settings: dict[str, Any]
     returns: np.ndarray
     partings: list[Parting | None]
     transitions: Counter[str] = field(default_factory=Counter)
+    doubts: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
 
     @property
     def gap(self) -> Estimate:
@@ -96,6 +99,7 @@ class Diagnosis:
             "median step of parting": float(np.median([p.step for p in apart])) if apart else None,
             "first difference": dict(Counter(parting.what for parting in apart)),
             "transitions": self.by_transition(),
+            "doubt": agreement(self.doubts[:, 0], self.doubts[:, 1] > 0),
         }
 
 
@@ -128,8 +132,10 @@ def diagnose(
     envs = [make_reality(dream, "pixels", device=dream.world_model.device) for _ in range(episodes)]
     frames = np.stack([env.reset(seed=FIRST_UNSEEN_SEED + 1000 * seed + i)[0] for i, env in enumerate(envs)])
     door = DreamInterface(dream, observation, "discrete", None, dream.world_model.device)
-    simulator = DreamSimulator(dream, episodes, cells=dream.cells)
-    simulator.reset(states=first_states(dream, frames, official=True))
+    simulator = DreamSimulator(dream, episodes, cells=dream.cells, doubt=dream.world_model.has_doubt)
+    states = first_states(dream, frames, official=True)
+    simulator.reset(states=states, errors=drawing_errors(dream, states, frames))
+    doubts = []
     dreaming, acting = np.ones(episodes, dtype=bool), np.ones(episodes, dtype=bool)
     memory, first, paid = None, np.ones(episodes, dtype=bool), 1.0
     found = Diagnosis(
@@ -167,12 +173,16 @@ def diagnose(
         for (i, kind), same in zip(compared, _same(simulator, envs, frames, [i for i, _ in compared]), strict=True):
             if not same:
                 found.partings[i] = Parting(step, kind, "frame")
+        if simulator.follows_doubt:
+            parted = np.array([parting is not None for parting in found.partings], np.float64)
+            doubts.append(np.stack([simulator.doubt.cpu().numpy(), parted], axis=1)[dreaming])
         dreaming &= ~ends
         progress("replaying", int(episodes - dreaming.sum()), episodes)
         if not dreaming.any():
             break
     for env in envs:
         env.close()
+    found.doubts = np.concatenate([found.doubts, *doubts])
     return found
 
 

@@ -19,6 +19,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import PolicyPredictor
 
 from nova_gym.agents.actions import PlainActions
+from nova_gym.agents.doubting import CANDIDATES, TOGETHER, doubtful_starts
 from nova_gym.agents.evaluation import evaluate_agent
 from nova_gym.agents.saving import beside, load_agent, save_agent
 from nova_gym.agents.training import train_agent
@@ -29,7 +30,7 @@ from nova_gym.envs.reality.base import Reality
 from nova_gym.envs.reality.counterpart import reality_of
 from nova_gym.envs.reality.recording import check_dataset_id, write_dataset
 from nova_gym.errors import BadInputError
-from nova_gym.training import Run, check_recording, fine_tune
+from nova_gym.training import Run, check_recording, fine_tune, teach_doubt
 from nova_gym.training.changes import wrong_transitions
 from nova_gym.training.representation import encode_all
 
@@ -90,6 +91,9 @@ def improve(
     Each round trains the agent in the dream, lets it act in reality, fine-tunes the dream on what happened there, and
     evaluates both. The round keeps the dream unchanged in two cases: the dream predicted all new transitions correctly,
     or the tuned dream is worse (`_accepted`). The new transitions are used for tuning in all later rounds.
+
+    Where the dream can doubt, every other real episode begins where it doubts most what the agent leads to; it is then
+    taught to doubt anew.
 
     The encoder stays, so the agent can be trained further from round to round. Held-out layouts are never played, so
     `nova-gym eval` remains a fair test. After each round `output` holds the dream, `beside(output)` the agent, the
@@ -161,7 +165,7 @@ def improve(
             agent=agent,
             progress=said,
         )
-        played = _act(agent, dream, reality, acting, seed + k, said)
+        played = _act(agent, dream, reality, acting, seed + k, said, dream.world_model.has_doubt)
         write_dataset(_dataset_id(output, k), played, dream)
         recordings.append(load_clips(_dataset_id(output, k)))
         states.append(encode_all(dream.world_model, recordings[-1]))
@@ -184,15 +188,28 @@ def improve(
 
 
 def _act(
-    agent: PolicyPredictor, dream: Dream, reality: Reality, steps: int, seed: int, progress: Progress
+    agent: PolicyPredictor,
+    dream: Dream,
+    reality: Reality,
+    steps: int,
+    seed: int,
+    progress: Progress,
+    doubting: bool = False,
 ) -> list[EpisodeBuffer]:
-    """Real episodes of the agent with drawn actions, `steps` transitions in all, without held-out layouts."""
+    """Real episodes of the agent with drawn actions, `steps` transitions in all, without held-out layouts.
+
+    With `doubting`, every other episode begins where the dream doubts most what the agent leads to.
+    """
     env = make_reality(dream, "latent", device=dream.world_model.device)
     hold_out, actor = reality.can_hold_out(env.env), PlainActions(env)
     rng = np.random.default_rng([seed, 0xDA])
-    buffers, count = [], 0
+    buffers, count, waiting = [], 0, []
     while count < steps:
-        start = int(rng.integers(2**31))
+        if doubting and not waiting:
+            drawn = rng.integers(2**31, size=CANDIDATES * TOGETHER)
+            worst = doubtful_starts(agent, dream, env, drawn)[:TOGETHER]
+            waiting = [each for pair in zip(worst, rng.integers(2**31, size=TOGETHER), strict=True) for each in pair]
+        start = int(waiting.pop(0) if waiting else rng.integers(2**31))
         seen, _ = env.reset(seed=start)
         if hold_out and reality.is_held_out(env.env):
             continue
@@ -239,7 +256,8 @@ def _tune(
     shares = [OLD_SHARE] * has_original + [(1 - OLD_SHARE * has_original) / new] * new
     clips = join_clips(recordings, shares)
     run = Run(output.with_suffix(".ckpt"), device=device, progress=progress)
-    return fine_tune(dream, clips, torch.cat(states), budget.tuning_steps, seed, run)
+    tuned = fine_tune(dream, clips, torch.cat(states), budget.tuning_steps, seed, run)
+    return teach_doubt(tuned, recordings, seed) if dream.world_model.has_doubt else tuned
 
 
 def _scores(

@@ -189,9 +189,14 @@ class CrossEntropyPlanner:
         return drawn.contiguous()
 
     def _score(self, start: Tensor, sequences: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores (population,) float32, and the steps (population,) int64, at least 1, to follow each sequence for."""
-        simulator = DreamSimulator(self.dream, len(sequences), 0, start.shape[1:])
+        """Scores (population,) float32, and the steps (population,) int64, at least 1, to follow each sequence for.
+
+        Where the dream can doubt, a reward counts by as much as it is trusted, a cost by as much more.
+        """
+        doubts = self.dream.world_model.has_doubt
+        simulator = DreamSimulator(self.dream, len(sequences), 0, start.shape[1:], doubt=doubts)
         simulator.reset(states=start.expand(len(sequences), *start.shape))
+        begun_with = simulator.doubt if doubts else 0.0  # what is there already, no plan can avoid
         actions = sequences.to(simulator.device)
         alive = torch.ones(len(sequences), dtype=torch.bool, device=simulator.device)
         total, steps = torch.zeros(len(sequences), device=simulator.device), torch.zeros_like(alive, dtype=torch.int64)
@@ -199,7 +204,10 @@ class CrossEntropyPlanner:
         visited = [simulator.state[:, : self._rank]]
         for t in range(self.horizon):
             result = simulator.step(actions[:, t])
-            total += alive * self.discount**t * result.reward
+            paid = result.reward
+            if doubts:
+                paid = paid - paid.abs() * (simulator.doubt - begun_with)
+            total += alive * self.discount**t * paid
             wanted |= alive & result.terminated & (result.reward > self.going_on)
             steps += alive
             alive = alive & ~result.terminated

@@ -117,6 +117,7 @@ def train_agent(
     progress: Progress = lambda part, done, total, text="": None,
     gamma: float | None = None,
     minutes: float | None = None,
+    doubt: str = "ignore",
 ) -> tuple[BaseAlgorithm, Curve]:
     """Trains an agent in the dream alone. Evaluations in reality only choose the version that is kept.
 
@@ -144,6 +145,7 @@ def train_agent(
         progress: called as `progress(part, done, total, text)`.
         gamma: discount of a reward for each step that it comes later, in (0, 1).
         minutes: of wall clock, after which training stops and is evaluated for the last time; None for no limit.
+        doubt: what becomes of steps that the dream doubts, as in `DreamVecEnv`.
 
     Returns:
         The version that was best in reality, and the curve.
@@ -182,6 +184,7 @@ def train_agent(
         starts="training",
         device=device,
         max_episode_steps=patience or pace.longest,
+        doubt=doubt,
     )
     scaled = scaled_rewards(env, roaming.usual, gamma, dream.world_model.config.reward_values, agent)
     if agent is None:

@@ -27,6 +27,11 @@ from nova_gym.errors import BadInputError
 from nova_gym.model.inr import Resolution
 from nova_gym.tensor_file import DAMAGED, first_line
 
+#: What becomes of steps that the dream doubts.
+DOUBT = ("ignore", "truncate", "penalise")
+#: Doubt from which on a step is more likely wrong than right.
+DOUBTFUL = 0.5
+
 
 class DreamVecEnv(VecEnv):
     """N dreams as SB3's `VecEnv`: `NovaDreamVectorEnv`, with a reset in the step that ends an episode.
@@ -46,6 +51,10 @@ class DreamVecEnv(VecEnv):
         dream: a `Dream`, the name of a shipped one, or the path of a file.
         num_dreams: how many, N.
         observation, action, starts, device, max_episode_steps, resolution, reality: as in `NovaDreamEnv`.
+        doubt: what becomes of steps that the dream doubts. `ignore`: nothing. `truncate`: the episode ends before the
+            step that is more likely wrong than right, which pays nothing; SB3 goes on from the value of the last state
+            that was trusted. `penalise`: a reward counts by as much as the dream trusts it, a cost by as much more.
+            What `episode` and `rewards` tell is what the dream paid.
 
     Attributes:
         rewards: (N,) float64, what the last step paid; wrappers may scale what they pass on.
@@ -66,7 +75,11 @@ class DreamVecEnv(VecEnv):
         max_episode_steps: int | None = None,
         resolution: Resolution | None = None,
         reality: str | None = None,
+        doubt: str = "ignore",
     ) -> None:
+        if doubt not in DOUBT:
+            raise BadInputError(f"unknown doubt {doubt!r}; there are {', '.join(DOUBT)}")
+        self.doubt = doubt
         self.envs = NovaDreamVectorEnv(
             num_dreams,
             dream=dream,
@@ -79,11 +92,15 @@ class DreamVecEnv(VecEnv):
             max_episode_steps=max_episode_steps,
             autoreset_mode=AutoresetMode.SAME_STEP,
             reality=reality,
+            doubt=doubt != "ignore",
         )
+        if doubt == "truncate":
+            self.envs.doubt_limit = DOUBTFUL
         self._knows_success = knows_success(self.envs.dream)
         self._actions = np.zeros(0)
         self.rewards, self.terminated = np.zeros(num_dreams), np.zeros(num_dreams, dtype=bool)
         self._returns, self._began = np.zeros(num_dreams), time.monotonic()
+        self._seen: VecEnvObs = np.zeros(0)  # what the dreams showed before the step
         super().__init__(num_dreams, self.envs.single_observation_space, plain_space(self.envs.single_action_space))
         self.metadata = {**self.metadata, "render_fps": self.envs.metadata["render_fps"]}
 
@@ -111,6 +128,7 @@ class DreamVecEnv(VecEnv):
         self._returns[:] = 0.0
         self._reset_seeds()
         self._reset_options()
+        self._seen = observations
         return observations
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -136,11 +154,16 @@ class DreamVecEnv(VecEnv):
         ended = terminated | truncated
         self.rewards, self.terminated = rewards, terminated
         self._returns += rewards
+        doubted = np.zeros(self.num_envs, dtype=bool)
+        if self.doubt != "ignore":
+            doubts = np.where(ended, info["final_info"]["doubt"] if ended.any() else 0.0, info["doubt"])
+            doubted = (doubts > DOUBTFUL) & (self.doubt == "truncate")
+            rewards = np.where(doubted, 0.0, rewards - np.abs(rewards) * doubts * (self.doubt == "penalise"))
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for i in np.flatnonzero(ended):
-            infos[i]["terminal_observation"] = info["final_obs"][i]
+            infos[i]["terminal_observation"] = self._seen[i] if doubted[i] else info["final_obs"][i]
             infos[i]["lost"] = lost = bool(info["final_info"]["lost"][i])
-            infos[i]["TimeLimit.truncated"] = bool(truncated[i] and not terminated[i] and not lost)
+            infos[i]["TimeLimit.truncated"] = bool(doubted[i] or (truncated[i] and not terminated[i])) and not lost
             length = int(info["final_info"]["step"][i])
             seconds = round(time.monotonic() - self._began, 6)
             infos[i]["episode"] = {"r": float(self._returns[i]), "l": length, "t": seconds}
@@ -148,6 +171,7 @@ class DreamVecEnv(VecEnv):
             self._note_start(i, info)
             if self._knows_success:
                 infos[i]["is_success"] = bool(terminated[i] and rewards[i] > 0)
+        self._seen = observations
         return observations, rewards.astype(np.float32), ended, infos
 
     def _note_start(self, i: int, info: dict[str, Any]) -> None:

@@ -61,14 +61,16 @@ def measured_on(dream: str | Path | None) -> dict[str, Any]:
 
 
 def fingerprint(dream: str | Path) -> str:
-    """SHA-256 of the tensors in a dream's file. The card is left out, so adding scores does not change it.
+    """SHA-256 of the tensors in a dream's file that its steps and frames depend on.
+
+    The card is left out, so adding scores does not change it, and so is doubt, which judges steps and changes none.
 
     Raises:
         BadInputError: there is no such dream.
     """
     digest = hashlib.sha256()
     with safetensors.safe_open(find_dream(dream), framework="pt") as file:
-        for name in sorted(file.keys()):
+        for name in sorted(name for name in file.keys() if not name.startswith("doubt.")):  # noqa: SIM118
             tensor = file.get_tensor(name)
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())

@@ -94,6 +94,12 @@ SOURCES = {
     "disentanglement": Source(_benchmark("disentanglement"), "1 minute", SHIPS),
     "super-resolution": Source(_benchmark("super_resolution"), "2 minutes", SHIPS),
     "ablations": Source(_benchmark(f"ablations --minutes 4 --dataset {RECORDING}"), "an hour", _ITS_OWN),
+    "doubt": Source(
+        f"python -m nova_gym.benchmarks.doubt {RECORDING} --other other.safetensors --random random.safetensors "
+        "--json {}",
+        "half an hour",
+        SHIPS,
+    ),
     "improve": Source(
         f"nova-gym improve minigrid -o better.safetensors --rounds 1 --dataset {RECORDING} --json {{}}",
         "7 minutes",

@@ -13,11 +13,11 @@ from torch import Tensor
 from nova_gym.canvas import Canvas
 from nova_gym.dream import Dream
 from nova_gym.envs.actions import dream_actions
-from nova_gym.envs.arguments import as_array, check_words
-from nova_gym.envs.frames import first_states, heard_states, observation_space, observe
+from nova_gym.envs.arguments import as_array, as_flag, check_words
+from nova_gym.envs.frames import drawing_errors, first_states, heard_states, observation_space, observe
 from nova_gym.envs.reality.base import Reality
 from nova_gym.envs.reality.counterpart import dream_at, reality_of, restart
-from nova_gym.envs.reality.unseen import foreign_cells, said, what_is_unseen
+from nova_gym.envs.reality.unseen import cannot_draw, said, what_is_unseen
 from nova_gym.errors import BadInputError
 from nova_gym.model.inr import Resolution, parse_resolution
 from nova_gym.simulator import DreamSimulator, Transition
@@ -27,9 +27,11 @@ OBSERVATIONS, ACTIONS = ("latent", "pixels"), ("discrete", "latent", "codebook")
 
 #: What `reset(options=...)` understands.
 RESET_OPTIONS = ("frame", "frames", "latent", "reality")
+#: What it understands beside these: to refuse a frame that the dream cannot draw, instead of warning.
+STRICT = "strict"
 #: Actions of more numbers than this are told by their shape in error messages.
 LISTED = 16
-#: Keys of `info`.
+#: Keys of `info`, beside `doubt`.
 INFO = ("latent", "latent_action", "step", "lost")
 
 
@@ -170,29 +172,38 @@ class DreamInterface:
             return simulator.step_latent(self.dream.world_model.place(tensor, self.dream.cells))
         return simulator.step(tensor)
 
-    def start(self, options: dict[str, Any] | None, rng: np.random.Generator) -> Tensor:
-        """One state (K + M, rows, cols) float32: the one that `options` name, or one drawn as `starts` says.
+    def start(self, options: dict[str, Any] | None, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """One state to start from: the one that `options` name, or one drawn as `starts` says.
+
+        Returns:
+            (K + M, rows, cols) float32; (rows, cols) float32, the errors that its frame is drawn with, NaN where no
+            frame is known.
 
         Raises:
-            BadInputError: an unknown option, more than one, or a value that cannot be a start.
+            BadInputError: an unknown option, more than one, or a value that cannot be a start; with `strict`, also a
+                frame that the dream cannot draw.
         """
         if not (options is None or isinstance(options, dict)):
             raise BadInputError(f"options of a reset are a dictionary, not {type(options).__name__}")
-        options = options or {}
+        options = dict(options or {})
+        strict = as_flag(options.pop(STRICT, False), STRICT)
         unknown = [key for key in options if key not in RESET_OPTIONS]
         if unknown or len(options) > 1:
-            raise BadInputError(f"reset takes one option of {', '.join(RESET_OPTIONS)}, not {list(options)}")
+            raise BadInputError(
+                f"reset takes one option of {', '.join(RESET_OPTIONS)}, and {STRICT}, not {list(options)}"
+            )
         if "frame" in options:
-            return self._frame(as_array(options["frame"], "a frame"))
+            return self._frame(as_array(options["frame"], "a frame"), strict)
         if "frames" in options:
-            return self._clip(options["frames"])
+            return self._clip(options["frames"], strict)
         if "latent" in options:
-            return self._latent(options["latent"])
-        fresh = options.get("reality", False)
-        if not isinstance(fresh, bool | np.bool_):
-            raise BadInputError(f"the option reality is True or False, not {type(fresh).__name__}")
+            return self._unknown(self._latent(options["latent"]))
+        fresh = as_flag(options.get("reality", False), "the option reality")
         bank = None if fresh else self.dream.starts.get(self.starts)
-        return self._from_reality(rng) if bank is None else bank[int(rng.integers(len(bank)))]
+        return self._from_reality(rng) if bank is None else self._unknown(bank[int(rng.integers(len(bank)))])
+
+    def _unknown(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        return state, state.new_full(state.shape[1:], torch.nan)
 
     def keys(self, generators: list[np.random.Generator]) -> Tensor | None:
         """(N,) int64 keys of chance, one drawn from each generator; None where the dream is not random."""
@@ -205,10 +216,13 @@ class DreamInterface:
 
         Returns:
             `latent` (N, K + M, rows, cols) and `latent_action` (N, U, rows, cols) float32, `step` (N,) int64, `lost`
-            (N,) bool.
+            (N,) bool; where the simulator follows it, `doubt` (N,) float32.
         """
-        values = simulator.state, simulator.latent_action, simulator.steps, simulator.lost
-        return {key: value.contiguous().cpu().numpy().copy() for key, value in zip(INFO, values, strict=True)}
+        shown = simulator.state, simulator.latent_action, simulator.steps, simulator.lost
+        values = dict(zip(INFO, shown, strict=True))
+        if simulator.follows_doubt:
+            values["doubt"] = simulator.doubt
+        return {key: value.contiguous().cpu().numpy().copy() for key, value in values.items()}
 
     def render(self, states: Tensor, resolution: Resolution | None) -> np.ndarray:
         """States → (N, H, W, 3) uint8 frames. Grey frames become RGB, which Gymnasium's tools expect."""
@@ -226,24 +240,28 @@ class DreamInterface:
         except (TypeError, ValueError, OverflowError) as error:
             raise BadInputError(first_line(error)) from error
 
-    def _clip(self, frames: Any) -> Tensor:
+    def _clip(self, frames: Any, strict: bool) -> tuple[Tensor, Tensor]:
         """A start whose memory has heard a clip, (T, H, W, C) of T frames, the last of which is the present one."""
         clip = as_array(frames, "a clip of frames")
         if clip.ndim != 4 or not len(clip):
             raise BadInputError(f"frames must be (T, H, W, C), one after the other, not of shape {clip.shape}")
-        last = self._frame(clip[-1])
-        return heard_states(self.dream, clip[None])[0] if len(clip) > 1 else last
+        last, errors = self._frame(clip[-1], strict)
+        return (heard_states(self.dream, clip[None])[0] if len(clip) > 1 else last), errors
 
-    def _frame(self, frame: np.ndarray) -> Tensor:
-        state = first_states(self.dream, frame[None])[0]
+    def _frame(self, frame: np.ndarray, strict: bool) -> tuple[Tensor, Tensor]:
+        states = first_states(self.dream, frame[None])
         (height, width), wanted = frame.shape[:2], self.dream.frame_size
         if (height, width) != wanted:
             raise BadInputError(
                 f"the frame has {height}×{width} pixels (height×width); this environment dreams frames of "
                 f"{wanted[0]}×{wanted[1]}: make one with a reality of that size"
             )
-        self._warn(said(self.dream, foreign_cells(self.dream, frame[None]), [], "the frame"))
-        return state
+        errors = drawing_errors(self.dream, states, frame[None])
+        words = said(self.dream, *cannot_draw(self.dream, states, errors), "the frame")
+        if strict and words:
+            raise BadInputError(words)
+        self._warn(words)
+        return states[0], errors[0]
 
     def _latent(self, latent: Any) -> Tensor:
         try:
@@ -261,13 +279,15 @@ class DreamInterface:
             )
         return state.to(self.device)
 
-    def _from_reality(self, rng: np.random.Generator) -> Tensor:
+    def _from_reality(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         if self._reality is None:
             reality = reality_of(self.dream)
             self._reality = reality, reality.make()
         reality, env = self._reality
         restart(reality, env, self.starts, rng)
-        return first_states(self.dream, reality.frame(env)[None], self.starts != "random")[0]
+        frame = reality.frame(env)[None]
+        states = first_states(self.dream, frame, self.starts != "random")
+        return states[0], drawing_errors(self.dream, states, frame)[0]
 
     def _warn(self, words: str) -> None:
         if words:

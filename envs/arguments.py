@@ -22,7 +22,7 @@ def as_array(values: Any, what: str) -> np.ndarray:
         raise BadInputError(f"{what} must be an array of numbers: {first_line(error)}") from error
 
 
-def check_numbers(max_episode_steps: Any, deterministic: Any) -> None:
+def check_numbers(max_episode_steps: Any, **flags: Any) -> None:
     """Checks arguments of environments.
 
     Raises:
@@ -32,8 +32,19 @@ def check_numbers(max_episode_steps: Any, deterministic: Any) -> None:
         isinstance(max_episode_steps, bool) or not isinstance(max_episode_steps, int | np.integer)
     ):
         raise BadInputError(f"max_episode_steps is a whole number, 0 for never, not {max_episode_steps!r:.80}")
-    if not isinstance(deterministic, bool | np.bool_):
-        raise BadInputError(f"deterministic is True or False, not {deterministic!r:.80}")
+    for name, value in flags.items():
+        as_flag(value, name)
+
+
+def as_flag(value: Any, what: str) -> bool:
+    """What is either on or off.
+
+    Raises:
+        BadInputError: it is something else.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise BadInputError(f"{what} is True or False, not {value!r:.80}")
+    return bool(value)
 
 
 def checked_seed(seed: Any) -> int | None:

@@ -64,7 +64,7 @@ class NovaDreamEnv(gym.Env):
     `{"latent": state}`, (K + M, rows, cols) float32 as in `info["latent"]`, or (K, rows, cols) without memory;
     `{"reality": True}`, a fresh reset of the real environment, encoded.
     A picture with cells that the dream cannot draw, because nothing like them was in its recording, causes a warning
-    that says where they are.
+    that says where they are, and with `"strict": True` beside it an error.
 
     ## Episode End
     Terminated where the termination head says so. Truncated in two cases. The first is the time limit: the real
@@ -78,7 +78,9 @@ class NovaDreamEnv(gym.Env):
     `latent`, (K + M, rows, cols) float32, the state, M numbers of memory included;
     `latent_action`, (U, rows, cols) float32, the latent action of the last step, zeros after a reset;
     `step`, int, steps since the reset;
-    `lost`, bool, whether the last step lost the dream (see above), False after a reset.
+    `lost`, bool, whether the last step lost the dream (see above), False after a reset;
+    with `doubt=True` also `doubt`, float in [0, 1], the probability that this frame, reward or ending is wrong
+    (`doubt_map` says where).
 
     ## Other Levels
     The rules of a dream are the same in every cell, so it can dream environments that it was not trained on, of any
@@ -88,7 +90,7 @@ class NovaDreamEnv(gym.Env):
 
     ## Arguments
     `dream`, `observation`, `action`, `render_mode`, `resolution`, `starts`, `device`, `max_episode_steps`, `reality`,
-    `deterministic`: see below.
+    `deterministic`, `doubt`: see below.
 
     ## Version History
     v0: initial version.
@@ -110,6 +112,7 @@ class NovaDreamEnv(gym.Env):
             beyond the real horizon, construct `NovaDreamEnv` itself, or use the vector environment.
         reality: id of the real environment to dream of; None for the dream's own, which its card names.
         deterministic: take the likeliest of what the dream leaves to chance, instead of drawing it.
+        doubt: follow how far the dream is to be trusted, which takes time; the dream must be able to doubt.
 
     Raises:
         BadInputError: an argument is unknown or out of range; the message says what is accepted.
@@ -129,12 +132,15 @@ class NovaDreamEnv(gym.Env):
         max_episode_steps: int | None = None,
         reality: str | None = None,
         deterministic: bool = False,
+        doubt: bool = False,
     ) -> None:
-        check_numbers(max_episode_steps, deterministic)
+        check_numbers(max_episode_steps, deterministic=deterministic, doubt=doubt)
         if render_mode is not None and str(render_mode) not in self.metadata["render_modes"]:
             raise BadInputError(f"unknown render_mode {render_mode!r}; there are {self.metadata['render_modes']}")
         self._door = DreamInterface(dream, observation, action, starts, device, reality)
-        self._simulator = DreamSimulator(self._door.dream, 1, max_episode_steps, deterministic=deterministic)
+        self._simulator = DreamSimulator(
+            self._door.dream, 1, max_episode_steps, deterministic=deterministic, doubt=doubt
+        )
         self.observation_space = self._door.observation_space
         self.action_space = self._door.action_space
         self.render_mode = render_mode
@@ -155,6 +161,15 @@ class NovaDreamEnv(gym.Env):
         return self._simulator
 
     @property
+    def doubt_map(self) -> np.ndarray:
+        """(rows, cols) float32 in [0, 1], the probability that a cell of the present frame is wrong.
+
+        Raises:
+            BadInputError: the environment was made without `doubt`.
+        """
+        return self._simulator.doubt_map[0].cpu().numpy()
+
+    @property
     def resolution(self) -> tuple[int, int]:
         """(H, W) that `render()` draws."""
         return self._resolution
@@ -170,16 +185,19 @@ class NovaDreamEnv(gym.Env):
 
         Args:
             seed: of the draws of starts, by this reset and later ones; None goes on with the present generator.
-            options: None, or a dictionary with one of `frame`, `latent`, `reality`; see the class.
+            options: None, or a dictionary with one of `frame`, `frames`, `latent`, `reality`, and `strict`; see the
+                class.
 
         Returns:
             Observation and `info`; see the class.
 
         Raises:
-            BadInputError: an unknown option, more than one, or a value that cannot be a start.
+            BadInputError: an unknown option, more than one, or a value that cannot be a start; with `strict`, a frame
+                that the dream cannot draw.
         """
         super().reset(seed=checked_seed(seed))
-        self._simulator.reset(states=self._door.start(options, self.np_random)[None])
+        state, errors = self._door.start(options, self.np_random)
+        self._simulator.reset(states=state[None], errors=errors[None])
         if (keys := self._door.keys([self.np_random])) is not None:
             self._simulator.keys = keys
         self._started, self._ended, self._warned = True, False, False
@@ -302,7 +320,8 @@ class NovaDreamEnv(gym.Env):
 
     def _info(self) -> dict[str, Any]:
         info = {key: value[0] for key, value in self._door.info(self._simulator).items()}
-        return {**info, "step": int(info["step"]), "lost": bool(info["lost"])}
+        numbers = {"doubt": float(info["doubt"])} if "doubt" in info else {}
+        return {**info, "step": int(info["step"]), "lost": bool(info["lost"]), **numbers}
 
     def _frame(self) -> np.ndarray:
         return self._door.render(self._simulator.state, self.resolution)[0]

@@ -79,6 +79,26 @@ def first_states(dream: Dream, frames: np.ndarray, official: bool = False) -> Te
 
 
 @torch.no_grad()
+def drawing_errors(dream: Dream, states: Tensor, frames: np.ndarray) -> Tensor:
+    """How badly the dream draws frames that it was given.
+
+    Args:
+        dream: whose renderer to use.
+        states: (N, K + M, rows, cols), the frames encoded.
+        frames: as in `encode_frames`.
+
+    Returns:
+        (N, rows, cols) float32, mean squared errors of the cells, for values in [0, 1].
+    """
+    model = dream.world_model
+    (rows, cols), (height, width) = states.shape[2:], model.config.cell
+    drawn = torch.cat([model.render(part) for part in states.split(64)]).permute(0, 2, 3, 1)
+    truth = torch.from_numpy(np.ascontiguousarray(frames)).to(drawn.device, torch.float32)
+    truth = truth / 255.0 if frames.dtype == np.uint8 else truth
+    return (drawn - truth).square().mean(3).view(len(frames), rows, height, cols, width).mean((2, 4))
+
+
+@torch.no_grad()
 def next_states(dream: Dream, states: Tensor, frames: np.ndarray, actions: Tensor | None) -> Tensor:
     """The states after a step of the real environment: what its frames show, and the memory after hearing it.
 

@@ -28,14 +28,14 @@ class NovaDreamVectorEnv(VectorEnv):
 
     ## Information
     The keys of `NovaDreamEnv`, for all dreams: `latent` (N, K, rows, cols) float32, `latent_action` (N, U, rows, cols)
-    float32, `step` (N,) int64 and `lost` (N,) bool. Each has a mask (N,) bool beside it, such as `_latent`: rows
-    outside the mask are zero. A step in which dreams end under `SAME_STEP` adds `final_obs`, (N,) object, the last
-    observation or None, and `final_info`, the same four keys and masks at the end of the episode. Their masks are
-    `_final_obs` and `_final_info`.
+    float32, `step` (N,) int64, `lost` (N,) bool, and with `doubt=True` also `doubt` (N,) float32. Each has a mask (N,)
+    bool beside it, such as `_latent`: rows outside the mask are zero. A step in which dreams end under `SAME_STEP` adds
+    `final_obs`, (N,) object, the last observation or None, and `final_info`, the same keys and masks at the end of the
+    episode. Their masks are `_final_obs` and `_final_info`.
 
     Args:
         num_envs: N.
-        dream, observation, action, resolution, starts, device, max_episode_steps, reality, deterministic: as in
+        dream, observation, action, resolution, starts, device, max_episode_steps, reality, deterministic, doubt: as in
             `NovaDreamEnv`.
         render_mode: `rgb_array` or None.
         autoreset_mode: `NEXT_STEP`: the step after an end resets that dream and ignores its action. `SAME_STEP`: the
@@ -66,8 +66,9 @@ class NovaDreamVectorEnv(VectorEnv):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         reality: str | None = None,
         deterministic: bool = False,
+        doubt: bool = False,
     ) -> None:
-        check_numbers(max_episode_steps, deterministic)
+        check_numbers(max_episode_steps, deterministic=deterministic, doubt=doubt)
         if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer):
             raise BadInputError(f"num_envs is a whole number, not {num_envs!r:.80}")
         if render_mode is not None and str(render_mode) != "rgb_array":
@@ -78,7 +79,9 @@ class NovaDreamVectorEnv(VectorEnv):
             modes = ", ".join(mode.value for mode in AutoresetMode)
             raise BadInputError(f"unknown autoreset_mode {autoreset_mode!r}; there are {modes}") from error
         self._door = DreamInterface(dream, observation, action, starts, device, reality)
-        self._simulator = DreamSimulator(self._door.dream, num_envs, max_episode_steps, deterministic=deterministic)
+        self._simulator = DreamSimulator(
+            self._door.dream, num_envs, max_episode_steps, deterministic=deterministic, doubt=doubt
+        )
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.num_envs = num_envs
         self.render_mode = render_mode
@@ -87,6 +90,8 @@ class NovaDreamVectorEnv(VectorEnv):
         self.single_action_space = self._door.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
+        #: Doubt from which on an episode is truncated; None for never.
+        self.doubt_limit: float | None = None
         self._generators: list[np.random.Generator] | None = None
         self._ended = np.zeros(num_envs, dtype=bool)
 
@@ -174,6 +179,8 @@ class NovaDreamVectorEnv(VectorEnv):
         # copies: on the CPU, NumPy would otherwise write into the simulator's tensors
         rewards = result.reward.cpu().numpy().astype(np.float64)
         terminated, truncated = result.terminated.cpu().numpy().copy(), result.truncated.cpu().numpy().copy()
+        if self.doubt_limit is not None:
+            truncated |= (self._simulator.doubt > self.doubt_limit).cpu().numpy() & ~restarted
         if restarted.any():
             self._start(restarted, {})
             rewards[restarted], terminated[restarted], truncated[restarted] = 0.0, False, False
@@ -203,9 +210,11 @@ class NovaDreamVectorEnv(VectorEnv):
 
     def _start(self, mask: np.ndarray, options: dict[str, Any]) -> None:
         rows = np.flatnonzero(mask)
-        states = torch.stack([self._door.start(options, self._generators[i]) for i in rows])
+        states, errors = map(
+            torch.stack, zip(*(self._door.start(options, self._generators[i]) for i in rows), strict=True)
+        )
         keys = self._door.keys([self._generators[i] for i in rows])
-        self._simulator.restart(torch.from_numpy(rows).to(self._simulator.device), states, keys)
+        self._simulator.restart(torch.from_numpy(rows).to(self._simulator.device), states, keys, errors)
         self._ended = self._ended & ~mask
 
     def _final(self, ended: np.ndarray) -> dict[str, Any]:

@@ -56,6 +56,7 @@ class Card:
         reality: what else `nova_gym.envs.RealitySpec` says of the environment, such as its wrappers.
         data: the recording, as `nova-gym record` described it.
         training: preset, recipes, and for each stage its last loss, skipped steps and seconds.
+        doubt: how well the dream's doubt is calibrated, on held-out clips and on frames made strange; empty without it.
         scores: what `nova-gym eval` measured.
         versions: of nova-gym, PyTorch and Python that made it.
     """
@@ -74,6 +75,7 @@ class Card:
     reality: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    doubt: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(
         default_factory=lambda: {

@@ -19,6 +19,7 @@ from nova_gym import kernels, noise
 from nova_gym.dream import Card, Dream
 from nova_gym.errors import BadInputError
 from nova_gym.model.control import Memory
+from nova_gym.model.doubt import Belief
 from nova_gym.model.inr import Resolution
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Largest absolute value in a state. States have mean square 1; a state beyond the limit is lost, and is clamped to it.
 STATE_LIMIT = 1000.0
+#: Said where doubt is asked for and the dream has none.
+NO_DOUBT = "this dream cannot doubt: `nova-gym train --stage doubt` teaches it to, from its recording"
 
 
 class Transition(NamedTuple):
@@ -63,6 +66,7 @@ class DreamSimulator:
         horizon: steps after which an episode is truncated; None for the real environment's, 0 for never.
         cells: (rows, cols) of the states; None for those of the real environment's frames.
         deterministic: whether what is left to chance is replaced by what is likeliest.
+        doubt: whether to follow how far each step is to be trusted (`doubt`, `doubt_map`), which takes time.
 
     Attributes:
         state: (N, K + M, rows, cols) float32, present states: K numbers of a cell that the frame shows, M of memory.
@@ -70,9 +74,10 @@ class DreamSimulator:
         latent_action: (N, U, rows, cols) float32, last latent actions, zero after a reset.
         steps: (N,) int64, steps since the last reset.
         lost: (N,) bool, whether the last step lost the dream; False after a reset.
+        belief: what `doubt` and `doubt_map` are read from; None where doubt is not followed.
 
     Raises:
-        BadInputError: `num_dreams` or a number of cells is below 1, or `horizon` below 0.
+        BadInputError: `num_dreams` or a number of cells is below 1, `horizon` below 0, or the dream cannot doubt.
     """
 
     def __init__(
@@ -82,7 +87,10 @@ class DreamSimulator:
         horizon: int | None = None,
         cells: tuple[int, int] | None = None,
         deterministic: bool = False,
+        doubt: bool = False,
     ) -> None:
+        if doubt and not dream.world_model.has_doubt:
+            raise BadInputError(NO_DOUBT)
         cells = dream.cells if cells is None else tuple(cells)
         if len(cells) != 2 or min(cells) < 1:
             raise BadInputError(f"cells are (rows, cols) of at least 1 each, not {cells}")
@@ -104,11 +112,43 @@ class DreamSimulator:
         self.keys = torch.zeros(num_dreams, dtype=torch.int64, device=model.device)
         self._keys = Generator().manual_seed(0)  # of keys that no generator was given for
         self._memo: Memo | None = None  # what the compiled step computed of the present states
+        self.belief = model.doubt.begin(self.state) if doubt else None
 
     @property
     def device(self) -> torch.device:
         """The device that the states are on."""
         return self.state.device
+
+    @property
+    def follows_doubt(self) -> bool:
+        """Whether it follows how far each step is to be trusted."""
+        return self.belief is not None
+
+    @property
+    def doubt(self) -> Tensor:
+        """(N,) float32 in [0, 1], the probability that the present frames, their rewards or endings are wrong.
+
+        It does not forget: after a step that went wrong, the frames that follow are wrong too. What happens by chance
+        is right if it can happen.
+
+        Raises:
+            BadInputError: the simulator does not follow doubt.
+        """
+        return self._followed().doubt
+
+    @property
+    def doubt_map(self) -> Tensor:
+        """(N, rows, cols) float32 in [0, 1], the probability that a cell is wrong.
+
+        Raises:
+            BadInputError: the simulator does not follow doubt.
+        """
+        return self._followed().doubt_map
+
+    def _followed(self) -> Belief:
+        if self.belief is None:
+            raise BadInputError("this simulator does not follow doubt: make it with doubt=True")
+        return self.belief
 
     @torch.no_grad()
     def reset(
@@ -117,6 +157,7 @@ class DreamSimulator:
         states: Tensor | None = None,
         starts: str | None = None,
         generator: Generator | None = None,
+        errors: Tensor | None = None,
     ) -> Tensor:
         """Starts episodes.
 
@@ -126,6 +167,8 @@ class DreamSimulator:
                 rows outside the mask unused. None draws from the dream's starts.
             starts: which of the dream's starts to draw from, None for its `default_starts`.
             generator: for that draw and for the keys of chance, on the CPU; required unless `states` is given.
+            errors: (N, rows, cols) float32, mean squared errors that the frames behind `states` are drawn with
+                (`nova_gym.envs.frames.drawing_errors`), for doubt; NaN or None where none are known.
 
         Returns:
             (N, K + M, rows, cols) float32, all present states.
@@ -158,6 +201,10 @@ class DreamSimulator:
         self.latent_action = torch.where(of_cells, 0.0, self.latent_action)
         self.steps, self.lost = torch.where(mask, 0, self.steps), self.lost & ~mask
         self.keys = torch.where(mask, self._new_keys(self.num_dreams, generator), self.keys)
+        if self.belief is not None:
+            begun = self.dream.world_model.doubt.begin(self.state, errors)
+            pairs = zip(begun, self.belief, strict=True)
+            self.belief = Belief(*(torch.where(mask.view(-1, *[1] * (new.ndim - 1)), new, old) for new, old in pairs))
         return self.state
 
     def _with_memory(self, states: Tensor) -> Tensor:
@@ -173,13 +220,14 @@ class DreamSimulator:
         return torch.randint(2**62, (count,), generator=generator or self._keys).to(self.device)
 
     @torch.no_grad()
-    def restart(self, rows: Tensor, states: Tensor, keys: Tensor | None = None) -> None:
+    def restart(self, rows: Tensor, states: Tensor, keys: Tensor | None = None, errors: Tensor | None = None) -> None:
         """Starts episodes of some dreams, which is quicker than a `reset` of all; the others go on.
 
         Args:
             rows: (n,) int64, which dreams.
             states: (n, K + M, rows, cols) float32 to start from, or as in `reset`.
             keys: (n,) int64, of their chance; None for new ones.
+            errors: (n, rows, cols), as in `reset`.
         """
         keys = self._new_keys(len(rows), None) if keys is None else keys
         self.keys = self.keys.index_copy(0, rows, keys)
@@ -187,6 +235,9 @@ class DreamSimulator:
         self.steps, self.lost = self.steps.clone(), self.lost.clone()
         self.state[rows] = self._with_memory(states)
         self.latent_action[rows], self.steps[rows], self.lost[rows] = 0.0, 0, False
+        if self.belief is not None:
+            begun = self.dream.world_model.doubt.begin(self.state[rows], errors)
+            self.belief = Belief(*(old.index_copy(0, rows, new) for old, new in zip(self.belief, begun, strict=True)))
 
     def step(self, actions: Tensor) -> Transition:
         """Steps by the environment's own actions, through the action bridge.
@@ -200,6 +251,13 @@ class DreamSimulator:
         model = self.dream.world_model
         if not model.has_actions:
             raise BadInputError("this dream was made from video without actions: use step_latent() or step_code()")
+        before = self.state
+        result = self._step(actions)
+        self._believe(before, actions)
+        return result
+
+    def _step(self, actions: Tensor) -> Transition:
+        model = self.dream.world_model
         if (compiled := self._compiled()) and compiled.actions and _alike(actions, self.steps):
             return self._step_compiled(compiled, None, actions)
         with torch.no_grad():
@@ -322,9 +380,19 @@ class DreamSimulator:
 
         A cell whose mean squared change is within the card's dead band stays exactly as it was (`WorldModel.settle`).
         """
+        before = self.state
         if (compiled := self._compiled()) and _alike(latent_actions, self.latent_action):
-            return self._step_compiled(compiled, latent_actions, None)
-        return self._step_by_layers(latent_actions)
+            result = self._step_compiled(compiled, latent_actions, None)
+        else:
+            result = self._step_by_layers(latent_actions)
+        self._believe(before, None)
+        return result
+
+    @torch.no_grad()
+    def _believe(self, before: Tensor, actions: Tensor | None) -> None:
+        """Follows the doubt of a step that was just made, if that is asked for."""
+        if self.belief is not None:
+            self.belief = self.dream.world_model.doubt.step(self.belief, before, actions, self.state)
 
     @torch.no_grad()
     def _step_by_layers(self, latent_actions: Tensor, actions: Tensor | None = None) -> Transition:

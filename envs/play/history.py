@@ -8,6 +8,8 @@ import numpy as np
 from minari.data_collector import EpisodeBuffer
 from torch import Tensor
 
+from nova_gym.model.doubt import Belief
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -23,6 +25,7 @@ class Moment:
         total: return so far.
         end: probability in [0, 1] that the episode ends here, from the termination head.
         ended: whether the episode was terminated or truncated here.
+        belief: how far the dream is to be trusted here; None where it cannot doubt.
     """
 
     number: int
@@ -34,6 +37,7 @@ class Moment:
     total: float = 0.0
     end: float = 0.0
     ended: bool = False
+    belief: Belief | None = None
 
 
 @dataclass

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nova_gym.dream import Dream
 from nova_gym.envs.actions import dream_actions
-from nova_gym.envs.frames import first_states
+from nova_gym.envs.frames import drawing_errors, first_states
 from nova_gym.envs.play.by_hand import by_code, by_numbers, by_putting
 from nova_gym.envs.play.history import Episode, Moment
 from nova_gym.envs.play.recorded import Recording, read_recording, write_recording
@@ -55,7 +55,7 @@ class PlaySession:
         self._reality: RealityEnv | None = make_reality(dream, "pixels", device="cpu") if dream.card.env_id else None
         self._rng = np.random.default_rng([seed, 0x91A7])
         self._numbers = itertools.count()
-        self._simulator = DreamSimulator(dream)
+        self._simulator = DreamSimulator(dream, doubt=dream.world_model.has_doubt)
         self._memory: tuple[int, Memory] | None = None
         self.do(["reset"])
 
@@ -134,7 +134,7 @@ class PlaySession:
         if self._reality is not None:
             frame, _ = self._reality.reset(seed=seed)
             self.episode = Episode(seed, self._reality.reality.is_held_out(self._reality), [frame])
-            self._begin(first_states(self.dream, frame[None], official=True))
+            self._begin(first_states(self.dream, frame[None], official=True), frame)
         else:
             bank = next(iter(self.dream.starts.values()))
             self._begin(bank[seed % len(bank)][None])
@@ -208,11 +208,13 @@ class PlaySession:
         frame = np.frombuffer(bytes.fromhex(data), dtype=np.uint8).reshape(shape)
         state = first_states(self.dream, frame[None])
         self._close_episode()
-        self._begin(state)
+        self._begin(state, frame)
 
-    def _begin(self, state: Tensor) -> None:
+    def _begin(self, state: Tensor, frame: np.ndarray | None = None) -> None:
+        errors = None if frame is None else drawing_errors(self.dream, state, frame[None])
+        self._simulator.reset(states=state, errors=errors)
         nothing = torch.zeros(1, self.dream.world_model.config.latent_action, *self.dream.cells)
-        self.history = [Moment(next(self._numbers), state.clone(), nothing)]
+        self.history = [Moment(next(self._numbers), state.clone(), nothing, belief=self._simulator.belief)]
 
     def _close_episode(self) -> None:
         if self.episode and self.episode.actions:
@@ -223,6 +225,7 @@ class PlaySession:
         """The simulator, set to the present moment."""
         self._simulator.reset(states=self.now.state)
         self._simulator.steps = self._simulator.steps + self.now.step
+        self._simulator.belief = self.now.belief
         return self._simulator
 
     @torch.no_grad()
@@ -245,6 +248,7 @@ class PlaySession:
                 total=self.now.total + reward,
                 end=end,
                 ended=bool(result.terminated[0] | result.truncated[0]),
+                belief=simulator.belief,
             )
         )
 

@@ -32,7 +32,8 @@ class Shown:
         cell: (row, column) of the cell that is framed in the dream's picture; None for none.
         cells: (rows, cols) of the dream's picture.
         real: reality's frame (H, W, C) uint8; None if reality is not shown.
-        wrong: (rows, columns) bool, the tiles in which dream and reality differ; None if they are not compared.
+        wrong: (rows, columns) bool, the tiles in which dream and reality differ, or where reality is not shown the
+            cells that are doubted; None for neither.
         strip: the last frames, each (H, W, C) uint8.
         message: what happened last, shown below the header.
         help: whether to show the keys.

@@ -76,9 +76,15 @@ class Viewpoint:
         return self.session.real_picture(self.size[1]) if self.beside else None
 
     def wrong_tiles(self) -> np.ndarray | None:
-        """(rows, columns) bool, the tiles that differ from reality; None if reality is not shown or has no tiles."""
+        """(rows, columns) bool, the tiles that differ from reality, or where that is not shown those that are doubted.
+
+        None if reality is shown and has no tiles, or is not shown and the dream cannot doubt.
+        """
         real, tile = self.session.real_frame, self.session.tile
-        if not self.beside or real is None or not tile:
+        if not self.beside or real is None:
+            belief = self.session.now.belief
+            return None if belief is None else (belief.doubt_map[0] > 0.5).numpy()
+        if not tile:
             return None
         frames = (real, self._picture_of(self.session.now))
         truth, drawn = (frame[None].astype(np.float32) / 255.0 for frame in frames)
@@ -97,9 +103,11 @@ class Viewpoint:
         first = f"step {now.step}   reward {now.reward:+.2f}   return {now.total:.2f}   end {now.end:.0%}"
         height, width = self.size
         second = f"action {action}   {width}×{height}   {rate} frames/s"
-        if wrong is not None:
-            second += f"   agreement {1.0 - wrong.mean():.0%} of tiles"
         beside = self.beside and self.session.real_frame is not None
+        if beside and wrong is not None:
+            second += f"   agreement {1.0 - wrong.mean():.0%} of tiles"
+        if now.belief is not None:
+            second += f"   doubt {float(now.belief.doubt[0]):.0%}"
         third = ["reality | dream"] * beside + [self.layer] * bool(self.layer) + flags
         return first, second, "   ".join(third + ["EPISODE ENDED"] * now.ended)
 

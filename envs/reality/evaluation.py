@@ -16,7 +16,7 @@ from nova_gym.envs.reality.lockstep import Bench, Outcomes, lockstep
 from nova_gym.envs.reality.open_loop import OpenLoop, open_loop
 from nova_gym.envs.reality.unseen import what_is_unseen
 from nova_gym.errors import BadInputError
-from nova_gym.measures import TILE_TOLERANCE, Estimate, alike, mean, psnr, share, ssim, tile_errors
+from nova_gym.measures import TILE_TOLERANCE, Estimate, agreement, alike, mean, psnr, share, ssim, tile_errors
 from nova_gym.simulator import DreamSimulator
 
 #: Steps of the open-loop rollout after which frames are compared.
@@ -49,6 +49,8 @@ class Report:
         open_loop: by step, then by measure: `psnr` (dB) and `ssim`, and for tiled frames `exact` and `tile accuracy`.
         transitions: by transition class, the share of exact frames after it; "other" are those whose class the
             `Reality` does not list.
+        doubt: how well the dream's doubt agrees with which frames of the open loop are wrong (`agreement`); empty where
+            it cannot doubt.
         outcomes: figures of reward and termination: of `random` actions in the open loop, of the `transitions`, and of
             those episodes that the `expert` leads.
         heard: the open loop of whole episodes, whose first steps the dream has heard; None where frames consist of
@@ -61,6 +63,7 @@ class Report:
     open_loop: dict[int, dict[str, Estimate | None]] = field(default_factory=dict)
     transitions: dict[str, Estimate | None] = field(default_factory=dict)
     outcomes: dict[str, dict[str, Estimate | None]] = field(default_factory=dict)
+    doubt: dict[str, float] = field(default_factory=dict)
     heard: OpenLoop | None = None
     chance: Futures | None = None
     worst: tuple[np.ndarray, np.ndarray] | None = None
@@ -73,6 +76,7 @@ class Report:
             "open_loop": {str(step): plain(measures) for step, measures in self.open_loop.items()},
             "transitions": plain(self.transitions),
             "outcomes": {part: plain(measures) for part, measures in self.outcomes.items()},
+            **({"doubt": self.doubt} if self.doubt else {}),
             **{name: part.to_dict() for name in ("heard", "chance") if (part := getattr(self, name)) is not None},
         }
 
@@ -153,6 +157,7 @@ def _open_loop(
 ) -> dict[str, Estimate | None]:
     envs = [bench.environment() for _ in range(episodes)]
     checkpoints = {*(t for t in CHECKPOINTS if t <= steps), steps}
+    doubts: list[np.ndarray] = []
 
     def look(t: int, simulator: DreamSimulator, alive: np.ndarray) -> None:
         progress("open loop", t, steps)
@@ -168,10 +173,16 @@ def _open_loop(
             measures["exact"] = share((errors < TILE_TOLERANCE).all((1, 2)))
             measures["tile accuracy"] = mean((errors < TILE_TOLERANCE).mean((1, 2)))
         report.open_loop[t] = measures
+        if simulator.follows_doubt:
+            right = alike(truth, frames, bench.tile)
+            doubts.append(np.stack([simulator.doubt.cpu().numpy()[rows], ~right]))
         worst = np.argsort(ratios)[:8]
         report.worst = truth[worst], frames[worst]
 
     outcomes = lockstep(bench, envs, lambda i: bench.harmless_action(envs[i]), steps, look, limited=False)
+    if doubts:
+        doubted, wrong = np.concatenate(doubts, axis=1)
+        report.doubt = agreement(doubted, wrong > 0)
     for env in envs:
         env.close()
     return outcomes.summary(bench.sparse)

@@ -12,7 +12,7 @@ import torch
 
 from nova_gym.dream import Dream
 from nova_gym.envs.actions import dream_actions
-from nova_gym.envs.frames import first_states
+from nova_gym.envs.frames import drawing_errors, first_states
 from nova_gym.envs.reality.base import ATTEMPTS
 from nova_gym.envs.reality.counterpart import reality_of, restart
 from nova_gym.errors import BadInputError
@@ -82,9 +82,11 @@ class Bench:
         return np.stack([self.reality.frame(env) for env in envs])
 
     def simulator(self, frames: np.ndarray) -> DreamSimulator:
-        """Dreams that start from these frames."""
-        simulator = DreamSimulator(self.dream, len(frames), horizon=0)
-        simulator.reset(states=first_states(self.dream, frames, self.starts == "official"))
+        """Dreams that start from these frames, and follow their doubt if they can."""
+        simulator = DreamSimulator(self.dream, len(frames), horizon=0, doubt=self.dream.world_model.has_doubt)
+        states = first_states(self.dream, frames, self.starts == "official")
+        errors = drawing_errors(self.dream, states, frames) if simulator.follows_doubt else None
+        simulator.reset(states=states, errors=errors)
         return simulator
 
     def actions(self, actions: list) -> torch.Tensor:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from contextlib import closing
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from nova_gym.dream import Dream
-from nova_gym.envs.frames import encode_frames
+from nova_gym.envs.frames import drawing_errors, first_states
 from nova_gym.envs.reality.counterpart import reality_of, restart
 
 #: A cell is foreign where the dream draws it with so many times the error of the recording's worst ones
@@ -25,27 +26,25 @@ def unknown_things(dream: Dream, shown: Set[str]) -> list[str]:
     return sorted(shown - set(known)) if known else []
 
 
-@torch.no_grad()
-def foreign_cells(dream: Dream, frames: np.ndarray) -> np.ndarray:
-    """Which cells of real frames the dream cannot draw: nothing like them was in its recording.
+def cannot_draw(dream: Dream, states: Tensor, errors: Tensor) -> tuple[np.ndarray, float | None]:
+    """Which cells of frames the dream cannot draw: nothing like them was in its recording.
+
+    A dream that doubts says so where it is more likely wrong than right. Of others the card says how well they draw
+    their recording's own cells.
 
     Args:
-        dream: its card says how well it draws the recording's own cells.
-        frames: (N, H, W, C) uint8 or floating point in [0, 1], which divide into cells.
+        dream: that would begin from the frames.
+        states: (N, K + M, rows, cols), the frames encoded.
+        errors: (N, rows, cols), of `drawing_errors`.
 
     Returns:
-        (N, rows, cols) bool; False everywhere where the card says nothing.
+        (N, rows, cols) bool; the largest doubt of a frame, None where the dream cannot doubt.
     """
-    config = dream.world_model.config
-    states = encode_frames(dream, frames)
-    drawn = dream.world_model.render(states).permute(0, 2, 3, 1).cpu().numpy()
-    truth = frames.astype(np.float32) / 255.0 if frames.dtype == np.uint8 else frames
-    error = np.square(drawn - truth).mean(-1)
-    (rows, cols), (height, width) = states.shape[2:], config.cell
-    errors = error.reshape(len(error), rows, height, cols, width).mean((2, 4))
-    if not dream.card.drawn_within:
-        return np.zeros_like(errors, dtype=bool)
-    return errors > FOREIGN * dream.card.drawn_within
+    if dream.world_model.has_doubt:
+        belief = dream.world_model.doubt.begin(states, errors)
+        return (belief.doubt_map > 0.5).cpu().numpy(), float(belief.doubt.max())
+    within = dream.card.drawn_within
+    return (errors > (FOREIGN * within if within else torch.inf)).cpu().numpy(), None
 
 
 def what_is_unseen(dream: Dream, seed: int = 0) -> str:
@@ -65,17 +64,20 @@ def what_is_unseen(dream: Dream, seed: int = 0) -> str:
             restart(reality, env, "random" if look % 2 else "official", rng)
             frames.append(reality.frame(env))
             shown |= reality.things(env)
-    return said(dream, foreign_cells(dream, np.stack(frames)), unknown_things(dream, shown), dream.card.env_id)
+    states = first_states(dream, np.stack(frames))
+    found = cannot_draw(dream, states, drawing_errors(dream, states, np.stack(frames)))
+    return said(dream, *found, dream.card.env_id, unknown_things(dream, shown))
 
 
-def said(dream: Dream, foreign: np.ndarray, things: list[str], where: str) -> str:
+def said(dream: Dream, foreign: np.ndarray, doubt: float | None, where: str, things: Sequence[str] = ()) -> str:
     """A warning about foreign cells and things, "" where there are none.
 
     Args:
         dream: for its recording's name.
         foreign: (N, rows, cols) bool, of N frames.
-        things: names.
+        doubt: of the frame that is doubted most; None where it is not known.
         where: what shows them.
+        things: names of things that the recording did not show.
     """
     if not things and not foreign.any():
         return ""
@@ -88,5 +90,6 @@ def said(dream: Dream, foreign: np.ndarray, things: list[str], where: str) -> st
         more = ", …" if len(places) > LISTED else ""
         parts.append(
             f"it cannot draw {len(places)} of {worst.size} cells, (row, column) {', '.join(places[:LISTED])}{more}"
+            + ("" if doubt is None else f" (doubt {doubt:.2f})")
         )
     return "; ".join(parts) + ". What it dreams of them is made up."

@@ -76,6 +76,13 @@ def train(
         float | None,
         typer.Option(help="Discount of a reward for each step that it comes later. Default: after the cut."),
     ] = None,
+    doubt: Annotated[
+        str,
+        typer.Option(
+            help="What becomes of steps that the dream doubts: truncate (the episode ends before them), penalise (they "
+            "pay as much less) or ignore."
+        ),
+    ] = "ignore",
     log_dir: Annotated[
         Path | None, typer.Option(help="TensorBoard folder; default runs/NAME, after the output.")
     ] = None,
@@ -124,6 +131,7 @@ def train(
             progress=bars,
             gamma=gamma,
             minutes=minutes,
+            doubt=doubt,
         )
     curve.save(output.with_suffix(".json"))
     table = Table("steps", "seconds", "return in the dream", "in reality", "gap [95 % interval]", "success in reality")
@@ -223,6 +231,12 @@ def diagnose(
     table.add_row("share of episodes in which dream and reality part", cell(found.parted))
     table.add_row("median step at which they part", str(summary["median step of parting"]))
     table.add_row("what differs first", ", ".join(f"{k} {v}" for k, v in summary["first difference"].items()) or "–")
+    if doubt := summary["doubt"]:
+        told = (
+            f"mean {doubt['doubt']:.3f}, wrong {doubt['wrong']:.3f}, calibration error {doubt['calibration error']:.3f}"
+        )
+        told += f", AUROC {doubt['auroc']:.3f}" if "auroc" in doubt else ""
+        table.add_row("doubt of the steps in the dream", told)
     console.print(table)
     table = Table("transition", "made", "parted", "of the gap")
     for name, row in summary["transitions"].items():

@@ -151,6 +151,7 @@ def info(dream: DreamArgument = "minigrid") -> None:
         "actions": ", ".join(loaded.card.action_names) or str(config.actions or "none but latent ones"),
         "memory, outcomes": f"{config.memory or 'none'}, {config.outcomes or 'none'} a cell",
         "codes, control": f"{config.codes or 'none'}, {'yes' if config.control else 'none'}",
+        "doubt": _doubt(loaded),
         "parameters": f"{sum(p.numel() for p in loaded.world_model.parameters()):,}",
         "state, latent action": f"{config.rank}, {config.latent_action} numbers a cell",
         "horizon": str(loaded.card.horizon),
@@ -160,8 +161,17 @@ def info(dream: DreamArgument = "minigrid") -> None:
     for key, value in rows.items():
         table.add_row(key, value)
     console.print(table)
-    console.print_json(json.dumps({name: getattr(loaded.card, name) for name in ("reality", "data", "training")}))
+    console.print_json(
+        json.dumps({name: getattr(loaded.card, name) for name in ("reality", "data", "training", "doubt")})
+    )
     console.print_json(json.dumps({"scores": loaded.card.scores}))
+
+
+def _doubt(dream: Dream) -> str:
+    told = dream.card.doubt.get("held out", {})
+    if not told:
+        return "none" if not dream.world_model.has_doubt else "yes"
+    return f"calibration error {told['calibration error']:.3f} on {told['steps']:,} {dream.card.doubt['calibrated on']}"
 
 
 def _largest(dream: Dream) -> str:
@@ -181,6 +191,11 @@ def print_report(report: Any) -> None:
         count = next((value.n for value in row.values() if value is not None), 0)
         table.add_row(str(step), str(count), *(cell(row.get(key), key == "psnr") for key in measures))
     console.print(table)
+    if report.doubt:
+        table = Table("doubt of these frames", "value")
+        for name, value in report.doubt.items():
+            table.add_row(name, f"{value:,}" if name == "steps" else f"{value:.4f}")
+        console.print(table)
     _print_heard(report.heard)
     _print_chance(report.chance)
     parts = {"one step, exact frames": report.transitions}

@@ -53,7 +53,9 @@ def train(
     size: Annotated[
         int | None, typer.Option(help="Width in pixels to scale videos to; default their own.", min=8, max=LARGEST)
     ] = None,
-    stage: Annotated[str | None, typer.Option(help="Train only this part of --dream: codebook or control.")] = None,
+    stage: Annotated[
+        str | None, typer.Option(help="Train only this part of --dream: codebook, control or doubt.")
+    ] = None,
     dream: Annotated[
         str | None, typer.Option(help="Name or file of the dream that --stage starts from; it is not changed.")
     ] = None,
@@ -102,6 +104,8 @@ def train(
     nova-gym train videos/ -o film.safetensors --size 64
 
     nova-gym train minigrid/expert-v0 --stage control --dream mine.safetensors -o new.safetensors
+
+    nova-gym train minigrid/layouts-v0 --stage doubt --dream old.safetensors -o new.safetensors
     """
     from nova_gym.data import load_clips
     from nova_gym.dream import STARTS, Dream
@@ -233,7 +237,7 @@ def tune(
     """
     from nova_gym.data import load_clips
     from nova_gym.dream import Dream
-    from nova_gym.training import Run, check_recording, fine_tune
+    from nova_gym.training import Run, check_recording, fine_tune, teach_doubt
     from nova_gym.training.representation import encode_all
 
     loaded = Dream.load(dream)
@@ -243,7 +247,7 @@ def tune(
         check_recording(clips, loaded, dataset, labels=True)
         states = encode_all(loaded.world_model, clips, lambda done, total: bars("encoding", min(done, total), total))
         run = Run(output.with_suffix(".ckpt"), device=device, progress=bars)
-        tuned = fine_tune(loaded, clips, states, steps, seed, run)
+        tuned = teach_doubt(fine_tune(loaded, clips, states, steps, seed, run), [clips], seed)
     tuned.save(output)
     if tuned.world_model.has_codebook or tuned.world_model.has_control:
         console.print(

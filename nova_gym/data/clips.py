@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -68,6 +68,27 @@ class Clips:
         """(T,) int64, for each transition the number of those before it in its clip."""
         return torch.repeat_interleave(self.lengths, self.lengths) - self.remaining
 
+    def part(self, chosen: Tensor) -> Clips:
+        """Some of the clips, as a recording of their own.
+
+        Args:
+            chosen: (E,) bool, which.
+        """
+        if bool(chosen.all()):
+            return self
+        shown = torch.repeat_interleave(chosen, self.lengths + 1) if len(self.frames) else None
+        made = torch.repeat_interleave(chosen, self.lengths)
+        lengths = self.lengths[chosen]
+        return replace(
+            self,
+            **{key: getattr(self, key)[made] for key in ("actions", "rewards", "terminations", "remaining")},
+            frames=self.frames if shown is None else self.frames[shown],
+            lengths=lengths,
+            starts=tuple(name for name, kept in zip(self.starts, chosen.tolist(), strict=True) if kept),
+            source=torch.arange(int(lengths.sum())) + torch.repeat_interleave(torch.arange(len(lengths)), lengths),
+            weights=None if self.weights is None else self.weights[made],
+        )
+
     def draw(self, count: int, generator: Generator) -> Tensor:
         """Draws (count,) int64 transitions with replacement, in proportion to `weights`."""
         if self.weights is None:
@@ -121,10 +142,14 @@ def join_clips(parts: list[Clips], shares: list[float]) -> Clips:
         source=torch.cat([part.source + int(offset) for part, offset in zip(parts, offsets, strict=False)]),
         metadata=first.metadata,
         action_count=first.action_count,
-        weights=torch.cat(
-            [torch.full((len(p.source),), share / len(p.source)) for p, share in zip(parts, shares, strict=True)]
-        ),
+        weights=torch.cat([_shared(part, share) for part, share in zip(parts, shares, strict=True)]),
     )
+
+
+def _shared(part: Clips, share: float) -> Tensor:
+    """(T,) the weights of a part, whose sum is its share; those that were 0 stay so."""
+    drawn = torch.ones(len(part.source)) if part.weights is None else (part.weights > 0).float()
+    return share * drawn / drawn.sum()
 
 
 def unlabelled_clips(

@@ -1,5 +1,6 @@
 """Measures: how close two pictures are, how far apart two sets of pictures are, and how sure a number is."""
 
+from nova_gym.measures.agreement import agreement
 from nova_gym.measures.distances import histogram, jensen_shannon, wasserstein
 from nova_gym.measures.intervals import Estimate, difference, mean, share
 from nova_gym.measures.perceptual import lpips, why_no_lpips
@@ -20,6 +21,7 @@ __all__ = [
     "PSNR_CAP",
     "TILE_TOLERANCE",
     "Estimate",
+    "agreement",
     "alike",
     "difference",
     "find_tiles",

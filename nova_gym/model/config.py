@@ -71,6 +71,7 @@ class ModelConfig:
         detail: the coordinate network that draws frames larger than `frame_size`, with more octaves than `inr`;
             None where `inr` draws frames of all sizes.
         blend: whether neighbouring cells are blended where they meet, because the recording's frames are smooth there.
+        doubt: number of codes that its doubt compares cells with, 0 for a model that cannot doubt.
     """
 
     frame_size: tuple[int, int] = (72, 72)
@@ -95,6 +96,7 @@ class ModelConfig:
     control: ControlConfig | None = None
     detail: INRConfig | None = None
     blend: bool = False
+    doubt: int = 0
 
     @property
     def cells(self) -> tuple[int, int]:

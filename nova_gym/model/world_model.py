@@ -20,6 +20,7 @@ from nova_gym.model.codebook import Codebook
 from nova_gym.model.config import ModelConfig
 from nova_gym.model.control import Control, Memory
 from nova_gym.model.detail import Detail
+from nova_gym.model.doubt import Doubt
 from nova_gym.model.dynamics import ForwardDynamics, InverseDynamics
 from nova_gym.model.encoder import Encoder
 from nova_gym.model.heads import Heads
@@ -70,6 +71,7 @@ class WorldModel(nn.Module):
             self.chance = Chance(config) if config.actions and config.outcomes else None
             self.codebook = Codebook(config) if config.codes else None
             self.control = Control(config) if config.control else None
+            self.doubt = Doubt(config) if config.doubt else None
         self.detail = Detail(config) if config.detail else None
 
     # From a frame to the next.
@@ -474,6 +476,11 @@ class WorldModel(nn.Module):
         return self.control is not None
 
     @property
+    def has_doubt(self) -> bool:
+        """Whether it can tell how far its steps are to be trusted."""
+        return self.doubt is not None
+
+    @property
     def has_detail(self) -> bool:
         """Whether it has a second renderer, for larger frames."""
         return self.detail is not None
@@ -483,6 +490,6 @@ class WorldModel(nn.Module):
 
         Args:
             name: `encoder`, `renderer` (base weights and basis), `forward_dynamics`, `inverse_dynamics`, `bridge`,
-                `heads`, `memory`, `chance`, `codebook`, `control` or `detail`.
+                `heads`, `memory`, `chance`, `codebook`, `control`, `doubt` or `detail`.
         """
         return nn.ParameterList([self.base, self.basis]) if name == "renderer" else getattr(self, name)

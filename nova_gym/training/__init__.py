@@ -1,6 +1,7 @@
 """Training a dream from recorded clips."""
 
 from nova_gym.training.detail import sharpen
+from nova_gym.training.doubt import teach_doubt
 from nova_gym.training.fine_tuning import check_recording, fine_tune, train_further
 from nova_gym.training.loop import Run
 from nova_gym.training.parts import PARTS, train_part
@@ -21,6 +22,7 @@ __all__ = [
     "preset",
     "sharpen",
     "suiting_preset",
+    "teach_doubt",
     "train",
     "train_further",
     "train_part",

@@ -12,6 +12,7 @@ from nova_gym.dream import Card, Dream
 from nova_gym.errors import BadInputError
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.changes import Changes, emphasize, wrong_transitions
+from nova_gym.training.doubt import teach_doubt, without_held_out
 from nova_gym.training.dynamics import Tuning
 from nova_gym.training.loop import Loop, Run, keep_freed_memory
 from nova_gym.training.presets import Preset, TrainingConfig, preset_of
@@ -50,7 +51,7 @@ def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed
         run: where and how; its checkpoint is removed at the end.
 
     Returns:
-        The fine-tuned dream, on the CPU, without scores.
+        The fine-tuned dream, on the CPU, without scores. Its doubt is that of before: `teach_doubt` renews it.
 
     Raises:
         BadInputError: the device or the precision of `run` cannot be used.
@@ -62,6 +63,8 @@ def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed
     recipe = replace(training.tuning, steps=steps, learning_rate=GENTLER * training.tuning.learning_rate)
     training = replace(training, tuning=recipe)
     loop = Loop(model, seed, run)
+    if "held out" in dream.card.training:
+        clips = without_held_out(clips)
     stage, wrong = _tuning(model, clips, states, training, keep_memory=True)
     loop.train(stage)
     run.checkpoint.unlink(missing_ok=True)
@@ -91,7 +94,7 @@ def train_further(dream: Dream, parts: list[Clips], preset: Preset, run: Run) ->
     """
     keep_freed_memory()
     later = (1.0 - FIRST_SHARE) / max(1, len(parts) - 1)
-    clips = join_clips(parts, [FIRST_SHARE] + [later] * (len(parts) - 1))
+    clips = join_clips(list(map(without_held_out, parts)), [FIRST_SHARE] + [later] * (len(parts) - 1))
     training, seed = preset.training, preset.training.seed
     model = _with_rewards(dream.world_model, clips, seed).to(run.find_device())
     loop = Loop(model, seed, run, {"model": repr(model.config), "transitions": len(clips.source), "seed": seed})
@@ -121,7 +124,7 @@ def train_further(dream: Dream, parts: list[Clips], preset: Preset, run: Run) ->
         count = max(1, len(starts["recorded"]) // len(parts))
         within = (recorded_states(model, *pair, count) for pair in zip(parts, each, strict=True))
         starts["recorded"] = torch.cat(list(within))
-    return Dream(model, starts, card)
+    return teach_doubt(Dream(model, starts, card), parts, seed)
 
 
 def _with_rewards(model: WorldModel, clips: Clips, seed: int) -> WorldModel:

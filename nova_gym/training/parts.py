@@ -14,6 +14,7 @@ from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
 from nova_gym.model.config import ControlConfig, ModelConfig
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training.doubt import teach_doubt
 from nova_gym.training.fine_tuning import check_recording, repacked
 from nova_gym.training.loop import Loop, Run, keep_freed_memory
 from nova_gym.training.presets import Preset, Recipe
@@ -21,18 +22,18 @@ from nova_gym.training.representation import encode_all
 from nova_gym.training.train import digest, train_codebook, train_control
 
 #: Parts that can be trained by themselves: no other part depends on them.
-PARTS = ("codebook", "control")
+PARTS = ("codebook", "control", "doubt")
 #: Number of codes in a new codebook, if neither preset nor dream says how many.
 CODES = 64
 
 
 def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
-    """Gives a dream a new codebook or control model.
+    """Gives a dream a new codebook, control model or doubt.
 
     Args:
         dream: left as it is; it may lack that part, or actions.
         part: one of `PARTS`.
-        clips: a recording of the same environment or video as the dream's; labels are not needed.
+        clips: a recording of the same environment or video as the dream's; labels are needed for doubt alone.
         dataset_id: their name, for the card.
         preset: size and recipe of the part, and the seed.
         run: where and how.
@@ -47,7 +48,10 @@ def train_part(dream: Dream, part: str, clips: Clips, dataset_id: str, preset: P
     """
     if part not in PARTS:
         raise BadInputError(f"stage {part!r} cannot be trained by itself; {', '.join(PARTS)} can")
-    check_recording(clips, dream, dataset_id)
+    check_recording(clips, dream, dataset_id, labels=part == "doubt")
+    if part == "doubt":
+        taught = teach_doubt(dream, [clips], preset.training.seed)
+        return with_part(taught, taught.world_model, part, {"dataset": dataset_id, "frames": len(clips.frames)})
     keep_freed_memory()
     training = preset.training
     recipe = _recipe(preset, part)

@@ -207,11 +207,11 @@ def preset_of(dream: Dream, stage: str) -> Preset:
 
     Args:
         dream: its card names the preset.
-        stage: a field of `TrainingConfig`, or `codebook`, which needs no recipe.
+        stage: a field of `TrainingConfig`, or `codebook` or `doubt`, which need no recipe.
 
     Returns:
         That preset; `cpu` where the card names an unknown preset, or one without a recipe for the stage.
     """
     named = PRESETS.get(dream.card.training.get("preset", ""))
-    lacks = named is None or (stage != "codebook" and getattr(named.training, stage) is None)
+    lacks = named is None or (stage not in ("codebook", "doubt") and getattr(named.training, stage) is None)
     return PRESETS["cpu"] if lacks else named

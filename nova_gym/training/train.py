@@ -14,6 +14,7 @@ from nova_gym.model.config import ControlConfig, ModelConfig
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.changes import Changes, emphasize, wrong_transitions
 from nova_gym.training.control import ControlStage, measure_spread
+from nova_gym.training.doubt import HELD_OUT_ONE_IN, teach_doubt, without_held_out
 from nova_gym.training.dynamics import Dynamics, Tuning
 from nova_gym.training.latent_actions import fit_codebook, settle_latent_actions
 from nova_gym.training.layout import needs_everywhere
@@ -38,7 +39,9 @@ RECORDED_BYTES, HEARD = 1 << 18, 64
 
 
 def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
-    """Trains a dream: all stages that its model has parts for.
+    """Trains a dream: all stages that its model has parts for, and at last its doubt.
+
+    The steps of one clip in ten are left out, so that doubt is calibrated on what training did not see.
 
     Args:
         clips: the recording; without labels the dream has neither action bridge nor heads.
@@ -77,13 +80,14 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
     )
     loop.resume()
     with loop.curves():
-        seen, states = _stages(loop, clips, training)
+        seen, states = _stages(loop, without_held_out(clips), training)
     model.cpu().eval().requires_grad_(False)
-    return Dream(
+    dream = Dream(
         model,
-        starts_of(model, clips, states if seen is clips else None),
+        starts_of(model, clips, states if seen.frames is clips.frames else None),
         make_card(seen, states, dataset_id, preset, loop),
     )
+    return teach_doubt(dream, [clips], training.seed) if model.has_actions else dream
 
 
 def config_for(clips: Clips, preset: Preset) -> ModelConfig:
@@ -280,5 +284,6 @@ def make_card(clips: Clips, states: torch.Tensor, dataset_id: str, preset: Prese
         reality={key: value for key, value in reality.items() if key not in ("env_id", "env_kwargs", "frame_size")},
         data={"dataset": dataset_id, "frames": len(clips.frames), **clips.metadata},
         training={"preset": preset.name, "config": preset.training.to_dict(), "stages": loop.finished}
+        | ({"held out": f"one clip in {HELD_OUT_ONE_IN}, of steps"} if without_held_out(clips) is not clips else {})
         | ({"minutes": loop.run.minutes} if loop.run.minutes else {}),
     )

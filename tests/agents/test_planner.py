@@ -60,7 +60,7 @@ class Corridor:
 
     pays, costs = (0.0, 1.0), 0.0
 
-    def __init__(self, dream, num_dreams, horizon, cells):
+    def __init__(self, dream, num_dreams, horizon, cells, doubt=False):
         self.device, self.latest = torch.device("cpu"), None
 
     def reset(self, states):
@@ -84,7 +84,10 @@ def walker(shipped, monkeypatch):
         monkeypatch.setattr(Corridor, "pays", pays)
         monkeypatch.setattr(Corridor, "costs", costs)
         monkeypatch.setattr("nova_gym.agents.planner.DreamSimulator", Corridor)
-        planner.dream = SimpleNamespace(starts={"official": torch.arange(1.0, 10).reshape(-1, 1, 1, 1)})
+        planner.dream = SimpleNamespace(
+            starts={"official": torch.arange(1.0, 10).reshape(-1, 1, 1, 1)},
+            world_model=SimpleNamespace(has_doubt=False),
+        )
         planner.going_on = planner._worth_of_going_on()
         return planner, lambda at: planner.plan(torch.full((1, 1, 1), float(at)))
 

@@ -73,5 +73,5 @@ def test_a_part_is_trained_on_frames_of_another_size_too(filmed, tmp_path):
 
 def test_a_part_that_others_depend_on_is_not_trained_by_itself(tiny, clips, dataset, tmp_path):
     for part in ("dynamics", "detail", "heads"):
-        with pytest.raises(BadInputError, match="codebook, control can"):
+        with pytest.raises(BadInputError, match="codebook, control, doubt can"):
             train_part(tiny, part, clips, dataset, preset("tiny"), Run(tmp_path / "x.ckpt", device="cpu"))

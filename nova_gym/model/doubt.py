@@ -1,0 +1,223 @@
+"""Doubt: how far a step of the dream is to be trusted, in each cell and for the whole frame.
+
+Three things are looked at, and only in cells that change or that often do. *Novelty*: how far a cell is from all cells
+that training has seen. *Plausibility*: a small network reads what a cell and its neighbourhood were, the action, and
+what the cell became; it has learned to tell what happened in the recording from what did not. *The start*: how well
+the dream draws the frame that it was given. A few weights that were fitted on episodes which training did not see turn
+these into probabilities (`nova_gym.training.doubt`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from nova_gym.model.config import ModelConfig
+
+#: What a cell is judged by after a step: implausibility, its novelty, novelty around it before, the logarithm of the
+#: error that it is probably drawn with, and a constant.
+EVIDENCE = 5
+#: The logit of a step at which nothing was looked at.
+LEAST = -20.0
+#: Implausibility beyond this, either way, says no more.
+LARGEST = 12.0
+
+
+class Belief(NamedTuple):
+    """What is believed of the present states of N dreams.
+
+    Attributes:
+        lively: (N, rows, cols) bool, whether such cells often change.
+        novelty: (N, rows, cols) float32, from 0, how far a cell is from all that training has seen.
+        doubt_map: (N, rows, cols) float32 in [0, 1], the probability that a cell is wrong.
+        start: (N,) float32, the probability that the first frame was wrong.
+        most, total: (N,) float32, the largest logit of any cell at any step so far, and the logarithm of the sum of the
+            exponentials of each step's largest. The one says how bad the worst step was, the other how many were bad.
+        doubt: (N,) float32 in [0, 1], the probability that the frame is wrong. It never falls within an episode: after
+            a step that went wrong, the frames that follow are wrong too.
+    """
+
+    lively: Tensor
+    novelty: Tensor
+    doubt_map: Tensor
+    start: Tensor
+    most: Tensor
+    total: Tensor
+    doubt: Tensor
+
+
+class Looked(NamedTuple):
+    """The cells that a step is judged by, n of them.
+
+    Attributes:
+        dream, cell: (n,) int64, where they are; cells are counted row by row.
+        changed: (n,) bool, whether the step changed them.
+        lively: (n,) bool, and:
+        novelty: (n,) float32, as in `Belief`, after the step.
+        evidence: (n, `EVIDENCE`) float32.
+        inputs: (n, …) float32, what the network has read.
+    """
+
+    dream: Tensor
+    cell: Tensor
+    changed: Tensor
+    lively: Tensor
+    novelty: Tensor
+    evidence: Tensor
+    inputs: Tensor
+
+
+class Doubt(nn.Module):
+    """Judges states and steps; its tensors are a part of the dream's file.
+
+    Args:
+        config: sizes; `config.doubt` is the number of codes.
+
+    Attributes:
+        codes: (n, K) float32, cells that training has seen and that stand for all of them.
+        lively: (n,) float32, 1 for codes whose cells change more often than cells do on average.
+        log_errors: (n,) float32, logarithm of the squared error that cells of a code are drawn with.
+        log_spread: () float32, logarithm of the squared distance that is still ordinary.
+        step_weights: (`EVIDENCE`,) float32, from evidence to the logit of the probability that a step made it wrong.
+        frame_weights: (3,) float32, from `most` and `total` of `Belief`, and a constant, to the logit of the
+            probability that an episode went wrong after its start.
+        log_scale: () float32, logarithm of the squared error of pixels that a squared distance of states makes.
+        drawn_weights, likely_weights: (2,) float32, slope and constant of the logit that a cell is wrong, by the
+            logarithm of the squared error that it is drawn with, as measured where its frame is known, or as the codes
+            say.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.rank, self.actions, self.discrete = config.rank, config.actions, config.discrete
+        self.reach = 1 if config.cell == config.frame_size else 3
+        inputs = (self.reach**2 + 1) * config.rank + config.memory + config.actions
+        self.network = nn.Sequential(
+            nn.Linear(inputs, config.hidden), nn.GELU(), nn.Linear(config.hidden, config.hidden), nn.GELU(),
+            nn.Linear(config.hidden, 1),
+        )  # fmt: skip
+        self.register_buffer("codes", torch.zeros(config.doubt, config.rank))
+        self.register_buffer("lively", torch.zeros(config.doubt))
+        self.register_buffer("log_errors", torch.zeros(config.doubt))
+        self.register_buffer("log_spread", torch.zeros(()))
+        self.register_buffer("step_weights", torch.zeros(EVIDENCE))
+        self.register_buffer("frame_weights", torch.tensor([1.0, 0.0, 0.0]))
+        self.register_buffer("drawn_weights", torch.zeros(2))
+        self.register_buffer("likely_weights", torch.zeros(2))
+        self.register_buffer("log_scale", torch.zeros(()))
+        self._around: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+
+    def nearest(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Cells (n, K) → the nearest codes (n,) int64, and the squared distances to them (n,) float32."""
+        far = torch.addmm(self.codes.square().sum(1), cells, self.codes.T, alpha=-2.0)
+        least, code = far.min(1)
+        return code, (least + cells.square().sum(1)).clamp(min=0.0)
+
+    def novelty(self, square: Tensor) -> Tensor:
+        """Squared distances to the nearest codes → how unusual they are, from 0."""
+        return torch.log1p(square * torch.exp(-self.log_spread))
+
+    def likely_error(self, code: Tensor, square: Tensor) -> Tensor:
+        """Logarithm of the squared error that cells are probably drawn with, by their codes and distances to them."""
+        return torch.logaddexp(self.log_errors[code], self.log_scale + square.clamp(min=1e-12).log())
+
+    def begin(self, state: Tensor, errors: Tensor | None = None) -> Belief:
+        """What is believed of states that episodes begin from.
+
+        Args:
+            state: (N, K + M, rows, cols).
+            errors: (N, rows, cols) float32, mean squared errors that their frames are drawn with, NaN where no frame is
+                known; None where none are.
+        """
+        shape = len(state), *state.shape[2:]
+        code, square = (part.view(shape) for part in self.nearest(self._cells(state)))
+        wrong = _logistic(self.likely_weights, self.likely_error(code, square))
+        if errors is not None:
+            known = _logistic(self.drawn_weights, log_error(errors))
+            wrong = torch.where(errors.isnan(), wrong, known)
+        start, none = wrong.flatten(1).amax(1), wrong.new_full((len(state),), LEAST)
+        return Belief(self.lively[code] > 0.5, self.novelty(square), wrong, start, none, none, start)
+
+    def step(self, belief: Belief, state: Tensor, actions: Tensor | None, following: Tensor) -> Belief:
+        """What is believed after a step.
+
+        Args:
+            belief: before it.
+            state: (N, K + M, rows, cols), before it.
+            actions: as in `WorldModel.translate`; None if they are not known.
+            following: (N, K + M, rows, cols), after it.
+        """
+        seen = self.look(belief, state, actions, following)
+        shape, count = belief.lively.shape, len(state)
+        flat = seen.dream * (shape[1] * shape[2]) + seen.cell
+        logits, marks = seen.evidence @ self.step_weights, belief.doubt_map.flatten()
+        largest = logits.new_full((count,), LEAST).scatter_reduce(0, seen.dream, logits, "amax")
+        most, total = torch.maximum(belief.most, largest), torch.logaddexp(belief.total, largest)
+        slope, slower, constant = self.frame_weights
+        right = (1.0 - belief.start) * torch.sigmoid(-(slope * most + slower * total + constant))
+        # what a step makes of cells that were wrong is wrong as well
+        passed = torch.where(seen.changed, marks[flat], 0.0)
+        passed = passed.new_zeros(count).scatter_reduce(0, seen.dream, passed, "amax")
+        kept = torch.where(seen.changed, passed[seen.dream], marks[flat])
+        return Belief(
+            belief.lively.flatten().index_copy(0, flat, seen.lively).view(shape),
+            belief.novelty.flatten().index_copy(0, flat, seen.novelty).view(shape),
+            marks.index_copy(0, flat, torch.maximum(torch.sigmoid(logits), kept)).view(shape),
+            belief.start,
+            most,
+            total,
+            1.0 - right,
+        )
+
+    def look(self, belief: Belief, state: Tensor, actions: Tensor | None, following: Tensor) -> Looked:
+        """The cells that a step is judged by: those that changed, and those that often do. Arguments as in `step`."""
+        rows, cols = state.shape[2:]
+        changed = state[:, 0] != following[:, 0]  # all numbers of a cell that changes do; one is enough
+        looked = (changed | belief.lively).flatten().nonzero()[:, 0]
+        dream, cell = looked // (rows * cols), looked % (rows * cols)
+        before, after = self._cells(state), self._cells(following).index_select(0, looked)
+        code, square = self.nearest(after)
+        novelty = self.novelty(square)
+        around, inside = self._neighbours(rows, cols, state.device)
+        near, inside = (dream * (rows * cols))[:, None] + around[cell], inside[cell]
+        strange = (belief.novelty.flatten()[near] * inside).amax(1)
+        patches = before[near.flatten()].view(*near.shape, self.rank) * inside[:, :, None]
+        heard = state.movedim(1, 3).flatten(0, 2)[looked, self.rank :]
+        acted = state.new_zeros(len(state), self.actions) if actions is None else self._as_numbers(actions)
+        inputs = torch.cat([patches.flatten(1), after - before[looked], heard, acted[dream]], dim=1)
+        unlike = self.network(inputs).squeeze(1).clamp(-LARGEST, LARGEST)
+        error = self.likely_error(code, square)
+        evidence = torch.stack([unlike, novelty, strange, error, torch.ones_like(strange)], dim=1)
+        return Looked(dream, cell, changed.flatten()[looked], self.lively[code] > 0.5, novelty, evidence, inputs)
+
+    def _as_numbers(self, actions: Tensor) -> Tensor:
+        if not self.discrete:
+            return actions
+        return (actions[:, None] == torch.arange(self.actions, device=actions.device)).to(torch.float32)
+
+    def _cells(self, state: Tensor) -> Tensor:
+        """(N, K + M, rows, cols) → (N · rows · cols, K), what the frame shows in each cell."""
+        return state[:, : self.rank].movedim(1, 3).flatten(0, 2)
+
+    def _neighbours(self, rows: int, cols: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """(rows · cols, reach²) int64 neighbours of each cell, and float32 which are inside; the others are cell 0."""
+        if (rows, cols) not in self._around:
+            near = torch.arange(self.reach, device=device) - self.reach // 2
+            row = torch.arange(rows, device=device)[:, None, None, None] + near[:, None]
+            col = torch.arange(cols, device=device)[:, None, None] + near
+            inside = (row >= 0) & (row < rows) & (col >= 0) & (col < cols)
+            index = torch.where(inside, row * cols + col, 0)
+            shape = rows * cols, self.reach**2
+            self._around[rows, cols] = index.reshape(shape), inside.reshape(shape).to(torch.float32)
+        return self._around[rows, cols]
+
+
+def _logistic(weights: Tensor, values: Tensor) -> Tensor:
+    return torch.sigmoid(weights[0] * values + weights[1])
+
+
+def log_error(errors: Tensor) -> Tensor:
+    """The logarithm of mean squared errors of cells, for values in [0, 1]."""
+    return errors.clamp(min=1e-6).log()

@@ -1,0 +1,115 @@
+"""What doubt promises: it knows strange frames, trusts what is true, does not forget, and costs nothing unasked."""
+
+import numpy as np
+import pytest
+import torch
+
+from nova_gym import Dream
+from nova_gym.agents import DreamVecEnv
+from nova_gym.envs import NovaDreamEnv, NovaDreamVectorEnv, make_reality
+from nova_gym.errors import BadInputError
+from nova_gym.simulator import DreamSimulator
+
+ACTIONS = torch.arange(40) % 3
+
+
+@pytest.fixture(scope="module")
+def dream():
+    return Dream.load("minigrid")
+
+
+@pytest.fixture(scope="module")
+def frame(dream):
+    return make_reality(dream, "pixels").reset(seed=3)[0]
+
+
+def doubt_of(dream, frame):
+    env = NovaDreamEnv(dream, doubt=True)
+    return env.reset(options={"frame": frame})[1]["doubt"], env.doubt_map
+
+
+def test_official_episodes_are_trusted_and_long_ones_too(dream):
+    simulator = DreamSimulator(dream, 32, horizon=0, doubt=True)
+    simulator.reset(generator=torch.Generator().manual_seed(0))
+    for action in ACTIONS:
+        simulator.step(action.expand(32))
+    assert simulator.doubt.max() < 0.01
+
+
+@pytest.mark.filterwarnings("ignore:.*never seen")
+def test_noise_shifts_and_other_colours_are_doubted_where_they_are(dream, frame):
+    noise = np.random.default_rng(0).integers(0, 256, frame.shape, dtype=np.uint8)
+    for strange in (noise, np.roll(frame, 4, 1), np.roll(frame, 1, 2)):
+        assert doubt_of(dream, strange)[0] > 0.9
+    patched = frame.copy()
+    patched[16:24, 32:40] = noise[16:24, 32:40]
+    doubt, where = doubt_of(dream, patched)
+    assert doubt > 0.9
+    assert np.argwhere(where > 0.5).tolist() == [[2, 4]]
+    assert doubt_of(dream, frame)[0] < 0.01
+
+
+@pytest.mark.filterwarnings("ignore:.*never seen", "ignore:.*has ended")
+def test_doubt_does_not_forget(dream, frame):
+    env = NovaDreamEnv(dream, doubt=True, max_episode_steps=0)
+    strange = frame.copy()
+    strange[8:16, 8:16] = 200 - strange[8:16, 8:16] // 2
+    last = env.reset(options={"frame": strange})[1]["doubt"]
+    for action in ACTIONS.tolist():
+        doubt = env.step(action)[4]["doubt"]
+        assert doubt >= last
+        last = doubt
+
+
+def test_a_frame_that_cannot_be_drawn_warns_with_number_and_cells_and_strict_refuses_it(dream, frame):
+    strange = frame.copy()
+    strange[16:24, 32:40] = np.random.default_rng(0).integers(0, 256, (8, 8, 3))
+    env = NovaDreamEnv(dream)
+    with pytest.warns(UserWarning, match=r"cannot draw 1 of 81 cells.*\(2, 4\) \(doubt (0\.9|1\.0)"):
+        env.reset(options={"frame": strange})
+    with pytest.raises(BadInputError, match="cannot draw 1 of 81 cells"):
+        env.reset(options={"frame": strange, "strict": True})
+    env.reset(options={"frame": frame, "strict": True})
+
+
+def test_dreams_agree_one_by_one_and_steps_are_the_same_with_doubt_and_without(dream):
+    many = NovaDreamVectorEnv(3, dream, doubt=True)
+    plain = NovaDreamVectorEnv(3, dream)
+    assert "doubt" not in plain.reset(seed=5)[1]
+    many.reset(seed=5)
+    for action in ACTIONS.tolist():
+        seen, *_, info = many.step(np.full(3, action))
+        assert np.array_equal(seen, plain.step(np.full(3, action))[0])
+    one = NovaDreamEnv(dream, doubt=True)
+    one.reset(seed=6)
+    for action in ACTIONS.tolist():
+        alone = one.step(action)[4]["doubt"]
+    assert alone == pytest.approx(info["doubt"][1], abs=1e-3)
+
+
+def test_a_dream_without_doubt_says_so_in_one_line(dream):
+    bare = Dream.load("digits")
+    with pytest.raises(BadInputError, match="cannot doubt"):
+        DreamSimulator(bare, doubt=True)
+    with pytest.raises(BadInputError, match="doubt=True"):
+        _ = DreamSimulator(dream).doubt
+    with pytest.raises(BadInputError, match="ignore, truncate, penalise"):
+        DreamVecEnv(dream, 1, doubt="hope")
+
+
+@pytest.mark.filterwarnings("ignore:.*never seen")
+def test_truncation_ends_before_the_doubted_step_and_a_penalty_takes_what_is_not_trusted(dream, frame):
+    noise = np.random.default_rng(0).integers(0, 256, frame.shape, dtype=np.uint8)
+    env = DreamVecEnv(dream, 1, doubt="truncate")
+    env.set_options({"frame": noise})
+    first = env.reset()
+    _, rewards, ended, infos = env.step(np.array([0]))
+    assert ended[0]
+    assert infos[0]["TimeLimit.truncated"]
+    assert rewards[0] == 0.0
+    assert np.array_equal(infos[0]["terminal_observation"], first[0])
+    env = DreamVecEnv(dream, 1, doubt="penalise")
+    env.set_options({"frame": noise})
+    env.reset()
+    _, rewards, ended, _ = env.step(np.array([0]))
+    assert not ended[0] or rewards[0] <= env.rewards[0]
