@@ -6,7 +6,7 @@ import torch
 
 from nova_gym.data.clips import Clips
 from nova_gym.model.heads import two_hot
-from nova_gym.training.rare import MOST, SHARE, favour_rare
+from nova_gym.training.rare import MOST, SHARE, favour_rare, favour_seldom_seen
 from nova_gym.training.rewards import BINS, reward_values
 
 from . import toys
