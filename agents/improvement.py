@@ -32,6 +32,7 @@ from nova_gym.envs.reality.recording import check_dataset_id, write_dataset
 from nova_gym.errors import BadInputError
 from nova_gym.training import Run, check_recording, fine_tune, teach_doubt
 from nova_gym.training.changes import wrong_transitions
+from nova_gym.training.doubt import to_learn_from
 from nova_gym.training.representation import encode_all
 
 #: Share of the training samples that come from the original recording, if it is given. `Tuning` then draws transitions
@@ -252,12 +253,17 @@ def _tune(
     device: str,
     progress: Progress,
 ) -> Dream:
-    new = len(recordings) - has_original
-    shares = [OLD_SHARE] * has_original + [(1 - OLD_SHARE * has_original) / new] * new
-    clips = join_clips(recordings, shares)
+    clips = _joined(dream, recordings, has_original)
     run = Run(output.with_suffix(".ckpt"), device=device, progress=progress)
     tuned = fine_tune(dream, clips, torch.cat(states), budget.tuning_steps, seed, run)
     return teach_doubt(tuned, recordings, seed) if dream.world_model.has_doubt else tuned
+
+
+def _joined(dream: Dream, recordings: list[Clips], has_original: bool) -> Clips:
+    """All recordings as one to tune on, without what the doubt of the tuned dream is calibrated on."""
+    new = len(recordings) - has_original
+    shares = [OLD_SHARE] * has_original + [(1 - OLD_SHARE * has_original) / new] * new
+    return join_clips([to_learn_from(dream, clips) for clips in recordings], shares)
 
 
 def _scores(

@@ -31,7 +31,7 @@ from nova_gym.agents.roaming import Roaming
 from nova_gym.agents.saving import check_agent_file
 from nova_gym.agents.scaling import scaled_rewards
 from nova_gym.agents.starts import PrioritizedStarts, starts_of
-from nova_gym.agents.vec_env import DreamVecEnv
+from nova_gym.agents.vec_env import DreamVecEnv, check_doubt
 from nova_gym.dream import Dream
 from nova_gym.envs import dream_at
 from nova_gym.envs.adapter import action_space
@@ -169,6 +169,7 @@ def train_agent(
     algorithm = algorithm or default_algorithm(dream, observation)
     hyperparameters(algorithm, observation)  # an unknown one is refused before anything is made
     check_actions(algorithm, plain_space(action_space(dream, "discrete")))
+    check_doubt(doubt, dream)
     levels = levels_of(dream, realities, seed, progress)
     kinds = starts_of(levels)
     roaming = Roaming.through(levels[0], torch.cat(list(kinds.values())), seed)

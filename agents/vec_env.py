@@ -25,6 +25,7 @@ from nova_gym.envs.reality.registry import find_reality
 from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.errors import BadInputError
 from nova_gym.model.inr import Resolution
+from nova_gym.simulator import NO_DOUBT
 from nova_gym.tensor_file import DAMAGED, first_line
 
 #: What becomes of steps that the dream doubts.
@@ -77,8 +78,7 @@ class DreamVecEnv(VecEnv):
         reality: str | None = None,
         doubt: str = "ignore",
     ) -> None:
-        if doubt not in DOUBT:
-            raise BadInputError(f"unknown doubt {doubt!r}; there are {', '.join(DOUBT)}")
+        check_doubt(doubt)
         self.doubt = doubt
         self.envs = NovaDreamVectorEnv(
             num_dreams,
@@ -159,6 +159,7 @@ class DreamVecEnv(VecEnv):
             doubts = np.where(ended, info["final_info"]["doubt"] if ended.any() else 0.0, info["doubt"])
             doubted = (doubts > DOUBTFUL) & (self.doubt == "truncate")
             rewards = np.where(doubted, 0.0, rewards - np.abs(rewards) * doubts * (self.doubt == "penalise"))
+            self.terminated = terminated = terminated & ~doubted  # it ends before that step, which is never made
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for i in np.flatnonzero(ended):
             infos[i]["terminal_observation"] = self._seen[i] if doubted[i] else info["final_obs"][i]
@@ -170,7 +171,7 @@ class DreamVecEnv(VecEnv):
             self._returns[i] = 0.0
             self._note_start(i, info)
             if self._knows_success:
-                infos[i]["is_success"] = bool(terminated[i] and rewards[i] > 0)
+                infos[i]["is_success"] = bool(terminated[i] and self.rewards[i] > 0)
         self._seen = observations
         return observations, rewards.astype(np.float32), ended, infos
 
@@ -223,6 +224,18 @@ class DreamVecEnv(VecEnv):
     def _need_all(self, indices: VecEnvIndices, what: str) -> None:
         if indices is not None and sorted(self._get_indices(indices)) != list(range(self.num_envs)):
             raise BadInputError(f"{what} belongs to all {self.num_envs} dreams together; leave out the indices")
+
+
+def check_doubt(doubt: str, dream: Dream | None = None) -> None:
+    """Refuses an unknown word of `DOUBT`, and for a dream that cannot doubt all but `ignore`.
+
+    Raises:
+        BadInputError: it is refused.
+    """
+    if doubt not in DOUBT:
+        raise BadInputError(f"unknown doubt {doubt!r}; there are {', '.join(DOUBT)}")
+    if doubt != "ignore" and dream is not None and not dream.world_model.has_doubt:
+        raise BadInputError(NO_DOUBT)
 
 
 def knows_success(dream: Dream) -> bool:

@@ -93,8 +93,8 @@ def drawing_errors(dream: Dream, states: Tensor, frames: np.ndarray) -> Tensor:
     model = dream.world_model
     (rows, cols), (height, width) = states.shape[2:], model.config.cell
     drawn = torch.cat([model.render(part) for part in states.split(64)]).permute(0, 2, 3, 1)
-    truth = torch.from_numpy(np.ascontiguousarray(frames)).to(drawn.device, torch.float32)
-    truth = truth / 255.0 if frames.dtype == np.uint8 else truth
+    scaled = frames.astype(np.float32) / (255.0 if frames.dtype == np.uint8 else 1.0)
+    truth = torch.from_numpy(scaled).to(drawn.device)
     return (drawn - truth).square().mean(3).view(len(frames), rows, height, cols, width).mean((2, 4))
 
 

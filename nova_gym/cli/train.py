@@ -238,6 +238,7 @@ def tune(
     from nova_gym.data import load_clips
     from nova_gym.dream import Dream
     from nova_gym.training import Run, check_recording, fine_tune, teach_doubt
+    from nova_gym.training.doubt import to_learn_from
     from nova_gym.training.representation import encode_all
 
     loaded = Dream.load(dream)
@@ -247,7 +248,8 @@ def tune(
         check_recording(clips, loaded, dataset, labels=True)
         states = encode_all(loaded.world_model, clips, lambda done, total: bars("encoding", min(done, total), total))
         run = Run(output.with_suffix(".ckpt"), device=device, progress=bars)
-        tuned = teach_doubt(fine_tune(loaded, clips, states, steps, seed, run), [clips], seed)
+        tuned = fine_tune(loaded, to_learn_from(loaded, clips), states, steps, seed, run)
+        tuned = teach_doubt(tuned, [clips], seed)
     tuned.save(output)
     if tuned.world_model.has_codebook or tuned.world_model.has_control:
         console.print(

@@ -93,6 +93,18 @@ def without_held_out(clips: Clips) -> Clips:
     return replace(clips, weights=weights.masked_fill(torch.repeat_interleave(held, clips.lengths), 0.0))
 
 
+def to_learn_from(dream: Dream, clips: Clips) -> Clips:
+    """A recording as a dream learns on from it: without what is held out, if the dream never saw that.
+
+    Which clips those are is counted within one recording, so several are joined afterwards.
+
+    Args:
+        dream: that learns on.
+        clips: one recording.
+    """
+    return without_held_out(clips) if "held out" in dream.card.training else clips
+
+
 def teach_doubt(dream: Dream, parts: list[Clips], seed: int = 0) -> Dream:
     """Gives a dream its doubt, or a new one; all else stays as it is to the last bit.
 

@@ -44,7 +44,7 @@ def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed
 
     Args:
         dream: left as it is.
-        clips: labelled transitions, old and new.
+        clips: labelled transitions, old and new; each recording as `to_learn_from` gives it.
         states: (F, K, rows, cols) float32 of all frames, by the dream's encoder.
         steps: of the optimiser.
         seed: of data order and noise.
@@ -63,8 +63,6 @@ def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed
     recipe = replace(training.tuning, steps=steps, learning_rate=GENTLER * training.tuning.learning_rate)
     training = replace(training, tuning=recipe)
     loop = Loop(model, seed, run)
-    if "held out" in dream.card.training:
-        clips = without_held_out(clips)
     stage, wrong = _tuning(model, clips, states, training, keep_memory=True)
     loop.train(stage)
     run.checkpoint.unlink(missing_ok=True)

@@ -21,7 +21,8 @@ def dream_file(tiny, tmp_path_factory):
 def test_from_training_to_diagnosis(dream_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small = ("--steps", 128, "--dreams", 4, "--evaluations", 1, "--episodes", 2, "--device", "cpu")
-    trained = run("train", "-o", "agent.safetensors", "--dream", dream_file, *small, "--plot", "curve.png")
+    wary = ("--doubt", "penalise")
+    trained = run("train", "-o", "agent.safetensors", "--dream", dream_file, *small, "--plot", "curve.png", *wary)
     assert trained.exit_code == 0, trained.output
     assert json.loads((tmp_path / "agent.json").read_text())[-1]["steps"] >= 128
     assert iio.imread(tmp_path / "curve.png").ndim == 3
@@ -37,7 +38,10 @@ def test_from_training_to_diagnosis(dream_file, tmp_path, monkeypatch):
     assert "MiniGrid-FourRooms-v0" in rooms.output
     found = run("diagnose", "agent.safetensors", "--dream", dream_file, "--episodes", 2, "--json", "found.json")
     assert found.exit_code == 0, found.output
-    assert json.loads((tmp_path / "found.json").read_text())["parted"]["n"] == 2
+    diagnosis = json.loads((tmp_path / "found.json").read_text())
+    assert diagnosis["parted"]["n"] == 2
+    assert diagnosis["doubt"]["steps"] >= 2  # at least one a dream
+    assert "doubt of the steps in the dream" in found.output
     again = run("train", "-o", "agent.safetensors", "--dream", dream_file)
     assert (again.exit_code, "--overwrite" in again.output) == (2, True)
 
@@ -49,6 +53,7 @@ def test_from_training_to_diagnosis(dream_file, tmp_path, monkeypatch):
         (("train", "-o", "agent.safetensors", "--algorithm", "sac"), "sac needs continuous actions"),
         (("train", "-o", "agent.safetensors", "--gamma", 1), "a discount is above 0 and below 1"),
         (("train", "-o", "agent.safetensors", "--minutes", 0), "minutes must be more than 0"),
+        (("train", "-o", "agent.safetensors", "--doubt", "hope"), "ignore, truncate, penalise"),
         (("train", "-o", "agent.pt"), "ends in .safetensors, or in .zip"),
         (("train", "-o", "agent.safetensors", "--observation", "sound"), "latent, pixels"),
         (("train", "-o", "agent.safetensors", "--reality", "CartPole-v1"), "another kind"),

@@ -7,10 +7,11 @@ from typer.testing import CliRunner
 
 from nova_gym import Dream
 from nova_gym.agents import improve
-from nova_gym.agents.improvement import Budget
+from nova_gym.agents.improvement import Budget, _joined
 from nova_gym.cli import app
 from nova_gym.envs.reality.counterpart import reality_of
 from nova_gym.errors import BadInputError
+from nova_gym.training.doubt import held_out
 
 SMALL = Budget(agent_steps=64, real_steps=60, tuning_steps=5, episodes=2, num_dreams=4)
 
@@ -78,6 +79,17 @@ def test_no_held_out_layout_is_acted_on(tiny, improved):
         for meta in storage.get_episode_metadata(range(storage.total_episodes)):
             env.reset(seed=int(meta["seed"]))
             assert not reality.is_held_out(env)
+
+
+def test_what_doubt_is_calibrated_on_is_never_tuned_on(tiny, clips):
+    """Which clips those are is counted in each recording, however many stand before it."""
+    shorter = clips.part(torch.arange(len(clips.lengths)) != 4)
+    parts = [clips, shorter, clips]
+    joined = _joined(tiny, parts, has_original=True)
+    held = torch.cat([held_out(part).repeat_interleave(part.lengths) for part in parts])
+    assert held.any()
+    assert torch.equal(joined.weights == 0, held)
+    assert joined.weights[: len(clips.source)].sum() == pytest.approx(0.5)
 
 
 def test_real_steps_stay_within_the_total():

@@ -107,6 +107,7 @@ def test_truncation_ends_before_the_doubted_step_and_a_penalty_takes_what_is_not
     assert ended[0]
     assert infos[0]["TimeLimit.truncated"]
     assert rewards[0] == 0.0
+    assert not env.terminated[0]
     assert np.array_equal(infos[0]["terminal_observation"], first[0])
     env = DreamVecEnv(dream, 1, doubt="penalise")
     env.set_options({"frame": noise})

@@ -158,3 +158,24 @@ def test_heads_that_look_everywhere_read_the_action_where_nothing_changes():
         rewards.append(model.outcome(state, still, state, torch.tensor([0, 1]))[0])
     assert rewards[0][0] == rewards[0][1]
     assert rewards[1][0] != rewards[1][1]
+
+
+def test_doubt_follows_what_chance_brought_and_changes_nothing_of_it():
+    dream = made(outcomes=4, memory=5, doubt=8)
+    doubt = dream.world_model.doubt
+    doubt.codes.copy_(torch.randn(doubt.codes.shape, generator=torch.Generator().manual_seed(3)))
+    doubt.step_weights.copy_(torch.tensor([1.0, 1.0, 1.0, 0.0, -6.0]))
+    followed, plain, again = (DreamSimulator(dream, 64, doubt=follows) for follows in (True, False, True))
+    for simulator in (followed, plain, again):
+        simulator.reset(generator=torch.Generator().manual_seed(0))
+        last = torch.zeros(64)
+        for _ in range(5):
+            simulator.step(torch.ones(64, dtype=torch.int64))
+            if simulator.follows_doubt:
+                assert (simulator.doubt >= last).all()
+                last = simulator.doubt
+    assert torch.equal(followed.state, plain.state)
+    assert torch.equal(followed.doubt, again.doubt)
+    assert followed.doubt.unique().numel() > 4  # one start is one of four, what follows is chance
+    assert followed.doubt.max() <= 1.0
+    assert followed.doubt_map.shape == (64, 2, 3)

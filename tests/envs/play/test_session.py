@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pygame
 import pytest
 import torch
 
@@ -10,6 +11,8 @@ from nova_gym.envs import make_reality
 from nova_gym.envs.play.by_hand import codes_by_motion
 from nova_gym.envs.play.recorded import picture_event, read_recording
 from nova_gym.envs.play.session import PlaySession
+from nova_gym.envs.play.view import RED, Shown, View
+from nova_gym.envs.play.viewpoint import Viewpoint
 from nova_gym.envs.reality.counterpart import dream_at
 from nova_gym.errors import BadInputError
 from nova_gym.measures import TILE_TOLERANCE, tile_errors
@@ -206,3 +209,24 @@ def straight_memory(session):
     for before, after in pairwise(history):
         memory = control.encode(memory, before.state, after.latent_action)
     return memory
+
+
+def test_doubted_cells_are_framed_in_red_where_reality_is_not_shown(shipped):
+    session = PlaySession(shipped, seed=3)
+    look = Viewpoint(session)
+    assert not look.wrong_tiles().any()
+    strange = session.real_frame.copy()
+    strange[40:48, 8:16] = np.random.default_rng(0).integers(0, 256, (8, 8, 3))
+    session.do(picture_event(strange))
+    doubted = look.wrong_tiles()
+    assert np.argwhere(doubted).tolist() == [[5, 1]]
+    assert "doubt 100%" in " ".join(look.header(30, [], doubted))
+    pygame.init()
+    surface, view = pygame.Surface((400, 440)), View()
+    view.draw(surface, Shown((), (0.0,), cells=(9, 9), wrong=doubted), look.picture())
+    drawn = pygame.surfarray.array3d(surface).swapaxes(0, 1)
+    red = np.argwhere((drawn == RED).all(2)) - (view.dream_area.y, view.dream_area.x)
+    assert set(map(tuple, red * 9 // view.dream_area.height)) == {(5, 1)}
+    session.do(["act", FORWARD])
+    session.do(["rewind"])
+    np.testing.assert_array_equal(look.wrong_tiles(), doubted)

@@ -26,6 +26,7 @@ def test_from_nothing_to_a_measured_dream(tmp_path, monkeypatch):
     assert run("eval", "mine.safetensors", *options).exit_code == 0
     levels = json.loads((tmp_path / "scores.json").read_text())["levels"]
     assert levels[ENV_ID]["open_loop"]["3"]["exact"]["n"] == 4
+    assert levels[ENV_ID]["doubt"]["steps"] == 8  # four frames after one step, and four after three
     assert (tmp_path / "worst.png").stat().st_size
     tuned = run("tune", "mine.safetensors", "test/cli-v0", "-o", "tuned.safetensors", "--steps", 3, "--device", "cpu")
     assert tuned.exit_code == 0, tuned.output

@@ -42,6 +42,25 @@ def test_elsewhere_is_any_frame_of_the_same_clip(clips):
     assert float(some) == pytest.approx(0.25 * float(moved), abs=0.02)
 
 
+def test_a_part_of_a_recording_is_a_recording_of_the_same_clips(clips):
+    chosen = torch.arange(len(clips.lengths)) % 3 == 1
+    part, there, made = clips.part(chosen), chosen.repeat_interleave(clips.lengths + 1), 0
+    assert torch.equal(part.frames, clips.frames[there])
+    first = torch.cumsum(clips.lengths, 0) - clips.lengths
+    for clip in chosen.nonzero()[:, 0].tolist():
+        for step in range(int(clips.lengths[clip])):
+            transition = int(first[clip]) + step
+            assert part.actions[made] == clips.actions[transition]
+            assert part.position[made] == step
+            for moment in (0, 1):
+                own, same = part.frames[part.source[made] + moment], clips.frames[clips.source[transition] + moment]
+                assert torch.equal(own, same)
+            made += 1
+    assert made == len(part.source) == len(part.remaining)
+    assert part.starts == tuple(name for i, name in enumerate(clips.starts) if i % 3 == 1)
+    assert clips.part(torch.ones_like(chosen)) is clips
+
+
 def test_a_missing_dataset_is_one_clear_error():
     with pytest.raises(BadInputError, match="nova-gym record"):
         load_clips("test/nothing-v0")
