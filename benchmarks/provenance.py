@@ -36,6 +36,16 @@ def write_results(path: str | Path, figures: dict[str, Any], dream: str | Path |
     write_json(path, {**figures, MEASURED_ON: measured_on(dream)})
 
 
+def rewrite_results(path: str | Path, figures: dict[str, Any]) -> None:
+    """Writes figures that were read from a file of results, with the note they have, after something was added.
+
+    Raises:
+        BadInputError: the file cannot be written.
+        KeyError: they have no note.
+    """
+    write_json(path, {**figures, MEASURED_ON: figures[MEASURED_ON]})
+
+
 def measured_on(dream: str | Path | None) -> dict[str, Any]:
     """The note: dream, machine, versions and date, JSON-ready.
 

@@ -17,7 +17,7 @@ import imageio.v3 as iio
 from nova_gym.agents import evaluate_agent, load_agent, save_agent, train_agent
 from nova_gym.agents.improvement import Budget, improve
 from nova_gym.agents.saving import beside
-from nova_gym.benchmarks.provenance import write_results
+from nova_gym.benchmarks.provenance import rewrite_results, write_results
 from nova_gym.benchmarks.sources import RESULTS
 from nova_gym.benchmarks.suite.rows import Row
 from nova_gym.benchmarks.suite.scores import score_of
@@ -28,7 +28,7 @@ from nova_gym.envs.reality.futures import futures
 from nova_gym.envs.reality.open_loop import open_loop
 from nova_gym.envs.reality.recording import remove_dataset
 from nova_gym.errors import BadInputError
-from nova_gym.files import write_atomically, write_json
+from nova_gym.files import write_atomically
 from nova_gym.training import Run, suiting_preset, train
 
 #: Minutes of a row for which the recordings are made; fewer minutes take fewer transitions.
@@ -183,7 +183,7 @@ def score_anew(row: Row, settings: Settings) -> None:
         figures = json.loads(path.read_text(encoding="utf-8"))
         for agent in figures["scores"].values():
             agent["score"] = score_of(row, agent, _known(row, settings))
-        write_json(path, figures)
+        rewrite_results(path, figures)
 
 
 def _known(row: Row, settings: Settings) -> dict[str, Any] | None:

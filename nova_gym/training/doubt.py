@@ -225,6 +225,8 @@ def measure(model: WorldModel, clips: Clips, states: Tensor, dead_band: float) -
         made = model.settle(state, model.step(state, model.translate(state, actions)), dead_band)
         cells.append(made.movedim(1, 3)[(made[:, :2] != state[:, :2]).any(1)])
     cells = torch.cat(cells)
+    if not len(cells):  # a dream in which nothing ever changes
+        cells = made.movedim(1, 3).flatten(0, 2)
     code, square = doubt.nearest(cells)
     doubt.log_spread.copy_(square.clamp(min=ROUNDING * doubt.rank).median().log().half().float())
     pictures = (model.draw(each[:FRAMES, :, None, None]).clamp(0.0, 1.0) for each in (cells, doubt.codes[code]))

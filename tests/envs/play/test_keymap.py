@@ -34,7 +34,7 @@ EFFECTS = {
     "background": lambda player: not player.viewpoint.state.any(),
     "content": lambda player: torch.equal(player.viewpoint.state, parts(player)[0]),
     "motion": lambda player: torch.equal(player.viewpoint.state, parts(player)[1]),
-    "reality": lambda player: (player.look() == (230, 60, 60)).all(2).sum() > 100,  # tiles that differ
+    "reality": lambda player: player.viewpoint.real() is not None,
     "agent": lambda player: not player.driving,
     "control": lambda player: player.driving == "control",
     "record": lambda player: player.recording == [],

@@ -72,7 +72,8 @@ def test_layers_show_alone_and_together_again(player):
 
 
 def test_tiles_that_differ_from_reality_are_framed_in_red(player):
-    """The tiny dream looks like nothing, so there is red; without reality there is none."""
+    """The tiny dream looks like nothing, so there is red, however little it doubts."""
+    player.session.history[-1] = replace(player.session.now, belief=None)
     player.look()
     red = (pygame.surfarray.array3d(player.screen) == (230, 60, 60)).all(2)
     player.press(pygame.K_TAB)

@@ -53,7 +53,7 @@ class Model:
         mean: whether it draws the mean of what may happen.
     """
 
-    device, has_actions, has_memory = torch.device("cpu"), True, False
+    device, has_actions, has_memory, has_doubt = torch.device("cpu"), True, False, False
 
     def __init__(self, slip=None, moves=True, mean=False):
         self.slip, self.moves, self.mean, self.has_chance = slip or 0.0, moves, mean, slip is not None

@@ -81,7 +81,7 @@ def test_a_stage_by_itself_leaves_all_else_to_the_last_bit(stage, kind, files, d
     ("options", "message"),
     [
         (("--stage", "control"), "--stage and --dream go together"),
-        (("--stage", "dynamics", "--dream", "filmed.safetensors"), "codebook, control can"),
+        (("--stage", "dynamics", "--dream", "filmed.safetensors"), "codebook, control, doubt can"),
         (("--stage", "control", "--dream", "labelled.safetensors"), "1 channels; the dream's have 3"),
         (("--reality", "MiniGrid-FourRooms-v0"), "--reality needs a recording of a real environment"),
     ],
