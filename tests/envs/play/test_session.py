@@ -226,7 +226,8 @@ def test_doubted_cells_are_framed_in_red_where_reality_is_not_shown(shipped):
     view.draw(surface, Shown((), (0.0,), cells=(9, 9), wrong=doubted), look.picture())
     drawn = pygame.surfarray.array3d(surface).swapaxes(0, 1)
     red = np.argwhere((drawn == RED).all(2)) - (view.dream_area.y, view.dream_area.x)
-    assert set(map(tuple, red * 9 // view.dream_area.height)) == {(5, 1)}
+    cells = (red + 0.99) * 9 // view.dream_area.height  # a frame begins at the pixel that its cell begins in
+    assert set(map(tuple, cells)) == {(5, 1)}
     session.do(["act", FORWARD])
     session.do(["rewind"])
     np.testing.assert_array_equal(look.wrong_tiles(), doubted)
