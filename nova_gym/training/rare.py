@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from nova_gym.data import Clips
-from nova_gym.data.ambiguity import frame_ids
 
 #: Transitions of a rare kind are raised to this share of what is drawn, by no more than so many times.
 SHARE, MOST = 0.05, 50.0
@@ -34,21 +32,6 @@ def favour_rare(clips: Clips, before: int = 0) -> Clips:
     if bool((favoured == 1.0).all()):
         return clips
     return replace(clips, weights=weights * favoured)
-
-
-def favour_seldom_seen(clips: Clips) -> Clips:
-    """The same clips, of which transitions from frames that are seldom seen are drawn more often.
-
-    How often depends on nothing that follows, so what follows by chance keeps its odds: in each frame they are learned
-    from its own transitions. Where hardly a frame is seen twice, nothing changes.
-    """
-    if not len(clips.frames):  # joined recordings have states alone
-        return clips
-    ids = np.concatenate([frame_ids(part.numpy()) for part in clips.frames.split(1024)])
-    _, kinds, count = np.unique(ids[clips.source.numpy()], return_inverse=True, return_counts=True)
-    favour = torch.from_numpy((count.max() / count[kinds]) ** 0.5).float().clamp(max=MOST)
-    weights = torch.ones(len(clips.source)) if clips.weights is None else clips.weights
-    return replace(clips, weights=weights * favour)
 
 
 def _kinds(clips: Clips) -> tuple[Tensor, Tensor]:

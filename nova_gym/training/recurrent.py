@@ -14,7 +14,7 @@ from nova_gym.model.heads import two_hot
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.dynamics import MATCHING, OUTCOME, QUIET, REVERSED, Dynamics
 from nova_gym.training.presets import TrainingConfig
-from nova_gym.training.rare import favour_rare, favour_seldom_seen
+from nova_gym.training.rare import favour_rare
 from nova_gym.training.stage import Batch, Metrics
 
 #: Steps of a rollout in one step of the optimiser; gradients reach so far back through the memory.
@@ -54,8 +54,7 @@ class RecurrentDynamics(Dynamics):
 
     def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
         # what is drawn more often because of what follows must not seem more likely
-        favoured = favour_seldom_seen(clips) if model.has_chance else favour_rare(clips, 2 * SPAN)
-        super().__init__(model, favoured, states, config)
+        super().__init__(model, clips if model.has_chance else favour_rare(clips, 2 * SPAN), states, config)
         self.official = torch.tensor([name == "official" for name in clips.starts])[
             torch.repeat_interleave(torch.arange(len(clips.lengths)), clips.lengths)
         ]

@@ -1,15 +1,12 @@
 """Rewards of any scale and events that are rare."""
 
-import numpy as np
 import pytest
 import torch
 
 from nova_gym.data.clips import Clips
 from nova_gym.model.heads import two_hot
-from nova_gym.training.rare import MOST, SHARE, favour_rare, favour_seldom_seen
+from nova_gym.training.rare import MOST, SHARE, favour_rare
 from nova_gym.training.rewards import BINS, reward_values
-
-from . import toys
 
 
 def recorded(rewards, ends=None, length=None):
@@ -78,12 +75,3 @@ def test_where_all_events_are_common_nothing_is_favoured():
     assert favour_rare(clips) is clips
     dense = recorded(torch.rand(1000, generator=torch.Generator().manual_seed(0)))
     assert favour_rare(dense).weights is None or favour_rare(dense).weights.max() < 2.0
-
-
-def test_frames_seldom_seen_are_drawn_more_often_whatever_follows_them():
-    places = np.array([[0, 0, 0, 0, 1, 0, 1, 0]])
-    recording = toys.clips_of(toys.drawn(places), np.zeros((1, 7), np.int64))
-    weights = favour_seldom_seen(recording).weights
-    at = torch.as_tensor(places[0, :-1])
-    assert weights[at == 0].unique().tolist() == [1.0]
-    assert weights[at == 1].unique().tolist() == pytest.approx([(5 / 2) ** 0.5])
