@@ -84,9 +84,9 @@ class Doubt(nn.Module):
         frame_weights: (3,) float32, from `most` and `total` of `Belief`, and a constant, to the logit of the
             probability that an episode went wrong after its start.
         log_scale: () float32, logarithm of the squared error of pixels that a squared distance of states makes.
-        drawn_weights, likely_weights: (2,) float32, slope and constant of the logit that a cell is wrong, by the
-            logarithm of the squared error that it is drawn with, as measured where its frame is known, or as the codes
-            say.
+        drawn_weights: (2,) float32, slope and constant of the logit that a cell is wrong, by the logarithm of the
+            squared error that it is drawn with, measured where its frame is known.
+        likely_weights: (2,) float32, the same by the error that the codes say.
     """
 
     def __init__(self, config: ModelConfig) -> None:
