@@ -12,11 +12,11 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import click
 import matplotlib.backends.backend_agg  # noqa: F401  found late
 import torch._dynamo  # noqa: F401  likewise, by optimisers
 import typer
 from PIL import Image
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.testing import CliRunner
 
 import nova_gym
@@ -101,7 +101,7 @@ def _call(arguments: list[str]) -> None:
         raise SystemExit(result.exit_code)
 
 
-def _leaves(command: click.Command, words: tuple[str, ...]) -> list[tuple[tuple[str, ...], click.Command]]:
+def _leaves(command: TyperCommand | TyperGroup, words: tuple[str, ...]) -> list[tuple[tuple[str, ...], TyperCommand]]:
     if hasattr(command, "commands"):
         return [leaf for name, inner in sorted(command.commands.items()) for leaf in _leaves(inner, (*words, name))]
     return [(words, command)]
@@ -144,11 +144,11 @@ def _base(words: tuple[str, ...], files: Inputs) -> dict[str, list[str]]:
     return by_command[words]
 
 
-def _odd(parameter: click.Parameter, draw: random.Random, folder: Path) -> dict[str, list[str]]:
+def _odd(parameter: TyperArgument | TyperOption, draw: random.Random, folder: Path) -> dict[str, list[str]]:
     value = draw.choice(ODD)
     value = value.replace("{{", "\0").replace("}}", "\1").replace("{}", str(folder))
     value = value.replace("\0", "{").replace("\1", "}")
-    if isinstance(parameter, click.Option):
+    if isinstance(parameter, TyperOption):
         option = draw.choice(parameter.opts)
         return {parameter.name: [option] if parameter.is_flag else [option, value]}
     return {parameter.name: [value]}

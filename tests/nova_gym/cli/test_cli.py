@@ -1,7 +1,7 @@
 import json
 
-import click
 import pytest
+from typer.core import TyperArgument
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -134,4 +134,4 @@ def test_every_command_explains_itself_and_all_its_options(words, command):
     assert len(command.help.split("\n\n")) > 1  # what it is for, and how
     for parameter in command.params:
         assert parameter.help, parameter.name
-        assert isinstance(parameter, click.Argument) or parameter.opts[0] in shown
+        assert isinstance(parameter, TyperArgument) or parameter.opts[0] in shown
