@@ -14,7 +14,7 @@ from nova_gym.model.world_model import WorldModel
 from nova_gym.training.changes import Changes, emphasize, wrong_transitions
 from nova_gym.training.doubt import teach_doubt, without_held_out
 from nova_gym.training.dynamics import Tuning
-from nova_gym.training.loop import Loop, Run, keep_freed_memory
+from nova_gym.training.loop import DOUBT, Loop, Run, keep_freed_memory
 from nova_gym.training.presets import Preset, TrainingConfig, preset_of
 from nova_gym.training.recurrent import RecurrentDynamics, RecurrentTuning
 from nova_gym.training.representation import Representation, drawn_within, encode_all
@@ -97,8 +97,7 @@ def train_further(dream: Dream, parts: list[Clips], preset: Preset, run: Run) ->
     model = _with_rewards(dream.world_model, clips, seed).to(run.find_device())
     loop = Loop(model, seed, run, {"model": repr(model.config), "transitions": len(clips.source), "seed": seed})
     anew = model.config.cell == model.config.frame_size and is_recurrent(model)
-    if anew:
-        loop.planned = ("representation", "dynamics", "tuning")
+    loop.planned = (*(("representation", "dynamics") if anew else ()), "tuning", DOUBT)
     loop.resume()
     if anew:
         shown = replace(clips, frames=torch.cat([part.frames for part in parts]))

@@ -37,8 +37,10 @@ LOG_EVERY, SNAPSHOT_EVERY, SAVE_EVERY = 50, 200, 120.0
 
 #: Names of the stages, in order.
 STAGES = ("representation", "dynamics", "tuning", "control")
-#: What each stage gets of a time limit, relative to the others that a model needs.
-SHARES = {"representation": 0.35, "dynamics": 0.5, "tuning": 0.15, "control": 0.1}
+#: What follows the stages, and is not one of them: doubt is fitted to the finished model.
+DOUBT = "doubt"
+#: What each of them gets of a time limit, relative to the others that a model needs.
+SHARES = {"representation": 0.35, "dynamics": 0.5, "tuning": 0.15, "control": 0.1, DOUBT: 0.15}
 #: Stages that take at most the steps of their recipes; what is left of their share is worth more to the others.
 SOON = ("representation",)
 

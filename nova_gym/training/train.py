@@ -18,7 +18,7 @@ from nova_gym.training.doubt import HELD_OUT_ONE_IN, teach_doubt, without_held_o
 from nova_gym.training.dynamics import Dynamics, Tuning
 from nova_gym.training.latent_actions import fit_codebook, settle_latent_actions
 from nova_gym.training.layout import needs_everywhere
-from nova_gym.training.loop import STAGES, Loop, Run, keep_freed_memory, step_generator
+from nova_gym.training.loop import DOUBT, STAGES, Loop, Run, keep_freed_memory, step_generator
 from nova_gym.training.presets import Preset, TrainingConfig
 from nova_gym.training.rare import favour_rare
 from nova_gym.training.recurrent import RecurrentDynamics, RecurrentTuning
@@ -76,7 +76,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
             "tuning": repr((training.tuning, training.horizon, training.elsewhere)),
             "control": repr(training.control),
         },
-        planned=tuple(name for name in STAGES if name not in _unneeded(config)),
+        planned=(*(name for name in STAGES if name not in _unneeded(config)), *[DOUBT] * (config.actions > 0)),
     )
     loop.resume()
     with loop.curves():
