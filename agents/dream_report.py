@@ -20,6 +20,7 @@ from nova_gym.agents.saving import agent_observation
 from nova_gym.dream import Dream
 from nova_gym.envs import make_reality
 from nova_gym.envs.frames import to_simulator
+from nova_gym.files import write_text
 from nova_gym.pictures import save_gif, save_png, strip
 from nova_gym.simulator import DreamSimulator
 
@@ -62,7 +63,7 @@ def write_report(
         _pictures(folder.name, shown, dream.is_random),
         _times(steps, plan),
     ]
-    path.write_text("\n".join(itertools.chain.from_iterable([*part, ""] for part in parts)), encoding="utf-8")
+    write_text(path, "\n".join(itertools.chain.from_iterable([*part, ""] for part in parts)))
 
 
 @torch.no_grad()

@@ -9,8 +9,8 @@ environment; (g) steps that are left to chance, where a step is wrong if reality
     python -m nova_gym.benchmarks.doubt minigrid/layouts-v0 --work runs/doubt --json benchmarks/results/doubt.json
 
 Dreams of (d) and (e) are trained into the work folder, if they are not there; (f) and (g) are measured on dreams that
-`--other` and `--random` name. Doubts and truth of each row are kept in the
-work folder, and rows that are there already are not measured again.
+`--other` and `--random` name. Doubts and truth of each row are kept in the work folder, and rows that are there already
+are not measured again.
 """
 
 from __future__ import annotations
@@ -194,9 +194,11 @@ def parts(arguments: argparse.Namespace) -> Iterator[tuple[str, str, Callable[[]
         long = 2 * steps if part == "e" else steps
         yield part, f"{long} steps", lambda made=made, long=long: follow(made(), episodes, long, seed)
     if arguments.other:
-        yield "f", Path(arguments.other).stem, lambda: follow(Dream.load(arguments.other), episodes, steps, seed)
+        other = Dream.load(arguments.other)
+        yield "f", other.card.env_id, lambda: follow(other, episodes, steps, seed)
     if arguments.random:
-        yield "g", Path(arguments.random).stem, lambda: by_chance(Dream.load(arguments.random), 4 * episodes, seed)
+        random = Dream.load(arguments.random)
+        yield "g", random.card.env_id, lambda: by_chance(random, 4 * episodes, seed)
 
 
 def main() -> None:

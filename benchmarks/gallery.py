@@ -22,7 +22,7 @@ from nova_gym.benchmarks.super_resolution import FILTERS, MASKED, render, render
 from nova_gym.editing import LAYERS, Intervention, edit, infer_actions, layer
 from nova_gym.envs.frames import encode_frames
 from nova_gym.envs.reality.scenes import scenes_of_a_kind
-from nova_gym.files import write_atomically
+from nova_gym.files import write_text
 from nova_gym.pictures import film, save_gif, save_png, strip
 
 _FACTOR = 8
@@ -187,8 +187,7 @@ def write_gallery(page: Path, exhibits: tuple[Exhibit, ...] = EXHIBITS) -> None:
         names = exhibit.draw(folder)
         parts += [f"## {exhibit.title}", exhibit.caption]
         parts += [f"![{exhibit.title}]({folder.name}/{name})" for name in names]
-    with write_atomically(page) as temporary:
-        temporary.write_text("\n\n".join(parts) + "\n")
+    write_text(page, "\n\n".join(parts) + "\n")
 
 
 def _pair() -> tuple[Dream, Pairs]:

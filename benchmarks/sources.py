@@ -95,9 +95,10 @@ SOURCES = {
     "super-resolution": Source(_benchmark("super_resolution"), "2 minutes", SHIPS),
     "ablations": Source(_benchmark(f"ablations --minutes 4 --dataset {RECORDING}"), "an hour", _ITS_OWN),
     "doubt": Source(
-        f"python -m nova_gym.benchmarks.doubt {RECORDING} --other other.safetensors --random random.safetensors "
-        "--json {}",
-        "half an hour",
+        "python -m nova_gym.benchmarks.suite cart-pole dynamic-obstacles && "
+        f"python -m nova_gym.benchmarks.doubt {RECORDING} --other runs/suite/cart-pole/dream.safetensors "
+        "--random runs/suite/dynamic-obstacles/dream.safetensors --episodes 24 --steps 60 --json {}",
+        "2 hours",
         SHIPS,
     ),
     "improve": Source(

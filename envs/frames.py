@@ -10,6 +10,7 @@ from torch import Tensor
 from nova_gym.dream import Dream
 from nova_gym.envs.actions import dream_actions
 from nova_gym.errors import BadInputError
+from nova_gym.model.doubt import cell_errors
 from nova_gym.simulator import STATE_LIMIT
 
 
@@ -90,12 +91,9 @@ def drawing_errors(dream: Dream, states: Tensor, frames: np.ndarray) -> Tensor:
     Returns:
         (N, rows, cols) float32, mean squared errors of the cells, for values in [0, 1].
     """
-    model = dream.world_model
-    (rows, cols), (height, width) = states.shape[2:], model.config.cell
-    drawn = torch.cat([model.render(part) for part in states.split(64)]).permute(0, 2, 3, 1)
     scaled = frames.astype(np.float32) / (255.0 if frames.dtype == np.uint8 else 1.0)
-    truth = torch.from_numpy(scaled).to(drawn.device)
-    return (drawn - truth).square().mean(3).view(len(frames), rows, height, cols, width).mean((2, 4))
+    truth = torch.from_numpy(scaled).to(states.device).permute(0, 3, 1, 2)
+    return cell_errors(dream.world_model, states, truth)
 
 
 @torch.no_grad()

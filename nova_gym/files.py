@@ -90,6 +90,14 @@ def write_json(path: str | Path, values: Any) -> None:
         BadInputError: as `write_atomically`.
         TypeError: the values hold something else.
     """
-    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a text, atomically.
+
+    Raises:
+        BadInputError: as `write_atomically`.
+    """
     with write_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

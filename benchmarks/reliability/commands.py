@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 import nova_gym
 from nova_gym.benchmarks.reliability.inputs import DATASET, ENV_ID, Inputs
-from nova_gym.benchmarks.reliability.watching import DOCUMENTED, Found, contents
+from nova_gym.benchmarks.reliability.watching import DOCUMENTED, Found, contents, digest
 from nova_gym.cli import app
 from nova_gym.envs.play.player import Player
 from nova_gym.errors import BadInputError
@@ -52,7 +52,7 @@ class Commands:
                     importlib.import_module(module.name)
         Image.init()
         (files.folder / "text.json").write_text("no JSON")
-        self.whole = contents(files.folder)
+        self.whole = {name: (files.folder / name).read_bytes() for name in contents(files.folder)}
         self.options = [
             (words, parameter)
             for words, command in _leaves(typer.main.get_command(app), ())
@@ -76,13 +76,17 @@ class Commands:
             _call(arguments)
         os.chdir(self.files.folder)
         shutil.rmtree(self.work, ignore_errors=True)
-        replaced = {"overwrite", "write_card"} & {parameter.name}
-        if not replaced and (harmed := self._harmed()):
+        harmed = self._restore()
+        if harmed and parameter.name not in ("overwrite", "write_card"):
             found.fault("a file harmed", " ".join(arguments), ", ".join(harmed))
 
-    def _harmed(self) -> list[str]:
+    def _restore(self) -> list[str]:
+        """Names of files that are not as they were, and are now again."""
         now = contents(self.files.folder)
-        return [name for name, digest in self.whole.items() if now.get(name) != digest]
+        harmed = [name for name, whole in self.whole.items() if now.get(name) != digest(whole)]
+        for name in harmed:
+            (self.files.folder / name).write_bytes(self.whole[name])
+        return harmed
 
 
 def _call(arguments: list[str]) -> None:

@@ -23,9 +23,9 @@ from gymnasium.error import ResetNeeded
 
 from nova_gym.errors import BadInputError
 
-#: Seconds of the processor that a bad input may take. It is looked at after so many seconds of the clock, and after so
-#: many looks it counts as a hang, whatever it took: a busy machine makes many seconds of few.
-SECONDS, CLOCK, RINGS = 10.0, 15.0, 12
+#: Seconds of the processor that a refusal may take, and the work of what is not refused. They are looked at after so
+#: many seconds of the clock, and after so many looks it is a hang, whatever it took: a busy machine makes many of few.
+SECONDS, WORK, CLOCK, RINGS = 10.0, 60.0, 15.0, 12
 #: Bytes that it may need beyond what the process had, and at which the process cannot have more.
 MEMORY, MOST = 10**9, 6 * 10**9
 #: Exceptions that are documented: a message of one line, of at most so many characters.
@@ -87,7 +87,7 @@ class Found:
         Args:
             given: the input, in words.
         """
-        before, began = _peak(reset=True), time.process_time()
+        before, began, refused = _peak(reset=True), time.process_time(), self.refused
         signal.signal(signal.SIGALRM, _Alarm(began))
         signal.setitimer(signal.ITIMER_REAL, CLOCK, CLOCK)
         try:
@@ -107,8 +107,8 @@ class Found:
             self.tried += 1
             took, needed = time.process_time() - began, _peak() - before
             self.slowest, self.largest = max(self.slowest, took), max(self.largest, needed)
-            if took > SECONDS:
-                self.fault("more than 10 s", given, f"{took:.0f} s")
+            if took > SECONDS and self.refused > refused:
+                self.fault("refused after more than 10 s", given, f"{took:.0f} s")
             if needed > MEMORY:
                 self.fault("more than 1 GB", given, f"{needed / 1e9:.1f} GB")
 
@@ -137,10 +137,15 @@ def _peak(reset: bool = False) -> int:
         return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+def digest(content: bytes) -> str:
+    """A hash of a file's content."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def contents(folder: Path) -> dict[str, str]:
     """A hash of each file below a folder, but of those that Numba keeps there."""
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(folder)): digest(path.read_bytes())
         for path in sorted(folder.rglob("*"))
         if path.is_file() and "numba" not in path.parts
     }
@@ -230,5 +235,5 @@ class _Alarm:
     def __call__(self, *_: Any) -> None:
         """Called after each `CLOCK` seconds."""
         self.rings += 1
-        if time.process_time() - self.began > SECONDS or self.rings == RINGS:
+        if time.process_time() - self.began > WORK or self.rings == RINGS:
             raise Hang

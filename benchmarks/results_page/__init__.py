@@ -4,7 +4,7 @@ No number on it is typed by hand. `python -m nova_gym.benchmarks.results_page [-
 writes it anew after any measurement.
 """
 
-from nova_gym.benchmarks.results_page.page import results_page, write_results_page
+from nova_gym.benchmarks.results_page.page import results_page
 from nova_gym.benchmarks.results_page.reading import Results, Target
 
-__all__ = ["Results", "Target", "results_page", "write_results_page"]
+__all__ = ["Results", "Target", "results_page"]

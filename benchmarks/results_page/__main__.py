@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nova_gym.benchmarks.results_page.page import write_results_page
-from nova_gym.benchmarks.results_page.reliability import write_reliability_page
+from nova_gym.benchmarks.results_page.page import results_page
+from nova_gym.benchmarks.results_page.reliability import reliability_page
 from nova_gym.benchmarks.sources import RELIABILITY, RESULTS
 from nova_gym.errors import BadInputError
+from nova_gym.files import write_text
 
 
 def main() -> None:
@@ -20,9 +21,9 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path(RESULTS), help=f"JSON files (default: {RESULTS})")
     arguments = parser.parse_args()
     try:
-        write_results_page(arguments.output, arguments.results)
+        write_text(arguments.output, results_page(arguments.results))
         faults = arguments.output.with_name("reliability.md")
-        write_reliability_page(faults, arguments.results / Path(RELIABILITY).name)
+        write_text(faults, reliability_page(arguments.results / Path(RELIABILITY).name))
     except BadInputError as error:
         parser.error(str(error))
     print(arguments.output, faults)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from nova_gym.benchmarks.results_page import agents, doubt, dreams, editing, speed, suite
 from nova_gym.benchmarks.results_page.reading import Results, where_measured
-from nova_gym.files import write_atomically
 
 _HEAD = """# Results
 
@@ -38,18 +37,3 @@ def results_page(folder: str | Path) -> str:
     for section in (dreams, doubt, agents, suite, speed, editing):
         blocks += where_measured(section.section, results, section.HEADING)
     return "\n\n".join(block.strip("\n") for block in blocks) + "\n"
-
-
-def write_results_page(page: str | Path, folder: str | Path) -> None:
-    """Writes the page.
-
-    Args:
-        page: Markdown file, in a folder beside `benchmarks`, so that its links lead somewhere.
-        folder: of the JSON files.
-
-    Raises:
-        BadInputError: as `results_page`, or the page cannot be written.
-    """
-    text = results_page(folder)
-    with write_atomically(page) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -11,7 +11,6 @@ from nova_gym.benchmarks.provenance import MEASURED_ON
 from nova_gym.benchmarks.sources import RELIABILITY
 from nova_gym.benchmarks.tables import table
 from nova_gym.errors import BadInputError
-from nova_gym.files import write_atomically
 
 _HEAD = """# Reliability
 
@@ -35,8 +34,8 @@ _INTRODUCTIONS = {
 Files are cut, have bits flipped and bytes exchanged. Or they are sealed anew with a right checksum, over a header or
 tensors that lie. Arguments are drawn by Hypothesis. Each option of each command gets values that are none of its kind.
 Accepted is what does no harm, such as a file's unread byte. Faults are a traceback, a message of more than one line,
-more than 10 s of the processor or 3 minutes of the clock, more than 1 GB of memory, and a file that is not as it
-was.""",
+a refusal after more than 10 s of the processor, work of more than a minute of it or three of the clock, more than 1 GB
+of memory, and a file that is not as it was.""",
     "kills": """## Killed, and full disks
 
 A command gets SIGKILL at a random time. What was there must be whole, old or new. Resumed, or where it cannot be
@@ -82,21 +81,6 @@ def reliability_page(folder: str | Path) -> str:
         except (KeyError, TypeError, ValueError) as error:
             raise BadInputError(f"{path} holds no figures: {command} makes it anew ({error!r})") from error
     return "\n\n".join(block.strip("\n") for block in blocks) + "\n"
-
-
-def write_reliability_page(page: str | Path, folder: str | Path) -> None:
-    """Writes the page.
-
-    Args:
-        page: Markdown file.
-        folder: of the JSON files.
-
-    Raises:
-        BadInputError: as `reliability_page`, or the page cannot be written.
-    """
-    text = reliability_page(folder)
-    with write_atomically(page) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _fuzz(parts: dict[str, Any]) -> str:

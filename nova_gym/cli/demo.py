@@ -62,10 +62,10 @@ def _train_and_test(folder: Path, dream: str, steps: int, device: str, seed: int
     from nova_gym.dream import Dream
     from nova_gym.files import write_atomically
 
-    loaded, zipped, gif = Dream.load(dream).to(device), folder / "agent.safetensors", folder / "agent.gif"
+    loaded, kept, gif = Dream.load(dream).to(device), folder / "agent.safetensors", folder / "agent.gif"
     with progress_bars() as bars:
         agent, curve = train_agent(
-            loaded, steps=steps, seed=seed, device=device, output=zipped, evaluations=1, progress=bars
+            loaded, steps=steps, seed=seed, device=device, output=kept, evaluations=1, progress=bars
         )
         report = evaluate_agent(agent, loaded, 100, seed, ("stochastic",), bars)
         with write_atomically(gif) as temporary:
@@ -80,4 +80,4 @@ def _train_and_test(folder: Path, dream: str, steps: int, device: str, seed: int
     table.add_row("steps in the dream", f"{curve.points[-1].steps:,}")
     table.add_row("real frames that it learned from", "0")
     console.print(table)
-    console.print(f"the agent: {zipped}\nin reality (left) and in the dream (right): {gif}")
+    console.print(f"the agent: {kept}\nin reality (left) and in the dream (right): {gif}")

@@ -102,6 +102,8 @@ def edit(
 def _targets(stem: Path, overwrite: bool) -> tuple[Path, Path]:
     """Paths of the film and of the picture of rows."""
     name = stem.name.removesuffix(".gif").removesuffix(".png")
+    if not name.strip("."):
+        raise BadInputError(f"--output {stem} is not the name of a file")
     targets = stem.with_name(f"{name}.gif"), stem.with_name(f"{name}.png")
     for target in targets:
         if target.exists() and not overwrite:

@@ -9,12 +9,15 @@ these into probabilities (`nova_gym.training.doubt`).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from nova_gym.model.config import ModelConfig
+
+if TYPE_CHECKING:
+    from nova_gym.model.world_model import WorldModel
 
 #: What a cell is judged by after a step: implausibility, its novelty, novelty around it before, the logarithm of the
 #: error that it is probably drawn with, and a constant.
@@ -157,10 +160,10 @@ class Doubt(nn.Module):
         most, total = torch.maximum(belief.most, largest), torch.logaddexp(belief.total, largest)
         slope, slower, constant = self.frame_weights
         right = (1.0 - belief.start) * torch.sigmoid(-(slope * most + slower * total + constant))
-        # what a step makes of cells that were wrong is wrong as well
-        passed = torch.where(seen.changed, marks[flat], 0.0)
-        passed = passed.new_zeros(count).scatter_reduce(0, seen.dream, passed, "amax")
-        kept = torch.where(seen.changed, passed[seen.dream], marks[flat])
+        # what a step makes of cells that were wrong is wrong as well, there and where they move to
+        moved = torch.zeros_like(marks).index_copy(0, flat, torch.where(seen.changed, marks[flat], 0.0))
+        near, inside = self._near(seen.dream, seen.cell, shape[1], shape[2])
+        kept = torch.where(seen.changed, (moved[near] * inside).amax(1), marks[flat])
         return Belief(
             belief.lively.flatten().index_copy(0, flat, seen.lively).view(shape),
             belief.novelty.flatten().index_copy(0, flat, seen.novelty).view(shape),
@@ -180,8 +183,7 @@ class Doubt(nn.Module):
         before, after = self._cells(state), self._cells(following).index_select(0, looked)
         code, square = self.nearest(after)
         novelty = self.novelty(square)
-        around, inside = self._neighbours(rows, cols, state.device)
-        near, inside = (dream * (rows * cols))[:, None] + around[cell], inside[cell]
+        near, inside = self._near(dream, cell, rows, cols)
         strange = (belief.novelty.flatten()[near] * inside).amax(1)
         patches = before[near.flatten()].view(*near.shape, self.rank) * inside[:, :, None]
         heard = state.movedim(1, 3).flatten(0, 2)[looked, self.rank :]
@@ -201,6 +203,11 @@ class Doubt(nn.Module):
         """(N, K + M, rows, cols) → (N · rows · cols, K), what the frame shows in each cell."""
         return state[:, : self.rank].movedim(1, 3).flatten(0, 2)
 
+    def _near(self, dream: Tensor, cell: Tensor, rows: int, cols: int) -> tuple[Tensor, Tensor]:
+        """(n, reach²) int64 neighbours of cells, counted over all dreams, and float32 which of them are inside."""
+        around, inside = self._neighbours(rows, cols, cell.device)
+        return (dream * (rows * cols))[:, None] + around[cell], inside[cell]
+
     def _neighbours(self, rows: int, cols: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """(rows · cols, reach²) int64 neighbours of each cell, and float32 which are inside; the others are cell 0."""
         if (rows, cols) not in self._around:
@@ -216,6 +223,23 @@ class Doubt(nn.Module):
 
 def _logistic(weights: Tensor, values: Tensor) -> Tensor:
     return torch.sigmoid(weights[0] * values + weights[1])
+
+
+def cell_errors(model: WorldModel, state: Tensor, frames: Tensor) -> Tensor:
+    """How badly cells are drawn.
+
+    Args:
+        model: that draws.
+        state: (N, K + M, rows, cols).
+        frames: (N, C, H, W) float32 in [0, 1], what they should look like, on the same device.
+
+    Returns:
+        (N, rows, cols) float32, mean squared errors.
+    """
+    (rows, cols), (height, width) = state.shape[2:], model.config.cell
+    drawn = torch.cat([model.render(part) for part in state.split(64)])
+    squares = (drawn - frames).square().mean(1)
+    return squares.view(len(frames), rows, height, cols, width).mean((2, 4))
 
 
 def log_error(errors: Tensor) -> Tensor:

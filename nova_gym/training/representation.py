@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from nova_gym.data import Clips, to_unit
 from nova_gym.model import inr
 from nova_gym.model.coordinates import change_states
+from nova_gym.model.doubt import cell_errors
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.presets import TrainingConfig
 from nova_gym.training.stage import Batch, Metrics, Stage
@@ -149,9 +150,8 @@ def drawn_within(model: WorldModel, clips: Clips, states: Tensor) -> float:
     """
     errors = []
     for chosen in torch.arange(0, len(states), max(1, len(states) // DRAWN)).split(64):
-        drawn = model.render(states[chosen].to(model.device)).cpu()
-        error = in_cells((drawn - to_unit(clips.frames[chosen])).square(), model.config.cell)
-        errors.append(error.mean((2, 3)).flatten())
+        state, frames = states[chosen].to(model.device), to_unit(clips.frames[chosen].to(model.device))
+        errors.append(cell_errors(model, state, frames).flatten().cpu())
     return float(torch.cat(errors).sort().values[int(-WORST_CELLS * sum(map(len, errors))) - 1])
 
 

@@ -11,7 +11,7 @@ import pytest
 from nova_gym.benchmarks import __main__ as listing
 from nova_gym.benchmarks import sources
 from nova_gym.benchmarks.provenance import MEASURED_ON, fingerprint, measured_on, write_results
-from nova_gym.benchmarks.results_page import Results, Target, results_page, write_results_page
+from nova_gym.benchmarks.results_page import Results, Target, results_page
 from nova_gym.benchmarks.results_page.__main__ import main
 from nova_gym.benchmarks.tables import interval, number, short, table
 from nova_gym.dream import Dream
@@ -228,6 +228,9 @@ def test_the_list_names_every_command_of_the_folder(capsys):
         assert f"\n| {part} " in printed
 
 
-def test_a_page_that_cannot_be_written_is_said_in_a_line(folder, tmp_path):
-    with pytest.raises(BadInputError, match="cannot write"):
-        write_results_page(tmp_path / "results" / "codebook.json" / "page.md", folder)
+def test_a_page_that_cannot_be_written_is_said_in_a_line(folder, tmp_path, monkeypatch, capsys):
+    page = tmp_path / "results" / "codebook.json" / "page.md"
+    monkeypatch.setattr("sys.argv", ["results_page", "--results", str(folder), "--output", str(page)])
+    with pytest.raises(SystemExit):
+        main()
+    assert "cannot write" in capsys.readouterr().err

@@ -98,7 +98,7 @@ def test_a_dream_without_doubt_says_so_in_one_line(dream):
 
 
 @pytest.mark.filterwarnings("ignore:.*never seen")
-def test_truncation_ends_before_the_doubted_step_and_a_penalty_takes_what_is_not_trusted(dream, frame):
+def test_truncation_ends_before_the_doubted_step(dream, frame):
     noise = np.random.default_rng(0).integers(0, 256, frame.shape, dtype=np.uint8)
     env = DreamVecEnv(dream, 1, doubt="truncate")
     env.set_options({"frame": noise})
@@ -109,8 +109,29 @@ def test_truncation_ends_before_the_doubted_step_and_a_penalty_takes_what_is_not
     assert rewards[0] == 0.0
     assert not env.terminated[0]
     assert np.array_equal(infos[0]["terminal_observation"], first[0])
+
+
+@pytest.mark.parametrize(("paid", "counts"), [(1.0, 0.75), (-1.0, -1.25)])
+def test_a_penalty_takes_what_is_not_trusted(dream, monkeypatch, paid, counts):
     env = DreamVecEnv(dream, 1, doubt="penalise")
-    env.set_options({"frame": noise})
-    env.reset()
-    _, rewards, ended, _ = env.step(np.array([0]))
-    assert not ended[0] or rewards[0] <= env.rewards[0]
+    seen, none = env.reset(), np.zeros(1, bool)
+    made = (seen, np.array([paid]), none, none, {"doubt": np.array([0.25])})
+    monkeypatch.setattr(env.envs, "step", lambda actions: made)
+    _, rewards, _, _ = env.step(np.array([0]))
+    assert rewards[0] == pytest.approx(counts)
+    assert env.rewards[0] == paid
+
+
+@pytest.mark.filterwarnings("ignore:.*never seen")
+def test_what_moves_is_not_doubted_because_of_what_moves_far_away(dream, frame):
+    """Two cells change in a step, one of which was doubted before: it stays so, and the other one is trusted."""
+    doubt = dream.world_model.doubt
+    state = DreamSimulator(dream, 1).reset(generator=torch.Generator().manual_seed(0))
+    belief = doubt.begin(state)
+    belief.doubt_map[0, 1, 1] = 1.0
+    following = state.clone()
+    following[0, :, 1, 1], following[0, :, 1, 2] = state[0, :, 1, 2], state[0, :, 1, 1]
+    following[0, :, 7, 7] += 1e-3
+    after = doubt.step(belief, state, torch.tensor([2]), following).doubt_map[0]
+    assert after[1, 1] == after[1, 2] == 1.0
+    assert after[7, 7] < 0.5

@@ -1,0 +1,87 @@
+"""From evidence to probabilities: how doubt is calibrated on roll-outs whose truth is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from scipy.special import expit
+from torch import Tensor
+
+from nova_gym.measures import agreement
+from nova_gym.model.doubt import LEAST, Doubt
+from nova_gym.training.strange import KINDS
+from nova_gym.training.walks import WORN, Walks
+
+#: Keeps weights finite where evidence divides all steps without an error.
+PRIOR = 1e-3
+#: How much strange roll-outs count beside those of frames as they are, where probabilities are fitted.
+STRANGE = 0.1
+
+
+def calibrate(doubt: Doubt, walks: list[Walks]) -> dict[str, Any]:
+    """Fits the weights that turn evidence into probabilities, and says how well they agree with what happened."""
+    first = torch.cat([part.wrong[:, 0] for part in walks])
+    for weights, name in ((doubt.drawn_weights, "drawn"), (doubt.likely_weights, "likely")):
+        values = torch.cat([getattr(part, name) for part in walks])
+        weights.copy_(logistic(torch.stack([values, torch.ones_like(values)], dim=1), first))
+    evidence, missed = (torch.cat([getattr(part, of)[part.fine] for part in walks]) for of in ("evidence", "missed"))
+    doubt.step_weights.copy_(logistic(evidence, missed))
+    over = [_so_far(_largest(doubt, part)) for part in walks]
+    values, gone, weights = [], [], []
+    for number, (part, so_far) in enumerate(zip(walks, over, strict=True)):
+        counts = part.there[:, 1:] & ~part.wrong[:, :1]
+        values.append(so_far[counts])
+        gone.append(part.wrong[:, 1:][counts])
+        weights.append(torch.full((len(gone[-1]),), STRANGE if number else 1.0))
+    doubt.frame_weights.copy_(logistic(*map(torch.cat, (values, gone, weights))))
+    found: dict[str, Any] = {}
+    for name, part, so_far in zip(("held out", WORN, *KINDS), walks, over, strict=True):
+        begun = torch.sigmoid(doubt.drawn_weights[0] * part.drawn + doubt.drawn_weights[1])[:, None]
+        later = 1.0 - (1.0 - begun) * torch.sigmoid(-(so_far @ doubt.frame_weights))
+        found[name] = agreement(torch.cat([begun, later], dim=1)[part.there].numpy(), part.wrong[part.there].numpy())
+    return found
+
+
+def _so_far(largest: Tensor) -> Tensor:
+    """(R, T) logits of steps → (R, T, 3), what the probability that an episode went wrong is read from."""
+    if not largest.shape[1]:
+        return largest.new_zeros(*largest.shape, 3)
+    return torch.stack([largest.cummax(1).values, largest.logcumsumexp(1), torch.ones_like(largest)], dim=2)
+
+
+def _largest(doubt: Doubt, part: Walks) -> Tensor:
+    """(R, T) float32, the largest logit of any cell at each step; `LEAST` where nothing was looked at."""
+    size = part.wrong.shape[1] - 1
+    flat = torch.full((len(part.wrong) * size,), LEAST)
+    index = part.place[:, 0] * size + part.place[:, 1]
+    return flat.scatter_reduce(0, index, part.evidence @ doubt.step_weights, "amax").view(len(part.wrong), size)
+
+
+def logistic(features: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Logistic regression in which more of any feature never makes a label less likely.
+
+    Args:
+        features: (n, f) float32, the last of which is 1.
+        labels: (n,) bool.
+        weights: (n,) float32, how much each counts; None for all alike.
+
+    Returns:
+        (f,) float32 weights, those of all but the last from 0.
+    """
+    x, y = features.double().numpy(), labels.double().numpy()
+    counts = np.ones(len(y)) if weights is None else weights.double().numpy()
+
+    def loss(slopes: np.ndarray) -> tuple[float, np.ndarray]:
+        z = x @ slopes
+        value = counts @ (np.logaddexp(0.0, z) - y * z) + PRIOR * (slopes[:-1] @ slopes[:-1])
+        return value, x.T @ (counts * (expit(z) - y)) + 2 * PRIOR * np.append(slopes[:-1], 0.0)
+
+    bounds = [(0.0, None)] * (x.shape[1] - 1) + [(-30.0, 30.0)]
+    rate = (y.sum() + 0.5) / (len(y) + 1.0)  # where one of the two labels is missing, the constant says how rare it is
+    start = np.append(np.zeros(x.shape[1] - 1), np.log(rate / (1.0 - rate)))
+    if 0 < y.sum() < len(y):
+        start = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
+    return torch.from_numpy(start).float().half().float()  # as the file will hold them
