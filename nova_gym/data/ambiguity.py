@@ -90,6 +90,21 @@ def ambiguity_of(clips: Clips) -> Ambiguity:
     )
 
 
+def frames_decide(clips: Clips, chosen: np.ndarray) -> bool:
+    """Whether the same frame and action have led to the same frame wherever chosen transitions repeat, and enough do.
+
+    Args:
+        clips: a recording with actions.
+        chosen: (n,) int64, transitions.
+    """
+    frames = np.concatenate([frame_ids(part.numpy()) for part in clips.frames.split(1024)])
+    acts = frame_ids(clips.actions.numpy().reshape(len(clips.source), -1))
+    source = clips.source.numpy()
+    repeats = Repeats(_mixed([frames[source], acts]), frames[source + 1])
+    shared = chosen[repeats.shared[chosen]]
+    return len(shared) >= ENOUGH and not repeats.differs[shared].any()
+
+
 def frame_ids(frames: np.ndarray) -> np.ndarray:
     """Numbers by which frames are told apart: (n, …) of any dtype → (n,) uint64, equal for equal frames."""
     digests = (hashlib.blake2b(np.ascontiguousarray(frame), digest_size=8).digest() for frame in frames)

@@ -11,6 +11,8 @@ from nova_gym.data.ambiguity import Repeats
 
 #: Transitions that are looked at, evenly spread over the recording.
 SAMPLE = 4096
+#: Cells whose neighbourhoods are looked at, at most, evenly spread likewise.
+CELLS = 3_000_000
 _ODD = np.random.default_rng(1).integers(1, 2**63, 25, dtype=np.uint64) | np.uint64(1)
 #: Things move gradually if a cell that changes does so by less than this share of what it differs by in a clip.
 GRADUAL = 0.5
@@ -72,8 +74,8 @@ def needs_everywhere(clips: Clips) -> bool:
     return bool(still.any()) and (len(rewards.unique()) > 1 or len(ends.unique()) > 1)
 
 
-def surprises_in_cells(clips: Clips, cell: tuple[int, int]) -> float:
-    """How often the same neighbourhood of cells and the same action lead to different cells.
+def surprises_in_cells(clips: Clips, cell: tuple[int, int]) -> tuple[float, np.ndarray]:
+    """How often the same neighbourhood of cells and the same action lead to different cells, and where.
 
     A neighbourhood is as large as the bridge's sight: 5 × 5 cells. Only neighbourhoods in which something changes
     count, at least once in the recording.
@@ -84,20 +86,25 @@ def surprises_in_cells(clips: Clips, cell: tuple[int, int]) -> float:
 
     Returns:
         Of the cells whose neighbourhood and action are met elsewhere in the recording, the share that become something
-        else than such cells usually do.
+        else than such cells usually do; and (n,) int64, transitions of the sample with a cell whose neighbourhood and
+        action have led to different cells.
     """
-    step = max(1, len(clips.source) // SAMPLE)
+    rows, cols = clips.frames.shape[2] // cell[0], clips.frames.shape[3] // cell[1]
+    step = max(1, len(clips.source) * rows * cols // CELLS)
     source = clips.source[::step]
     before, after = (_kinds(clips.frames[at], cell) for at in (source, source + 1))
-    acts = clips.actions[::step]
-    _, acts = np.unique(acts.numpy().reshape(len(acts), -1), axis=0, return_inverse=True)
+    _, acts = np.unique(clips.actions[::step].numpy().reshape(len(source), -1), axis=0, return_inverse=True)
     around = np.pad(before, ((0, 0), (2, 2), (2, 2)))
-    windows = np.lib.stride_tricks.sliding_window_view(around, (5, 5), (1, 2)).reshape(*before.shape, 25)
+    keys = np.zeros_like(before)
     with np.errstate(over="ignore"):
-        mixed = (windows * _ODD).sum(-1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        keys = mixed ^ (acts.reshape(-1, 1, 1).astype(np.uint64) * np.uint64(0xBF58476D1CE4E5B9))
+        for k, odd in enumerate(_ODD):
+            y, x = divmod(k, 5)
+            keys += around[:, y : y + rows, x : x + cols] * odd
+        keys *= np.uint64(0x9E3779B97F4A7C15)
+        keys ^= acts.reshape(-1, 1, 1).astype(np.uint64) * np.uint64(0xBF58476D1CE4E5B9)
     lively = np.isin(keys, np.unique(keys[before != after]))
-    return Repeats(keys[lively], after[lively]).surprising
+    repeats = Repeats(keys[lively], after[lively])
+    return repeats.surprising, step * np.unique(np.nonzero(lively)[0][repeats.differs > 0])
 
 
 def _kinds(frames: Tensor, cell: tuple[int, int]) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from nova_gym.data import Clips
-from nova_gym.data.ambiguity import ambiguity_of
+from nova_gym.data.ambiguity import ambiguity_of, frames_decide
 from nova_gym.training.layout import moves_gradually, surprises_in_cells
 from nova_gym.training.presets import PRESETS, Preset
 
@@ -53,7 +53,7 @@ def suiting_preset(
         return Suiting(chosen, [])
     repeats, whole = ambiguity_of(clips), chosen.whole
     lines = [f"field: {'one network for the whole frame' if whole else 'cells'}"]
-    near = None if whole else surprises_in_cells(clips, chosen.model.cell)
+    near, open_in = (None, None) if whole else surprises_in_cells(clips, chosen.model.cell)
     if near is not None and near <= FEW:
         hidden = left = far = False
         lines += ["memory: none needed, the same neighbourhood and action always lead to the same cell", _NO_CHANCE]
@@ -64,6 +64,9 @@ def suiting_preset(
         hidden = repeats.past == 1 or repeats.explained > EXPLAINED
         left, far = repeats.past == 1 or repeats.remains > FEW, True
         lines += repeats.lines()
+    elif not whole and frames_decide(clips, open_in):
+        hidden, left, far = False, False, True
+        lines += ["memory: none needed, the whole frame decides what a neighbourhood leaves open", _NO_CHANCE]
     elif whole:
         hidden, left, far = True, False, False
         lines += [

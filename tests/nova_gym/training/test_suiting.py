@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from nova_gym import kernels
+from nova_gym.data.ambiguity import ambiguity_of
 from nova_gym.model.compiled_step import compiled_step
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training import PRESETS
@@ -51,6 +53,17 @@ def test_what_the_past_explains_is_memory():
 def test_what_happens_out_of_sight_needs_far_sight_alone():
     config, _ = suiting(toys.teleporting)
     assert (config.memory, config.outcomes, config.far) == (0, 0, True)
+
+
+def test_where_frames_seldom_repeat_those_that_do_say_whether_the_whole_frame_decides():
+    places, actions = toys.walks(toys.teleporting, episodes=120)
+    frames = toys.drawn(places, width=136)
+    clock = np.random.default_rng(0).integers(180, size=(120, 1)) + np.arange(21)
+    frames[..., 1, :, 128:] = (clock % 180)[..., None, None]  # far from where the block moves
+    clips = toys.clips_of(frames, actions)
+    assert not ambiguity_of(clips).enough
+    model = suiting_preset(clips).preset.model
+    assert (model.memory, model.outcomes, model.far) == (0, 0, True)
 
 
 def test_things_that_move_gradually_are_one_network_with_memory():
