@@ -62,9 +62,10 @@ class Chance(nn.Module):
         Returns:
             (B, n, rows, cols) float32, one-hot.
         """
-        turn = turns(*state.shape[2:], state.device)
+        rows, cols = state.shape[2:]
+        turn = turns(rows, cols, state.device)
         drawn = state.new_zeros(len(state), self.outcomes, *state.shape[2:])
-        for now in range(int(turn.max()) + 1):
+        for now in range(min(APART, rows) * min(APART, cols)):
             expected = self.expect(state, actions, drawn)
             chosen = likeliest(expected) if uniform is None else pick(expected, uniform)
             drawn = torch.where(turn == now, chosen, drawn)
