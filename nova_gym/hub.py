@@ -43,7 +43,7 @@ def fetch(repository: str, revision: str | None = None, token: str | None = None
     repository, _, named = repository.removeprefix(SCHEME).partition("@")
     revision = revision or named or None
     _check_name(hub, repository)
-    local, unreachable = hub.constants.is_offline_mode(), "HF_HUB_OFFLINE forbids to fetch it"
+    local, unreachable = hub.constants.HF_HUB_OFFLINE, "HF_HUB_OFFLINE forbids to fetch it"
     try:
         newest = revision
         if not local:
@@ -68,13 +68,36 @@ def fetch(repository: str, revision: str | None = None, token: str | None = None
     return Path(path)
 
 
-def upload(repository: str, folder: Path, private: bool, revision: str | None, token: str | None) -> str:
-    """Puts the files of a folder into a repository on the hub as one commit, and makes the repository if need be.
+def make_repository(repository: str, private: bool, token: str | None) -> str:
+    """Makes a repository on the hub, unless it is there.
 
     Args:
         repository: `user/name`, with `hf://` before it or without.
-        folder: with the files.
         private: whether a new repository is private; one that exists stays as it is.
+        token: as in `fetch`.
+
+    Returns:
+        `user/name`.
+
+    Raises:
+        BadInputError: huggingface_hub is not installed, the name is none, or there is no right to write, or no network.
+    """
+    hub = _library()
+    repository = repository.removeprefix(SCHEME)
+    _check_name(hub, repository)
+    try:
+        hub.HfApi(token=token).create_repo(repository, private=private or None, exist_ok=True)
+    except Exception as error:
+        raise BadInputError(_told(hub, error, repository, None, "write")) from error
+    return repository
+
+
+def upload(repository: str, folder: Path, revision: str | None, token: str | None) -> str:
+    """Puts the files of a folder into a repository on the hub, as one commit.
+
+    Args:
+        repository: `user/name`.
+        folder: with the files.
         revision: branch that exists; None for the main one.
         token: as in `fetch`.
 
@@ -82,15 +105,11 @@ def upload(repository: str, folder: Path, private: bool, revision: str | None, t
         The commit's address.
 
     Raises:
-        BadInputError: as in `fetch`, or there is no right to write.
+        BadInputError: there is no such branch, no right to write, or no network.
     """
     hub = _library()
-    repository = repository.removeprefix(SCHEME)
-    _check_name(hub, repository)
-    api = hub.HfApi(token=token)
     try:
-        api.create_repo(repository, private=private or None, exist_ok=True)
-        made = api.upload_folder(
+        made = hub.HfApi(token=token).upload_folder(
             repo_id=repository, folder_path=folder, revision=revision, commit_message="Upload dream by nova-gym"
         )
     except Exception as error:
@@ -111,7 +130,9 @@ def model_card(text: str, **data: object) -> str:
 def _library() -> ModuleType:
     try:
         import huggingface_hub
+        import huggingface_hub.constants
         import huggingface_hub.errors
+        import huggingface_hub.utils
     except ImportError as error:
         raise BadInputError("the hub needs huggingface_hub: pip install 'nova-gym[hub]'") from error
     return huggingface_hub

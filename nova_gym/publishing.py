@@ -22,18 +22,16 @@ _DREAMS, _STEPS, _LARGER = 3, 40, 2
 _PAPER = "https://arxiv.org/abs/2605.06298"
 
 
-def publish(
-    dream: Dream, repository: str, licence: str, private: bool, revision: str | None, token: str | None
-) -> str:
+def publish(dream: Dream, repository: str, licence: str, private: bool, revision: str | None, token: str | None) -> str:
     """`Dream.push_to_hub`."""
-    repository = repository.removeprefix(hub.SCHEME)
+    repository = hub.make_repository(repository, private, token)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         card = card_of(dream, repository, licence)
         dream.save(folder / hub.DREAM)
         write_text(folder / hub.CARD, card)
         save_gif(folder / hub.FILM, film_of(dream))
-        return hub.upload(repository, folder, private, revision, token)
+        return hub.upload(repository, folder, revision, token)
 
 
 def card_of(dream: Dream, repository: str, licence: str) -> str:

@@ -400,7 +400,12 @@ class DreamSimulator:
         result = advance(
             self.dream, self.state, latent_actions, actions, self.steps, self.horizon, *self._drawn(self.dream.card)
         )
-        self.state, self.latent_action, self.steps, self.lost = result.state, latent_actions, self.steps + 1, result.lost
+        self.state, self.latent_action, self.steps, self.lost = (
+            result.state,
+            latent_actions,
+            self.steps + 1,
+            result.lost,
+        )
         return result
 
     def _drawn(self, card: Card) -> tuple[Tensor | None, Tensor | None]:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nova_gym.model.inr import Renderer, fourier_features, unflatten
+from nova_gym.model.inr import fourier_features, unflatten
 from nova_gym.model.world_model import WorldModel
 
 
@@ -130,5 +130,3 @@ class Draw(nn.Module):
             keep = (2.0**octave < side / 2).to(torch.float32)
             features = features * torch.cat([torch.ones(1), keep.repeat_interleave(2)])[:, None]
         return features.unflatten(1, lines.shape).movedim(1, 0)
-
-

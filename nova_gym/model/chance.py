@@ -64,7 +64,7 @@ class Chance(nn.Module):
         """
         rows, cols = state.shape[2:]
         turn = turns(rows, cols, state.device)
-        drawn = state.new_zeros(len(state), self.outcomes, *state.shape[2:])
+        drawn = state.new_zeros(state.shape[0], self.outcomes, *state.shape[2:])
         for now in range(min(APART, rows) * min(APART, cols)):
             expected = self.expect(state, actions, drawn)
             chosen = likeliest(expected) if uniform is None else pick(expected, uniform)
@@ -96,4 +96,4 @@ def likeliest(log_probabilities: Tensor) -> Tensor:
 
 def one_hot(index: Tensor, count: int) -> Tensor:
     """(B, rows, cols) int64 → (B, count, rows, cols) float32."""
-    return torch.zeros(len(index), count, *index.shape[1:], device=index.device).scatter_(1, index[:, None], 1.0)
+    return torch.zeros(index.shape[0], count, *index.shape[1:], device=index.device).scatter_(1, index[:, None], 1.0)

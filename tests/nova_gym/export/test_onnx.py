@@ -30,12 +30,12 @@ class Graphs:
 
 
 @pytest.fixture(scope="module")
-def graphs(tmp_path_factory, deep):
+def graphs(tmp_path_factory, request):
     made = {}
 
     def of(name):
         if name not in made:
-            dream = deep if name == "deep" else Dream.load(name)
+            dream = request.getfixturevalue("deep") if name == "deep" else Dream.load(name)
             made[name] = Graphs(dream, tmp_path_factory.mktemp("onnx") / name)
         return made[name]
 
@@ -109,5 +109,5 @@ def test_a_graph_says_what_dream_it_is_of(graphs):
 
 def test_files_that_are_there_are_not_replaced_unasked(graphs):
     exported = graphs("digits")
-    with pytest.raises(BadInputError, match="step.onnx.* exists; --overwrite replaces"):
+    with pytest.raises(BadInputError, match=r"step.onnx.* exists; --overwrite replaces"):
         export_onnx(exported.dream, exported.files[0].parent)
