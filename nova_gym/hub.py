@@ -1,7 +1,7 @@
 """Dreams on the Hugging Face hub: names such as `hf://user/name`, and the transfer of files.
 
-A dream's repository holds `dream.safetensors`, a model card and a film. `huggingface_hub` fetches and keeps files in its
-own cache, and reads the environment variables that it documents, such as `HF_TOKEN`, `HF_ENDPOINT`, `HF_HUB_OFFLINE`.
+A dream's repository holds `dream.safetensors`, a model card and a film. `huggingface_hub` transfers files, keeps them
+in its cache, and reads the environment variables that it documents (`HF_TOKEN`, `HF_ENDPOINT`, `HF_HUB_OFFLINE` …).
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ def card_of(dream: Dream, repository: str, licence: str) -> str:
     make = f'gym.make("nova_gym:NovaDream-v0", dream="hf://{repository}", render_mode="rgb_array"{options})'
     parts = [
         f"# A dream of {of}",
-        f"A learned simulator that is stepped as a Gymnasium environment, made with nova-gym {__version__}. It draws frames"
-        f" of {size} pixels, or of any other size, from states of {config.rank + config.memory} numbers in each of "
+        f"A learned simulator that is stepped as a Gymnasium environment, made with nova-gym {__version__}. It draws "
+        f"frames of {size} pixels, or of any other size, from states of {config.rank + config.memory} numbers in each of "
         f"{dream.cells[0]} × {dream.cells[1]} cells. The method is that of [Render, Don't Decode]({_PAPER}).",
         f"![What is dreamt]({hub.FILM})",
         "## Use",

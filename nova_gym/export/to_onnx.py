@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 #: The key of the JSON in a graph's metadata: the dream's config and card, and this package's version.
 KEY = "nova_gym"
-#: Cells of the inputs that graphs are traced with. The least number of an axis is so large that none of them is special:
-#: chance takes turns among 3 × 3 cells, and the graph makes all of these turns in smaller fields too, some for no cell.
+#: Cells of the inputs that graphs are traced with, and the least that a traced axis may have. Fewer are not special:
+#: chance takes turns among 3 × 3 cells, and a graph makes all of these turns in smaller fields too, some for no cell.
 _ROWS, _COLS, _LEAST = 4, 5, 3
 
 
