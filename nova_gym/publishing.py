@@ -44,8 +44,8 @@ def card_of(dream: Dream, repository: str, licence: str) -> str:
     parts = [
         f"# A dream of {of}",
         f"A learned simulator that is stepped as a Gymnasium environment, made with nova-gym {__version__}. It draws "
-        f"frames of {size} pixels, or of any other size, from states of {config.rank + config.memory} numbers in each of "
-        f"{dream.cells[0]} × {dream.cells[1]} cells. The method is that of [Render, Don't Decode]({_PAPER}).",
+        f"frames of {size} pixels, or of any other size, from states of {config.rank + config.memory} numbers in each "
+        f"of {dream.cells[0]} × {dream.cells[1]} cells. The method is that of [Render, Don't Decode]({_PAPER}).",
         f"![What is dreamt]({hub.FILM})",
         "## Use",
         "```sh\npip install 'nova-gym[hub]'\n```",
