@@ -46,6 +46,7 @@ class Commands:
 
     def __init__(self, files: Inputs) -> None:
         self.files, self.work = files, files.folder / "work"
+        os.environ["HF_HUB_OFFLINE"] = "1"  # odd names are not sent to the hub
         for module in pkgutil.walk_packages(nova_gym.__path__, "nova_gym."):  # while the system's files can be read
             if not module.name.endswith("__main__"):
                 with contextlib.suppress(ImportError):  # of graphics cards alone
