@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import platform
 from dataclasses import asdict, dataclass, field
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from nova_gym import hub
 from nova_gym.errors import BadInputError, DreamFileError
 from nova_gym.files import find_file
 from nova_gym.model.config import ControlConfig, INRConfig, ModelConfig
@@ -33,6 +34,8 @@ STARTS = 512
 #: Pixels of a dream's frames at most, unless it was made here: a file that says more would fill the memory.
 LARGEST_FRAME = 2**22
 _START_PREFIX, _CELLS, _INDEX = "starts.", ".cells", ".index"
+#: What makes a dream ready for the hub; it stands on a floor above and is imported when it is asked for.
+_PUBLISHING = "nova_gym.publishing"
 
 
 @dataclass
@@ -165,13 +168,14 @@ class Dream:
         """Reads a dream.
 
         Args:
-            name: name of a shipped dream (`shipped_dreams()`) or path of a file.
+            name: name of a shipped dream (`shipped_dreams()`), path of a file, or `hf://user/name` for a dream on the
+                Hugging Face hub, `hf://user/name@revision` for a certain version of it.
 
         Returns:
             The dream on the CPU, its parameters frozen; `to` moves it.
 
         Raises:
-            BadInputError: there is no such dream.
+            BadInputError: there is no such dream, or it cannot be fetched.
             DreamFileError: the file is not a dream, is truncated, was changed after it was saved, or has another
                 format version.
         """
@@ -189,6 +193,49 @@ class Dream:
             raise DreamFileError(f"{path} does not hold what its header says: {first_line(error)}") from error
         return cls(model.eval().requires_grad_(False), starts, card)
 
+    @classmethod
+    def from_pretrained(cls, repository: str, revision: str | None = None, token: str | None = None) -> Dream:
+        """Reads a dream from the Hugging Face hub, or from its cache; it needs the extra `nova-gym[hub]`.
+
+        Args:
+            repository: `user/name`.
+            revision: branch, tag or commit; None for the main branch.
+            token: of the hub; None for the one that you are logged in with, if any.
+
+        Raises:
+            BadInputError: the name is none, there is no such repository or revision, no right to read it, or no network
+                and it is not in the cache.
+            DreamFileError: as in `load`.
+        """
+        return cls.load(hub.fetch(repository, revision, token))
+
+    def push_to_hub(
+        self,
+        repository: str,
+        licence: str = "mit",
+        private: bool = False,
+        revision: str | None = None,
+        token: str | None = None,
+    ) -> str:
+        """Publishes the dream on the Hugging Face hub, with a model card and a film; it needs `nova-gym[hub]`.
+
+        The card has the measured scores, how to use the dream, and the licence. The film shows what is dreamt.
+
+        Args:
+            repository: `user/name`; it is made if need be.
+            licence: of the dream, by the hub's name for it, such as `mit` or `cc-by-4.0`.
+            private: whether a new repository is private.
+            revision: branch that exists; None for the main one.
+            token: as in `from_pretrained`.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            BadInputError: the name is none, or there is no right to write, or no network.
+        """
+        return import_module(_PUBLISHING).publish(self, repository, licence, private, revision, token)
+
 
 def shipped_dreams() -> dict[str, Path]:
     """Names and files of the dreams that come with the package."""
@@ -197,18 +244,20 @@ def shipped_dreams() -> dict[str, Path]:
 
 
 def find_dream(name: str | Path) -> Path:
-    """The file of a dream, by the name of a shipped dream or by a path.
+    """The file of a dream, by the name of a shipped dream, by a path, or by its place on the Hugging Face hub.
 
     Raises:
-        BadInputError: `name` is neither.
+        BadInputError: `name` is none of these, or what is on the hub cannot be fetched.
     """
+    if hub.on_hub(name):
+        return hub.fetch(str(name))
     shipped = shipped_dreams()
     if str(name) in shipped:
         return shipped[str(name)]
     if (path := find_file(name)) is not None:
         return path
     raise BadInputError(
-        f"no dream {str(name)!r}: it is neither a file nor one that ships ({', '.join(shipped) or 'none'})"
+        f"no dream {str(name)!r}: it is neither a file nor one that ships ({', '.join(shipped) or 'none'}), nor hf://user/name"
     )
 
 

@@ -397,19 +397,16 @@ class DreamSimulator:
     @torch.no_grad()
     def _step_by_layers(self, latent_actions: Tensor, actions: Tensor | None = None) -> Transition:
         """`step_latent` in plain PyTorch, on any device: the reference."""
-        model, card = self.dream.world_model, self.dream.card
-        shown = model.settle(self.state, model.step(self.state, latent_actions), card.dead_band)
-        rewarded, ended = self._drawn(card)
-        reward, termination = model.outcome(self.state, latent_actions, shown, actions, rewarded)
-        following = model.recall(self.state, shown, actions)
-        lost = ~(following.abs() < STATE_LIMIT).flatten(1).all(1)  # written so that NaN counts as lost
-        following = following.nan_to_num(0.0).clamp(-STATE_LIMIT, STATE_LIMIT)
-        self.state, self.latent_action, self.steps, self.lost = following, latent_actions, self.steps + 1, lost
-        if card.reward_discount:
-            reward = torch.where(reward > 0, reward * (1.0 - card.reward_discount * self.steps / card.horizon), reward)
-        truncated = lost | (self.steps >= self.horizon) if self.horizon else lost
-        terminated = termination > (0.5 if ended is None else ended)
-        return Transition(following, latent_actions, reward.nan_to_num(0.0), terminated, truncated, lost)
+        result = advance(
+            self.dream, self.state, latent_actions, actions, self.steps, self.horizon, *self._drawn(self.dream.card)
+        )
+        self.state, self.latent_action, self.steps, self.lost = (
+            result.state,
+            latent_actions,
+            self.steps + 1,
+            result.lost,
+        )
+        return result
 
     def _drawn(self, card: Card) -> tuple[Tensor | None, Tensor | None]:
         """(N,) in [0, 1) each, which draw reward and ending; None for what is not random."""
@@ -453,6 +450,41 @@ class DreamSimulator:
             ValueError: the resolution is out of range.
         """
         return self.dream.world_model.render(self.state, resolution, nyquist)
+
+
+def advance(
+    dream: Dream,
+    state: Tensor,
+    latent_actions: Tensor,
+    actions: Tensor | None,
+    steps: Tensor,
+    horizon: int,
+    rewarded: Tensor | None = None,
+    ended: Tensor | None = None,
+) -> Transition:
+    """One step as a function of tensors, in plain PyTorch: `DreamSimulator` and what is exported step by it.
+
+    Args:
+        dream: whose model and card.
+        state: (N, K + M, rows, cols) float32, before the step.
+        latent_actions: (N, U, rows, cols) float32.
+        actions: as in `WorldModel.translate`; None if they are not known.
+        steps: (N,) int64, steps since the episode began, without this one.
+        horizon: steps after which an episode is truncated, 0 for never.
+        rewarded, ended: (N,) float32 in [0, 1), which draw reward and ending; None for what is likeliest.
+    """
+    model, card = dream.world_model, dream.card
+    shown = model.settle(state, model.step(state, latent_actions), card.dead_band)
+    reward, termination = model.outcome(state, latent_actions, shown, actions, rewarded)
+    following = model.recall(state, shown, actions)
+    lost = ~(following.abs() < STATE_LIMIT).flatten(1).all(1)  # written so that NaN counts as lost
+    following = following.nan_to_num(0.0).clamp(-STATE_LIMIT, STATE_LIMIT)
+    steps = steps + 1
+    if card.reward_discount:
+        reward = torch.where(reward > 0, reward * (1.0 - card.reward_discount * steps / card.horizon), reward)
+    truncated = lost | (steps >= horizon) if horizon else lost
+    terminated = termination > (0.5 if ended is None else ended)
+    return Transition(following, latent_actions, reward.nan_to_num(0.0), terminated, truncated, lost)
 
 
 def _field(batch: int, channels: int, cells: tuple[int, int], device: torch.device) -> Tensor:

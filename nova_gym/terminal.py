@@ -24,7 +24,10 @@ from nova_gym.errors import BadInputError
 
 console = Console()
 
-DreamArgument = Annotated[str, typer.Argument(help="Shipped dream (minigrid or digits), or path of a dream file.")]
+DreamArgument = Annotated[
+    str,
+    typer.Argument(help="Shipped dream (minigrid or digits), path of a dream file, or hf://user/name on the hub."),
+]
 DeviceOption = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, cuda …")]
 #: The largest number that an option takes where it counts something, or seeds PyTorch and NumPy.
 LARGEST = 2**31 - 1

@@ -10,11 +10,12 @@ ROOT = Path(__file__).parent.parent
 #: Floors from the ground up. A module may import those of its own floor's package and of floors below it.
 FLOORS = (
     ("nova_gym.errors", "nova_gym.version"),
-    ("nova_gym.files", "nova_gym.noise", "nova_gym.pixels"),
+    ("nova_gym.files", "nova_gym.hub", "nova_gym.noise", "nova_gym.pixels"),
     ("nova_gym.kernels", "nova_gym.measures", "nova_gym.pictures", "nova_gym.tensor_file", "nova_gym.terminal"),
     ("nova_gym.model", "nova_gym.data"),
     ("nova_gym.dream",),
     ("nova_gym.canvas", "nova_gym.editing", "nova_gym.simulator"),
+    ("nova_gym.export", "nova_gym.publishing"),
     ("nova_gym",),  # what `import nova_gym` gives: only what stands on it may use the short names
     ("nova_gym.training",),
     ("nova_gym.envs",),
@@ -34,6 +35,7 @@ LIBRARIES = {
         "nova_gym.benchmarks.reliability",
         "nova_gym.cli",
     ),
+    "huggingface_hub": ("nova_gym.hub",),
     "llvmlite": ("nova_gym.kernels",),
     "minari": ("nova_gym.data", "nova_gym.envs", "nova_gym.agents", "nova_gym.benchmarks.reliability"),
     "minigrid": ("nova_gym.envs",),

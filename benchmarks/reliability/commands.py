@@ -46,6 +46,7 @@ class Commands:
 
     def __init__(self, files: Inputs) -> None:
         self.files, self.work = files, files.folder / "work"
+        os.environ["HF_HUB_OFFLINE"] = "1"  # odd names are not sent to the hub
         for module in pkgutil.walk_packages(nova_gym.__path__, "nova_gym."):  # while the system's files can be read
             if not module.name.endswith("__main__"):
                 with contextlib.suppress(ImportError):  # of graphics cards alone
@@ -127,6 +128,7 @@ def _base(words: tuple[str, ...], files: Inputs) -> dict[str, list[str]]:
         ("dream",): {"env_id": ["Nothing-v0"], "output": ["-o", "d.safetensors"], "preset": ["--preset", "none"]},
         ("edit",): {"mode": ["layers"], "dream": ["--dream", dream], "clip": ["--clip", "0"]},
         ("eval",): {"dream": [dream], "steps": ["--steps", "1"], **few},
+        ("export",): {"dream": [dream], "output": ["-o", "onnx"]},  # without --onnx: the exporter takes a minute
         ("improve",): {
             **{"dream": [dream], "output": ["-o", "i.safetensors"], "rounds": ["--rounds", "1"], **few},
             **{"agent_steps": ["--agent-steps", "8"], "real_steps": ["--real-steps", "8"]},
@@ -134,6 +136,7 @@ def _base(words: tuple[str, ...], files: Inputs) -> dict[str, list[str]]:
         },
         ("info",): {"dream": [dream]},
         ("play",): {"dream": [dream]},
+        ("push",): {"dream": [dream], "repository": ["-"]},  # no name: nothing is sent
         ("record",): {"env_id": [ENV_ID], "name": ["--name", "work/r-v0"], "transitions": ["--transitions", "5"]},
         ("sharpen",): {
             **{"dream": [dream], "output": ["-o", "s.safetensors"], "factor": ["--factor", "2"]},

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from nova_gym.errors import BadInputError
 from nova_gym.terminal import (
     COUNT,
     DeviceOption,
@@ -77,7 +78,10 @@ def evaluate(
     from nova_gym.dream import Dream, find_dream
     from nova_gym.envs import evaluate as evaluate_dream
     from nova_gym.files import write_atomically
+    from nova_gym.hub import on_hub
 
+    if write_card and on_hub(dream):
+        raise BadInputError(f"--write-card needs a file: {dream} is on the hub")
     loaded = Dream.load(dream)
     moved, reports, several = loaded.to(device), {}, len(reality or ()) > 1
     for level in dict.fromkeys(reality or [loaded.card.env_id]):
@@ -141,9 +145,10 @@ def info(dream: DreamArgument = "minigrid") -> None:
     """
     from nova_gym.dream import Dream, find_dream
 
-    loaded = Dream.load(dream)
+    file = find_dream(dream)
+    loaded = Dream.load(file)
     config = loaded.world_model.config
-    table = Table(title=f"{find_dream(dream)}", show_header=False)
+    table = Table(title=f"{file}", show_header=False)
     rows = {
         "dreams of": f"{loaded.card.env_id} {loaded.card.env_kwargs}" if loaded.card.env_id else "video",
         "frames": f"{loaded.frame_size[0]}×{loaded.frame_size[1]}×{config.inr.channels}" + _largest(loaded),
@@ -156,7 +161,7 @@ def info(dream: DreamArgument = "minigrid") -> None:
         "state, latent action": f"{config.rank}, {config.latent_action} numbers a cell",
         "horizon": str(loaded.card.horizon),
         "starts": ", ".join(f"{len(bank)} {name}" for name, bank in loaded.starts.items()),
-        "file": f"{find_dream(dream).stat().st_size / 1e6:.1f} MB, made with {loaded.card.versions}",
+        "file": f"{file.stat().st_size / 1e6:.1f} MB, made with {loaded.card.versions}",
     }
     for key, value in rows.items():
         table.add_row(key, value)

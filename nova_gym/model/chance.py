@@ -62,9 +62,10 @@ class Chance(nn.Module):
         Returns:
             (B, n, rows, cols) float32, one-hot.
         """
-        turn = turns(*state.shape[2:], state.device)
-        drawn = state.new_zeros(len(state), self.outcomes, *state.shape[2:])
-        for now in range(int(turn.max()) + 1):
+        rows, cols = state.shape[2:]
+        turn = turns(rows, cols, state.device)
+        drawn = state.new_zeros(state.shape[0], self.outcomes, *state.shape[2:])
+        for now in range(min(APART, rows) * min(APART, cols)):
             expected = self.expect(state, actions, drawn)
             chosen = likeliest(expected) if uniform is None else pick(expected, uniform)
             drawn = torch.where(turn == now, chosen, drawn)
@@ -95,4 +96,4 @@ def likeliest(log_probabilities: Tensor) -> Tensor:
 
 def one_hot(index: Tensor, count: int) -> Tensor:
     """(B, rows, cols) int64 → (B, count, rows, cols) float32."""
-    return torch.zeros(len(index), count, *index.shape[1:], device=index.device).scatter_(1, index[:, None], 1.0)
+    return torch.zeros(index.shape[0], count, *index.shape[1:], device=index.device).scatter_(1, index[:, None], 1.0)

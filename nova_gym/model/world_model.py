@@ -96,7 +96,7 @@ class WorldModel(nn.Module):
         """
         if self.memory is None:
             return state
-        size = len(state), self.config.memory, *state.shape[2:]
+        size = state.shape[0], self.config.memory, *state.shape[2:]
         first = self.memory.first if official else torch.zeros_like(self.memory.first)
         return torch.cat([state, first[:, None, None].expand(size)], dim=1)
 
@@ -121,7 +121,7 @@ class WorldModel(nn.Module):
         if self.memory is None:
             return following
         state = self._complete(state)
-        heard = self.as_numbers(actions, len(state))
+        heard = self.as_numbers(actions, state.shape[0])
         if known is not None:
             heard = heard * known[:, None]
         memory = self.memory(state[:, self.config.rank :], self.seen(state), following, heard)
@@ -179,7 +179,7 @@ class WorldModel(nn.Module):
         """
         if self.chance is None:
             return None
-        return self.chance.draw(self._complete(state), self.as_numbers(actions, len(state)), uniform)
+        return self.chance.draw(self._complete(state), self.as_numbers(actions, state.shape[0]), uniform)
 
     def content(self, state: Tensor) -> Tensor:
         """A: states → the content part of the next states, (B, K, rows, cols)."""
@@ -228,7 +228,7 @@ class WorldModel(nn.Module):
             (B,) undiscounted reward; (B,) probability that the episode ends here.
         """
         if self.heads is None:
-            nothing = next_state.new_zeros(len(next_state))
+            nothing = next_state.new_zeros(next_state.shape[0])
             return nothing, nothing
         more = self.besides(state, actions)
         return self.heads.outcome(self.seen(state), latent_action, self.seen(next_state), more, uniform)
@@ -238,7 +238,7 @@ class WorldModel(nn.Module):
         if not self.config.everywhere:
             return None
         memory = self._complete(state)[:, self.config.rank :]
-        planes = self.as_numbers(actions, len(state))[:, :, None, None].expand(-1, -1, *state.shape[2:])
+        planes = self.as_numbers(actions, state.shape[0])[:, :, None, None].expand(-1, -1, *state.shape[2:])
         return torch.cat([memory, planes], dim=1)
 
     # From a state to pixels.
