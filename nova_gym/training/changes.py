@@ -77,7 +77,7 @@ def wrong_transitions(model: WorldModel, clips: Clips, states: Tensor) -> Tensor
     """(T,) bool: transitions whose next state, reward or ending the model predicts wrongly.
 
     Args:
-        model: with a bridge.
+        model: with a bridge, and without memory and chance.
         clips: labelled.
         states: (F, K, rows, cols) float32 of all frames.
     """
@@ -86,9 +86,10 @@ def wrong_transitions(model: WorldModel, clips: Clips, states: Tensor) -> Tensor
     for chosen in torch.arange(len(clips.source)).split(1024):
         source = clips.source[chosen]
         state, following = states[source].to(model.device), states[source + 1]
-        latent_action = model.translate(state, clips.actions[chosen].to(model.device))
+        actions = clips.actions[chosen].to(model.device)
+        latent_action = model.translate(state, actions)
         predicted = model.settle(state, model.step(state, latent_action), changes.dead_band)
-        reward, termination = model.outcome(state, latent_action, predicted)
+        reward, termination = model.outcome(state, latent_action, predicted, actions)
         off = ((predicted.cpu() - following).square().mean(1) > changes.lost).flatten(1).any(1)
         off |= (termination.cpu() > 0.5) != clips.terminations[chosen]
         wrong.append(off | ((reward.cpu() - clips.rewards[chosen]).abs() > 0.05 * spread))

@@ -147,11 +147,12 @@ def _tuning(
 
     Where a step depends on memory or chance, nothing is counted: a frame and an action do not say what is right.
     """
-    if is_recurrent(model):
+    if model.has_memory or model.has_chance:
         kind = _TuningWithoutMemory if keep_memory else RecurrentTuning
         return kind(model, clips, states, training), 0
     wrong = wrong_transitions(model, clips, states)
-    return Tuning(model, emphasize(clips, wrong), states, training), int(wrong.sum())
+    kind = RecurrentTuning if is_recurrent(model) else Tuning
+    return kind(model, emphasize(clips, wrong), states, training), int(wrong.sum())
 
 
 def _tuned_card(

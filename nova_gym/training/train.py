@@ -141,16 +141,19 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> tuple[Clips, 
         settle_coordinates(model, clips, step_generator(loop.seed, "coordinates", 0), training.margin)
         loop.mark("coordinates")
     states = encode_all(model, clips, lambda done, total: loop.progress("encoding", min(done, total), total, ""))
-    if is_recurrent(model):
+    recurrent = is_recurrent(model)
+    if recurrent:
         loop.train(RecurrentDynamics(model, clips, states, training))
-        loop.train(RecurrentTuning(model, clips, states, training))
     else:
         loop.train(Dynamics(model, favour_rare(clips) if clips.labelled else clips, states, training))
-    if model.has_actions and not is_recurrent(model):
-        if "wrong" not in loop.kept:
-            loop.kept["wrong"] = wrong_transitions(model, clips, states)
-            loop.mark("looking for what is wrong")
-        loop.train(Tuning(model, emphasize(favour_rare(clips), loop.kept["wrong"]), states, training))
+    if model.has_actions:
+        shown = clips
+        if not model.has_memory and not model.has_chance:  # else a frame and an action do not say what is right
+            if "wrong" not in loop.kept:
+                loop.kept["wrong"] = wrong_transitions(model, clips, states)
+                loop.mark("looking for what is wrong")
+            shown = emphasize(clips if recurrent else favour_rare(clips), loop.kept["wrong"])
+        loop.train((RecurrentTuning if recurrent else Tuning)(model, shown, states, training))
     if "latent actions" not in loop.finished:
         settle_latent_actions(model, clips, states)
         loop.mark("latent actions")
