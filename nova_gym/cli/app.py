@@ -13,6 +13,7 @@ from nova_gym.cli.demo import demo
 from nova_gym.cli.dream import dream
 from nova_gym.cli.edit import edit
 from nova_gym.cli.evaluate import evaluate, info
+from nova_gym.cli.export import export, web
 from nova_gym.cli.play import play
 from nova_gym.cli.record import record
 from nova_gym.cli.train import sharpen, train, tune
@@ -36,6 +37,8 @@ app.command()(sharpen)
 app.command()(improve)
 app.command()(play)
 app.command()(edit)
+app.command()(export)
+app.command()(web)
 app.command()(bench)
 app.command("eval")(evaluate)
 app.command()(info)
