@@ -35,7 +35,7 @@ _CARD = ("env_id", "reward_discount", "dead_band", "random_rewards", "random_end
 #: Where the page is filled: the lines in `page.html`.
 _CARD_LINE, _NUMBERS_LINE = (
     f'<script id="{name}" type="{kind}"></script>'
-    for name, kind in (("card", "application/json"), ("numbers", "text/plain"))
+    for name, kind in (("card", "application/json"), ("numbers-of-the-dream", "text/plain"))
 )
 
 
