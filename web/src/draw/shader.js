@@ -23,6 +23,9 @@ export function packed(weights, config, mask, target) {
   });
 }
 
+/** Pixels side by side that one fragment evaluates: reading weights takes longer than using them, so they share them. */
+export const PIXELS = 4;
+
 export const VERTEX = `#version 300 es
 uniform vec4 corners;
 void main() {
@@ -30,18 +33,25 @@ void main() {
   gl_Position = vec4(mix(corners.xy, corners.zw, corner), 0.0, 1.0);
 }`;
 
-/** The shader of rectangles that 1, 2 or 4 networks draw together. */
+/** The shader of rectangles that 1, 2 or 4 networks draw together; a fragment is `PIXELS` pixels, 32 bits each. */
 export function fragment(config, networks) {
   const numbers = Array.from({ length: networks }, (_, i) => i);
   const root = COEFFICIENTS.map((each) => each.toFixed(10)).reduce((sum, each) => `(${sum} * a + ${each})`);
   const shares = { 1: ["1.0"], 2: ["1.0 - s", "s"], 4: ["(1.0 - t) * (1.0 - s)", "(1.0 - t) * s", "t * (1.0 - s)", "t * s"] };
-  const colour = numbers.map((i) => `(${shares[networks][i]}) * draw${i}(at * places[${i}].xy + places[${i}].zw)`);
+  const sums = PIXELS_OF.map((j) => {
+    const parts = numbers.map((i) => `(${shares[networks][i].replaceAll("s", `s${j}`)}) * n${i}[${j}]`);
+    return `  float s${j} = s + ${j}.0 * across.x;
+  vec4 c${j} = ${parts.join(" + ")};
+  pixels[${j}] = bytes(${config.channels === 1 ? `c${j}.rrr` : `c${j}.rgb`} + 0.5);`;
+  });
   return `#version 300 es
 precision highp float;
+precision highp int;
 ${numbers.map((i) => `layout(std140) uniform Network${i} { vec4 w${i}[${columnsOf(config)}]; };`).join("\n")}
 uniform vec4 places[${networks}]; // from pixels to a network's own coordinates: factors and offsets
 uniform vec3 across, down;        // from pixels to what the second network of a strip contributes
-out vec4 colour;
+uniform vec2 start;               // of the rectangle: its first pixel, and its first fragment
+out uvec4 pixels;
 
 vec4 gelu(vec4 x) {
   vec4 a = min(abs(x), ${CLAMP.toFixed(1)});
@@ -51,35 +61,82 @@ vec4 gelu(vec4 x) {
   return max(x, 0.0) - a * (r * r);
 }
 
+uint bytes(vec3 c) {
+  uvec3 b = uvec3(clamp(c, 0.0, 1.0) * 255.0 + 0.5);
+  return b.r | b.g << 8 | b.b << 16;
+}
+
 ${numbers.map((i) => network(config, i)).join("\n")}
 void main() {
-  vec2 at = gl_FragCoord.xy;
+  vec2 at = vec2(start.x + ${PIXELS}.0 * (gl_FragCoord.x - 0.5 - start.y) + 0.5, gl_FragCoord.y);
   float s = dot(vec3(at, 1.0), across), t = dot(vec3(at, 1.0), down);
-  vec4 sum = ${colour.join("\n    + ")};
-  colour = vec4(${config.channels === 1 ? "sum.rrr" : "sum.rgb"} + 0.5, 1.0);
+${numbers.map((i) => `  mat4 n${i} = draw${i}(at * places[${i}].xy + places[${i}].zw, places[${i}].x);`).join("\n")}
+${sums.join("\n")}
 }`;
 }
 
-/** A function that evaluates network number `i`, all sums written out. */
+/** Unpacks what `fragment` made onto the canvas. */
+export const UNPACK = `#version 300 es
+precision highp float;
+precision highp int;
+uniform highp usampler2D drawn;
+uniform vec2 start;
+out vec4 colour;
+void main() {
+  int pixel = int(gl_FragCoord.x) - int(start.x);
+  uvec4 four = texelFetch(drawn, ivec2(int(start.y) + pixel / ${PIXELS}, int(gl_FragCoord.y)), 0);
+  uint one = four[pixel % ${PIXELS}];
+  colour = vec4(vec3(one & 255u, one >> 8 & 255u, one >> 16 & 255u) / 255.0, 1.0);
+}`;
+
+const PIXELS_OF = Array.from({ length: PIXELS }, (_, j) => j);
+
+/**
+ * A function that evaluates network number `i` at pixels side by side; a column of its result is a pixel. All sums are
+ * written out as single expressions, which is what software renderers are quick at.
+ */
 function network(config, i) {
-  const lines = [];
-  let names = ["p.x", "p.y"];
-  for (let k = 0; k < config.frequencies; k++) {
-    if (k) lines.push(`vec2 s${k} = 2.0 * s${k - 1} * c${k - 1}, c${k} = 1.0 - 2.0 * s${k - 1} * s${k - 1};`);
-    else lines.push("vec2 s0 = sin(3.14159265359 * p), c0 = cos(3.14159265359 * p);");
-    names.push(`s${k}.x`, `s${k}.y`, `c${k}.x`, `c${k}.y`);
-  }
-  let column = 0;
+  const lines = [...waves(config, "y", ["p.y"]), ...PIXELS_OF.flatMap((j) => waves(config, `x${j}`, [`(p.x + ${j}.0 * d)`]))];
   const sizes = layerSizes(config);
+  let inputs = PIXELS_OF.map((j) => features(config, `x${j}`));
+  let column = 0;
   sizes.forEach(([, outputs], layer) => {
-    const made = [];
+    const made = PIXELS_OF.map(() => []);
     for (let block = 0; block < Math.ceil(outputs / 4); block++) {
       const name = `h${layer}_${block}`;
-      const sum = [`w${i}[${column++}]`, ...names.map((each) => `w${i}[${column++}] * ${each}`)].join(" + ");
-      lines.push(`vec4 ${name} = ${layer < sizes.length - 1 ? `gelu(${sum})` : sum};`);
-      made.push(...[..."xyzw"].map((part) => `${name}.${part}`));
+      const own = inputs[0].map((_, at) => inputs.some((each) => each[at] !== inputs[0][at]));
+      const bias = `w${i}[${column++}]`;
+      const weights = inputs[0].map((_, at) => `w${i}[${column + at}]`);
+      const shared = weights.map((weight, at) => (own[at] ? "" : ` + ${weight} * ${inputs[0][at]}`)).join("");
+      lines.push(`vec4 ${name} = ${bias}${shared};`);
+      weights.forEach((weight, at) => own[at] && lines.push(`vec4 ${name}w${at} = ${weight};`));
+      PIXELS_OF.forEach((j) => {
+        const sum = name + weights.map((_, at) => (own[at] ? ` + ${name}w${at} * ${inputs[j][at]}` : "")).join("");
+        lines.push(`vec4 ${name}_${j} = ${layer < sizes.length - 1 ? `gelu(${sum})` : sum};`);
+        made[j].push(...[..."xyzw"].map((part) => `${name}_${j}.${part}`));
+      });
+      column += weights.length;
     }
-    names = made.slice(0, outputs);
+    inputs = made.map((each) => each.slice(0, outputs));
   });
-  return `vec4 draw${i}(vec2 p) {\n  ${lines.join("\n  ")}\n  return h${sizes.length - 1}_0;\n}\n`;
+  const last = PIXELS_OF.map((j) => `h${sizes.length - 1}_0_${j}`).join(", ");
+  return `mat4 draw${i}(vec2 p, float d) {\n  ${lines.join("\n  ")}\n  return mat4(${last});\n}\n`;
+}
+
+/** Sine and cosine of all octaves of a coordinate, each from the octave before. */
+function waves(config, name, [value]) {
+  const lines = [`float ${name} = ${value};`];
+  for (let k = 0; k < config.frequencies; k++) {
+    const [s, c] = [`s${k}${name}`, `c${k}${name}`];
+    const [sin, cos] = [`s${k - 1}${name}`, `c${k - 1}${name}`];
+    if (k) lines.push(`float ${s} = 2.0 * ${sin} * ${cos}, ${c} = 1.0 - 2.0 * ${sin} * ${sin};`);
+    else lines.push(`float ${s} = sin(3.14159265359 * ${name}), ${c} = cos(3.14159265359 * ${name});`);
+  }
+  return lines;
+}
+
+/** The names of a network's inputs, in their order; `x`: what the first coordinate is called. */
+function features(config, x) {
+  const octaves = Array.from({ length: config.frequencies }, (_, k) => [`s${k}${x}`, `s${k}y`, `c${k}${x}`, `c${k}y`]);
+  return [x, "y", ...octaves.flat()];
 }

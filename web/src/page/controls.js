@@ -2,8 +2,9 @@
 import { actionKeys, shown } from "../play/keymap.js";
 
 const ARROWS = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓" };
-/** Where an arrow stands on the pad, as CSS has it: row / column. */
+/** Where an arrow stands on the pad, as CSS has it: row / column; without an arrow down, one row is enough. */
 const PLACES = { ArrowUp: "1 / 2", ArrowLeft: "2 / 1", ArrowDown: "2 / 2", ArrowRight: "2 / 3" };
+const IN_A_ROW = { ...PLACES, ArrowUp: "2 / 2" };
 /** Most sliders; where a latent action has more numbers, the first vary most. */
 const SLIDERS = 12;
 
@@ -21,12 +22,13 @@ export function actionButtons(parent, { action_names: names }, count, pressed) {
   const codes = actionKeys(names, count);
   const pad = made("div", { className: "pad" });
   const others = made("div", { className: "others" });
+  const places = codes.includes("ArrowDown") ? PLACES : IN_A_ROW;
   const buttons = codes.map((code, action) => {
     const name = names[action] ?? `action ${action}`;
     const arrow = ARROWS[code];
     const button = made("button", { type: "button", title: `${name}${code ? ` (${shown(code)})` : ""}` });
     button.append(arrow ?? name, made("small", {}, arrow ? name : code ? shown(code) : ""));
-    if (arrow) button.style.gridArea = PLACES[code];
+    if (arrow) button.style.gridArea = places[code];
     button.addEventListener("click", () => pressed(action));
     (arrow ? pad : others).append(button);
     return button;

@@ -199,28 +199,28 @@ class Page {
   #text() {
     const { element, session } = this;
     const { name, config, card, tensors, "made with": version } = session.card;
-    const env = card.env_id;
     document.title = `A dream of ${name}`;
     element.name.textContent = name;
     element.about.textContent =
-      (env ? `It learned ${env} from recorded frames. ` : "It learned from video. ") +
-      "What you see is not decoded and no game runs behind it: its state is the weights of tiny networks, one a cell, and every pixel of your screen evaluates one.";
+      "No game runs behind this picture. Its state is the weights of tiny networks, one a cell, and every pixel of your screen evaluates one.";
     const numbers = Object.entries(tensors).filter(([key]) => !/^(starts|policy)\./.test(key));
     const count = numbers.reduce((sum, [, { shape }]) => sum + shape.reduce((a, b) => a * b, 1), 0);
     const bytes = element["numbers-of-the-dream"].textContent.length * 0.75; // of base64
     element.footer.append(
       made("b", {}, `${count.toLocaleString("en")} numbers`),
       ` are the whole dream, ${Math.round(bytes / 1024).toLocaleString("en")} KB with its starts; ${config.rank + config.memory} numbers a cell are its state. ` +
-        `A step is z′ = A(z) + B(u), computed here in JavaScript. No server, no network. Made with ${version}.`,
+        `Learned from ${card.env_id ? `recorded frames of ${card.env_id}` : "video alone"}. No server, no network. Made with ${version}.`,
     );
     element.keys.append(...help(session, this.codes));
   }
 
   #menus() {
     const { session, element } = this;
-    const short = (name) => name.replace(/-v\d+$/, "");
+    const names = session.levels.map(({ name }) => name.replace(/-v\d+$/, ""));
+    const family = names[0].slice(0, names[0].indexOf("-") + 1);
+    const shared = names.length > 1 && names.every((name) => name.startsWith(family)) ? family.length : 0;
     element.level.append(
-      ...session.levels.map(({ name, cells }, i) => made("option", { value: i }, `${short(name)} · ${cells[1]} × ${cells[0]}`)),
+      ...session.levels.map(({ cells }, i) => made("option", { value: i }, `${names[i].slice(shared)} · ${cells[1]} × ${cells[0]}`)),
     );
     element.level.parentElement.hidden = session.levels.length < 2;
     const kinds = () => {
@@ -266,7 +266,7 @@ class Page {
   /** Makes the picture as large as fits on the screen, whatever its proportions. */
   #fitStage() {
     const beside = innerWidth > 760;
-    const height = beside ? Math.max(innerHeight - 240, 320) : Math.max(innerHeight - 440, 240);
+    const height = beside ? Math.max(innerHeight - 286, 320) : Math.max(innerHeight - 430, 240);
     const side = Math.round(Math.min(height * this.stage.ratio, beside ? innerWidth * 0.6 : innerWidth));
     document.documentElement.style.setProperty("--side", `${side}px`);
   }

@@ -25,6 +25,7 @@ export class Stage {
       return new WebGLPainter(this.model, canvas);
     } catch (error) {
       this.hindrance = error.message;
+      if (error.cause) console.warn(error.cause);
       const plain = canvas.cloneNode();
       canvas.replaceWith(plain);
       return new CanvasPainter(this.model, plain);
