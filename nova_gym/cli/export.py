@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import webbrowser
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Starts of each kind that a page holds of each further level.
 STARTS = 24
+#: Clips that a dream of video begins with, and frames of each that its control model hears.
+CLIPS, HEARD = 8, 10
 
 RealityOption = Annotated[
     list[str] | None,
@@ -92,18 +95,30 @@ def web(
 
 def _export(dream: str, output: Path, reality: list[str] | None, agent: str | None, overwrite: bool, seed: int) -> int:
     from nova_gym.dream import Dream
-    from nova_gym.web import level_of, write_page
+    from nova_gym.web import write_page
 
     if output.exists() and not overwrite:  # before anything that takes long
         raise BadInputError(f"{output} exists; --overwrite replaces it")
     loaded = Dream.load(dream)
     with progress_bars() as bars:
-        levels = [level_of(loaded), *_levels(loaded, reality, seed, bars)]
+        levels = [_own_level(loaded), *_levels(loaded, reality, seed, bars)]
     return write_page(output, loaded, levels, _policy(agent, loaded), _name(dream), overwrite)
 
 
 def _name(dream: str) -> str:
     return Path(dream).stem or "dream"
+
+
+def _own_level(dream: Dream) -> Level:
+    """Where the dream itself begins; that of video after some frames of its source, if this is at hand."""
+    from nova_gym.data.loading import first_clips
+    from nova_gym.web import clips_level, level_of
+
+    model = dream.world_model
+    if model.has_control and not model.has_actions:
+        with contextlib.suppress(BadInputError):
+            return clips_level(dream, first_clips(dream.card.data.get("dataset", ""), CLIPS, HEARD))
+    return level_of(dream)
 
 
 def _levels(dream: Dream, realities: list[str] | None, seed: int, bars: Bars) -> list[Level]:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,15 @@ class Level:
         cells: (rows, cols) of its states.
         horizon: steps after which an episode is truncated, 0 for never.
         starts: (n, K + M, rows, cols) float32 by kind, as in `Dream`.
+        past: by kind, what came before starts, for control models, which hear it: (n, T, K, rows, cols) states and
+            (n, T, U, rows, cols) latent actions after these. May be empty.
     """
 
     name: str
     cells: tuple[int, int]
     horizon: int
     starts: dict[str, Tensor]
+    past: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,26 @@ def level_of(dream: Dream) -> Level:
     kinds = sorted(dream.starts, key=lambda kind: kind != dream.default_starts)
     starts = {kind: dream.starts[kind][:STARTS] for kind in kinds}
     return Level(name, tuple(starts[kinds[0]].shape[2:]), dream.card.horizon, starts)
+
+
+@torch.no_grad()
+def clips_level(dream: Dream, frames: Tensor) -> Level:
+    """The level whose starts are the ends of clips.
+
+    Args:
+        dream: of video.
+        frames: (n, T + 1, C, H, W) uint8, at least one clip.
+
+    Raises:
+        BadInputError: the frames are not like those of the dream.
+    """
+    model = dream.world_model
+    if not len(frames) or (frames.shape[2], *frames.shape[3:]) != (model.config.inr.channels, *dream.frame_size):
+        raise BadInputError(f"clips are {tuple(frames.shape)}; the dream has frames of {dream.frame_size}")
+    states = model.encode(frames.flatten(0, 1).float() / 255.0).unflatten(0, frames.shape[:2])
+    moves = torch.stack([model.infer(*pair) for pair in pairwise(states.unbind(1))], 1)
+    past = {"clips": (states[:, :-1], moves)}
+    return Level("clips", dream.cells, 0, {"clips": model.begin(states[:, -1])}, past)
 
 
 def write_page(
@@ -144,8 +168,11 @@ def packed(
     for number, level in enumerate(levels):
         starts = []
         for kind, states in level.starts.items():
-            starts.append({"kind": kind, "name": f"starts.{number}.{kind}"})
-            tensors |= _cells_of(starts[-1]["name"], states)
+            starts.append({"kind": kind, "name": (at := f"starts.{number}.{kind}")})
+            tensors |= _cells_of(at, states)
+            if kind in level.past:
+                before, moves = (part.movedim(2, 4).half() for part in level.past[kind])  # near enough to be heard
+                tensors |= {f"{at}.before": before, f"{at}.moves": moves}
         told.append({"name": level.name, "cells": list(level.cells), "horizon": level.horizon, "starts": starts})
     if policy is not None:
         tensors |= {f"policy.{key}": tensor for key, tensor in policy.tensors.items()}

@@ -28,7 +28,10 @@ export function half(bits) {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
-/** The starts of a level by their kind: {count, at(i)}. Starts of few different cells are kept as these, and where they are. */
+/**
+ * The starts of a level by their kind: {count, at(i), past(i)}. Starts of few different cells are kept as these, and
+ * where they are. `past` is what came before, oldest first: [{state, latentAction}], the state and what it led on by.
+ */
 export function startsOf(tensors, level) {
   const [rows, cols] = level.cells;
   return level.starts.map(({ kind, name }) => {
@@ -44,6 +47,16 @@ export function startsOf(tensors, level) {
       }
       return field;
     };
-    return { kind, count: (index ? index.length : shape[0]) / count, at };
+    const { [`${name}.before`]: before, [`${name}.moves`]: moves } = tensors;
+    const past = (i) =>
+      Array.from({ length: before?.shape[1] ?? 0 }, (_, t) => {
+        const [state, latentAction] = [before, moves].map(({ data, shape }) => {
+          const size = count * shape[4];
+          const first = (i * shape[1] + t) * size;
+          return new Field(rows, cols, shape[4], data.slice(first, first + size));
+        });
+        return { state, latentAction };
+      });
+    return { kind, count: (index ? index.length : shape[0]) / count, at, past };
   });
 }

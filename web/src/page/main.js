@@ -39,6 +39,7 @@ class Page {
     const [rows, cols] = this.session.levels[level].cells;
     if (this.stage.cells.join() !== `${rows},${cols}` || !this.stage.ratio) this.stage.open(rows, cols);
     this.#fitStage();
+    this.element.level.value = level;
     this.sliders.chosen = null;
     this.say("");
     this.moved();

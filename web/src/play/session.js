@@ -39,11 +39,15 @@ export class Session {
     Object.assign(this, { level, kind });
     this.simulator = new Simulator(this.model, this.card.card, horizon);
     const state = starts[kind].at(which);
+    const past = starts[kind].past(which);
+    const moment = { reward: 0, total: 0, end: 0, ended: false };
     this.simulator.reset(state, key);
-    const latentAction = state.like(this.card.config.latent_action);
-    const { belief } = this.simulator;
-    this.history = [{ state, latentAction, step: 0, reward: 0, total: 0, end: 0, ended: false, belief }];
-    this.at = 0;
+    this.history = [...past.map((each) => each.state), state].map((each, step, states) => {
+      const latentAction = past[step - 1]?.latentAction ?? state.like(this.card.config.latent_action);
+      return { ...moment, state: each, latentAction, step, before: states[step - 1] };
+    });
+    this.at = past.length;
+    this.now.belief = this.simulator.belief;
   }
 
   /** A step by an action of the environment. */
