@@ -18,9 +18,9 @@ def section(results: Results) -> list[str]:
         rows.append((name, str(target), measured({**figure, "value": figure["median"]}, ".0f", target=target)))
     return [
         HEADING,
-        "What `nova-gym export` writes, in headless Chromium without a graphics card: SwiftShader draws on the CPU. In a "
-        "step only cells that changed are drawn; a whole frame is what zooming asks for. Brackets hold the least and the "
-        "largest of the rounds.",
+        "What `nova-gym export` writes, in headless Chromium without a graphics card: SwiftShader draws on the CPU. In "
+        "a step only cells that changed are drawn; a whole frame is what zooming asks for. Brackets hold the least and "
+        "the largest of the rounds.",
         results.source("web"),
         table(("a second", "target", "measured"), rows),
     ]

@@ -151,8 +151,7 @@ def _levels(dream: Dream, realities: list[str] | None, seed: int, bars: Bars) ->
 
 def _policy(agent: str | None, dream: Dream) -> Policy | None:
     """The agent that was asked for; without a name the shipped one, None if that is for another dream."""
-    from nova_gym.agents import load_agent, shipped_agents
-    from nova_gym.agents.portable import portable_policy
+    from nova_gym.agents import load_agent, portable_policy, shipped_agents
 
     if agent is not None:
         return portable_policy(load_agent(agent, dream, device="cpu"), dream)

@@ -104,7 +104,7 @@ def clips_level(dream: Dream, frames: Tensor) -> Level:
     states = model.encode(frames.flatten(0, 1).float() / 255.0).unflatten(0, frames.shape[:2])
     moves = torch.stack([model.infer(*pair) for pair in pairwise(states.unbind(1))], 1)
     past = {"clips": (states[:, :-1], moves)}
-    return Level("clips", dream.cells, 0, {"clips": model.begin(states[:, -1])}, past)
+    return Level("clips", dream.cells, dream.card.horizon, {"clips": model.begin(states[:, -1])}, past)
 
 
 def write_page(

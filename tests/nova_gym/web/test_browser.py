@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from nova_gym import DreamSimulator
-from nova_gym.agents import load_agent
-from nova_gym.agents.portable import portable_policy
+from nova_gym.agents import load_agent, portable_policy
 from nova_gym.benchmarks.browser import PAINTER, WITHOUT, chromium, missing, numbers
 from nova_gym.dream import Dream
 from nova_gym.web import level_of, write_page

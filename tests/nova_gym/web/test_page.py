@@ -11,8 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from nova_gym import BadInputError
-from nova_gym.agents import DreamVecEnv, load_agent, make_agent
-from nova_gym.agents.portable import portable_policy
+from nova_gym.agents import DreamVecEnv, load_agent, make_agent, portable_policy
 from nova_gym.cli import app
 from nova_gym.dream import Dream
 from nova_gym.web import level_of, page, write_page
