@@ -15,7 +15,7 @@ from nova_gym.web import level_of, write_page
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
-STEPS, SIDE = 200, 512
+STEPS, SIDE, SMALL = 200, 512, 256
 #: So small that the page itself takes little time to draw.
 WINDOW = 700, 560
 #: Actions from a start, the states and what else there was to see; a picture is drawn of some.
@@ -99,16 +99,15 @@ def test_blended_pictures_are_those_of_python(browser, pages):
     digits = Dream.load("digits")
     browser.get(pages["digits"])
     browser.execute_script("nova.driving = ''; nova.begin(0, 0, 5);")
-    _near(_picture(browser, 0)[..., :1], digits, digits.starts["clips"][5])
+    _near(_picture(browser, 0, SMALL)[..., :1], digits, digits.starts["clips"][5])
 
 
-def _picture(browser, moment):
-    pixels = numbers(browser, PICTURE, SIDE, moment)
-    return pixels.reshape(SIDE, SIDE, 4)[::-1, :, :3]
+def _picture(browser, moment, side=SIDE):
+    return numbers(browser, PICTURE, side, moment).reshape(side, side, 4)[::-1, :, :3]
 
 
 def _near(picture, dream, state):
-    expected = dream.world_model.render(state[None], SIDE, as_bytes=True)[0].numpy().astype(np.float32)
+    expected = dream.world_model.render(state[None], len(picture), as_bytes=True)[0].numpy().astype(np.float32)
     assert expected.std() > 10  # a picture, and no plain field
     assert (np.abs(picture - expected).max(2) <= 1).mean() > 0.999
 
@@ -144,16 +143,20 @@ def test_keys_act(browser, pages):
 def test_a_touch_acts_and_two_fingers_enlarge(browser, pages):
     browser.get(pages["minigrid"])
     forward = browser.find_element("css selector", "#actions button[title^=forward]")
-    _touch(browser, [_middle(forward)])
+    _touch(browser, [_middle(browser, forward)])
     _until(lambda: browser.find_element("id", "step").text == "1")
-    x, y = _middle(browser.find_element("id", "frame"))
+    x, y = _middle(browser, browser.find_element("id", "frame"))
     _touch(browser, [(x - 20, y), (x + 20, y)], [(x - 80, y), (x + 80, y)])
     _until(lambda: browser.execute_script("return nova.stage.viewpoint.zoom") == pytest.approx(4.0, rel=0.01))
 
 
-def _middle(element):
-    box = element.rect
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+def _middle(browser, element):
+    """The middle of an element in the window, into which it is scrolled."""
+    script = """
+        arguments[0].scrollIntoView({block: 'center'});
+        const box = arguments[0].getBoundingClientRect();
+        return [box.left + box.width / 2, box.top + box.height / 2];"""
+    return browser.execute_script(script, element)
 
 
 def _touch(browser, places, moved=()):
