@@ -10,8 +10,9 @@ import torch
 from nova_gym import DreamSimulator
 from nova_gym.agents import load_agent, portable_policy
 from nova_gym.benchmarks.browser import PAINTER, WITHOUT, chromium, missing, numbers
+from nova_gym.data.loading import first_clips
 from nova_gym.dream import Dream
-from nova_gym.web import level_of, write_page
+from nova_gym.web import clips_level, level_of, write_page
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
@@ -41,13 +42,23 @@ PICTURE = f"""
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory, shipped):
+def video():
+    return Dream.load("digits")
+
+
+@pytest.fixture(scope="module")
+def heard():
+    """Two clips of 4 frames, which the control model hears before it goes on."""
+    return first_clips("digits", 2, 4)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory, shipped, video, heard):
     """Pages of the dreams that ship, by name."""
     folder = tmp_path_factory.mktemp("pages")
     policy = portable_policy(load_agent("minigrid-ppo", shipped, "cpu"), shipped)
     write_page(folder / "minigrid.html", shipped, [level_of(shipped)], policy, "minigrid")
-    digits = Dream.load("digits")
-    write_page(folder / "digits.html", digits, [level_of(digits)], name="digits")
+    write_page(folder / "digits.html", video, [clips_level(video, heard)], name="digits")
     return {path.stem: path.as_uri() for path in folder.iterdir()}
 
 
@@ -95,11 +106,22 @@ def test_pictures_are_those_of_python(browser, pages, walk, shipped, moment):
     _near(_picture(browser, moment), shipped, states[moment])
 
 
-def test_blended_pictures_are_those_of_python(browser, pages):
-    digits = Dream.load("digits")
+def test_blended_pictures_are_those_of_python(browser, pages, video, heard):
     browser.get(pages["digits"])
-    browser.execute_script("nova.driving = ''; nova.begin(0, 0, 5);")
-    _near(_picture(browser, 0, SMALL)[..., :1], digits, digits.starts["clips"][5])
+    browser.execute_script("nova.driving = ''; nova.begin(0, 0, 1);")
+    _near(_picture(browser, 3, SMALL)[..., :1], video, video.world_model.encode(heard[1, 3:] / 255.0)[0])
+
+
+def test_a_dream_of_video_goes_on_as_in_python(browser, pages, video, heard):
+    browser.get(pages["digits"])
+    script = """
+        nova.driving = '';
+        nova.begin(0, 0, 1);
+        for (let i = 0; i < 5; i++) nova.session.goOn();
+        return nova.session.history.map((moment) => moment.state.data);"""
+    expected, _ = DreamSimulator(video, horizon=0).generate(heard[1:] / 255.0, 3 / 8, 8)
+    expected = expected[0].permute(0, 2, 3, 1).numpy()
+    np.testing.assert_allclose(numbers(browser, script).reshape(expected.shape), expected, atol=0.02)  # heard in halves
 
 
 def _picture(browser, moment, side=SIDE):

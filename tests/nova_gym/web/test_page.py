@@ -4,6 +4,8 @@ import importlib.util
 import json
 import shutil
 import subprocess
+import tempfile
+import webbrowser
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,17 @@ def test_a_dream_too_large_for_one_page_is_refused(monkeypatch, tmp_path, shippe
     assert not list(tmp_path.iterdir())
     with pytest.raises(BadInputError, match="no starts"):
         level_of(Dream(shipped.world_model, {}, shipped.card))
+
+
+def test_web_writes_the_page_and_opens_it(monkeypatch, tmp_path):
+    opened = []
+    monkeypatch.setattr(webbrowser, "open", lambda url: bool(opened.append(url)))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    made = CliRunner().invoke(app, ["web", "minigrid", "--reality", "MiniGrid-SimpleCrossingS9N1-v0"])
+    (page,) = tmp_path.rglob("minigrid.html")
+    assert made.exit_code == 0, made.output
+    assert opened == [page.as_uri()]
+    assert f"{page}: no browser was found here" in made.stdout
 
 
 def test_numbers_are_halved_only_where_that_loses_nothing():
