@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed
 	$(BIN)/nova-gym demo
 
-test: $(VENV)/.installed-test
+test: $(VENV)/.installed-test web/node_modules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pytest -n 2 --dist loadfile  # two processes; a file's tests share what they have trained
@@ -31,6 +31,10 @@ $(VENV)/.installed-test: $(VENV)/.installed
 $(VENV)/.installed-docs: $(VENV)/.installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@
+
+# What the page's sources are built with; without npm the test that compares the two is skipped.
+web/node_modules: web/package-lock.json
+	npm ci --prefix web --ignore-scripts --no-audit --no-fund --silent && touch $@ || echo "without npm the page is not compared"
 
 # The tests with the lowest versions that setup.cfg allows, and with the newest: `make test-lowest TESTS=tests/envs` runs
 # some of them. What their Numba compiles is kept apart from what yours does.

@@ -10,6 +10,7 @@ from nova_gym.agents.hyperparameters import ALGORITHMS, HYPERPARAMETERS
 from nova_gym.agents.improvement import improve
 from nova_gym.agents.pace import Pace
 from nova_gym.agents.planner import CrossEntropyPlanner
+from nova_gym.agents.portable import portable_policy
 from nova_gym.agents.randomly import play_at_random
 from nova_gym.agents.reality_vec import make_reality_vec
 from nova_gym.agents.roaming import Roaming
@@ -42,6 +43,7 @@ __all__ = [
     "make_reality_vec",
     "normalised_score",
     "play_at_random",
+    "portable_policy",
     "save_agent",
     "shipped_agents",
     "train_agent",

@@ -101,6 +101,7 @@ SOURCES = {
         "2 hours",
         SHIPS,
     ),
+    "web": Source(_benchmark("web"), "1 minute", SHIPS),
     "improve": Source(
         f"nova-gym improve minigrid -o better.safetensors --rounds 1 --dataset {RECORDING} --json {{}}",
         "7 minutes",

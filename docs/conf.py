@@ -1,7 +1,10 @@
 """How the site is built: `make docs`. Pages are Markdown (MyST), the API comes from docstrings."""
 
+import subprocess
 import sys
 from pathlib import Path
+
+from sphinx.application import Sphinx
 
 import nova_gym
 
@@ -58,3 +61,15 @@ html_theme_options = {"source_repository": "", "navigation_with_keys": True}
 html_show_sphinx = False
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
+
+
+def _write_the_dream(app: Sphinx, error: Exception | None) -> None:
+    """Puts the page of the shipped dream beside the others, for `try.md`."""
+    if error is None and app.builder.format == "html":
+        command = ["export", "minigrid", "-o", str(Path(app.outdir) / "dream.html"), "--overwrite"]
+        subprocess.run([sys.executable, "-m", "nova_gym.cli", *command], check=True, stdout=subprocess.DEVNULL)
+
+
+def setup(app: Sphinx) -> None:
+    """Called by Sphinx."""
+    app.connect("build-finished", _write_the_dream)

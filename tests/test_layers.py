@@ -15,7 +15,7 @@ FLOORS = (
     ("nova_gym.model", "nova_gym.data"),
     ("nova_gym.dream",),
     ("nova_gym.canvas", "nova_gym.editing", "nova_gym.simulator"),
-    ("nova_gym.export", "nova_gym.publishing"),
+    ("nova_gym.export", "nova_gym.publishing", "nova_gym.web"),
     ("nova_gym",),  # what `import nova_gym` gives: only what stands on it may use the short names
     ("nova_gym.training",),
     ("nova_gym.envs",),

@@ -54,7 +54,7 @@ def test_a_wheel_holds_all_packages_the_dream_and_the_type_marker(tmp_path):
     subprocess.run([*command, source], check=True)
     names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
     wanted = ["py.typed", "dreams/minigrid.safetensors", "envs/dream_env.py", "agents/__init__.py", "training/loop.py"]
-    wanted += ["benchmarks/ablations/__main__.py"]
+    wanted += ["benchmarks/ablations/__main__.py", "web/page.html"]
     assert {f"nova_gym/{name}" for name in wanted} <= names
     assert {name.split("/")[0] for name in names} == {"nova_gym", f"nova_gym-{__version__}.dist-info"}
 

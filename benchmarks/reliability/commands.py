@@ -8,9 +8,12 @@ import os
 import pkgutil
 import random
 import shutil
+import tempfile
 import warnings
+import webbrowser
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import matplotlib.backends.backend_agg  # noqa: F401  found late
 import torch._dynamo  # noqa: F401  likewise, by optimisers
@@ -93,7 +96,9 @@ class Commands:
 def _call(arguments: list[str]) -> None:
     """Runs a command in this process; a documented exception stands for exit code 2 and its line."""
     Player.run = lambda self: None  # a window that is closed at once
-    result = CliRunner().invoke(app, arguments)
+    webbrowser.open = lambda url: False
+    with mock.patch.object(tempfile, "tempdir", os.getcwd()):  # what commands leave there goes with the folder
+        result = CliRunner().invoke(app, arguments)
     error = result.exception
     if error is not None and not isinstance(error, SystemExit):
         if isinstance(error, DOCUMENTED):
@@ -128,7 +133,7 @@ def _base(words: tuple[str, ...], files: Inputs) -> dict[str, list[str]]:
         ("dream",): {"env_id": ["Nothing-v0"], "output": ["-o", "d.safetensors"], "preset": ["--preset", "none"]},
         ("edit",): {"mode": ["layers"], "dream": ["--dream", dream], "clip": ["--clip", "0"]},
         ("eval",): {"dream": [dream], "steps": ["--steps", "1"], **few},
-        ("export",): {"dream": [dream], "output": ["-o", "onnx"]},  # without --onnx: the exporter takes a minute
+        ("export",): {"dream": [dream], "output": ["-o", "e.html"], "reality": ["--reality", ENV_ID]},
         ("improve",): {
             **{"dream": [dream], "output": ["-o", "i.safetensors"], "rounds": ["--rounds", "1"], **few},
             **{"agent_steps": ["--agent-steps", "8"], "real_steps": ["--real-steps", "8"]},
@@ -147,6 +152,7 @@ def _base(words: tuple[str, ...], files: Inputs) -> dict[str, list[str]]:
             **{"minutes": ["--minutes", "0.005"], "log_dir": ["--log-dir", "logs"]},
         },
         ("tune",): {"dream": [dream], "dataset": [data], "output": ["-o", "t.safetensors"], "steps": ["--steps", "1"]},
+        ("web",): {"dream": [dream], "reality": ["--reality", ENV_ID]},
     }
     return by_command[words]
 

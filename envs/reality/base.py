@@ -195,6 +195,13 @@ class Reality:
         """Names of the discrete actions, one for each, in their order; empty if they have no names."""
         return []
 
+    def levels(self) -> tuple[str, ...]:
+        """Ids of environments of the same kind and of several sizes, to choose from in a menu; none if not known.
+
+        Whoever offers them leaves out those that show what a dream has never seen, and may find this one among them.
+        """
+        return ()
+
     def success(self, env: gym.Env, reward: float, terminated: bool) -> bool | None:
         """Whether the episode that just ended was a success; None if the environment knows no success.
 

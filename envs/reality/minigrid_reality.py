@@ -71,6 +71,14 @@ _LOOKS = 8
 _OFFICIAL_GOAL, _ON_GOAL, _STEPS = 0.25, 0.1, 8
 
 
+#: Levels to choose from in a menu.
+_LEVELS = (
+    *("SimpleCrossingS9N1", "SimpleCrossingS9N2", "SimpleCrossingS9N3", "SimpleCrossingS11N5", "FourRooms"),
+    *("Empty-5x5", "Empty-16x16", "LavaCrossingS9N1", "LavaCrossingS11N5", "DoorKey-5x5", "DoorKey-8x8"),
+    *("Dynamic-Obstacles-6x6", "Dynamic-Obstacles-16x16"),
+)
+
+
 class _Look(NamedTuple):
     """What fresh resets of a level show."""
 
@@ -155,6 +163,10 @@ class MiniGridReality(Reality):
     def action_names(self, env: gym.Env) -> list[str]:
         """MiniGrid's own names: left, right, forward, …"""
         return [action.name for action in Actions][: int(env.action_space.n)]
+
+    def levels(self) -> tuple[str, ...]:
+        """Some of MiniGrid's own, of each kind and size."""
+        return tuple(f"MiniGrid-{name}-v0" for name in _LEVELS)
 
     def success(self, env: gym.Env, reward: float, terminated: bool) -> bool:
         """Whether the episode was terminated with a positive reward."""

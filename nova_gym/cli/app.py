@@ -13,7 +13,7 @@ from nova_gym.cli.demo import demo
 from nova_gym.cli.dream import dream
 from nova_gym.cli.edit import edit
 from nova_gym.cli.evaluate import evaluate, info
-from nova_gym.cli.export import export
+from nova_gym.cli.export import export, web
 from nova_gym.cli.play import play
 from nova_gym.cli.push import push
 from nova_gym.cli.record import record
@@ -40,6 +40,7 @@ app.command()(play)
 app.command()(edit)
 app.command()(export)
 app.command()(push)
+app.command()(web)
 app.command()(bench)
 app.command("eval")(evaluate)
 app.command()(info)

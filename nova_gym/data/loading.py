@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from nova_gym.data.clips import Clips, unlabelled_clips
 from nova_gym.data.datasets import load_dataset
@@ -47,3 +48,25 @@ def load_clips(
     lengths = torch.full((len(frames),), frames.shape[1] - 1)
     metadata = {"kind": "moving digits of scikit-learn's handwritten ones, for training", "seed": 0}
     return unlabelled_clips(frames.flatten(0, 1)[:, None], lengths, metadata)
+
+
+def first_clips(source: str, count: int, length: int) -> Tensor:
+    """The first clips of a source that are long enough, without making or keeping all others where it can.
+
+    Args:
+        source: as in `load_clips`.
+        count: how many clips at most.
+        length: frames of each.
+
+    Returns:
+        (n, length, C, H, W) uint8, n from 0 to `count`.
+
+    Raises:
+        BadInputError: as in `load_clips`.
+    """
+    if source == DIGITS and not Path(source).exists():
+        return torch.from_numpy(moving_digits(count, seed=0, test=True, length=length))[:, :, None]
+    clips = load_clips(source, labels=False)
+    begins = torch.cat([torch.zeros(1, dtype=torch.int64), (clips.lengths + 1).cumsum(0)])[:-1]
+    found = [clips.frames[first : first + length] for first in begins[clips.lengths >= length - 1][:count].tolist()]
+    return torch.stack(found) if found else clips.frames[:0, None].expand(0, length, *clips.frames.shape[1:])

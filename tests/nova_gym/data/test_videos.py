@@ -9,6 +9,7 @@ from gymnasium import spaces
 from minari.data_collector import EpisodeBuffer
 
 from nova_gym.data import load_clips
+from nova_gym.data.loading import first_clips
 from nova_gym.errors import BadInputError
 
 
@@ -110,3 +111,13 @@ def test_a_recording_can_be_read_without_its_labels(dataset, clips):
     assert torch.equal(bare.frames, clips.frames)
     assert torch.equal(bare.source, clips.source)
     assert bare.actions.shape == (len(clips.actions), 0)
+
+
+def test_the_first_clips_that_are_long_enough_are_read(tmp_path):
+    np.savez(tmp_path / "a.npz", frames=np.stack([frames(3)] * 2))
+    iio.imwrite(tmp_path / "b.gif", frames(6))
+    assert first_clips(str(tmp_path), 4, 3).shape == (3, 3, 3, 32, 48)
+    (clip,) = first_clips(str(tmp_path), 4, 5)
+    np.testing.assert_array_equal(clip.permute(0, 2, 3, 1), frames(6)[:5])
+    assert first_clips(str(tmp_path), 4, 7).shape == (0, 7, 3, 32, 48)
+    assert first_clips("digits", 2, 10).shape == (2, 10, 1, 64, 64)
