@@ -34,8 +34,8 @@ def load_clips(
     Args:
         source: path of a file, or of a folder of files of one kind: video (`load_videos`), fields in NetCDF or Zarr,
             whose variable is named as `PATH#NAME` (`load_fields`), or public files of PhyWorld (`load_phyworld`).
-            Or `digits` for 32,000 clips of moving digits; `phyworld` for 600 scenes by the rules of PhyWorld; or id of a
-            Minari dataset, or `ID#KEY` (`load_dataset`).
+            Or `digits` for 32,000 clips of moving digits; `phyworld` for 600 scenes by the rules of PhyWorld; or id of
+            a Minari dataset, or `ID#KEY` (`load_dataset`).
         progress: called with the number of episodes or files read and their total.
         labels: whether to read the actions, rewards and terminations of a dataset.
         size: width in pixels that videos are scaled to, None for their own.
