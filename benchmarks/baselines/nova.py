@@ -6,6 +6,7 @@ import copy
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -81,7 +82,7 @@ class _NOVA(Contestant):
         simulator = DreamSimulator(Dream(self.model, {}, self.card), len(context), 0)
         states = self.model.encode(context.flatten(0, 1)).unflatten(0, context.shape[:2]).transpose(0, 1)
         simulator.reset(states=states[-1])
-        inferred = [self.model.infer(*pair) for pair in zip(states, states[1:], strict=False)]
+        inferred = [self.model.infer(*pair) for pair in pairwise(states)]
         steps = simulator.autopilot(2**31, simulator.remember(zip(states, inferred, strict=False)))
         height, width = self.model.config.frame_size
 

@@ -1,4 +1,4 @@
-"""A standard world model (Ha and Schmidhuber, 2018): a vector for each frame, a decoder, and a recurrent network between.
+"""A standard world model (Ha and Schmidhuber, 2018): a vector for each frame, a decoder, and recurrence between.
 
 It is trained in two stages, as NOVA is: encoder and decoder on single frames, then the dynamics on encoded clips. The
 dynamics are a gated recurrent unit that gives the change to the next vector. It has no latent actions.

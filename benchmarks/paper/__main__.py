@@ -1,14 +1,14 @@
-"""The paper's table: five models on four data sets, each trained for as long on the same clips, and what they are worth.
+"""The paper's table: five models on four data sets, each trained for as long on the same clips, and measured.
 
 `python -m nova_gym.benchmarks.paper [--data NAME …] [--models NAME …] [--minutes 2] [--seeds 0 …] [--work FOLDER]
 [--weather PATH] [--minigrid ID] [--json FILE]`
 
-Each model is given 10 frames of clips that training did not see, and goes on by itself for 10 frames, which are compared
-with the true ones, and to 1,000 steps, whose pixels are. Models with latent actions also follow those that their inverse
-dynamics infer from the true frames. Balls of PhyWorld are tracked by their colours.
+Each model is given 10 frames of clips that training did not see, and goes on by itself for 10 frames, which are
+compared with the true ones, and for 1,000, whose pixels are. Models with latent actions also follow those that their
+inverse dynamics infer from the true frames. Balls of PhyWorld are tracked by their colours.
 
-A model on a data set with a seed is a cell. A cell leaves a file in the working folder; the command makes those that are
-missing, so it can be stopped and called again, also for more models or seeds.
+A model on a data set with a seed is a cell. A cell leaves a file in the working folder; the command makes those that
+are missing, so it can be stopped and called again, also for more models or seeds.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ import torch
 from nova_gym.benchmarks.baselines import MODELS
 from nova_gym.benchmarks.paper import measuring
 from nova_gym.benchmarks.paper.data import DATA, DataSet, Sizes
+from nova_gym.benchmarks.provenance import write_results
 from nova_gym.benchmarks.sources import RECORDING
 from nova_gym.errors import BadInputError
-from nova_gym.files import write_json
 from nova_gym.measures import mean, why_no_lpips
 
 #: The reference that stands beside all models.
@@ -125,7 +125,7 @@ def run_cell(
         "threads": torch.get_num_threads(),
         "columns": columns,
     }
-    write_json(settings.file(data, model, seed), found)
+    write_results(settings.file(data, model, seed), found, None)
     return found
 
 
