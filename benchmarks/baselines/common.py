@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from nova_gym.data import Clips, to_unit
+from nova_gym.dream import Dream
 from nova_gym.training.representation import picture_loss
 
 #: Frames of the pieces of clips that recurrent models are trained on, at most.
@@ -35,10 +36,12 @@ class Contestant(ABC):
     Attributes:
         name: in the table.
         any_size: whether it draws frames of any size; others are enlarged by a bilinear filter.
+        dream: what `fit` made, for a model that is one of this package.
     """
 
     name: str
     any_size: bool
+    dream: Dream | None = None
 
     @abstractmethod
     def fit(self, clips: Clips, minutes: float, seed: int, progress: Progress = lambda what, done: None) -> None:

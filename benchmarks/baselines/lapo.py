@@ -40,15 +40,18 @@ BATCH, SHARE = 16, 0.75
 
 
 class Codes(nn.Module):
-    """Product quantisation with a straight-through gradient."""
+    """Product quantisation with a straight-through gradient.
+
+    Groups are normalised first, so that all codes come near some of them and none is left over.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.codes = nn.Parameter(torch.randn(GROUPS, CODES, NUMBERS) * 0.5)
+        self.codes = nn.Parameter(torch.randn(GROUPS, CODES, NUMBERS))
 
     def forward(self, given: Tensor) -> tuple[Tensor, Tensor]:
         """(B, GROUPS · NUMBERS) → the nearest codes, of the same shape, and the loss of the quantisation."""
-        groups = given.unflatten(1, (GROUPS, NUMBERS))
+        groups = F.layer_norm(given.unflatten(1, (GROUPS, NUMBERS)), (NUMBERS,))
         nearest = torch.cdist(groups.transpose(0, 1), self.codes).argmin(-1)  # (GROUPS, B)
         chosen = torch.stack([codes[index] for codes, index in zip(self.codes, nearest, strict=True)], dim=1)
         loss = CODEBOOK * F.mse_loss(chosen, groups.detach()) + COMMITMENT * F.mse_loss(groups, chosen.detach())

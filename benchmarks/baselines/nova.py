@@ -54,37 +54,39 @@ class _NOVA(Contestant):
                 if stage == "control":
                     measure_spread(model, clips, side.states)
                 side.run(stage, share * 60.0 * minutes)
-            self.model = copy.deepcopy(model).eval().requires_grad_(False)
-            self.card = Card(dead_band=Changes.of(clips, side.states).dead_band)
+            self.dream = Dream(copy.deepcopy(model).eval().requires_grad_(False), {}, Card())
+            self.dream.card.dead_band = Changes.of(clips, side.states).dead_band
 
     @property
     def parameters(self) -> int:
-        return parameter_count(self.model)
+        return parameter_count(self.dream.world_model)
 
     @torch.no_grad()
     def go_on(self, context: Tensor, steps: int, every: int = 1) -> Tensor:
         horizon = context.shape[1] - 1 + steps
-        simulator = DreamSimulator(Dream(self.model, {}, self.card), len(context), 0)
+        simulator = DreamSimulator(self.dream, len(context), 0)
         states, _ = simulator.generate(context, (context.shape[1] - 1) / horizon, horizon)
         return self._draw(states[:, context.shape[1] :][:, every - 1 :: every])
 
     @torch.no_grad()
     def follow(self, frames: Tensor, context: int) -> Tensor:
-        states = self.model.encode(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
-        return self._draw(edit(self.model, states[:, context - 1 :], dead_band=self.card.dead_band)[:, 1:])
+        model, band = self.dream.world_model, self.dream.card.dead_band
+        states = model.encode(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        return self._draw(edit(model, states[:, context - 1 :], dead_band=band)[:, 1:])
 
     def _draw(self, states: Tensor) -> Tensor:
         """(B, T, K, rows, cols) → (B, T, C, H, W)."""
-        return torch.stack([self.model.render(clip) for clip in states])
+        return torch.stack([self.dream.world_model.render(clip) for clip in states])
 
     @torch.no_grad()
     def draw_step(self, context: Tensor) -> Callable[[int], Tensor]:
-        simulator = DreamSimulator(Dream(self.model, {}, self.card), len(context), 0)
-        states = self.model.encode(context.flatten(0, 1)).unflatten(0, context.shape[:2]).transpose(0, 1)
+        simulator = DreamSimulator(self.dream, len(context), 0)
+        model = self.dream.world_model
+        states = model.encode(context.flatten(0, 1)).unflatten(0, context.shape[:2]).transpose(0, 1)
         simulator.reset(states=states[-1])
-        inferred = [self.model.infer(*pair) for pair in pairwise(states)]
+        inferred = [model.infer(*pair) for pair in pairwise(states)]
         steps = simulator.autopilot(2**31, simulator.remember(zip(states, inferred, strict=False)))
-        height, width = self.model.config.frame_size
+        height, width = model.config.frame_size
 
         def draw(factor: int) -> Tensor:
             next(steps)

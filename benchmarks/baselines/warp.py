@@ -32,10 +32,10 @@ from nova_gym.data import Clips
 from nova_gym.model import inr
 from nova_gym.model.config import INRConfig
 
-#: Pixels a side of a patch that B sees, and the numbers of each.
-PATCH, EMBEDDING = 8, 16
+#: Pixels a side of a patch that B sees, about how many numbers all patches have, and numbers that a frame begins as.
+PATCH, SEEN, BEGUN = 8, 1024, 64
 #: Sizes of the drawing network, but for its channels.
-FREQUENCIES, WIDTH, LAYERS = 6, 16, 3
+FREQUENCIES, WIDTH, LAYERS = 6, 12, 3
 #: Pieces of clips in a step of the optimiser, and pixels that are drawn of each frame.
 BATCH, POINTS = 8, 512
 #: Share of the steps that are trained on the model's own frames.
@@ -53,12 +53,16 @@ class WARP(Contestant):
         generator = torch.Generator().manual_seed(seed)
         weights = inr.weight_count(self.config)
         self.base = nn.ParameterList([nn.Parameter(inr.initial_weights(self.config, generator))])
-        self.first = seeded(
-            seed, lambda: nn.Sequential(downwards(*self.shape), nn.Linear(flat_size(*self.shape), weights))
-        )
-        self.patches = seeded(seed + 1, lambda: nn.Conv2d(channels, EMBEDDING, PATCH, PATCH, bias=False))
-        numbers = EMBEDDING * (height // PATCH) * (width // PATCH)
-        self.change = seeded(seed + 2, lambda: nn.Linear(numbers, weights, bias=False))
+        flat = flat_size(*self.shape)
+
+        def begin() -> nn.Module:
+            return nn.Sequential(downwards(*self.shape), nn.Linear(flat, BEGUN), nn.GELU(), nn.Linear(BEGUN, weights))
+
+        self.first = seeded(seed, begin)
+        patches = (height // PATCH) * (width // PATCH)
+        embedding = max(1, SEEN // patches)
+        self.patches = seeded(seed + 1, lambda: nn.Conv2d(channels, embedding, PATCH, PATCH, bias=False))
+        self.change = seeded(seed + 2, lambda: nn.Linear(embedding * patches, weights, bias=False))
         self.keep = nn.Linear(weights, weights, bias=False)
         with torch.no_grad():
             self.first[-1].weight.mul_(0.1)

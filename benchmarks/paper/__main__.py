@@ -1,11 +1,12 @@
 """The paper's table: five models on four data sets, each trained for as long on the same clips, and measured.
 
 `python -m nova_gym.benchmarks.paper [--data NAME …] [--models NAME …] [--minutes 2] [--seeds 0 …] [--work FOLDER]
-[--weather PATH] [--minigrid ID] [--json FILE]`
+[--pictures FOLDER] [--weather PATH] [--minigrid ID] [--json FILE]`
 
 Each model is given 10 frames of clips that training did not see, and goes on by itself for 10 frames, which are
 compared with the true ones, and for 1,000, whose pixels are. Models with latent actions also follow those that their
-inverse dynamics infer from the true frames. Balls of PhyWorld are tracked by their colours.
+inverse dynamics infer from the true frames. Balls of PhyWorld are tracked by their colours. For NOVA there is a picture
+of edits and layers on each data set.
 
 A model on a data set with a seed is a cell. A cell leaves a file in the working folder; the command makes those that
 are missing, so it can be stopped and called again, also for more models or seeds.
@@ -79,13 +80,16 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, default=Settings.work, help=f"folder of the cells (default: {Settings.work})"
     )
+    parser.add_argument(
+        "--pictures", type=Path, default=Settings.pictures, help=f"folder of the figures (default: {Settings.pictures})"
+    )
     parser.add_argument("--weather", help="fields, as `nova-gym train` takes them; default those of a climate model")
     parser.add_argument("--minigrid", default=RECORDING, help=f"recording of MiniGrid (default: {RECORDING})")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
     if not 0.0 < arguments.minutes < math.inf or min(arguments.seeds) < 0:
         parser.error("--minutes must be more than 0 and seeds at least 0")
-    settings = Settings(arguments.minutes, arguments.work, arguments.weather, arguments.minigrid)
+    settings = Settings(arguments.minutes, arguments.work, arguments.pictures, arguments.weather, arguments.minigrid)
     try:
         print_table(run(arguments.data, arguments.models, arguments.seeds, settings, arguments.json))
     except BadInputError as error:

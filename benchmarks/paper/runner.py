@@ -16,6 +16,7 @@ import torch
 from nova_gym.benchmarks.baselines import MODELS
 from nova_gym.benchmarks.paper import measuring
 from nova_gym.benchmarks.paper.data import DATA, DataSet, Sizes
+from nova_gym.benchmarks.paper.pictures import draw_figures
 from nova_gym.benchmarks.provenance import write_results
 from nova_gym.benchmarks.sources import RECORDING
 from nova_gym.errors import BadInputError
@@ -32,6 +33,7 @@ class Settings:
     Attributes:
         minutes: of training, of every model on every data set.
         work: folder of one JSON a cell.
+        pictures: folder of the figures of this package's models, one a model and data set; the last seed's are kept.
         weather: path of fields, as `nova-gym train` takes it; None for those of a climate model.
         minigrid: Minari id of a recording of MiniGrid.
         sizes: how much data there is.
@@ -39,6 +41,7 @@ class Settings:
 
     minutes: float = 2.0
     work: Path = Path("runs/paper")
+    pictures: Path = Path("docs/paper")
     weather: str | None = None
     minigrid: str = RECORDING
     sizes: Sizes = field(default_factory=Sizes)
@@ -107,6 +110,8 @@ def run_cell(
     contestant.fit(chosen.clips, settings.minutes, seed, progress)
     minutes = (time.monotonic() - began) / 60
     progress("measuring", 0.0)
+    if contestant.dream is not None and len(chosen.columns[0].clips) > 1:
+        draw_figures(contestant.dream, chosen.columns[0], settings.pictures / f"{data}-{model}.png")
     columns = {
         column.name: {
             "figures": measuring.measure(contestant, column, settings.sizes.steps),
@@ -122,6 +127,7 @@ def run_cell(
         "parameters": contestant.parameters,
         "minutes with work between stages": round(minutes, 3),
         "draws any size": contestant.any_size,
+        "dreams": contestant.dream is not None,
         "threads": torch.get_num_threads(),
         "columns": columns,
     }
@@ -163,6 +169,7 @@ def collect_cells(cells: dict[tuple[str, str, int], dict[str, Any]], settings: S
         "intervals": "over seeds" if len(seeds) > 1 else "over clips, since there is one seed",
         "steps of the long run": settings.sizes.steps,
         "why no LPIPS": why_no_lpips(),
+        "pictures": sorted({f"{data}-{model}" for (data, model, _), cell in cells.items() if cell["dreams"]}),
         "threads": sorted({cell["threads"] for cell in cells.values()}),
         "columns": columns,
     }

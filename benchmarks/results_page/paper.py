@@ -62,7 +62,7 @@ def section(results: Results) -> list[str]:
             blocks.append(f"LPIPS is not measured: {results.at(_NAME, 'why no LPIPS')}.")
         if figure == W1:
             blocks.append(_STATED)
-    return [*blocks, *_velocities(columns), "### What each takes", _cost(columns)]
+    return [*blocks, *_velocities(columns), "### What each takes", _cost(columns), *_pictures(results)]
 
 
 def _models(columns: dict[str, Any]) -> list[str]:
@@ -140,3 +140,16 @@ def _cost(columns: dict[str, Any]) -> str:
             cells = (f"{row['parameters']:,}", number(row["minutes"], ".1f"), number(times["1×"], ".1f"), large)
             rows.append((name, model, *cells))
     return table(("data", "model", "parameters", "minutes", "ms a step and its frame", "the same at 8 ×"), rows)
+
+
+def _pictures(results: Results) -> list[str]:
+    names = results.at(_NAME, "pictures")
+    if not names:
+        return []
+    return [
+        "### Edits and layers",
+        "Two clips that training did not see. From step 9 on the first clip's content takes over the motion of the "
+        "second, or the first clip is moved as the second is, at once or over four steps. The layers are of the "
+        "second: the base weights alone, A(z) and B(u). Last, it goes on by itself after 10 frames.",
+        *(f"{name}:\n\n![Edits and layers of {name}](paper/{name}.png)" for name in names),
+    ]

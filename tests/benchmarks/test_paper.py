@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from functools import partial
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
@@ -13,12 +14,13 @@ from nova_gym.benchmarks.baselines import MODELS, Contestant
 from nova_gym.benchmarks.paper import __main__ as command
 from nova_gym.benchmarks.paper import data as sets
 from nova_gym.benchmarks.paper.measuring import JS, PSNR, SSIM, VELOCITY, W1
+from nova_gym.benchmarks.paper.pictures import draw_figures
 from nova_gym.benchmarks.paper.runner import Settings, collect_cells
 from nova_gym.benchmarks.paper.tracking import track, velocity_errors
 from nova_gym.benchmarks.provenance import write_results
 from nova_gym.benchmarks.results_page.paper import section
 from nova_gym.benchmarks.results_page.reading import Results
-from nova_gym.data import load_clips, scenes, unlabelled_clips
+from nova_gym.data import load_clips, moving_digits, scenes, unlabelled_clips
 from nova_gym.errors import BadInputError
 from nova_gym.training import PRESETS, preset
 from nova_gym.training.representation import pixel_metric
@@ -76,21 +78,21 @@ def test_a_run_makes_the_cells_that_are_missing_and_the_page_says_who_wins(monke
     Perfect.trained = 0
     monkeypatch.setitem(MODELS, "lapo", Perfect)
     monkeypatch.setitem(MODELS, "nova-field", type("Field", (Perfect,), {"name": "NOVA, field"}))
-    sizes = sets.Sizes(digits=4, scenes=3, test=4, long=2, steps=20)
-    settings = Settings(0.01, tmp_path / "work", sizes=sizes)
+    sizes = sets.Sizes(digits=4, scenes=3, test=2, long=1, steps=20)
+    settings = Settings(0.01, tmp_path / "work", tmp_path / "pictures", sizes=sizes)
     target = tmp_path / "paper.json"
-    names = ["phyworld", "weather"], ["lapo", "nova-field"]
+    balls = command.run(["phyworld"], ["lapo"], [0], settings)
+    command.print_table(balls)
+    assert "PhyWorld, out of range, 2 clips" in capsys.readouterr().out
+    assert {PSNR, SSIM, W1, JS, VELOCITY} <= balls["columns"]["PhyWorld, in range"]["rows"]["perfect"]["figures"].keys()
+    names = ["weather"], ["lapo", "nova-field"]
     report = command.run(*names, [0, 1], settings, target)
-    assert Perfect.trained == 8
+    assert Perfect.trained == 5
     assert command.run(*names, [0, 1], settings, target) == report  # all cells are there
-    assert Perfect.trained == 8
-    command.print_table(report)
-    assert "PhyWorld, out of range, 4 clips" in capsys.readouterr().out
-    row = report["columns"]["PhyWorld, in range"]["rows"]["perfect"]
-    assert {PSNR, SSIM, W1, JS, VELOCITY} <= row["figures"].keys()
-    assert row["figures"][PSNR]["n"] == 2  # seeds
+    assert Perfect.trained == 5
+    assert report["columns"]["weather"]["rows"]["perfect"]["figures"][PSNR]["n"] == 2  # seeds
     cells = {("weather", m, 0): json.loads(settings.file("weather", m, 0).read_text()) for m in names[1]}
-    assert collect_cells(cells, settings)["columns"]["weather"]["rows"]["perfect"]["figures"][PSNR]["n"] == 4  # clips
+    assert collect_cells(cells, settings)["columns"]["weather"]["rows"]["perfect"]["figures"][PSNR]["n"] == 2  # clips
     page = "\n\n".join(section(Results(tmp_path)))
     assert "- weather: **missed:** standing still (" in page  # where another wins, the page says so
     assert "LPIPS is not measured" in page
@@ -113,11 +115,23 @@ def test_the_page_tells_a_lead_from_a_tie(tmp_path):
         }
         column = {"data": "d", "note": "n", "clips": 3, "rows": rows, "standing still": row(9.0, spread)["figures"]}
         found = {"minutes of training": 1, "seeds": [0], "intervals": "over clips", "steps of the long run": 9}
-        write_results(tmp_path / "paper.json", {**found, "why no LPIPS": "x", "columns": {"digits": column}}, None)
+        write_results(
+            tmp_path / "paper.json",
+            {**found, "why no LPIPS": "x", "pictures": ["digits-nova-field"], "columns": {"digits": column}},
+            None,
+        )
         return "\n".join(section(Results(tmp_path)))
 
     assert "- digits: NOVA's field is ahead of LAPO (18.00 [17.50, 18.50] dB) by 2.00 dB." in page(0.5)
     assert "- digits: **missed:** ahead of LAPO" in page(1.5)
+
+
+def test_a_picture_shows_edits_and_layers(filmed, tmp_path):
+    clips = torch.from_numpy(moving_digits(2, 0, length=20, size=32))[:, :, None]
+    draw_figures(filmed, sets.Column("digits", clips, clips, []), tmp_path / "a.png")
+    height, width, _ = iio.imread(tmp_path / "a.png").shape
+    assert height > 9 * 64
+    assert width > 10 * 64  # nine rows of ten frames, each pixel drawn as four
 
 
 def test_tracked_balls_have_the_speed_they_have():
