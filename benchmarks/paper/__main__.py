@@ -21,8 +21,9 @@ from typing import Any
 
 from nova_gym.benchmarks.baselines import MODELS
 from nova_gym.benchmarks.paper.data import DATA
+from nova_gym.benchmarks.paper.enlarging import FACTOR
 from nova_gym.benchmarks.paper.measuring import FOLLOWED, JS, PSNR, SSIM, VELOCITY, W1
-from nova_gym.benchmarks.paper.runner import STILL, Settings, collect_cells, run_cell
+from nova_gym.benchmarks.paper.runner import ENLARGED, STILL, Settings, collect_cells, run_cell, run_enlarging
 from nova_gym.benchmarks.provenance import write_results
 from nova_gym.benchmarks.sources import RECORDING
 from nova_gym.benchmarks.tables import interval, show
@@ -52,6 +53,11 @@ def run(
             cells[name, model, seed] = run_cell(name, model, seed, settings, say)
             if target is not None:  # after each cell, so that a later failure loses no figures
                 write_results(target, collect_cells(cells, settings), None)
+        for seed in seeds if "weather" in data else []:
+            bars("cells", 100 * len(wanted), 100 * len(wanted), "weather: enlarged")
+            cells["weather", ENLARGED, seed] = run_enlarging(seed, settings)
+        if target is not None:
+            write_results(target, collect_cells(cells, settings), None)
     return collect_cells(cells, settings)
 
 
@@ -68,6 +74,9 @@ def print_table(report: dict[str, Any]) -> None:
         ]
         rows.append((STILL, "–", *(interval(column[STILL].get(key), form) for key, form in _SHOWN.items())))
         show(f"{name}, {column['clips']} clips", ("model", "parameters", *_SHOWN), rows)
+    if report[ENLARGED]:
+        rows = [(name, interval(figure, ".2f", "dB")) for name, figure in report[ENLARGED].items()]
+        show(f"weather, coarsened and enlarged {FACTOR} times", ("by", "PSNR"), rows)
 
 
 def main() -> None:

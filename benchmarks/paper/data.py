@@ -35,7 +35,7 @@ class Sizes:
     scenes: int = 300
     frames: int = 20_000
     test: int = 48
-    long: int = 8
+    long: int = 6
     steps: int = LONG
 
 
@@ -72,12 +72,14 @@ class DataSet:
         clips: without labels.
         columns: by measurement.
         note: where it comes from, in a sentence.
+        fields: (n, 1, H, W) float32 that are not trained on, for enlarging; None where there are no fields.
     """
 
     name: str
     clips: Clips
     columns: list[Column]
     note: str
+    fields: Tensor | None = None
 
 
 def digits(seed: int, sizes: Sizes) -> DataSet:
@@ -149,7 +151,7 @@ def weather(seed: int, sizes: Sizes, source: str | None = None) -> DataSet:
     note += (
         f"{int((clips.lengths[~late] + 1).sum())} times to train on, {height} × {width}, {scale.name} in {scale.units}"
     )
-    return DataSet("weather", clips.part(~late), [column], note)
+    return DataSet("weather", clips.part(~late), [column], note, held_out.frames)
 
 
 def minigrid(seed: int, sizes: Sizes, dataset: str = RECORDING) -> DataSet:

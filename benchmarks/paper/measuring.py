@@ -20,7 +20,7 @@ from nova_gym.measures import jensen_shannon, lpips, psnr, ssim, wasserstein
 FACTORS, TIMES = (1, 8), 5
 
 PSNR, SSIM, LPIPS = "PSNR", "SSIM", "LPIPS"
-FOLLOWED = "PSNR by inferred actions"
+FOLLOWED, ALIEN = "PSNR by inferred actions", "PSNR after an alien frame"
 W1, JS = "Wasserstein-1", "Jensen–Shannon"
 VELOCITY, NOT_FOUND = "velocity error", "balls not found"
 
@@ -43,6 +43,9 @@ def measure(contestant: Contestant, column: Column, steps: int = LONG) -> Figure
     followed = contestant.follow(clips, CONTEXT)
     if followed is not None:
         figures[FOLLOWED] = _by_clip(psnr, clips[:, CONTEXT:], followed)
+    alien = clips.roll(1, 0)[:, CONTEXT - 1 : CONTEXT]
+    after = contestant.go_on(torch.cat([clips[:, : CONTEXT - 1], alien], dim=1), 1)
+    figures[ALIEN] = _by_clip(psnr, alien, after)
     dreamt = contestant.go_on(to_unit(column.long), steps, EVERY)
     return figures | distances(column, dreamt)
 

@@ -16,6 +16,7 @@ import torch
 from nova_gym.benchmarks.baselines import MODELS
 from nova_gym.benchmarks.paper import measuring
 from nova_gym.benchmarks.paper.data import DATA, DataSet, Sizes
+from nova_gym.benchmarks.paper.enlarging import measure_enlarging
 from nova_gym.benchmarks.paper.pictures import draw_figures
 from nova_gym.benchmarks.provenance import write_results
 from nova_gym.benchmarks.sources import RECORDING
@@ -24,6 +25,8 @@ from nova_gym.measures import mean, why_no_lpips
 
 #: The reference that stands beside all models.
 STILL = "standing still"
+#: What stands in place of a model's name where fields are enlarged.
+ENLARGED = "enlarged"
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,16 @@ def run_cell(
     return found
 
 
+def run_enlarging(seed: int, settings: Settings) -> dict[str, Any]:
+    """Measures how fields are enlarged, or reads what an earlier run found. Arguments and errors as in `run_cell`."""
+    if (found := settings.done("weather", ENLARGED, seed)) is not None:
+        return found
+    chosen = _data("weather", seed, settings.sizes, (settings.weather,))
+    found = {"asked": settings.asked, "figures": measure_enlarging(chosen.clips, chosen.fields, settings.minutes, seed)}
+    write_results(settings.file("weather", ENLARGED, seed), found, None)
+    return found
+
+
 def collect_cells(cells: dict[tuple[str, str, int], dict[str, Any]], settings: Settings) -> dict[str, Any]:
     """The table of all cells, JSON-ready. Intervals are over seeds; with one seed they are over clips.
 
@@ -142,6 +155,8 @@ def collect_cells(cells: dict[tuple[str, str, int], dict[str, Any]], settings: S
         cells: by names of data set and model, and seed.
         settings: that they were made with.
     """
+    enlarged = [cell["figures"] for (_, model, _), cell in cells.items() if model == ENLARGED]
+    cells = {key: cell for key, cell in cells.items() if key[1] != ENLARGED}
     seeds = sorted({seed for _, _, seed in cells})
     columns: dict[str, Any] = {}
     for (data, model, _), cell in cells.items():
@@ -172,6 +187,7 @@ def collect_cells(cells: dict[tuple[str, str, int], dict[str, Any]], settings: S
         "pictures": sorted({f"{data}-{model}" for (data, model, _), cell in cells.items() if cell["dreams"]}),
         "threads": sorted({cell["threads"] for cell in cells.values()}),
         "columns": columns,
+        ENLARGED: _estimates(enlarged) if enlarged else {},
     }
 
 

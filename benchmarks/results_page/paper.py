@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from nova_gym.benchmarks.baselines import NOVAField
-from nova_gym.benchmarks.paper.measuring import FOLLOWED, JS, LPIPS, NOT_FOUND, PSNR, SSIM, VELOCITY, W1
-from nova_gym.benchmarks.paper.runner import STILL
+from nova_gym.benchmarks.paper.enlarging import FACTOR, FILTERS
+from nova_gym.benchmarks.paper.measuring import ALIEN, FOLLOWED, JS, LPIPS, NOT_FOUND, PSNR, SSIM, VELOCITY, W1
+from nova_gym.benchmarks.paper.runner import ENLARGED, STILL
 from nova_gym.benchmarks.results_page.reading import Results, Target, measured
 from nova_gym.benchmarks.tables import interval, number, table
 
@@ -27,6 +28,12 @@ _TABLES = (
         "PSNR in dB of the same frames, by latent actions inferred from the true ones. These models see the future, "
         "through their latent actions alone; the others have none",
         FOLLOWED,
+        ".2f",
+    ),
+    (
+        "PSNR in dB of the frame after an alien one, against that one. The last frame of the context is another clip's; "
+        "a model should go on from it, and WARP's weights should explode",
+        ALIEN,
         ".2f",
     ),
     ("Wasserstein-1 distance between pixel values at T = {steps}; lower is better", W1, ".4f"),
@@ -62,7 +69,14 @@ def section(results: Results) -> list[str]:
             blocks.append(f"LPIPS is not measured: {results.at(_NAME, 'why no LPIPS')}.")
         if figure == W1:
             blocks.append(_STATED)
-    return [*blocks, *_velocities(columns), "### What each takes", _cost(columns), *_pictures(results)]
+    return [
+        *blocks,
+        *_velocities(columns),
+        *_enlarged(results),
+        "### What each takes",
+        _cost(columns),
+        *_pictures(results),
+    ]
 
 
 def _models(columns: dict[str, Any]) -> list[str]:
@@ -128,6 +142,21 @@ def _velocities(columns: dict[str, Any]) -> list[str]:
         "A ball that is not found counts as one that stands still. The ratio of the errors out of range and in range "
         f"should be {_RATIO}.",
         table(("", *headings, "out ÷ in"), rows),
+    ]
+
+
+def _enlarged(results: Results) -> list[str]:
+    figures = results.at(_NAME, ENLARGED)
+    if not figures:
+        return []
+    best = max((name for name in figures if name not in FILTERS), key=lambda name: figures[name]["value"])
+    lead = figures[best]["value"] - figures[FILTERS[0]]["value"]
+    return [
+        f"### Fields at {FACTOR} times their size",
+        f"Fields of the weather's held-out time are coarsened {FACTOR} times by means, encoded, and drawn at their own "
+        "size again, by models that saw coarse fields alone. PSNR in dB. The best of NOVA should be ahead of the "
+        f"{FILTERS[0]} filter: {measured(lead, '+.2f', 'dB', Target(0.0))}.",
+        table(("by", "PSNR"), [(name, interval(figure, ".2f")) for name, figure in figures.items()]),
     ]
 
 

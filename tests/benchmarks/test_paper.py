@@ -13,6 +13,8 @@ from nova_gym import simulator
 from nova_gym.benchmarks.baselines import MODELS, Contestant
 from nova_gym.benchmarks.paper import __main__ as command
 from nova_gym.benchmarks.paper import data as sets
+from nova_gym.benchmarks.paper import runner
+from nova_gym.benchmarks.paper.enlarging import FILTERS, MASKED, coarsened, measure_enlarging
 from nova_gym.benchmarks.paper.measuring import JS, PSNR, SSIM, VELOCITY, W1
 from nova_gym.benchmarks.paper.pictures import draw_figures
 from nova_gym.benchmarks.paper.runner import Settings, collect_cells
@@ -76,6 +78,8 @@ class Perfect(Contestant):
 
 def test_a_run_makes_the_cells_that_are_missing_and_the_page_says_who_wins(monkeypatch, tmp_path, capsys):
     Perfect.trained = 0
+    enlarged = {"bilinear": [30.0, 31.0], "bicubic": [30.0, 32.0], "NOVA, field": [20.0, 21.0]}
+    monkeypatch.setattr(runner, "measure_enlarging", lambda *_: enlarged)
     monkeypatch.setitem(MODELS, "lapo", Perfect)
     monkeypatch.setitem(MODELS, "nova-field", type("Field", (Perfect,), {"name": "NOVA, field"}))
     sizes = sets.Sizes(digits=4, scenes=3, test=2, long=1, steps=20)
@@ -96,6 +100,7 @@ def test_a_run_makes_the_cells_that_are_missing_and_the_page_says_who_wins(monke
     page = "\n\n".join(section(Results(tmp_path)))
     assert "- weather: **missed:** standing still (" in page  # where another wins, the page says so
     assert "LPIPS is not measured" in page
+    assert "ahead of the bilinear filter: **missed:** -10.00 dB" in page
     with pytest.raises(BadInputError, match=r"was made with minutes 0\.01, not 3"):
         command.run(*names, [0], replace(settings, minutes=3.0), None)
     settings.file("weather", "lapo", 0).write_text("{")
@@ -117,13 +122,27 @@ def test_the_page_tells_a_lead_from_a_tie(tmp_path):
         found = {"minutes of training": 1, "seeds": [0], "intervals": "over clips", "steps of the long run": 9}
         write_results(
             tmp_path / "paper.json",
-            {**found, "why no LPIPS": "x", "pictures": ["digits-nova-field"], "columns": {"digits": column}},
+            {
+                **found,
+                "why no LPIPS": "x",
+                "pictures": ["digits-nova-field"],
+                "enlarged": {},
+                "columns": {"digits": column},
+            },
             None,
         )
         return "\n".join(section(Results(tmp_path)))
 
     assert "- digits: NOVA's field is ahead of LAPO (18.00 [17.50, 18.50] dB) by 2.00 dB." in page(0.5)
     assert "- digits: **missed:** ahead of LAPO" in page(1.5)
+
+
+def test_fields_are_enlarged_by_weights_and_by_filters(small, bars):
+    fine = replace(bars, frames=bars.frames.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    found = measure_enlarging(fine, fine.frames[:5], 0.02, 0)
+    assert {name.removesuffix(MASKED) for name in found} == {*FILTERS, "NOVA, field", "NOVA, one network"}
+    assert all(len(values) == 5 for values in found.values())
+    assert coarsened(fine.frames[:5]).mean() == pytest.approx(float(fine.frames[:5].mean()), abs=1e-5)
 
 
 def test_a_picture_shows_edits_and_layers(filmed, tmp_path):
