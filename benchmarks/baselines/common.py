@@ -23,7 +23,7 @@ from nova_gym.training.representation import picture_loss
 #: Frames of the pieces of clips that recurrent models are trained on, at most.
 PIECE = 20
 #: Channels of the convolutions of encoders and decoders, which halve and double the size until it is `SMALLEST`.
-WIDTHS, SMALLEST = (32, 64, 64, 64, 64), 8
+WIDTHS, SMALLEST = (16, 32, 64, 64, 64), 8
 #: Share of the steps in which the learning rate rises, and its share of the peak at the end.
 WARMUP, FINAL = 0.05, 0.01
 
@@ -115,7 +115,7 @@ def train_for(
     loss: Callable[[Generator, float], Tensor],
     seconds: float,
     generator: Generator,
-    rate: float = 1e-3,
+    rate: float = 2e-3,
     progress: Callable[[float], None] = lambda done: None,
 ) -> int:
     """Trains modules for some time, by AdamW on a cosine schedule that is as long as that.
@@ -200,6 +200,12 @@ def flat_size(channels: int, height: int, width: int) -> int:
     """Numbers that `downwards` gives."""
     last = sizes(height, width)
     return WIDTHS[len(last) - 2] * last[-1][0] * last[-1][1]
+
+
+def mean_colour(clips: Clips) -> Tensor:
+    """(C,) the mean of a recording's pixels less the 0.5 that decoders add: a bias to begin with."""
+    some = to_unit(clips.frames[:: max(1, len(clips.frames) // 256)])
+    return some.mean((0, 2, 3)) - 0.5
 
 
 def count_parameters(*modules: nn.Module) -> int:

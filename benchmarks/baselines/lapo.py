@@ -25,6 +25,7 @@ from nova_gym.benchmarks.baselines.common import (
     enlarge,
     flat_size,
     frames_of,
+    mean_colour,
     seeded,
     sizes,
     train_for,
@@ -36,7 +37,7 @@ GROUPS, NUMBERS, CODES = 4, 8, 16
 #: Weights of moving codes to latent actions, and latent actions to codes.
 CODEBOOK, COMMITMENT = 1.0, 0.25
 #: Transitions in a step of the optimiser, and the share of the minutes that the dynamics get.
-BATCH, SHARE = 16, 0.75
+BATCH, SHARE = 8, 0.75
 
 
 class Codes(nn.Module):
@@ -103,6 +104,7 @@ class LAPO(Contestant):
         self.inverse = seeded(seed, lambda: network(3))
         self.codes = seeded(seed + 1, Codes)
         self.forward = seeded(seed + 2, lambda: UNet(channels, *size))
+        self.forward.last.bias.data.copy_(mean_colour(clips))
         self.policy = seeded(seed + 3, lambda: network(2))
 
         def batch(generator: Generator) -> tuple[Tensor, Tensor]:

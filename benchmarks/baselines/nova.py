@@ -27,7 +27,7 @@ from nova_gym.training.loop import Loop
 from nova_gym.training.presets import Preset
 from nova_gym.training.train import config_for
 
-#: Cells of a frame for which the recipe of the control model is made; frames of more take fewer clips a step.
+#: Cells of a frame for which the recipes are made; frames of more take fewer clips a step, so that a step takes as long.
 CELLS = 64
 
 
@@ -42,9 +42,9 @@ class _NOVA(Contestant):
         chosen = self.preset()
         config = config_for(clips, chosen)
         cells = config.cells[0] * config.cells[1]
-        recipe = chosen.training.control
-        recipe = replace(recipe, batch=max(2, min(recipe.batch, recipe.batch * CELLS // cells)))
-        chosen = replace(chosen, training=replace(chosen.training, control=recipe, seed=seed))
+        recipes = {stage: getattr(chosen.training, stage) for stage in SHARES}
+        fewer = {name: replace(r, batch=max(2, min(r.batch, r.batch * CELLS // cells))) for name, r in recipes.items()}
+        chosen = replace(chosen, training=replace(chosen.training, **fewer, seed=seed))
         with tempfile.TemporaryDirectory() as folder:
             model = WorldModel(config, torch.Generator().manual_seed(seed))
             loop = Loop(model, seed, Run(Path(folder) / "checkpoint", device="cpu"))

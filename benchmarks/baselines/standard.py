@@ -23,6 +23,7 @@ from nova_gym.benchmarks.baselines.common import (
     drawing_loss,
     enlarge,
     flat_size,
+    mean_colour,
     pieces,
     seeded,
     train_for,
@@ -32,7 +33,7 @@ from nova_gym.data import Clips, to_unit
 #: Numbers of a frame's vector, and of the recurrent unit's memory.
 VECTOR, MEMORY = 64, 256
 #: Frames, and pieces of clips, in a step of the optimiser.
-FRAMES, PIECES = 32, 32
+FRAMES, PIECES = 16, 32
 #: Share of the minutes that encoder and decoder get.
 SHARE = 0.6
 #: Largest standard deviation of the noise on vectors, whose mean square is 1, as NOVA has it.
@@ -54,6 +55,7 @@ class Standard(Contestant):
             seed + 3, lambda: nn.Sequential(nn.Linear(MEMORY, MEMORY), nn.GELU(), nn.Linear(MEMORY, VECTOR))
         )
         self.scale = torch.ones(())
+        self.decoder.layers[-1].bias.data.copy_(mean_colour(clips))
         seconds = 60.0 * minutes
 
         def rebuild(generator: Generator, done: float) -> Tensor:
