@@ -27,7 +27,7 @@ from nova_gym.training.loop import Loop
 from nova_gym.training.presets import Preset
 from nova_gym.training.train import config_for
 
-#: Cells of a frame for which the recipes are made; frames of more take fewer clips a step, so that a step takes as long.
+#: Cells of a frame for which the recipes are made. Frames of more take fewer clips a step, so a step takes as long.
 CELLS = 64
 
 
