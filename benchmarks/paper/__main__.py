@@ -28,6 +28,7 @@ from nova_gym.benchmarks.provenance import write_results
 from nova_gym.benchmarks.sources import RECORDING
 from nova_gym.benchmarks.tables import interval, show
 from nova_gym.errors import BadInputError
+from nova_gym.tensor_file import first_line
 from nova_gym.terminal import progress_bars
 
 _SHOWN = {PSNR: ".2f", SSIM: ".3f", FOLLOWED: ".2f", W1: ".4f", JS: ".3f", VELOCITY: ".2f"}
@@ -37,6 +38,8 @@ def run(
     data: list[str], models: list[str], seeds: list[int], settings: Settings, target: Path | None = None
 ) -> dict[str, Any]:
     """Makes the cells that are missing, and writes the table of all after each of them.
+
+    A cell whose training fails is left out; calling this again tries it again.
 
     Raises:
         BadInputError: a data set cannot be read, a cell was made with other settings, or a file cannot be written.
@@ -50,7 +53,11 @@ def run(
                 bars("cells", round(100 * number + 100 * done), 100 * len(wanted), f"{name}, {model}: {what}")
 
             say("begins", 0.0)
-            cells[name, model, seed] = run_cell(name, model, seed, settings, say)
+            try:
+                cells[name, model, seed] = run_cell(name, model, seed, settings, say)
+            except RuntimeError as error:  # such as training that explodes at any learning rate
+                print(f"{name}, {model}, seed {seed} is left out: {first_line(error)}", flush=True)
+                continue
             if target is not None:  # after each cell, so that a later failure loses no figures
                 write_results(target, collect_cells(cells, settings), None)
         for seed in seeds if "weather" in data else []:
@@ -103,6 +110,8 @@ def main() -> None:
         print_table(run(arguments.data, arguments.models, arguments.seeds, settings, arguments.json))
     except BadInputError as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        parser.exit(130, "stopped; the same command goes on with the cells that are missing\n")
 
 
 if __name__ == "__main__":

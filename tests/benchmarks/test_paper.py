@@ -76,6 +76,10 @@ class Perfect(Contestant):
         return lambda factor: context[:, -1].repeat(1, 1, factor, factor)
 
 
+def explode(*_):
+    raise RuntimeError("it explodes")
+
+
 def test_a_run_makes_the_cells_that_are_missing_and_the_page_says_who_wins(monkeypatch, tmp_path, capsys):
     Perfect.trained = 0
     enlarged = {"bilinear": [30.0, 31.0], "bicubic": [30.0, 32.0], "NOVA, field": [20.0, 21.0]}
@@ -89,13 +93,16 @@ def test_a_run_makes_the_cells_that_are_missing_and_the_page_says_who_wins(monke
     command.print_table(balls)
     assert "PhyWorld, out of range, 2 clips" in capsys.readouterr().out
     assert {PSNR, SSIM, W1, JS, VELOCITY} <= balls["columns"]["PhyWorld, in range"]["rows"]["perfect"]["figures"].keys()
-    names = ["weather"], ["lapo", "nova-field"]
+    names = ["weather"], ["lapo", "nova-field", "warp"]
+    monkeypatch.setitem(MODELS, "warp", type("Broken", (Perfect,), {"fit": explode}))
     report = command.run(*names, [0, 1], settings, target)
     assert Perfect.trained == 5
     assert command.run(*names, [0, 1], settings, target) == report  # all cells are there
     assert Perfect.trained == 5
+    assert "weather, warp, seed 1 is left out: it explodes" in capsys.readouterr().out
+    assert report["columns"]["weather"]["rows"].keys() == {"perfect", "NOVA, field"}
     assert report["columns"]["weather"]["rows"]["perfect"]["figures"][PSNR]["n"] == 2  # seeds
-    cells = {("weather", m, 0): json.loads(settings.file("weather", m, 0).read_text()) for m in names[1]}
+    cells = {("weather", m, 0): json.loads(settings.file("weather", m, 0).read_text()) for m in names[1][:2]}
     assert collect_cells(cells, settings)["columns"]["weather"]["rows"]["perfect"]["figures"][PSNR]["n"] == 2  # clips
     page = "\n\n".join(section(Results(tmp_path)))
     assert "- weather: **missed:** standing still (" in page  # where another wins, the page says so
