@@ -33,6 +33,7 @@ LATITUDES, LONGITUDES = ("latitude", "lat", "y"), ("longitude", "lon", "x")
 
 _CELL = 8
 _GAP = 1.5
+_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True)
@@ -107,16 +108,16 @@ def load_fields(
     series, times, first = [], [], None
     for number, path in enumerate(paths):
         try:
-            values, when, name, units = _read(path, variable)
+            values, when, size, name, units = _read(path, variable)
         except BadInputError as error:
             raise BadInputError(f"{path.name}: {error}") from error
-        first = first or (path.name, values.shape[1:], name, units)
-        if values.shape[1:] != first[1]:
-            sizes = " and ".join(f"{h}×{w} in {file}" for file, (h, w) in (first[:2], (path.name, values.shape[1:])))
+        first = first or (path.name, size, name, units)
+        if size != first[1]:
+            sizes = " and ".join(f"{h}×{w} in {file}" for file, (h, w) in (first[:2], (path.name, size)))
             raise BadInputError(f"fields differ in size (latitudes×longitudes): {sizes}")
         if (name, units) != first[2:]:
             raise BadInputError(f"{first[0]} holds {first[2]} in {first[3]!r}, {path.name} holds {name} in {units!r}")
-        series.append(regrid(values, grid_for(*values.shape[1:])))
+        series.append(values)
         times.append(when)
         progress(number + 1, len(paths))
     order = sorted(range(len(paths)), key=lambda file: times[file][0])
@@ -184,8 +185,8 @@ def _cuts(length: int) -> np.ndarray:
     return np.arange(LENGTH, length, LENGTH)
 
 
-def _read(path: Path, variable: str | None) -> tuple[np.ndarray, np.ndarray, str, str]:
-    """Values (T, H, W) with the north above, times (T,) in seconds, name and units of a file's variable."""
+def _read(path: Path, variable: str | None) -> tuple[np.ndarray, np.ndarray, tuple[int, int], str, str]:
+    """Of a file's variable: means (T, rows, cols), times (T,) in seconds, size of its own grid, name and units."""
     found = _open(path)
     with found:
         try:
@@ -200,15 +201,25 @@ def _read(path: Path, variable: str | None) -> tuple[np.ndarray, np.ndarray, str
             if sides[0] in ordered.coords and ordered.sizes[sides[0]] > 1:
                 north = ordered[sides[0]].values
                 ordered = ordered[:, ::-1] if north[0] < north[-1] else ordered
-            values, times = np.asarray(ordered.values, dtype=np.float64), _seconds(ordered, time)
+            values, times, size = _means(ordered), _seconds(ordered, time), ordered.shape[1:]
         except BadInputError:
             raise
         except Exception as error:  # what others have written may be anything
             raise BadInputError(f"it cannot be read as fields: {first_line(error)}") from error
-    missing = int((~np.isfinite(values)).sum())
+    return values, times, size, str(chosen.name), str(chosen.attrs.get("units", ""))
+
+
+def _means(fields: xarray.DataArray) -> np.ndarray:
+    """(T, rows, cols) means over the grid, read part by part, since a file may be larger than the memory."""
+    grid, at_once = grid_for(*fields.shape[1:]), max(1, _AT_ONCE // (fields.shape[1] * fields.shape[2]))
+    parts, missing = [], 0
+    for begin in range(0, len(fields), at_once):
+        values = np.asarray(fields[begin : begin + at_once].values, dtype=np.float64)
+        missing += int((~np.isfinite(values)).sum())
+        parts.append(regrid(values, grid))
     if missing:
-        raise BadInputError(f"{missing:,} of {values.size:,} values of {chosen.name} are missing; fill them in first")
-    return values, times, str(chosen.name), str(chosen.attrs.get("units", ""))
+        raise BadInputError(f"{missing:,} of {fields.size:,} values of {fields.name} are missing; fill them in first")
+    return np.concatenate(parts)
 
 
 def _open(path: Path) -> xarray.Dataset:
