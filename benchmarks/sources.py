@@ -94,6 +94,9 @@ SOURCES = {
     "disentanglement": Source(_benchmark("disentanglement"), "1 minute", SHIPS),
     "super-resolution": Source(_benchmark("super_resolution"), "2 minutes", SHIPS),
     "ablations": Source(_benchmark(f"ablations --minutes 4 --dataset {RECORDING}"), "an hour", _ITS_OWN),
+    "paper": Source(
+        f"python -m nova_gym.benchmarks.paper --minigrid {RECORDING} --json {{}}", "an hour on one core", _ITS_OWN
+    ),
     "doubt": Source(
         "python -m nova_gym.benchmarks.suite cart-pole dynamic-obstacles && "
         f"python -m nova_gym.benchmarks.doubt {RECORDING} --other runs/suite/cart-pole/dream.safetensors "

@@ -1,5 +1,7 @@
 """The errors a user can cause; the command line turns each into one line and exit code 2."""
 
+from importlib.util import find_spec
+
 #: Characters of a message at most.
 LONGEST = 900
 
@@ -21,3 +23,18 @@ class DreamFileError(BadInputError):
 
 class AgentFileError(BadInputError):
     """A file is not an agent that this version can read."""
+
+
+def needs_package(name: str, what: str, extra: str) -> None:
+    """Checks that an optional package is installed.
+
+    Args:
+        name: as it is imported.
+        what: that needs it, for the message.
+        extra: of `nova-gym` that installs it.
+
+    Raises:
+        BadInputError: it is not.
+    """
+    if find_spec(name) is None:
+        raise BadInputError(f"{what} need the package {name}: pip install 'nova-gym[{extra}]'")

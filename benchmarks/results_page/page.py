@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nova_gym.benchmarks.results_page import agents, browser, doubt, dreams, editing, speed, suite
+from nova_gym.benchmarks.results_page import agents, browser, doubt, dreams, editing, paper, speed, suite
 from nova_gym.benchmarks.results_page.reading import Results, where_measured
 
 _HEAD = """# Results
@@ -34,6 +34,6 @@ def results_page(folder: str | Path) -> str:
     """
     results = Results(folder)
     blocks = [_HEAD]
-    for section in (dreams, doubt, agents, suite, speed, browser, editing):
+    for section in (dreams, doubt, agents, suite, paper, speed, browser, editing):
         blocks += where_measured(section.section, results, section.HEADING)
     return "\n\n".join(block.strip("\n") for block in blocks) + "\n"

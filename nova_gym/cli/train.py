@@ -33,7 +33,11 @@ OutputOption = Annotated[Path, typer.Option("--output", "-o", help="File to writ
 @one_line_errors
 def train(
     source: Annotated[
-        str, typer.Argument(help="Minari id of a recording, a video file, a folder of videos, or `digits`.")
+        str,
+        typer.Argument(
+            help="Minari id of a recording; a file or a folder of files, all videos, or fields, or PhyWorld; `digits`; "
+            "or `phyworld`."
+        ),
     ],
     output: OutputOption,
     preset: Annotated[
@@ -78,7 +82,19 @@ def train(
     """Train a dream from a recording or from video.
 
     SOURCE is a dataset that `nova-gym record` made, or video (MP4, GIF, NPZ …).
-    `digits` stands for generated clips of digits that bounce in a square.
+    `digits` stands for generated clips of digits that bounce in a square, and
+    `phyworld` for generated scenes of balls that roll, collide and fall
+    (arXiv 2411.02385; pip install 'nova-gym[physics]').
+
+    Fields such as temperatures are read from NetCDF (.nc) or Zarr (.zarr), as in
+    WeatherBench: a variable over time, latitude and longitude, PATH#NAME where
+    there are several (pip install 'nova-gym[fields]'). They are averaged over
+    32×64 values; their dream is grey and of real numbers, and its card says what
+    0 and 1 mean.
+
+    The public files of PhyWorld (.hdf5) hold an MP4 video a clip below
+    `video_streams`. They are scaled to 128×128.
+
     What suits a recording is measured on it: a field of cells or one network for
     the whole frame, whether a step depends on what frames before it showed
     (memory), and whether it depends on chance. The lines that it prints say so.
@@ -102,6 +118,10 @@ def train(
     nova-gym train minigrid/layouts-v0 -o mine.safetensors --reality MiniGrid-SimpleCrossingS9N1-v0
 
     nova-gym train videos/ -o film.safetensors --size 64
+
+    nova-gym train era5/#t2m -o weather.safetensors
+
+    nova-gym train collision_30K.hdf5 -o balls.safetensors
 
     nova-gym train minigrid/expert-v0 --stage control --dream mine.safetensors -o new.safetensors
 

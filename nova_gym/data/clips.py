@@ -20,7 +20,8 @@ class Clips:
     F frames, T transitions, E clips; F = T + E, since a clip of n transitions has n + 1 frames.
 
     Attributes:
-        frames: (F, C, H, W) uint8; large ones are mapped from a file.
+        frames: (F, C, H, W) uint8; large ones are mapped from a file. Float32 where values are real numbers, in [0, 1]
+            by a scale that the metadata has (`nova_gym.data.fields.Scale`).
         actions: as a model sees them (`nova_gym.data.actions.ActionMap`): (T,) int64 or (T, N) float32.
         rewards: (T,) float32, undiscounted.
         terminations: (T,) bool.
@@ -158,7 +159,7 @@ def unlabelled_clips(
     """Clips of video, without actions, rewards and terminations.
 
     Args:
-        frames: (F, C, H, W) uint8, of all clips, one after the other.
+        frames: (F, C, H, W) uint8, or float32 in [0, 1], of all clips, one after the other.
         lengths: (E,) int64 transitions in each clip, one fewer than its frames.
         metadata: what is known about the clips.
         starts: E names, as in `Clips`; None names all of them `clips`.
@@ -180,5 +181,7 @@ def unlabelled_clips(
 
 
 def to_unit(frames: Tensor) -> Tensor:
-    """(…) uint8 → float32 in [0, 1]."""
+    """(…) uint8 → float32 in [0, 1]; frames of real numbers are that already."""
+    if frames.is_floating_point():
+        return frames
     return frames.to(torch.float32).mul_(1.0 / 255.0)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +11,14 @@ from typing import Any
 import minari
 import numpy as np
 import torch
-from torch import Tensor
 
 from nova_gym.data.actions import ActionMap
 from nova_gym.data.clips import Clips, unlabelled_clips
 from nova_gym.data.observations import ObservedFrames, check_not_codes, find_picture
+from nova_gym.data.room import IN_MEMORY, room_for
 from nova_gym.errors import BadInputError
 from nova_gym.tensor_file import DAMAGED, first_line
 
-#: Bytes of frames from which on they are kept in a file instead of in memory.
-IN_MEMORY = 2**30
 #: Episodes that are looked at for codes that only look like pictures.
 _LOOKED_AT = 8
 
@@ -72,7 +67,7 @@ def _read(dataset_id: str, labels: bool, progress: Callable[[int, int], None], i
         metadata = _described(dataset, observed)
     actions = _action_map(dataset, dataset_id, metadata) if labels else None
     shape = (dataset.total_steps + dataset.total_episodes, observed.colours, *observed.size)
-    frames = _room_for(shape, in_memory, Path(dataset.storage.data_path))
+    frames = room_for(shape, in_memory, Path(dataset.storage.data_path))
     discount, horizon = metadata.get("reward_discount", 0.0), metadata.get("horizon", 0)
     acted, rewards, terminations, lengths, filled = [], [], [], [], 0
     for index, episode in enumerate(dataset.iterate_episodes()):
@@ -162,22 +157,3 @@ def _wrapper(wrapper: Any) -> str:
     if wrapper.kwargs is None:
         raise ValueError(f"{wrapper.name} does not tell its arguments")
     return f"{wrapper.entry_point} {json.dumps(wrapper.kwargs)}" if wrapper.kwargs else wrapper.entry_point
-
-
-def _room_for(shape: tuple[int, ...], in_memory: int, folder: Path) -> Tensor:
-    """An empty uint8 tensor, in memory or mapped from a file that has no name any more."""
-    size = int(np.prod(shape))
-    if size <= in_memory:
-        return torch.empty(shape, dtype=torch.uint8)
-    folder = folder if os.access(folder, os.W_OK) else Path(tempfile.gettempdir())
-    try:
-        handle, name = tempfile.mkstemp(prefix="frames-", dir=folder)
-        try:
-            os.posix_fallocate(handle, 0, size)  # now rather than by a signal while frames are written
-            return torch.from_file(name, shared=True, size=size, dtype=torch.uint8).view(shape)
-        finally:
-            os.close(handle)
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-    except OSError as error:
-        raise BadInputError(f"no room for {size / 1e9:.1f} GB of frames in {folder}: {error}") from error

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nova_gym.data.clips import Clips, unlabelled_clips
+from nova_gym.data.fields import Scale
 from nova_gym.data.moving_digits import CANONICAL, CANONICAL_TRAINING, moving_digits
 from nova_gym.errors import BadInputError
 
@@ -24,9 +25,10 @@ def load_videos(
 ) -> Clips:
     """Reads one file, or all files of a folder in the order of their names.
 
-    A video file (MP4, GIF …) is one clip. An NPZ file holds an array `frames`, uint8: (T, H, W) or (T, H, W, C) for one
-    clip, (N, T, H, W) or (N, T, H, W, C) for many, C = 1 or 3. An NPY file holds uint8 in the layout of Moving MNIST,
-    (T, N, H, W); of the canonical `mnist_test_seq.npy` the last 2,000 clips are left for tests.
+    A video file (MP4, GIF …) is one clip. An NPZ file holds an array `frames`: (T, H, W) or (T, H, W, C) for one clip,
+    (N, T, H, W) or (N, T, H, W, C) for many, C = 1 or 3. It is uint8, or floating point for real numbers of any size;
+    the metadata keeps their scale (`nova_gym.data.fields.Scale`). An NPY file holds uint8 in the layout of Moving
+    MNIST, (T, N, H, W); of the canonical `mnist_test_seq.npy` the last 2,000 clips are left for tests.
 
     Args:
         source: path of the file or folder.
@@ -53,8 +55,15 @@ def load_videos(
         named = ", ".join(f"{name} has {h}×{w}×{c}" for (c, h, w), name in sizes.items())
         raise BadInputError(f"clips differ in size (height×width×channels): {named}; --size scales all to one width")
     lengths = torch.cat([torch.full((len(part),), part.shape[1] - 1) for part in parts])
+    if len({part.dtype for part in parts}) > 1:
+        real = next(file.name for file, part in zip(files, parts, strict=True) if part.is_floating_point())
+        raise BadInputError(f"some files hold real numbers, such as {real}, and some uint8: put one kind into a folder")
     frames = torch.cat([part.flatten(0, 1) for part in parts]) if len(parts) > 1 else parts[0].flatten(0, 1)
-    return unlabelled_clips(frames, lengths, {"kind": "video", "files": len(files)})
+    metadata = {"kind": "video", "files": len(files)}
+    if frames.is_floating_point():
+        scale = Scale.around(frames.numpy())
+        frames, metadata = torch.from_numpy(scale.to_frames(frames.numpy())), {**metadata, "scale": scale.to_dict()}
+    return unlabelled_clips(frames, lengths, metadata)
 
 
 def _read(file: Path, width: int | None) -> Tensor:
@@ -111,12 +120,20 @@ def _moving_mnist(file: Path) -> np.ndarray:
 
 
 def _tensor(frames: np.ndarray, width: int | None) -> Tensor:
-    """(N, T, H, W, C) uint8 → (N, T, C, H, W) uint8, scaled."""
-    if frames.dtype != np.uint8 or 0 in frames.shape:
-        raise BadInputError(f"{frames.dtype} frames of shape {frames.shape}; they must be uint8 and not empty")
+    """(N, T, H, W, C) uint8 or floating point → (N, T, C, H, W) uint8 or float64, scaled."""
+    real = np.issubdtype(frames.dtype, np.floating)
+    if not (real or frames.dtype == np.uint8) or 0 in frames.shape:
+        raise BadInputError(
+            f"{frames.dtype} frames of shape {frames.shape}; they must be uint8 or floating point, and not empty"
+        )
+    if real and (missing := int((~np.isfinite(frames)).sum())):
+        raise BadInputError(f"{missing:,} of {frames.size:,} values are missing; fill them in first")
+    frames = frames.astype(np.float64) if real else frames
     clips = torch.from_numpy(frames).permute(0, 1, 4, 2, 3).contiguous()
     if width is None or width == clips.shape[-1]:
         return clips
     shape = (max(1, round(clips.shape[-2] * width / clips.shape[-1])), width)
     scaled = (F.interpolate(clip.float(), shape, mode="bilinear", antialias=True) for clip in clips)
+    if real:
+        return torch.stack(list(scaled)).double()
     return torch.stack([clip.round().clamp(0, 255).byte() for clip in scaled])

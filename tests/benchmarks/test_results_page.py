@@ -43,6 +43,7 @@ SHOWN = {
     "eval-minigrid": (("levels", LEVEL, "open_loop", "100", "exact", "value"), 0.777),
     "generation": (("long run", "median Wasserstein-1"), 0.777),
     "improve": (("rounds", 0, "agent", "reality", "success", "value"), 0.777),
+    "paper": (("columns", "moving digits", "rows", "LAPO", "figures", "SSIM", "value"), 0.777),
     "shifted": (("levels", LEVEL, "after 100", "value"), 0.777),
     "web": (("a second", "steps", "median"), 777.0),
     "super-resolution": (("levels", LEVEL, "×8", "lead over the best filter", "weights", "psnr", "value"), 7.77),

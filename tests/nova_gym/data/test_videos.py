@@ -75,8 +75,8 @@ def test_what_is_no_video_is_refused(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(BadInputError, match=f"cannot read .*{name}"):
             load_clips(str(tmp_path / name))
-    np.savez(tmp_path / "d.npz", frames=np.zeros((3, 8, 8), dtype=np.float32))
-    with pytest.raises(BadInputError, match=r"d\.npz: float32 .* must be uint8"):
+    np.savez(tmp_path / "d.npz", frames=np.zeros((3, 8, 8), dtype=np.int32))
+    with pytest.raises(BadInputError, match=r"d\.npz: int32 .* must be uint8 or floating point"):
         load_clips(str(tmp_path / "d.npz"))
     np.savez(tmp_path / "e.npz", pictures=np.zeros((3, 8, 8), dtype=np.uint8))
     with pytest.raises(BadInputError, match=r"e\.npz.*frames"):
