@@ -210,7 +210,7 @@ class Page {
     element.footer.append(
       made("b", {}, `${count.toLocaleString("en")} numbers`),
       ` are the whole dream, ${Math.round(bytes / 1024).toLocaleString("en")} KB with its starts; ${config.rank + config.memory} numbers a cell are its state. ` +
-        `Learned from ${card.env_id ? `recorded frames of ${card.env_id}` : "video alone"}. No server, no network. Made with ${version}.`,
+        `${card.env_id ? `It dreams of ${card.env_id}, and learned from recorded frames` : "It learned from video alone"}. No server, no network. Made with ${version}.`,
     );
     element.keys.append(...help(session, this.codes));
   }
