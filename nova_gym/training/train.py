@@ -107,15 +107,16 @@ def config_for(clips: Clips, preset: Preset) -> ModelConfig:
         discrete=clips.discrete,
         reward_values=values,
         reward_bins=bins,
-        everywhere=clips.labelled and (_hidden(preset.model) or bins or needs_everywhere(clips)),
+        everywhere=clips.labelled and (_open(preset.model) or bins or needs_everywhere(clips)),
         control=preset.model.control or (None if clips.labelled else ControlConfig()),  # video without labels needs one
     )
     config.cells_of(*size)
     return replace(config, blend=smooth_across_cells(clips.frames, config.cell))
 
 
-def _hidden(config: ModelConfig) -> bool:
-    return config.everywhere or config.far or config.memory > 0 or config.outcomes > 0
+def _open(config: ModelConfig) -> bool:
+    """Whether two frames and an action leave open what a step pays."""
+    return config.everywhere or config.memory > 0 or config.outcomes > 0
 
 
 def _check_recipes(preset: Preset, config: ModelConfig) -> None:
@@ -166,7 +167,7 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> tuple[Clips, 
 
 def is_recurrent(model: WorldModel) -> bool:
     """Whether a step needs more than frame and action, so that it is trained on rollouts over several steps."""
-    return model.has_actions and _hidden(model.config)
+    return model.has_actions and (model.config.far or _open(model.config))
 
 
 def train_codebook(loop: Loop, clips: Clips, states: torch.Tensor) -> None:
