@@ -194,7 +194,8 @@ class _Oracle:
     def settle(self, state, following, band):
         return following
 
-    def outcome(self, *transition):
+    def outcome(self, state, latent_action, following, actions):
+        assert len(actions) == len(following)  # what pays may depend on the action
         return self.rewards, self.ends
 
 

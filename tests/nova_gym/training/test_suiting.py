@@ -52,7 +52,7 @@ def test_what_the_past_explains_is_memory():
 
 def test_what_happens_out_of_sight_needs_far_sight_alone():
     config, _ = suiting(toys.teleporting)
-    assert (config.memory, config.outcomes, config.far) == (0, 0, True)
+    assert (config.memory, config.outcomes, config.far, config.everywhere) == (0, 0, True, False)
 
 
 def test_where_frames_seldom_repeat_those_that_do_say_whether_the_whole_frame_decides():
