@@ -6,13 +6,14 @@ from nova_gym.data.datasets import load_dataset
 from nova_gym.data.fields import Scale, load_fields
 from nova_gym.data.loading import load_clips
 from nova_gym.data.moving_digits import moving_digits
-from nova_gym.data.phyworld import load_phyworld, scenes
+from nova_gym.data.phyworld import Scenes, load_phyworld, scenes
 from nova_gym.data.videos import load_videos
 
 __all__ = [
     "Ambiguity",
     "Clips",
     "Scale",
+    "Scenes",
     "ambiguity_of",
     "join_clips",
     "load_clips",

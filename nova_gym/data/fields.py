@@ -41,7 +41,8 @@ class Scale:
     """What a frame's values mean: 0 is `low` and 1 is `high`, in `units`.
 
     Attributes:
-        low, high: of the values.
+        low: the least value.
+        high: the largest value.
         name: of the variable, empty if it has none.
         units: of the variable, empty if they are not known.
     """
