@@ -43,5 +43,5 @@ def test_a_card_says_how_well_nearly_all_cells_of_the_recording_are_drawn(tiny, 
     drawn = tiny.world_model.render(states)
     errors = in_cells((drawn - clips.frames / 255.0).square(), (8, 8)).mean((2, 3)).flatten()
     assert tiny.card.drawn_within == pytest.approx(drawn_within(tiny.world_model, clips, states))
-    worse = (errors > tiny.card.drawn_within).float().mean()
+    worse = (errors > 1.0001 * tiny.card.drawn_within).float().mean()  # equal cells are equal up to rounding
     assert 0 < worse <= 0.0012
