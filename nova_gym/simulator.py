@@ -397,15 +397,10 @@ class DreamSimulator:
     @torch.no_grad()
     def _step_by_layers(self, latent_actions: Tensor, actions: Tensor | None = None) -> Transition:
         """`step_latent` in plain PyTorch, on any device: the reference."""
-        result = advance(
-            self.dream, self.state, latent_actions, actions, self.steps, self.horizon, *self._drawn(self.dream.card)
-        )
-        self.state, self.latent_action, self.steps, self.lost = (
-            result.state,
-            latent_actions,
-            self.steps + 1,
-            result.lost,
-        )
+        drawn = self._drawn(self.dream.card)
+        result = advance(self.dream, self.state, latent_actions, actions, self.steps, self.horizon, *drawn)
+        self.state, self.latent_action, self.lost = result.state, latent_actions, result.lost
+        self.steps = self.steps + 1
         return result
 
     def _drawn(self, card: Card) -> tuple[Tensor | None, Tensor | None]:

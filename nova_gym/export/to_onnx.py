@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from nova_gym.dream import Dream
-from nova_gym.errors import BadInputError
+from nova_gym.errors import BadInputError, needs_package
 from nova_gym.export.drawing import Draw
 from nova_gym.files import make_folder, write_atomically
 from nova_gym.model.world_model import WorldModel
@@ -135,8 +134,8 @@ def export_onnx(
     Raises:
         BadInputError: onnx or onnxscript is not installed, a file exists, or the folder cannot be written to.
     """
-    if missing := [name for name in ("onnx", "onnxscript") if find_spec(name) is None]:
-        raise BadInputError(f"ONNX needs {' and '.join(missing)}: pip install 'nova-gym[onnx]'")
+    for name in ("onnx", "onnxscript"):
+        needs_package(name, "ONNX graphs", "onnx")
     dream = dream.to("cpu")
     graphs = {Path(folder) / f"{name}.onnx": graph for name, graph in _graphs(dream).items()}
     if not overwrite and (there := [str(path) for path in graphs if path.exists()]):
