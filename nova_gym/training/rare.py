@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nova_gym.data import Clips
+from nova_gym.data.ambiguity import frame_ids, frame_ids_of
 
 #: Transitions of a rare kind are raised to this share of what is drawn, by no more than so many times.
 SHARE, MOST = 0.05, 50.0
@@ -32,6 +34,24 @@ def favour_rare(clips: Clips, before: int = 0) -> Clips:
     if bool((favoured == 1.0).all()):
         return clips
     return replace(clips, weights=weights * favoured)
+
+
+def even_out(clips: Clips) -> Clips:
+    """The same clips, of which what follows rare frames is drawn more often, up to `MOST` times.
+
+    How likely each outcome is in a situation, a frame and an action, stays as it is.
+
+    Args:
+        clips: labelled, with frames.
+    """
+    frames = frame_ids_of(clips)[clips.source.numpy()]
+    actions = frame_ids(clips.actions.numpy().reshape(len(frames), -1))
+    _, situation, counts = np.unique(np.stack([frames, actions]), axis=1, return_inverse=True, return_counts=True)
+    if counts.max() == counts.min():
+        return clips
+    weights = torch.ones(len(frames)) if clips.weights is None else clips.weights
+    rarity = torch.from_numpy(counts.max() / counts[situation.ravel()]).float()
+    return replace(clips, weights=weights * rarity.clamp(max=MOST))
 
 
 def _kinds(clips: Clips) -> tuple[Tensor, Tensor]:
