@@ -79,16 +79,16 @@ def train(
     ] = None,
     seed: SeedOption = 0,
 ) -> None:
-    """Train a dream from a recording or from video.
+    r"""Train a dream from a recording or from video.
 
     SOURCE is a dataset that `nova-gym record` made, or video (MP4, GIF, NPZ …).
     `digits` stands for generated clips of digits that bounce in a square, and
     `phyworld` for generated scenes of balls that roll, collide and fall
-    (arXiv 2411.02385; pip install 'nova-gym[physics]').
+    (arXiv 2411.02385; pip install 'nova-gym\[physics]').
 
     Fields such as temperatures are read from NetCDF (.nc) or Zarr (.zarr), as in
     WeatherBench: a variable over time, latitude and longitude, PATH#NAME where
-    there are several (pip install 'nova-gym[fields]'). They are averaged over
+    there are several (pip install 'nova-gym\[fields]'). They are averaged over
     32×64 values; their dream is grey and of real numbers, and its card says what
     0 and 1 mean.
 

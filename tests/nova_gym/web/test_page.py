@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -49,6 +50,26 @@ def test_export_replaces_a_file_only_where_that_is_asked_for(tmp_path, shipped):
     assert refused.stderr == f"nova-gym: {file} exists; --overwrite replaces it\n"
     assert file.read_text() == "mine"
     assert write_page(file, shipped, [level_of(shipped)], overwrite=True) == file.stat().st_size
+
+
+@pytest.mark.parametrize("name", ["dream", "dream.txt", ""])
+def test_a_page_is_named_as_one(name, shipped, tmp_path):
+    with pytest.raises(BadInputError, match=r"ends in .html or .htm"):
+        write_page(tmp_path / name, shipped, [level_of(shipped)], overwrite=True)
+    (tmp_path / "x.html").mkdir()
+    with pytest.raises(BadInputError, match="is a folder"):
+        write_page(tmp_path / "x.html", shipped, [level_of(shipped)], overwrite=True)
+
+
+def test_the_page_of_ones_own_dream_is_named_after_its_environment(tiny, tmp_path):
+    tiny.save(tmp_path / "dream.safetensors")
+    made = export(tmp_path / "dream.safetensors", "-o", tmp_path / "x.html")
+    assert made.exit_code == 0, made.output
+    expected = re.sub(r"-v\d+$", "", tiny.card.env_id) or "dream"
+    assert (
+        json.loads((tmp_path / "x.html").read_text().split('type="application/json">')[1].split("</script>")[0])["name"]
+        == expected.rpartition("/")[2]
+    )
 
 
 @pytest.mark.parametrize(
