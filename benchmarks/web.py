@@ -51,8 +51,8 @@ def measure_page(dream: Dream, rounds: int, seconds: float) -> dict[str, list[fl
 
     Returns:
         For each round: steps by JavaScript; whole frames; steps of which each is drawn, so that only cells that changed
-        are; and, if there is such a size below, whole frames in which cells are whole pixels, as in the page's own picture,
-        so that cells that are alike are drawn once.
+        are; and, if there is such a size below, whole frames in which cells are whole pixels, as in the page's own
+        picture, so that cells that are alike are drawn once.
 
     Raises:
         BadInputError: there is no Chromium here.

@@ -132,7 +132,7 @@ def _export_onnx(dream: str, output: Path, overwrite: bool) -> None:
 
 
 def _name(named: str, dream: Dream) -> str:
-    """What the page calls a dream: the name of one that ships, else its environment's without version, or the file's."""
+    """What a page calls a dream: the name of one that ships, or its environment's without version, or the file's."""
     from nova_gym.dream import shipped_dreams
 
     if named in shipped_dreams():

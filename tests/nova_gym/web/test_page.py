@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import re
 import shutil
 import subprocess
 import tempfile
@@ -65,11 +64,7 @@ def test_the_page_of_ones_own_dream_is_named_after_its_environment(tiny, tmp_pat
     tiny.save(tmp_path / "dream.safetensors")
     made = export(tmp_path / "dream.safetensors", "-o", tmp_path / "x.html")
     assert made.exit_code == 0, made.output
-    expected = re.sub(r"-v\d+$", "", tiny.card.env_id) or "dream"
-    assert (
-        json.loads((tmp_path / "x.html").read_text().split('type="application/json">')[1].split("</script>")[0])["name"]
-        == expected.rpartition("/")[2]
-    )
+    assert '"name":"MiniGrid-SimpleCrossingS9N1"' in (tmp_path / "x.html").read_text()
 
 
 @pytest.mark.parametrize(
