@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,7 +51,8 @@ def measure_page(dream: Dream, rounds: int, seconds: float) -> dict[str, list[fl
 
     Returns:
         For each round: steps by JavaScript; whole frames; steps of which each is drawn, so that only cells that changed
-        are.
+        are; and, if there is such a size below, whole frames in which cells are whole pixels, as in the page's own
+        picture, so that cells that are alike are drawn once.
 
     Raises:
         BadInputError: there is no Chromium here.
@@ -60,12 +62,15 @@ def measure_page(dream: Dream, rounds: int, seconds: float) -> dict[str, list[fl
         write_page(page, dream, [level_of(dream)])
         driver.get(page.as_uri())
         driver.execute_script("nova.driving = ''")
-        frames = f"{RESOLUTION}×{RESOLUTION}"
+        frames, (rows, cols) = f"{RESOLUTION}×{RESOLUTION}", dream.cells
+        whole = RESOLUTION - RESOLUTION % math.lcm(rows, cols)  # 0 if there is no such size
         contestants = {
             "steps": (_STEPS, seconds),
             f"whole frames at {frames}": (_FRAMES, RESOLUTION, seconds, True),
             f"steps, each drawn at {frames}": (_FRAMES, RESOLUTION, seconds, False),
         }
+        if whole:
+            contestants[f"whole frames at {whole}×{whole}, cells of whole pixels"] = (_FRAMES, whole, seconds, True)
         turns = [{name: driver.execute_script(*call) for name, call in contestants.items()} for _ in range(rounds)]
     return {name: [turn[name] for turn in turns] for name in contestants}
 

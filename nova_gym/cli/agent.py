@@ -17,7 +17,7 @@ agent_app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-DreamOption = Annotated[str, typer.Option(help="Shipped dream (minigrid), or path of a dream file.")]
+DreamOption = Annotated[str, typer.Option(help="Shipped dream (minigrid), path of a dream file, or hf://user/name.")]
 AgentArgument = Annotated[
     str,
     typer.Argument(
@@ -247,7 +247,10 @@ def diagnose(
 
 @one_line_errors
 def improve(
-    dream: Annotated[str, typer.Argument(help="Shipped dream (minigrid), or path of a dream file; it is not changed.")],
+    dream: Annotated[
+        str,
+        typer.Argument(help="Shipped dream (minigrid), path of a dream file, or hf://user/name; it is not changed."),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write the improved dream to (.safetensors).")],
     rounds: Annotated[int, typer.Option(help="Rounds in all, those before --resume included.", **COUNT)] = 3,
     dataset: Annotated[

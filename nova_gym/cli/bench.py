@@ -19,7 +19,9 @@ def bench(
     parts: Annotated[
         list[str] | None, typer.Argument(help=f"What to measure: {', '.join(PARTS)}. Default: all.")
     ] = None,
-    dream: Annotated[str, typer.Option(help="Shipped dream (minigrid), or path of a dream file.")] = "minigrid",
+    dream: Annotated[
+        str, typer.Option(help="Shipped dream (minigrid), path of a dream file, or hf://user/name.")
+    ] = "minigrid",
     rounds: Annotated[int, typer.Option(help="Turns that each contestant of a table gets.", **COUNT)] = 5,
     seconds: Annotated[float, typer.Option(help="Length of a turn in seconds.", min=0.01)] = 1.0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,

@@ -17,7 +17,9 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write pictures and agent to.")] = Path(
         "demo"
     ),
-    dream: Annotated[str, typer.Option(help="Name or path of a dream of MiniGrid (minigrid ships).")] = "minigrid",
+    dream: Annotated[
+        str, typer.Option(help="Name, path or hf://user/name of a dream of MiniGrid (minigrid ships).")
+    ] = "minigrid",
     steps: Annotated[
         int, typer.Option(help="Steps of training in the dream; 0 leaves out the agent.", **NUMBER)
     ] = 300_000,

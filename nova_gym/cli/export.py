@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import tempfile
 import webbrowser
 from pathlib import Path
@@ -49,16 +50,16 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     seed: SeedOption = 0,
 ) -> None:
-    """Write a dream as one web page that needs no server and no Python, or as ONNX graphs.
+    r"""Write a dream as one web page that needs no server and no Python, or as ONNX graphs.
 
-    The page holds the dream's weights. It steps the dream in JavaScript and lets a
-    fragment shader evaluate each cell's network at every pixel of the screen, at
+    The page holds the dream's weights. It steps the dream in JavaScript, and a
+    fragment shader evaluates each cell's network at every pixel of the screen, at
     any zoom. It opens from disk, on a phone too, and asks no network.
 
     --onnx writes a folder of graphs: start (states that episodes begin from),
     encode (frames to states), step (with rewards and endings) and render (frames
     of any size). They take any number of dreams, and fields of any size. It takes
-    about a minute, and the extra: pip install 'nova-gym[onnx]'.
+    about a minute, and the extra: pip install 'nova-gym\[onnx]'.
 
     Examples:
 
@@ -94,7 +95,7 @@ def web(
 
     nova-gym web digits
     """
-    output = Path(tempfile.mkdtemp(prefix="nova-gym-")) / f"{_name(dream)}.html"
+    output = Path(tempfile.mkdtemp(prefix="nova-gym-")) / f"{Path(dream).stem or 'dream'}.html"
     try:
         _export(dream, output, reality, agent, False, seed)
     except BaseException:
@@ -107,14 +108,14 @@ def web(
 
 def _export(dream: str, output: Path, reality: list[str] | None, agent: str | None, overwrite: bool, seed: int) -> int:
     from nova_gym.dream import Dream
-    from nova_gym.web import write_page
+    from nova_gym.web import check_page, write_page
 
-    if output.exists() and not overwrite:  # before anything that takes long
-        raise BadInputError(f"{output} exists; --overwrite replaces it")
+    check_page(output, overwrite)  # before anything that takes long
     loaded = Dream.load(dream)
+    policy = _policy(agent, loaded)
     with progress_bars() as bars:
         levels = [_own_level(loaded), *_levels(loaded, reality, seed, bars)]
-    return write_page(output, loaded, levels, _policy(agent, loaded), _name(dream), overwrite)
+    return write_page(output, loaded, levels, policy, _name(dream, loaded), overwrite)
 
 
 def _export_onnx(dream: str, output: Path, overwrite: bool) -> None:
@@ -130,8 +131,14 @@ def _export_onnx(dream: str, output: Path, overwrite: bool) -> None:
         console.print(f"not exported: {', '.join(missing)}", highlight=False, soft_wrap=True)
 
 
-def _name(dream: str) -> str:
-    return Path(dream).stem or "dream"
+def _name(named: str, dream: Dream) -> str:
+    """What a page calls a dream: the name of one that ships, or its environment's without version, or the file's."""
+    from nova_gym.dream import shipped_dreams
+
+    if named in shipped_dreams():
+        return named
+    of = dream.card.env_id.rpartition(":")[2].rpartition("/")[2]
+    return re.sub(r"-v\d+$", "", of) or Path(named).stem or "dream"
 
 
 def _own_level(dream: Dream) -> Level:
@@ -154,7 +161,7 @@ def _levels(dream: Dream, realities: list[str] | None, seed: int, bars: Bars) ->
 
     if realities is None and not dream.card.env_id:
         return []
-    found, names = [], reality_of(dream).levels() if realities is None else realities
+    found, names = [], reality_of(dream).levels() if realities is None else dict.fromkeys(realities)
     for done, name in enumerate(names):
         bars("levels", done, len(names), name)
         try:

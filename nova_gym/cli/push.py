@@ -19,13 +19,13 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     revision: Annotated[str | None, typer.Option(help="Branch that exists; default the main one.")] = None,
 ) -> None:
-    """Publish a dream on the Hugging Face hub, with a model card and a film.
+    r"""Publish a dream on the Hugging Face hub, with a model card and a film.
 
     The card has the scores that `nova-gym eval --write-card` kept. Whoever has
     nova-gym can then write hf://USER/NAME wherever a dream is named.
 
     Log in with `hf auth login`, or set HF_TOKEN. It takes seconds, and the extra:
-    pip install 'nova-gym[hub]'.
+    pip install 'nova-gym\[hub]'.
 
     Example:
 

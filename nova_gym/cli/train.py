@@ -61,7 +61,8 @@ def train(
         str | None, typer.Option(help="Train only this part of --dream: codebook, control or doubt.")
     ] = None,
     dream: Annotated[
-        str | None, typer.Option(help="Name or file of the dream that --stage starts from; it is not changed.")
+        str | None,
+        typer.Option(help="Name, file or hf://user/name of the dream that --stage starts from; it is not changed."),
     ] = None,
     reality: Annotated[
         str | None,
@@ -79,16 +80,16 @@ def train(
     ] = None,
     seed: SeedOption = 0,
 ) -> None:
-    """Train a dream from a recording or from video.
+    r"""Train a dream from a recording or from video.
 
     SOURCE is a dataset that `nova-gym record` made, or video (MP4, GIF, NPZ …).
     `digits` stands for generated clips of digits that bounce in a square, and
     `phyworld` for generated scenes of balls that roll, collide and fall
-    (arXiv 2411.02385; pip install 'nova-gym[physics]').
+    (arXiv 2411.02385; pip install 'nova-gym\[physics]').
 
     Fields such as temperatures are read from NetCDF (.nc) or Zarr (.zarr), as in
     WeatherBench: a variable over time, latitude and longitude, PATH#NAME where
-    there are several (pip install 'nova-gym[fields]'). They are averaged over
+    there are several (pip install 'nova-gym\[fields]'). They are averaged over
     32×64 values; their dream is grey and of real numbers, and its card says what
     0 and 1 mean.
 
@@ -237,7 +238,10 @@ def _says_how_to_go_on(checkpoint: Path) -> Iterator[None]:
 
 @one_line_errors
 def tune(
-    dream: Annotated[str, typer.Argument(help="Shipped dream (minigrid), or path of a dream file; it is not changed.")],
+    dream: Annotated[
+        str,
+        typer.Argument(help="Shipped dream (minigrid), path of a dream file, or hf://user/name; it is not changed."),
+    ],
     dataset: Annotated[str, typer.Argument(help="Minari id of a recording of the same environment.")],
     output: OutputOption,
     steps: Annotated[int, typer.Option(help="Steps of the optimiser.", **COUNT)] = 3000,
@@ -282,7 +286,10 @@ def tune(
 
 @one_line_errors
 def sharpen(
-    dream: Annotated[str, typer.Argument(help="Shipped dream (minigrid), or path of a dream file; it is not changed.")],
+    dream: Annotated[
+        str,
+        typer.Argument(help="Shipped dream (minigrid), path of a dream file, or hf://user/name; it is not changed."),
+    ],
     output: OutputOption,
     factor: Annotated[int, typer.Option(help="Largest frames, as a multiple of the dream's.", min=2, max=LARGEST)] = 8,
     scenes: Annotated[int, typer.Option(help="Real scenes to learn from, of all sizes together.", **COUNT)] = 1024,

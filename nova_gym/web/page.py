@@ -129,10 +129,10 @@ def write_page(
         Bytes of the file.
 
     Raises:
-        BadInputError: the file exists or cannot be written, or the page would be too large.
+        BadInputError: the file exists or cannot be written, its name is not that of a page, or the page would be too
+            large.
     """
-    if Path(path).exists() and not overwrite:
-        raise BadInputError(f"{path} exists; --overwrite replaces it")
+    check_page(path, overwrite)
     text = page_of(dream, levels, policy, name)
     if (size := len(text.encode())) > LARGEST:
         raise BadInputError(
@@ -141,6 +141,21 @@ def write_page(
         )
     write_text(path, text)
     return size
+
+
+def check_page(path: str | Path, overwrite: bool = False) -> None:
+    """Checks that a page can have a name: browsers tell by the end of it that a file is one.
+
+    Raises:
+        BadInputError: it does not end in .html or .htm, or there is such a file, which `overwrite` allows, or folder.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise BadInputError(f"{path} cannot be the name of a page: it ends in .html or .htm")
+    if path.is_dir():
+        raise BadInputError(f"{path} is a folder; a page is a file")
+    if path.exists() and not overwrite:
+        raise BadInputError(f"{path} exists; --overwrite replaces it")
 
 
 def page_of(dream: Dream, levels: Sequence[Level], policy: Policy | None = None, name: str = "dream") -> str:

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 from typer.core import TyperArgument
@@ -132,6 +133,8 @@ def test_every_command_explains_itself_and_all_its_options(words, command):
     shown = " ".join(run(*words, "--help").output.replace("│", " ").split())
     assert shown.startswith("Usage:")
     assert len(command.help.split("\n\n")) > 1  # what it is for, and how
+    for extra in re.findall(r"nova-gym\\?(\[\w+\])", command.help):  # which is no markup
+        assert f"nova-gym{extra}" in shown
     for parameter in command.params:
         assert parameter.help, parameter.name
         assert isinstance(parameter, TyperArgument) or parameter.opts[0] in shown

@@ -51,6 +51,22 @@ def test_export_replaces_a_file_only_where_that_is_asked_for(tmp_path, shipped):
     assert write_page(file, shipped, [level_of(shipped)], overwrite=True) == file.stat().st_size
 
 
+@pytest.mark.parametrize("name", ["dream", "dream.txt", ""])
+def test_a_page_is_named_as_one(name, shipped, tmp_path):
+    with pytest.raises(BadInputError, match=r"ends in .html or .htm"):
+        write_page(tmp_path / name, shipped, [level_of(shipped)], overwrite=True)
+    (tmp_path / "x.html").mkdir()
+    with pytest.raises(BadInputError, match="is a folder"):
+        write_page(tmp_path / "x.html", shipped, [level_of(shipped)], overwrite=True)
+
+
+def test_the_page_of_ones_own_dream_is_named_after_its_environment(tiny, tmp_path):
+    tiny.save(tmp_path / "dream.safetensors")
+    made = export(tmp_path / "dream.safetensors", "-o", tmp_path / "x.html")
+    assert made.exit_code == 0, made.output
+    assert '"name":"MiniGrid-SimpleCrossingS9N1"' in (tmp_path / "x.html").read_text()
+
+
 @pytest.mark.parametrize(
     "asked", [("nothing",), ("digits", "--agent", "minigrid-ppo"), ("minigrid", "--reality", "Pong")]
 )

@@ -23,8 +23,13 @@ export function packed(weights, config, mask, target) {
   });
 }
 
-/** Pixels side by side that one fragment evaluates: reading weights takes longer than using them, so they share them. */
-export const PIXELS = 4;
+/**
+ * Pixels that one fragment evaluates, a block: reading weights takes about as long as using them, so they share them; and
+ * what the first layer makes of one coordinate is shared by a row or column of the block. A row is one output.
+ */
+export const [DOWN, ACROSS] = [2, 4];
+const [ROWS, COLS] = [DOWN, ACROSS].map((count) => Array.from({ length: count }, (_, i) => i));
+const BLOCK = ROWS.flatMap((row) => COLS.map((col) => ({ row, col })));
 
 export const VERTEX = `#version 300 es
 uniform vec4 corners;
@@ -33,16 +38,17 @@ void main() {
   gl_Position = vec4(mix(corners.xy, corners.zw, corner), 0.0, 1.0);
 }`;
 
-/** The shader of rectangles that 1, 2 or 4 networks draw together; a fragment is `PIXELS` pixels, 32 bits each. */
+/** The shader of rectangles that 1, 2 or 4 networks draw together; a fragment is a block of pixels, 32 bits each. */
 export function fragment(config, networks) {
   const numbers = Array.from({ length: networks }, (_, i) => i);
   const root = COEFFICIENTS.map((each) => each.toFixed(10)).reduce((sum, each) => `(${sum} * a + ${each})`);
   const shares = { 1: ["1.0"], 2: ["1.0 - s", "s"], 4: ["(1.0 - t) * (1.0 - s)", "(1.0 - t) * s", "t * (1.0 - s)", "t * s"] };
-  const sums = PIXELS_OF.map((j) => {
-    const parts = numbers.map((i) => `(${shares[networks][i].replaceAll("s", `s${j}`)}) * n${i}[${j}]`);
-    return `  float s${j} = s + ${j}.0 * across.x;
-  vec4 c${j} = ${parts.join(" + ")};
-  pixels[${j}] = bytes(${config.channels === 1 ? `c${j}.rrr` : `c${j}.rgb`} + 0.5);`;
+  const sums = BLOCK.map(({ row, col }) => {
+    const at = `${row}_${col}`;
+    const parts = numbers.map((i) => `(${shares[networks][i]}) * n${i}[${row}][${col}]`);
+    return `  { float s = dot(vec3(at + vec2(${col}, ${row}), 1.0), across), t = dot(vec3(at + vec2(${col}, ${row}), 1.0), down);
+  vec4 c = ${parts.join(" + ")};
+  pixels${row}[${col}] = bytes(${config.channels === 1 ? "c.rrr" : "c.rgb"} + 0.5); }`;
   });
   return `#version 300 es
 precision highp float;
@@ -50,8 +56,8 @@ precision highp int;
 ${numbers.map((i) => `layout(std140) uniform Network${i} { vec4 w${i}[${columnsOf(config)}]; };`).join("\n")}
 uniform vec4 places[${networks}]; // from pixels to a network's own coordinates: factors and offsets
 uniform vec3 across, down;        // from pixels to what the second network of a strip contributes
-uniform vec2 start;               // of the rectangle: its first pixel, and its first fragment
-out uvec4 pixels;
+uniform vec4 start;               // of the rectangle: its first pixel, and its first fragment
+${ROWS.map((row) => `layout(location = ${row}) out uvec4 pixels${row};`).join("\n")}
 
 vec4 gelu(vec4 x) {
   vec4 a = min(abs(x), ${CLAMP.toFixed(1)});
@@ -68,9 +74,9 @@ uint bytes(vec3 c) {
 
 ${numbers.map((i) => network(config, i)).join("\n")}
 void main() {
-  vec2 at = vec2(start.x + ${PIXELS}.0 * (gl_FragCoord.x - 0.5 - start.y) + 0.5, gl_FragCoord.y);
-  float s = dot(vec3(at, 1.0), across), t = dot(vec3(at, 1.0), down);
-${numbers.map((i) => `  mat4 n${i} = draw${i}(at * places[${i}].xy + places[${i}].zw, places[${i}].x);`).join("\n")}
+  vec2 at = start.xy + vec2(${ACROSS}, ${DOWN}) * (gl_FragCoord.xy - 0.5 - start.zw) + 0.5; // rows are counted from above
+${numbers.map((i) => `  mat4 n${i}[${DOWN}];
+  draw${i}(at * places[${i}].xy + places[${i}].zw, places[${i}].xy, n${i});`).join("\n")}
 ${sums.join("\n")}
 }`;
 }
@@ -79,52 +85,56 @@ ${sums.join("\n")}
 export const UNPACK = `#version 300 es
 precision highp float;
 precision highp int;
-uniform highp usampler2D drawn;
-uniform vec2 start;
+uniform highp usampler2DArray drawn;
+uniform vec4 start;
+uniform float height;
 out vec4 colour;
 void main() {
-  int pixel = int(gl_FragCoord.x) - int(start.x);
-  uvec4 four = texelFetch(drawn, ivec2(int(start.y) + pixel / ${PIXELS}, int(gl_FragCoord.y)), 0);
-  uint one = four[pixel % ${PIXELS}];
+  ivec2 pixel = ivec2(vec2(gl_FragCoord.x, height - gl_FragCoord.y) - start.xy), size = ivec2(${ACROSS}, ${DOWN});
+  uvec4 four = texelFetch(drawn, ivec3(ivec2(start.zw) + pixel / size, pixel.y % ${DOWN}), 0);
+  uint one = four[pixel.x % ${ACROSS}];
   colour = vec4(vec3(one & 255u, one >> 8 & 255u, one >> 16 & 255u) / 255.0, 1.0);
 }`;
 
-const PIXELS_OF = Array.from({ length: PIXELS }, (_, j) => j);
-
 /**
- * A function that evaluates network number `i` at pixels side by side; a column of its result is a pixel. All sums are
- * written out as single expressions, which is what software renderers are quick at.
+ * A function that evaluates network number `i` at a block of pixels; a column of a matrix is a pixel. All sums are written
+ * out as single expressions, which is what software renderers are quick at.
  */
 function network(config, i) {
-  const lines = [...waves(config, "y", ["p.y"]), ...PIXELS_OF.flatMap((j) => waves(config, `x${j}`, [`(p.x + ${j}.0 * d)`]))];
+  const lines = [
+    ...ROWS.flatMap((row) => waves(config, `y${row}`, `(p.y + ${row}.0 * d.y)`)),
+    ...COLS.flatMap((col) => waves(config, `x${col}`, `(p.x + ${col}.0 * d.x)`)),
+  ];
   const sizes = layerSizes(config);
-  let inputs = PIXELS_OF.map((j) => features(config, `x${j}`));
+  let inputs;
   let column = 0;
-  sizes.forEach(([, outputs], layer) => {
-    const made = PIXELS_OF.map(() => []);
+  sizes.forEach(([count, outputs], layer) => {
+    const made = BLOCK.map(() => []);
     for (let block = 0; block < Math.ceil(outputs / 4); block++) {
       const name = `h${layer}_${block}`;
-      const own = inputs[0].map((_, at) => inputs.some((each) => each[at] !== inputs[0][at]));
       const bias = `w${i}[${column++}]`;
-      const weights = inputs[0].map((_, at) => `w${i}[${column + at}]`);
-      const shared = weights.map((weight, at) => (own[at] ? "" : ` + ${weight} * ${inputs[0][at]}`)).join("");
-      lines.push(`vec4 ${name} = ${bias}${shared};`);
-      weights.forEach((weight, at) => own[at] && lines.push(`vec4 ${name}w${at} = ${weight};`));
-      PIXELS_OF.forEach((j) => {
-        const sum = name + weights.map((_, at) => (own[at] ? ` + ${name}w${at} * ${inputs[j][at]}` : "")).join("");
+      const weights = Array.from({ length: count }, (_, at) => `w${i}[${column + at}]`);
+      const product = (parts) => parts.map((part, at) => (part ? `${weights[at]} * ${part}` : "")).filter(Boolean).join(" + ");
+      if (!layer) {
+        ROWS.forEach((row) => lines.push(`vec4 ${name}y${row} = ${bias} + ${product(features(config, "y", row))};`));
+        COLS.forEach((col) => lines.push(`vec4 ${name}x${col} = ${product(features(config, "x", col))};`));
+      }
+      BLOCK.forEach(({ row, col }, j) => {
+        const sum = layer ? `${bias} + ${product(inputs[j])}` : `${name}y${row} + ${name}x${col}`;
         lines.push(`vec4 ${name}_${j} = ${layer < sizes.length - 1 ? `gelu(${sum})` : sum};`);
         made[j].push(...[..."xyzw"].map((part) => `${name}_${j}.${part}`));
       });
-      column += weights.length;
+      column += count;
     }
     inputs = made.map((each) => each.slice(0, outputs));
   });
-  const last = PIXELS_OF.map((j) => `h${sizes.length - 1}_0_${j}`).join(", ");
-  return `mat4 draw${i}(vec2 p, float d) {\n  ${lines.join("\n  ")}\n  return mat4(${last});\n}\n`;
+  const last = BLOCK.map((_, j) => `h${sizes.length - 1}_0_${j}`);
+  const rows = ROWS.map((row) => `made[${row}] = mat4(${last.slice(row * ACROSS, (row + 1) * ACROSS).join(", ")});`);
+  return `void draw${i}(vec2 p, vec2 d, out mat4 made[${DOWN}]) {\n  ${[...lines, ...rows].join("\n  ")}\n}\n`;
 }
 
 /** Sine and cosine of all octaves of a coordinate, each from the octave before. */
-function waves(config, name, [value]) {
+function waves(config, name, value) {
   const lines = [`float ${name} = ${value};`];
   for (let k = 0; k < config.frequencies; k++) {
     const [s, c] = [`s${k}${name}`, `c${k}${name}`];
@@ -135,8 +145,9 @@ function waves(config, name, [value]) {
   return lines;
 }
 
-/** The names of a network's inputs, in their order; `x`: what the first coordinate is called. */
-function features(config, x) {
-  const octaves = Array.from({ length: config.frequencies }, (_, k) => [`s${k}${x}`, `s${k}y`, `c${k}${x}`, `c${k}y`]);
-  return [x, "y", ...octaves.flat()];
+/** The names of a network's inputs of one coordinate, in their order; empty for those of the other one. */
+function features(config, axis, number) {
+  const pair = (name) => (axis === "x" ? [name, ""] : ["", name]);
+  const octaves = Array.from({ length: config.frequencies }, (_, k) => ["s", "c"].flatMap((wave) => pair(`${wave}${k}${axis}${number}`)));
+  return [...pair(`${axis}${number}`), ...octaves.flat()];
 }

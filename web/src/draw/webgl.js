@@ -1,6 +1,6 @@
 /** Draws with WebGL2: the weights of each cell lie in a uniform buffer, and every pixel evaluates its cell's network. */
 import { Painter } from "./painter.js";
-import { columnsOf, fragment, packed, PIXELS, UNPACK, VERTEX } from "./shader.js";
+import { columnsOf, fragment, packed, ACROSS, DOWN, UNPACK, VERTEX } from "./shader.js";
 
 export class WebGLPainter extends Painter {
   /** Throws an error where there is no WebGL2, or where a network is too large for it. */
@@ -36,9 +36,9 @@ export class WebGLPainter extends Painter {
     const size = columnsOf(renderer.config) * 4;
     const stride = Math.ceil(size / this.unit) * this.unit;
     if (whole) this.#lay();
-    Object.assign(this, { size, stride, done: [] });
+    Object.assign(this, { size, stride, state, done: [], drawnAs: new Map() });
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.framebuffer);
-    gl.viewport(0, 0, this.texels, this.canvas.height);
+    gl.viewport(0, 0, this.blocks.width, this.blocks.height);
     gl.bindBuffer(gl.UNIFORM_BUFFER, this.buffer);
     if (whole) {
       const all = new Float32Array(stride * state.cells);
@@ -53,72 +53,82 @@ export class WebGLPainter extends Painter {
     }
   }
 
-  /** Lays out the texture: each band of columns begins with a texel of its own. */
+  /** Lays out the texture: each band begins with a block of its own. */
   #lay() {
-    const { gl } = this;
-    this.texels = 0;
-    for (const band of this.x.bands) {
-      band.texel = this.texels;
-      this.texels += Math.ceil((band.beyond - band.first) / PIXELS);
-    }
-    gl.bindTexture(gl.TEXTURE_2D, this.texture);
-    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
-    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
-    const size = [this.texels, this.canvas.height];
-    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA32UI, ...size, 0, gl.RGBA_INTEGER, gl.UNSIGNED_INT, null);
+    const { gl, x, y } = this;
+    const lay = (bands, side) =>
+      bands.reduce((sum, band) => {
+        band.block = sum;
+        band.blocks = Math.ceil((band.beyond - band.first) / side);
+        return sum + band.blocks;
+      }, 0);
+    this.blocks = { width: lay(x.bands, ACROSS), height: lay(y.bands, DOWN) };
+    const { width, height } = this.blocks;
+    gl.bindTexture(gl.TEXTURE_2D_ARRAY, this.texture);
+    gl.texParameteri(gl.TEXTURE_2D_ARRAY, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
+    gl.texParameteri(gl.TEXTURE_2D_ARRAY, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
+    gl.texImage3D(gl.TEXTURE_2D_ARRAY, 0, gl.RGBA32UI, width, height, DOWN, 0, gl.RGBA_INTEGER, gl.UNSIGNED_INT, null);
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.framebuffer);
-    gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, this.texture, 0);
+    const outputs = Array.from({ length: DOWN }, (_, row) => gl.COLOR_ATTACHMENT0 + row);
+    outputs.forEach((output, row) => gl.framebufferTextureLayer(gl.FRAMEBUFFER, output, this.texture, 0, row));
+    gl.drawBuffers(outputs);
   }
 
   #pack(state, cell, target) {
     packed(this.renderer.weights(state, cell), this.renderer.config, this.mask, target);
   }
 
-  /** Draws a rectangle of pixels that some cells draw together. */
+  /** Draws a rectangle of pixels that some cells draw together; once where several are alike. */
   rectangle(rows, cols, drawers) {
-    const { gl, canvas, x, y } = this;
+    const { gl, x, y } = this;
+    const as = this.#alike(rows, cols, drawers);
+    this.done.push({ rows, cols, block: this.drawnAs.get(as) ?? [cols.block, rows.block] });
+    if (this.drawnAs.has(as)) return;
+    this.drawnAs.set(as, [cols.block, rows.block]);
     const { program, uniforms } = this.#program(drawers.length);
     gl.useProgram(program);
     drawers.forEach(({ cell }, i) =>
       gl.bindBufferRange(gl.UNIFORM_BUFFER, i, this.buffer, cell * this.stride * 4, this.size * 4),
     );
-    const upwards = canvas.height - 0.5; // WebGL counts rows from below, and a pixel's centre is half a pixel on
-    const places = drawers.flatMap(({ row, col }) => [
-      ...[2 * x.step, -2 * y.step],
-      ...[x.coordinate(-0.5, col), y.coordinate(upwards, row)],
-    ]);
+    const places = drawers.flatMap(({ row, col }) => [2 * x.step, 2 * y.step, x.coordinate(-0.5, col), y.coordinate(-0.5, row)]);
     gl.uniform4fv(uniforms.places, places);
-    const [right, below] = [x.step * x.strip, y.step * y.strip];
-    const across = cols.blended ? [right, 0, x.share(-0.5, cols)] : [0, -below, y.share(upwards, rows)];
-    gl.uniform3fv(uniforms.across, across);
-    gl.uniform3fv(uniforms.down, [0, -below, y.share(upwards, rows)]);
-    gl.uniform2f(uniforms.start, cols.first, cols.texel);
-    const texels = Math.ceil((cols.beyond - cols.first) / PIXELS);
-    this.#quad(uniforms, cols.texel, cols.texel + texels, rows, this.texels);
-    this.done.push([rows, cols]);
+    const down = [0, y.step * y.strip, y.share(-0.5, rows)];
+    gl.uniform3fv(uniforms.across, cols.blended ? [x.step * x.strip, 0, x.share(-0.5, cols)] : down);
+    gl.uniform3fv(uniforms.down, down);
+    gl.uniform4f(uniforms.start, cols.first, rows.first, cols.block, rows.block);
+    this.#quad(uniforms, [cols.block, cols.block + cols.blocks, this.blocks.width], [rows.block, rows.block + rows.blocks, this.blocks.height]);
+  }
+
+  /** A text that is the same for rectangles whose pixels are: equal states, sizes, and places in their cells. */
+  #alike(rows, cols, drawers) {
+    const { x, y, state } = this;
+    const [{ row, col }] = drawers;
+    const size = [rows.beyond - rows.first, cols.beyond - cols.first];
+    const place = [y.coordinate(rows.first, row), x.coordinate(cols.first, col)].map((each) => each.toFixed(9));
+    const states = drawers.map(({ cell }) => state.data.subarray(cell * state.channels, (cell + 1) * state.channels).join());
+    return [...size, ...place, rows.blended, cols.blended, ...states].join();
   }
 
   /** Unpacks onto the canvas what was drawn. */
   finish() {
     const { gl, canvas, done } = this;
+    const { width, height } = canvas;
     const { program, uniforms } = this.#program(0);
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
-    gl.viewport(0, 0, canvas.width, canvas.height);
+    gl.viewport(0, 0, width, height);
     gl.useProgram(program);
-    const whole = done.length === this.y.bands.length * this.x.bands.length;
-    const rows = { first: 0, beyond: canvas.height };
-    for (const [band, cols] of whole ? this.x.bands.map((cols) => [rows, cols]) : done) {
-      gl.uniform2f(uniforms.start, cols.first, cols.texel);
-      this.#quad(uniforms, cols.first, cols.beyond, band, canvas.width);
+    gl.uniform1f(uniforms.height, height);
+    for (const { rows, cols, block } of done) {
+      gl.uniform4f(uniforms.start, cols.first, rows.first, ...block);
+      this.#quad(uniforms, [cols.first, cols.beyond, width], [height - rows.beyond, height - rows.first, height]);
     }
     gl.flush();
   }
 
-  #quad(uniforms, left, right, { first, beyond }, width) {
-    const { gl, canvas } = this;
-    const across = (column) => (2 * column) / width - 1;
-    const up = (row) => 1 - (2 * row) / canvas.height;
-    gl.uniform4f(uniforms.corners, across(left), up(beyond), across(right), up(first));
+  /** Draws a rectangle of a target: along each axis where it begins and ends, and the target's size. */
+  #quad(uniforms, [left, right, width], [low, high, height]) {
+    const { gl } = this;
+    gl.uniform4f(uniforms.corners, (2 * left) / width - 1, (2 * low) / height - 1, (2 * right) / width - 1, (2 * high) / height - 1);
     gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
   }
 
@@ -145,7 +155,7 @@ export class WebGLPainter extends Painter {
       for (let i = 0; i < networks; i++)
         gl.uniformBlockBinding(program, gl.getUniformBlockIndex(program, `Network${i}`), i);
       const at = (name) => gl.getUniformLocation(program, name);
-      const names = ["corners", "places", "across", "down", "start"];
+      const names = ["corners", "places", "across", "down", "start", "height"];
       const uniforms = Object.fromEntries(names.map((name) => [name, at(name)]));
       this.programs.set(key, { program, uniforms });
     }

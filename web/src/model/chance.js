@@ -16,18 +16,25 @@ export class Chance {
   /** Outcomes, one-hot in each cell. `uniform`: a number in [0, 1) for each cell, or undefined for what is likeliest. */
   draw(state, action, uniform) {
     const drawn = state.like(this.outcomes);
-    const wide = Math.min(APART, state.cols);
-    const turns = Math.min(APART, state.rows) * wide;
-    for (let now = 0; now < turns; now++) {
-      const expected = this.prior.forward(joined([state, drawn, action])).data;
-      for (let cell = 0; cell < state.cells; cell++) {
-        const row = Math.floor(cell / state.cols);
-        if ((row % APART) * wide + ((cell - row * state.cols) % APART) !== now) continue;
+    const [first] = this.prior.layers;
+    const sums = first.forward(joined([state, drawn, action])); // of the first layer; what is drawn is added to them
+    for (const turn of turns(state)) {
+      const expected = this.prior.onwards(sums, turn).data;
+      for (const cell of turn) {
         const logits = expected.subarray(cell * this.outcomes, (cell + 1) * this.outcomes);
         const chosen = uniform ? picked(softmax(logits), uniform[cell]) : likeliest(logits);
         drawn.data[cell * this.outcomes + chosen] = 1;
+        first.add(sums, cell, state.channels + chosen);
       }
     }
     return drawn;
   }
+}
+
+/** The cells of a field by the turn in which they are drawn; smaller fields need fewer turns. */
+function turns({ rows, cols, cells }) {
+  const wide = Math.min(APART, cols);
+  const found = Array.from({ length: Math.min(APART, rows) * wide }, () => []);
+  for (let cell = 0; cell < cells; cell++) found[(Math.floor(cell / cols) % APART) * wide + ((cell % cols) % APART)].push(cell);
+  return found;
 }

@@ -24,6 +24,19 @@ export class CellConvolution {
     return made;
   }
 
+  /** Adds to what `forward` made what it would be more if one channel of a cell were more by 1. */
+  add(made, cell, input) {
+    const { outputs, inputs, reach, weight } = this;
+    const around = reach >> 1;
+    const [row, col] = [Math.floor(cell / made.cols) + around, (cell % made.cols) + around];
+    for (let y = Math.max(0, row - made.rows + 1); y < reach && y <= row; y++)
+      for (let x = Math.max(0, col - made.cols + 1); x < reach && x <= col; x++) {
+        const target = ((row - y) * made.cols + col - x) * outputs;
+        const source = (y * reach + x) * outputs * inputs + input;
+        for (let output = 0; output < outputs; output++) made.data[target + output] += weight[source + output * inputs];
+      }
+  }
+
   #cell(field, made, cell) {
     const { rows, cols } = field;
     const { outputs, inputs, reach, weight } = this;
@@ -87,14 +100,19 @@ export class LocalNetwork {
 
   /** Field → field of as many cells. */
   forward(field) {
+    return this.onwards(this.layers[0].forward(field));
+  }
+
+  /** What the first layer's sums lead to. `only`: the cells that are asked for, others are of no use; undefined for all. */
+  onwards(sums, only) {
     const last = this.layers.length - 1;
-    for (let number = 0; number < last; number++) {
-      const heard = this.layers[number].forward(field);
-      const far = this.far.length && number ? this.far[number - 1].forward(field.largest()) : undefined;
-      const { data, channels } = heard;
-      for (let i = 0; i < data.length; i++) data[i] = gelu(far ? data[i] + far[i % channels] : data[i]);
-      field = heard;
+    for (let number = 1; number <= last; number++) {
+      const field = sums.map(gelu);
+      const looked = number === last || (number === last - 1 && this.layers[last].reach === 1) ? only : undefined;
+      sums = this.layers[number].forward(field, looked);
+      const far = this.far.length && number < last ? this.far[number - 1].forward(field.largest()) : undefined;
+      if (far) for (let i = 0; i < sums.data.length; i++) sums.data[i] += far[i % sums.channels];
     }
-    return this.layers[last].forward(field);
+    return sums;
   }
 }

@@ -37,17 +37,29 @@ export function actionButtons(parent, { action_names: names }, count, pressed) {
   return buttons;
 }
 
-/** Sliders of continuous actions and a button that makes a step by them. */
+/** Sliders of continuous actions and a button that makes a step by them: {act(), nudge(by)}, the latter of the first. */
 export function actionSliders(parent, count, pressed) {
-  const inputs = Array.from({ length: count }, () => slider(-1, 1, 0.01));
-  const box = made("div", { id: "action-sliders", style: "display:grid;gap:6px" });
-  inputs.forEach((input, i) => box.append(made("label", {}, `action ${i + 1} `, input)));
-  const step = made("button", { type: "button", title: "A step with this action (↑)" }, "Step");
-  const act = () => pressed(inputs.map((input) => Number(input.value)));
+  const box = made("div", { className: "sliders" });
+  const rows = Array.from({ length: count }, (_, i) => {
+    const row = { input: slider(-1, 1, 0.01), output: made("output") };
+    box.append(made("label", {}, count === 1 ? "action" : `action ${i + 1}`, row.input, row.output));
+    row.input.addEventListener("input", () => tell(row));
+    return row;
+  });
+  const tell = ({ input, output }) => (output.textContent = decimal(Number(input.value)));
+  rows.forEach(tell);
+  const step = made("button", { type: "button", title: "A step with this action (↑)" }, "Step", made("small", {}, "↑"));
+  const act = () => pressed(rows.map(({ input }) => Number(input.value)));
+  const nudge = (by) => {
+    rows[0].input.valueAsNumber += by; // the slider keeps to its ends
+    tell(rows[0]);
+  };
   step.addEventListener("click", act);
-  parent.append(box, step);
-  return { inputs, act };
+  parent.append(box, made("div", { className: "others" }, step));
+  return { act, nudge };
 }
+
+const decimal = (value) => (value < 0 ? "−" : "") + Math.abs(value).toFixed(2);
 
 function slider(min, max, step) {
   return made("input", { type: "range", min, max, step, value: 0 });
@@ -101,7 +113,7 @@ export class Sliders {
     for (const { what, input, output } of this.rows) {
       const value = typeof what === "string" ? this.place[what] : this.all[what];
       input.value = value;
-      output.textContent = typeof what === "string" ? value : (value < 0 ? "−" : "") + Math.abs(value).toFixed(2);
+      output.textContent = typeof what === "string" ? value : decimal(value);
     }
   }
 }
@@ -110,8 +122,11 @@ export class Sliders {
 export function help(session, codes) {
   const { action_names: names } = session.card.card;
   const actions = codes.map((code, i) => [code && shown(code), names[i] ?? `action ${i}`]).filter(([key]) => key);
+  const numbers = session.acts && !session.discrete;
   const rows = [
     ...actions,
+    numbers && ["↑", "a step with the action that the sliders say"],
+    numbers && ["←, →", "move the first slider"],
     ["Enter", "begin anew"],
     ["⌫", "one step back; the bar below the picture goes to any moment"],
     session.policy && ["A", "the trained agent drives"],

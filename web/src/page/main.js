@@ -194,6 +194,7 @@ class Page {
       document.querySelector(`[data-command=${name}]`).hidden = !part;
     document.querySelector("[data-command=pause]").hidden = !session.policy && !session.model.control;
     for (const each of document.querySelectorAll(".acts")) each.hidden = !session.acts;
+    for (const each of document.querySelectorAll(".many")) each.hidden = session.model.single;
     for (const each of document.querySelectorAll(".doubts")) each.hidden = !session.model.doubt;
   }
 
@@ -202,8 +203,10 @@ class Page {
     const { name, config, card, tensors, "made with": version } = session.card;
     document.title = `A dream of ${name}`;
     element.name.textContent = name;
-    element.about.textContent =
-      "No game runs behind this picture. Its state is the weights of tiny networks, one a cell, and every pixel of your screen evaluates one.";
+    const networks = session.model.single
+      ? "a tiny network, and every pixel of your screen evaluates it"
+      : "tiny networks, one a cell, and every pixel of your screen evaluates one";
+    element.about.textContent = `${card.env_id ? "No game runs behind this picture" : "No video plays here"}. Its state is the weights of ${networks}.`;
     const numbers = Object.entries(tensors).filter(([key]) => !/^(starts|policy)\./.test(key));
     const count = numbers.reduce((sum, [, { shape }]) => sum + shape.reduce((a, b) => a * b, 1), 0);
     const bytes = element["numbers-of-the-dream"].textContent.length * 0.75; // of base64
@@ -250,11 +253,13 @@ class Page {
       const action = this.codes.indexOf(event.code);
       const command = COMMAND_KEYS[event.code];
       const onButton = event.target.closest("button, summary") && (event.code === "Space" || event.code === "Enter");
-      if (onButton || (action < 0 && !command && !(this.continuous && event.code === "ArrowUp"))) return;
+      const { act, nudge } = this.continuous ?? {};
+      const moves = act && { ArrowUp: act, ArrowLeft: () => nudge(-0.1), ArrowRight: () => nudge(0.1) };
+      if (onButton || (action < 0 && !command && !moves?.[event.code])) return;
       event.preventDefault();
       if (action >= 0) this.act(action);
       else if (command && !(event.repeat && command !== "rewind")) this.command(command);
-      else if (!command) this.continuous.act();
+      else if (!command) moves[event.code]();
     });
     for (const button of document.querySelectorAll("[data-command]"))
       button.addEventListener("click", () => this.command(button.dataset.command));
@@ -264,12 +269,14 @@ class Page {
     addEventListener("resize", () => this.#fitStage());
   }
 
-  /** Makes the picture as large as fits on the screen, whatever its proportions. */
+  /** Makes the picture as large as fits on the screen, and its cells whole pixels: those that are alike are drawn once. */
   #fitStage() {
+    const { ratio, cells } = this.stage;
     const beside = innerWidth > 760;
     const height = beside ? Math.max(innerHeight - 286, 320) : Math.max(innerHeight - 430, 240);
-    const side = Math.round(Math.min(height * this.stage.ratio, beside ? innerWidth * 0.6 : innerWidth));
-    document.documentElement.style.setProperty("--side", `${side}px`);
+    const side = Math.min(height * ratio, beside ? innerWidth * 0.6 : this.element.stage.clientWidth);
+    const unit = cells[1] / devicePixelRatio;
+    document.documentElement.style.setProperty("--side", `${Math.max(1, Math.floor(side / unit)) * unit}px`);
   }
 }
 
