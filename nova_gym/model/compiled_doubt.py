@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nova_gym.kernels.doubt import follow
+from nova_gym.kernels.doubt import KEPT, follow
 from nova_gym.kernels.threads import in_parts
 from nova_gym.model.compiled_step import PART
 from nova_gym.model.doubt import Belief, Doubt
@@ -30,6 +30,7 @@ class CompiledDoubt:
         of_codes = doubt.codes.numpy(), doubt.lively.numpy() > 0.5, doubt.log_errors.numpy()
         scales = torch.stack([doubt.log_spread, doubt.log_scale]).numpy()
         weights = *of_codes, doubt.step_weights.numpy(), doubt.frame_weights.numpy(), scales
+        self._memos: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # by the first of the dreams, so one a thread
         self._model = np.array(rows, np.int64), self._packed.weights, *weights
 
     def current(self, doubt: Doubt) -> bool:
@@ -49,7 +50,10 @@ class CompiledDoubt:
         sizes = columns, self.doubt.rank, width, self.doubt.reach
 
         def work(start: int, stop: int) -> None:
-            follow(self._model, sizes, given, results, start, stop)
+            if start not in self._memos:
+                inputs = self.doubt.network[0].in_features
+                self._memos[start] = np.full((KEPT, inputs), np.nan, np.float32), np.zeros(KEPT, np.float32)
+            follow(self._model, sizes, self._memos[start], given, results, start, stop)
 
         in_parts(work, count, PART)
         shown = (torch.from_numpy(part).view(belief.lively.shape) for part in maps)
