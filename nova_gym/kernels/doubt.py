@@ -1,7 +1,7 @@
 """Doubt of a step on the CPU as one compiled call: `nova_gym.model.doubt`, which stays the reference.
 
 A step changes few cells, and few are looked at. Those of many dreams go through the network together. What a cell that
-stays as it is is read as repeats again and again, in one dream and in many, so what the network made of it is kept.
+stays as it is is read as repeats again and again, in one dream and in many, so what was made of it is kept.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ LAYERS = 4
 LEAST, LARGEST = np.float32(-20.0), np.float32(12.0)
 #: How many cells that stay as they are the memo holds.
 KEPT = 1024
+#: What is made of what was read of a cell: implausibility, novelty, the logarithm of the error that it is probably
+#: drawn with, and whether such cells often change.
+UNLIKE, NOVELTY, ERROR, LIVELY = range(4)
+MADE = 4
 _ONE, _ZERO, _TINY = np.float32(1.0), np.float32(0.0), np.float32(1e-12)
 
 
@@ -55,7 +59,7 @@ def _look(width, state, following, lively, changed, listed):
 @compiled(error_model="numpy")
 def _read(sizes, state, following, acted, cell, inputs):
     """Writes what the network reads of a cell of one dream."""
-    columns, rank, width, reach = sizes
+    columns, rank, width, reach, _ = sizes
     lines, row, column, at = len(state) // width // columns, cell // columns, cell % columns, 0
     for y in range(row - reach // 2, row + reach // 2 + 1):
         for x in range(column - reach // 2, column + reach // 2 + 1):
@@ -79,12 +83,14 @@ def _read(sizes, state, following, acted, cell, inputs):
 
 
 @compiled(error_model="numpy")
-def _place(bits):
-    """Where in the memo something stands."""
+def _place(bits, rank, actions):
+    """Where in the memo something stands: by the first number of each cell, and by the action."""
     mixed = np.int32(0)
-    for i in range(len(bits)):
-        mixed += bits[i] * np.int32(2 * i * i + 40503 * i + 1)
-    mixed ^= mixed >> np.int32(15)
+    for i in range(0, len(bits) - actions, rank):
+        mixed = mixed * np.int32(31) + bits[i]
+    for i in range(len(bits) - actions, len(bits)):
+        mixed = mixed * np.int32(31) + bits[i]
+    mixed ^= (mixed >> np.int32(10)) ^ (mixed >> np.int32(20))
     return np.int64(mixed & np.int32(KEPT - 1))
 
 
@@ -98,38 +104,57 @@ def _known(bits, kept):
 
 
 @compiled(error_model="numpy")
-def _unlike(layers, packed, read, memo, changed, listed, begin, many, hidden, out, places, unlike):
-    """The network for some of the cells that are listed, whose inputs are there: how implausible each is.
+def _missing(sizes, memo, read, changed, listed, many, places, found):
+    """What the memo knows of the cells that are listed, and which of them it does not know; returns their number.
 
     Args:
-        read: (CHUNK, inputs) float32.
-        memo: (KEPT, inputs) float32, and (KEPT,) float32 what the network made of them.
-        hidden, out: (2, n) and (n,) float32 to work in; places: (4, CHUNK) int64 to work in.
-        unlike: (CHUNK,) float32, written to.
+        places: (2, CHUNK) int64, written to: those that are missing, and where each cell may stand in the memo, or -1.
     """
-    bits, kept, wide, last = read.view(np.int32), memo[0].view(np.int32), layers[0, OUTPUTS], layers[2, OUTPUTS]
-    missing = 0
+    bits, kept, missing = read.view(np.int32), memo[0].view(np.int32), 0
     for k in range(many):
-        places[3, k] = -1
-        if not changed[listed[0, begin + k], listed[1, begin + k]]:
-            place = _place(bits[k])
-            if _known(bits[k], kept[place]):
-                unlike[k] = memo[1][place]
+        places[1, k] = -1
+        if not changed[listed[0, k], listed[1, k]]:
+            places[1, k] = _place(bits[k], sizes[1], sizes[4])
+            if _known(bits[k], kept[places[1, k]]):
+                for i in range(MADE):
+                    found[k, i] = memo[1][places[1, k], i]
                 continue
-            places[3, k] = place
-        places[0, missing], places[1, missing], places[2, missing] = k * read.shape[1], missing * wide, missing * last
+        places[0, missing] = k
         missing += 1
-        unlike[k] = np.nan
-    apply(layers[0], packed, read.reshape(-1), places[0], hidden[0], places[1], missing, True)
-    apply(layers[1], packed, hidden[0], places[1], hidden[1], places[1], missing, True)
-    apply(layers[2], packed, hidden[1], places[1], out, places[2], missing, False)
+    return missing
+
+
+@compiled(error_model="numpy")
+def _judge(model, sizes, memo, following, read, listed, missing, places, found):
+    """Judges the cells that the memo does not know, and puts those that stay as they are into it."""
+    layers, packed, codes, lively, log_errors, _, _, scales = model
+    wide, last, away, rank = layers[0, OUTPUTS], layers[2, OUTPUTS], layers[CODES, OUTPUTS], sizes[1]
+    hidden, out = np.empty((2, missing * wide), np.float32), np.empty(missing * last, np.float32)
+    far, inputs = np.empty(missing * away, np.float32), np.empty((5, missing), np.int64)
     for m in range(missing):
-        k = places[0, m] // read.shape[1]
-        unlike[k] = min(max(out[places[2, m]], -LARGEST), LARGEST)
-        if places[3, k] >= 0:
-            for i in range(read.shape[1]):
-                kept[places[3, k], i] = bits[k, i]
-            memo[1][places[3, k]] = unlike[k]
+        n, cell = listed[0, places[0, m]], listed[1, places[0, m]]
+        inputs[0, m], inputs[1, m], inputs[2, m] = places[0, m] * read.shape[1], m * wide, m * last
+        inputs[3, m], inputs[4, m] = n * following.shape[1] + cell * sizes[2], m * away
+    flat = following.reshape(-1)
+    apply(layers[NETWORK], packed, read.reshape(-1), inputs[0], hidden[0], inputs[1], missing, True)
+    apply(layers[NETWORK + 1], packed, hidden[0], inputs[1], hidden[1], inputs[1], missing, True)
+    apply(layers[NETWORK + 2], packed, hidden[1], inputs[1], out, inputs[2], missing, False)
+    apply(layers[CODES], packed, flat, inputs[3], far, inputs[4], missing, False)
+    for m in range(missing):
+        k, code, square = places[0, m], 0, _ZERO
+        for other in range(1, len(codes)):
+            if far[inputs[4, m] + other] < far[inputs[4, m] + code]:
+                code = other
+        for i in range(rank):
+            square += (flat[inputs[3, m] + i] - codes[code, i]) ** 2
+        found[k, UNLIKE] = min(max(out[inputs[2, m]], -LARGEST), LARGEST)
+        found[k, NOVELTY] = np.log1p(square * np.exp(-scales[0]))
+        found[k, ERROR] = _add(log_errors[code], scales[1] + np.log(max(square, _TINY)))
+        found[k, LIVELY] = _ONE if lively[code] else _ZERO
+        place = places[1, k]
+        if place >= 0:
+            memo[0][place] = read[k]
+            memo[1][place] = found[k]
 
 
 @compiled(error_model="numpy")
@@ -155,54 +180,43 @@ def follow(model, sizes, memo, given, results, start, stop):
             lively, (n,) bool, and the logarithms of their errors, (n,) float32; the weights of steps and of frames,
             float32; logarithms of the ordinary squared distance and of the error that a squared distance makes, (2,)
             float32.
-        sizes: cells of a line, K, K + M, cells that the network sees in a line.
-        memo: as in `_unlike`, of these weights, first all NaN; no other thread may use it.
+        sizes: cells of a line, K, K + M, cells that the network sees in a line, numbers of an action.
+        memo: what was read, (KEPT, inputs) float32, first all NaN, and what was made of it, (KEPT, `MADE`) float32. It
+            is of these weights, and no other thread may use it.
         given: states before and after the step, (N, cells · (K + M)) float32; actions as numbers, (N, actions)
-            float32; of the belief before it: lively, novelty and doubt map, (N, cells); start, most and total, (N,).
-        results: written to: lively, novelty and doubt map, (N, cells); most, total and doubt, (N,).
+            float32; of the belief before it: lively, novelty and doubt map, (N, cells); start, most and steps, (N,).
+        results: written to: lively, novelty and doubt map, (N, cells); most, steps and doubt, (N,).
     """
-    layers, packed, codes, code_lively, log_errors, step_weights, frame_weights, scales = model
-    columns, rank, width, reach = sizes
+    columns, _, width, reach, _ = sizes
+    step_weights, frame_weights = model[5], model[6]
     state, following, acted = given[0][start:stop], given[1][start:stop], given[2][start:stop]
     lively, novelty, marks = given[3][start:stop], given[4][start:stop], given[5][start:stop]
     new_lively, new_novelty, new_marks = results[0][start:stop], results[1][start:stop], results[2][start:stop]
     new_lively[:], new_novelty[:], new_marks[:] = lively, novelty, marks
-    changed, listed, cells = np.empty(lively.shape, np.bool_), np.empty((2, lively.size), np.int64), lively.shape[1]
-    found = _look(width, state, following, lively, changed, listed)
-    flat, largest, ordinary = following.reshape(-1), np.full(len(state), LEAST), np.exp(-scales[0])
-    read, unlike = np.empty((CHUNK, memo[0].shape[1]), np.float32), np.empty(CHUNK, np.float32)
-    hidden = np.empty((2, CHUNK * layers[NETWORK, OUTPUTS]), np.float32)
-    out = np.empty(CHUNK * layers[NETWORK + 2, OUTPUTS], np.float32)
-    away, far = layers[CODES, OUTPUTS], np.empty(CHUNK * layers[CODES, OUTPUTS], np.float32)
-    places, fars, owns = np.empty((4, CHUNK), np.int64), np.empty(CHUNK, np.int64), np.empty(CHUNK, np.int64)
-    for begin in range(0, found, CHUNK):
-        many = min(CHUNK, found - begin)
+    changed, listed = np.empty(lively.shape, np.bool_), np.empty((2, lively.size), np.int64)
+    total = _look(width, state, following, lively, changed, listed)
+    read, largest = np.empty((CHUNK, memo[0].shape[1]), np.float32), np.full(len(state), LEAST)
+    places, found = np.empty((2, CHUNK), np.int64), np.empty((CHUNK, MADE), np.float32)
+    for begin in range(0, total, CHUNK):
+        many, some = min(CHUNK, total - begin), listed[:, begin : begin + CHUNK]
         for k in range(many):
-            n, cell = listed[0, begin + k], listed[1, begin + k]
-            fars[k], owns[k] = k * away, (n * cells + cell) * width
-            _read(sizes, state[n], following[n], acted[n], cell, read[k])
-        _unlike(layers, packed, read, memo, changed, listed, begin, many, hidden, out, places, unlike)
-        apply(layers[CODES], packed, flat, owns, far, fars, many, False)
+            n = some[0, k]
+            _read(sizes, state[n], following[n], acted[n], some[1, k], read[k])
+        missing = _missing(sizes, memo, read, changed, some, many, places, found)
+        _judge(model, sizes, memo, following, read, some, missing, places, found)
         for k in range(many):
-            n, cell, code = listed[0, begin + k], listed[1, begin + k], 0
-            for other in range(1, len(codes)):
-                if far[fars[k] + other] < far[fars[k] + code]:
-                    code = other
-            square = _ZERO
-            for i in range(rank):
-                square += (flat[owns[k] + i] - codes[code, i]) ** 2
-            new = np.log1p(square * ordinary)
-            error = _add(log_errors[code], scales[1] + np.log(max(square, _TINY)))
+            n, cell = some[0, k], some[1, k]
             strange, moved = _around(columns, reach, novelty[n], marks[n], changed[n], cell)
-            logit = step_weights[0] * unlike[k] + step_weights[1] * new + step_weights[2] * strange
-            logit += step_weights[3] * error + step_weights[4]
+            logit = step_weights[0] * found[k, UNLIKE] + step_weights[1] * found[k, NOVELTY]
+            logit += step_weights[2] * strange + step_weights[3] * found[k, ERROR] + step_weights[4]
             largest[n] = max(largest[n], logit)
-            new_lively[n, cell], new_novelty[n, cell] = code_lively[code], new
+            new_lively[n, cell], new_novelty[n, cell] = found[k, LIVELY] > _ZERO, found[k, NOVELTY]
             new_marks[n, cell] = max(_sigmoid(logit), moved if changed[n, cell] else marks[n, cell])
     for n in range(len(state)):
-        most, total = max(given[7][start + n], largest[n]), _add(given[8][start + n], largest[n])
-        logit = frame_weights[0] * most + frame_weights[1] * total + frame_weights[2] * largest[n] + frame_weights[3]
-        results[3][start + n], results[4][start + n] = most, total
+        most, steps = max(given[7][start + n], largest[n]), given[8][start + n] + _ONE
+        logit = frame_weights[0] * most + frame_weights[1] * np.log(steps)
+        logit += frame_weights[2] * largest[n] + frame_weights[3]
+        results[3][start + n], results[4][start + n] = most, steps
         results[5][start + n] = _ONE - (_ONE - given[6][start + n]) * _sigmoid(-logit)
 
 
@@ -214,7 +228,7 @@ def probe() -> None:
     flags = np.ones((1, 1), np.bool_)
     weights = np.zeros(5, np.float32), np.zeros(4, np.float32), np.zeros(2, np.float32)
     model = layers, np.zeros(LINE, np.float32), cells, flags[0], one, *weights
-    memo = np.zeros((KEPT, 3), np.float32), np.zeros(KEPT, np.float32)
+    memo = np.zeros((KEPT, 3), np.float32), np.zeros((KEPT, MADE), np.float32)
     given = cells, cells, cells, flags, cells, cells, one, one, one
     results = flags.copy(), cells.copy(), cells.copy(), one.copy(), one.copy(), one.copy()
-    follow(model, (1, 1, 1, 1), memo, given, results, 0, 1)
+    follow(model, (1, 1, 1, 1, 1), memo, given, results, 0, 1)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nova_gym.kernels.doubt import KEPT, follow
+from nova_gym.kernels.doubt import KEPT, MADE, follow
 from nova_gym.kernels.threads import in_parts
 from nova_gym.model.compiled_step import PART
 from nova_gym.model.doubt import Belief, Doubt
@@ -43,22 +43,22 @@ class CompiledDoubt:
         before, after = (by_cells(field).reshape(count, -1) for field in (state, following))
         acted = self.doubt.acted(actions, state).numpy()
         lively, novelty, marks = (np.ascontiguousarray(part.numpy()).reshape(count, -1) for part in belief[:3])
-        numbers = [part.contiguous().numpy() for part in (belief.start, belief.most, belief.total)]
+        numbers = [part.contiguous().numpy() for part in (belief.start, belief.most, belief.steps)]
         given = before, after, acted, lively, novelty, marks, *numbers
         maps = np.empty_like(lively), np.empty_like(novelty), np.empty_like(marks)
         results = *maps, *np.empty((3, count), np.float32)
-        sizes = columns, self.doubt.rank, width, self.doubt.reach
+        sizes = columns, self.doubt.rank, width, self.doubt.reach, acted.shape[1]
 
         def work(start: int, stop: int) -> None:
             if start not in self._memos:
                 inputs = self.doubt.network[0].in_features
-                self._memos[start] = np.full((KEPT, inputs), np.nan, np.float32), np.zeros(KEPT, np.float32)
+                self._memos[start] = np.full((KEPT, inputs), np.nan, np.float32), np.zeros((KEPT, MADE), np.float32)
             follow(self._model, sizes, self._memos[start], given, results, start, stop)
 
         in_parts(work, count, PART)
         shown = (torch.from_numpy(part).view(belief.lively.shape) for part in maps)
-        most, total, doubt = map(torch.from_numpy, results[3:])
-        return Belief(*shown, belief.start, most, total, doubt)
+        most, steps, doubt = map(torch.from_numpy, results[3:])
+        return Belief(*shown, belief.start, most, steps, doubt)
 
 
 def _tensors(doubt: Doubt) -> list[Tensor]:
