@@ -131,8 +131,8 @@ class DreamSimulator:
     def doubt(self) -> Tensor:
         """(N,) float32 in [0, 1], the probability that the present frames, their rewards or endings are wrong.
 
-        It does not forget: after a step that went wrong, the frames that follow are wrong too. What happens by chance
-        is right if it can happen.
+        It never falls below that of the start, and what was doubted most in an episode counts in all frames that
+        follow. What happens by chance is right if it can happen.
 
         Raises:
             BadInputError: the simulator does not follow doubt.
