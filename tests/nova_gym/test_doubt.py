@@ -1,4 +1,4 @@
-"""What doubt promises: it knows strange frames, trusts what is true, does not forget a start, and costs nothing unasked."""
+"""What doubt promises: it knows strange frames, trusts what is true, keeps its start, and costs nothing unasked."""
 
 import numpy as np
 import pytest
