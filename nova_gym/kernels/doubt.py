@@ -63,23 +63,24 @@ def _read(sizes, state, following, acted, cell, inputs):
     lines, row, column, at = len(state) // width // columns, cell // columns, cell % columns, 0
     for y in range(row - reach // 2, row + reach // 2 + 1):
         for x in range(column - reach // 2, column + reach // 2 + 1):
+            place, to = (y * columns + x) * width, inputs[at : at + rank]
             if 0 <= y < lines and 0 <= x < columns:
-                there = (y * columns + x) * width
+                there = state[place : place + rank]
                 for i in range(rank):
-                    inputs[at + i] = state[there + i]
+                    to[i] = there[i]
             else:
                 for i in range(rank):
-                    inputs[at + i] = _ZERO
+                    to[i] = _ZERO
             at += rank
-    own = cell * width
+    now, then = state[cell * width : (cell + 1) * width], following[cell * width : (cell + 1) * width]
+    rest = inputs[at:]
     for i in range(rank):
-        inputs[at + i] = following[own + i] - state[own + i]
-    at += rank
+        rest[i] = then[i] - now[i]
     for i in range(rank, width):
-        inputs[at + i - rank] = state[own + i]
-    at += width - rank
+        rest[i] = now[i]
+    rest = rest[width:]
     for i in range(len(acted)):
-        inputs[at + i] = acted[i]
+        rest[i] = acted[i]
 
 
 @compiled(error_model="numpy")
@@ -142,11 +143,13 @@ def _judge(model, sizes, memo, following, read, listed, missing, places, found):
     apply(layers[CODES], packed, flat, inputs[3], far, inputs[4], missing, False)
     for m in range(missing):
         k, code, square = places[0, m], 0, _ZERO
+        distances, own = far[inputs[4, m] :], flat[inputs[3, m] : inputs[3, m] + rank]
         for other in range(1, len(codes)):
-            if far[inputs[4, m] + other] < far[inputs[4, m] + code]:
+            if distances[other] < distances[code]:
                 code = other
+        nearest = codes[code]
         for i in range(rank):
-            square += (flat[inputs[3, m] + i] - codes[code, i]) ** 2
+            square += (own[i] - nearest[i]) ** 2
         found[k, UNLIKE] = min(max(out[inputs[2, m]], -LARGEST), LARGEST)
         found[k, NOVELTY] = np.log1p(square * np.exp(-scales[0]))
         found[k, ERROR] = _add(log_errors[code], scales[1] + np.log(max(square, _TINY)))
