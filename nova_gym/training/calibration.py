@@ -76,8 +76,10 @@ def logistic(features: Tensor, labels: Tensor, weights: Tensor | None = None) ->
     """
     x, y = features.double().numpy(), labels.double().numpy()
     counts = np.ones(len(y)) if weights is None else weights.double().numpy()
-    middle, spread = (of(x[:, :-1], axis=0) for of in (np.mean, np.std))  # so that all features weigh alike
-    spread[spread < LEAST_SPREAD] = 1.0
+    middle, spread = np.zeros(x.shape[1] - 1), np.ones(x.shape[1] - 1)
+    if len(x):  # so that all features weigh alike
+        middle, spread = (of(x[:, :-1], axis=0) for of in (np.mean, np.std))
+        spread[spread < LEAST_SPREAD] = 1.0
     x = np.concatenate([(x[:, :-1] - middle) / spread, x[:, -1:]], axis=1)
 
     def loss(slopes: np.ndarray) -> tuple[float, np.ndarray]:
