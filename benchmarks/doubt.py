@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ import torch
 
 from nova_gym import Dream
 from nova_gym.benchmarks.provenance import write_results
+from nova_gym.benchmarks.speed import in_turns, repeat
 from nova_gym.benchmarks.tables import show
 from nova_gym.data import load_clips
 from nova_gym.envs import dream_at
@@ -48,6 +50,8 @@ OFFICIAL = tuple(
     f"MiniGrid-{name}-v0"
     for name in ("SimpleCrossingS9N1", "SimpleCrossingS9N2", "SimpleCrossingS9N3", "Empty-8x8", "FourRooms")
 )
+#: Share of the recording that (d) is trained on.
+SHARE = 0.1
 #: Optimiser steps of representation, dynamics and tuning of the dreams that are meant to have flaws.
 TENTH, BRIEF = (700, 1200, 300), (1000, 400, 100)
 #: How often the same step is taken in reality, to see where it can lead.
@@ -129,6 +133,21 @@ def by_chance(dream: Dream, situations: int, seed: int = 0) -> tuple[np.ndarray,
     return np.array(doubts), np.array(wrong)
 
 
+def cost(dream: Dream, batch: int, rounds: int, seconds: float) -> dict[str, float]:
+    """How much longer a step of a batch takes where doubt is followed; both are stepped in turns."""
+    contestants = {}
+    for doubt in (False, True):
+        simulator = DreamSimulator(dream, batch, horizon=0, doubt=doubt)
+        simulator.reset(generator=torch.Generator().manual_seed(0))
+        actions = torch.from_numpy(np.random.default_rng(0).integers(0, dream.world_model.config.actions, (97, batch)))
+        each = cycle(actions)
+        contestants[str(doubt)] = repeat(lambda simulator=simulator, each=each: simulator.step(next(each)))
+    without, followed = in_turns(contestants, rounds, seconds)
+    slower = 1.0 / followed.ratios - 1.0
+    low, middle, high = (float(each) for each in np.quantile(slower, (0.25, 0.5, 0.75)))
+    return {"batch": batch, "ms without": 1000.0 / without.median, "slower by": middle, "low": low, "high": high}
+
+
 def all_glasses(seed: int) -> dict[str, Glasses]:
     """Ways to see frames (n, H, W, C) uint8 that no recording was made through."""
     rng, noise = np.random.default_rng([seed, 0x61A5]), {}
@@ -189,7 +208,7 @@ def parts(arguments: argparse.Namespace) -> Iterator[tuple[str, str, Callable[[]
             yield part, level, lambda level=level: follow(dream_at(dream, level), episodes, steps, seed, "official")
     for name, glasses in all_glasses(seed).items():
         yield "c", name, lambda glasses=glasses: follow(dream, episodes, steps, seed, glasses=glasses)
-    for part, share, how in (("d", 0.1, TENTH), ("e", 1 / 3, BRIEF)):
+    for part, share, how in (("d", SHARE, TENTH), ("e", 1 / 3, BRIEF)):
         made = lambda part=part, share=share, how=how: flawed(arguments.dataset, arguments.work, part, share, how)  # noqa: E731
         long = 2 * steps if part == "e" else steps
         yield part, f"{long} steps", lambda made=made, long=long: follow(made(), episodes, long, seed)
@@ -231,7 +250,9 @@ def main() -> None:
     names = ("steps", "wrong", "doubt", "auroc", "calibration error", "false alarms")
     rows = [(key, *(f"{row[name]:.4g}" if name in row else "–" for name in names)) for key, row in figures.items()]
     show("doubt against truth", ("", *names), rows)
-    write_results(arguments.json, {"doubt": figures}, arguments.dream)
+    takes = cost(Dream.load(arguments.dream), 256, 40, 0.25)
+    print(f"a step of {takes['batch']} dreams takes {takes['slower by']:.1%} longer with doubt")
+    write_results(arguments.json, {"doubt": figures, "cost": takes}, arguments.dream)
 
 
 def summary(raw: dict[str, np.ndarray]) -> dict[str, Any]:

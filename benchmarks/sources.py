@@ -106,6 +106,7 @@ SOURCES = {
         "2 hours",
         SHIPS,
     ),
+    "doubt-use": Source(f"python -m nova_gym.benchmarks.doubt_use {RECORDING} --json {{}}", "half an hour", _ITS_OWN),
     "web": Source(_benchmark("web"), "1 minute", SHIPS),
     "improve": Source(
         f"nova-gym improve minigrid -o better.safetensors --rounds 1 --dataset {RECORDING} --json {{}}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from importlib import import_module
 from itertools import pairwise
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,6 +24,7 @@ from nova_gym.model.doubt import Belief
 from nova_gym.model.inr import Resolution
 
 if TYPE_CHECKING:
+    from nova_gym.model.compiled_doubt import CompiledDoubt
     from nova_gym.model.compiled_step import CompiledStep, Memo
 
 #: Largest absolute value in a state. States have mean square 1; a state beyond the limit is lost, and is clamped to it.
@@ -112,6 +114,7 @@ class DreamSimulator:
         self.keys = torch.zeros(num_dreams, dtype=torch.int64, device=model.device)
         self._keys = Generator().manual_seed(0)  # of keys that no generator was given for
         self._memo: Memo | None = None  # what the compiled step computed of the present states
+        self._doubting: CompiledDoubt | None = None
         self.belief = model.doubt.begin(self.state) if doubt else None
 
     @property
@@ -128,8 +131,8 @@ class DreamSimulator:
     def doubt(self) -> Tensor:
         """(N,) float32 in [0, 1], the probability that the present frames, their rewards or endings are wrong.
 
-        It does not forget: after a step that went wrong, the frames that follow are wrong too. What happens by chance
-        is right if it can happen.
+        It never falls below that of the start, and what was doubted most in an episode counts in all frames that
+        follow. What happens by chance is right if it can happen.
 
         Raises:
             BadInputError: the simulator does not follow doubt.
@@ -392,7 +395,10 @@ class DreamSimulator:
     def _believe(self, before: Tensor, actions: Tensor | None) -> None:
         """Follows the doubt of a step that was just made, if that is asked for."""
         if self.belief is not None:
-            self.belief = self.dream.world_model.doubt.step(self.belief, before, actions, self.state)
+            doubt = self.dream.world_model.doubt
+            if module := _compiler("doubt"):
+                self._doubting = module.compiled_doubt(doubt, self._doubting)
+            self.belief = (self._doubting or doubt).step(self.belief, before, actions, self.state)
 
     @torch.no_grad()
     def _step_by_layers(self, latent_actions: Tensor, actions: Tensor | None = None) -> Transition:
@@ -425,7 +431,7 @@ class DreamSimulator:
     def _compiled(self) -> CompiledStep | None:
         """The compiled step; None where PyTorch steps instead: on devices other than the CPU, or without Numba."""
         card = self.dream.card
-        if not (module := _compiler()) or card.random_rewards or card.random_endings:
+        if not (module := _compiler("step")) or card.random_rewards or card.random_endings:
             return None
         self.dream.step_kept = module.compiled_step(self.dream.world_model, self.dream.step_kept)
         return self.dream.step_kept
@@ -493,10 +499,8 @@ def _alike(given: Tensor, expected: Tensor) -> bool:
 
 
 @cache
-def _compiler() -> ModuleType | None:
-    """`nova_gym.model.compiled_step`, None without its kernel; imported late, since Numba takes a while."""
-    if kernels.find("step", "cpu") is None:
+def _compiler(part: str) -> ModuleType | None:
+    """`compiled_step` or `compiled_doubt`, None without its kernel; imported late, since Numba takes a while."""
+    if kernels.find(part, "cpu") is None:
         return None
-    from nova_gym.model import compiled_step
-
-    return compiled_step
+    return import_module(f"nova_gym.model.compiled_{part}")

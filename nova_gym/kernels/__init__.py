@@ -18,6 +18,7 @@ _KERNELS = {
     ("render", "cpu"): ("Numba", "nova_gym.kernels.render"),
     ("points", "cpu"): ("Numba", "nova_gym.kernels.points"),
     ("step", "cpu"): ("Numba", "nova_gym.kernels.step"),
+    ("doubt", "cpu"): ("Numba", "nova_gym.kernels.doubt"),
     ("render", "cuda"): ("Triton", "nova_gym.kernels.render_cuda"),
 }
 
@@ -30,7 +31,8 @@ def find(kernel: str, device: str) -> ModuleType | None:
     It is imported here, and so late, since that takes a while.
 
     Args:
-        kernel: `render` draws frames on a grid, `points` draws any points with gradients, `step` steps dreams.
+        kernel: `render` draws frames on a grid, `points` draws any points with gradients, `step` steps dreams,
+            `doubt` follows how far they are to be trusted.
         device: type of the device, as PyTorch names it.
     """
     if (kernel, device) not in _KERNELS:

@@ -6,11 +6,9 @@ it computed of the states of some dreams is a `Memo`, which belongs to whoever s
 
 from __future__ import annotations
 
-import operator
-
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nova_gym.kernels.memo import MOST_ACTIONS
 from nova_gym.kernels.products import CENTRE, FIELDS, JUMP, LINE, OUTPUTS, SIGHT, padded
@@ -20,6 +18,7 @@ from nova_gym.model.bridge import ActionBridge
 from nova_gym.model.dynamics import ForwardDynamics
 from nova_gym.model.heads import Heads
 from nova_gym.model.local import LocalNetwork
+from nova_gym.model.packed import Packed, by_cells, kernel_size
 from nova_gym.model.world_model import WorldModel
 
 #: Bytes of a memo at most, about. Where there are more dreams they take turns in it, which is slower and as right.
@@ -28,7 +27,6 @@ MEMO_BYTES = 2**28
 PART = 16
 #: What of a world model a step consists of.
 _PARTS = ("bridge", "forward_dynamics", "heads")
-_VERSION = operator.attrgetter("_version")
 _NO_ACTIONS = np.zeros(0, np.int64)
 
 
@@ -89,54 +87,22 @@ class CompiledStep:
         self.valued = heads is not None
         self.values = np.array((config.reward_values if heads is not None else ()) or (0.0,), np.float32)
         self.widths = [config.rank, *(padded(layer.out_channels) for layer in bridge[:-2])]
-        self._packed: list[np.ndarray] = []
-        nothing = [0] * FIELDS
-        rows = [self._row(layer) for layer in (*dynamics.content_network.layers, *dynamics.motion_network.layers)]
-        rows += [self._row(heads.trunk[0]), self._row(heads.trunk[2])] if heads else [nothing] * 2
-        rows += [self._row(heads.reward, heads.termination) if heads else [*nothing[:OUTPUTS], LINE, 0, 0]]
-        rows += [self._row(layer, width=width) for layer, width in zip(bridge, [*self.widths, 0], strict=False)]
+        self._model, self._packed = model, Packed(_tensors(model))
+        row, nothing = self._packed.row, [0] * FIELDS
+        rows = [row(layer) for layer in (*dynamics.content_network.layers, *dynamics.motion_network.layers)]
+        rows += [row(heads.trunk[0]), row(heads.trunk[2])] if heads else [nothing] * 2
+        rows += [row(heads.reward, heads.termination) if heads else [*nothing[:OUTPUTS], LINE, 0, 0]]
+        rows += [row(layer, width=width) for layer, width in zip(bridge, [*self.widths, 0], strict=False)]
         self.layers = np.array(rows if bridge else [*rows, nothing], np.int64)
-        self.weights = np.concatenate(self._packed)
-        self._model, self._tensors = model, _tensors(model)
-        self._values = [tensor.detach() for tensor in self._tensors]  # held, so that no others get their addresses
-        self._stamp, self._sums = self._stamp_now(), _sums(self._tensors)
-
-    def _row(self, *layers: nn.Conv2d | nn.Linear, width: int = 0) -> list[int]:
-        """Packs layers that read the same as one; returns its row of the table.
-
-        Args:
-            width: how many numbers of a cell lie in memory, of which the layer reads the first; 0 for no more.
-        """
-        weights = [layer.weight.detach().reshape(*layer.weight.shape[:2], *_kernel(layer)) for layer in layers]
-        weight = torch.cat(weights).permute(2, 3, 1, 0).numpy()
-        side, _, inputs, outputs = weight.shape
-        width = width if side > 1 else inputs
-        at, bias = sum(map(len, self._packed)), [layer.bias for layer in layers if layer.bias is not None]
-        matrix = np.zeros((side, side, width, padded(outputs)), np.float32)
-        matrix[:, :, :inputs, :outputs] = weight
-        ending = np.zeros(padded(outputs), np.float32)
-        ending[:outputs] = torch.cat(bias).detach().numpy() if bias else 0.0
-        self._packed += [matrix.ravel(), ending]
-        return [at, side, side * width, 0, padded(outputs), 0, side // 2]
+        self._packed.pack()
 
     def made_of(self, model: WorldModel) -> bool:
         """Whether it was made of the very tensors that the model has now, with these values; takes a while."""
-        tensors = _tensors(model)
-        alike = len(tensors) == len(self._tensors) and all(map(operator.is_, tensors, self._tensors))
-        return alike and _sums(tensors) == self._sums
+        return self._packed.made_of(_tensors(model))
 
     def current(self, model: WorldModel) -> bool:
-        """Whether the tensors that it was made of are as they were; quick, since every step asks.
-
-        Most optimisers, `load_state_dict`, other assignments in place and `parameter.data = …` are noticed. What is
-        written past PyTorch's counters is not: by an optimiser with `fused=True`, or into `parameter.data`. `made_of`
-        notices that.
-        """
-        return model is self._model and self._stamp_now() == self._stamp
-
-    def _stamp_now(self) -> list[int]:
-        """What tells whether tensors are as they were: how often each was written to, and where its values are."""
-        return [*map(_VERSION, self._tensors), *map(Tensor.data_ptr, self._tensors)]
+        """Whether the tensors that it was made of are as they were (`Packed.unchanged`)."""
+        return model is self._model and self._packed.unchanged()
 
     def memo(self, before: Memo | None, state: Tensor, band: float) -> Memo:
         """A memo for such states: `before` if that fits, else an empty one.
@@ -186,12 +152,12 @@ class CompiledStep:
         if latents is None:
             moved = np.empty((count, rows, columns, self.latent_action), np.float32)
         else:
-            moved = _by_cells(latents)
-        given = *(field.reshape(count, -1) for field in (_by_cells(state), moved)), chosen, steps.contiguous().numpy()
+            moved = by_cells(latents)
+        given = *(field.reshape(count, -1) for field in (by_cells(state), moved)), chosen, steps.contiguous().numpy()
         reward, counted = np.empty(count, np.float32), np.empty(count, np.int64)
         terminated, truncated, lost = np.empty((3, count), np.bool_)
         results = following.reshape(count, -1), reward, terminated, truncated, lost, counted
-        model, numbers = (memo.layers, self.weights, self.values), (memo.made_for[2], *numbers)
+        model, numbers = (memo.layers, self._packed.weights, self.values), (memo.made_for[2], *numbers)
 
         for first in range(0, count, len(memo.arrays[0])):  # once, unless there are too many dreams
 
@@ -201,20 +167,6 @@ class CompiledStep:
             in_parts(work, min(len(memo.arrays[0]), count - first), PART)
         fields = (field.transpose(0, 3, 1, 2) for field in (following, moved))
         return tuple(map(torch.from_numpy, (*fields, *results[1:])))
-
-
-def _by_cells(field: Tensor) -> np.ndarray:
-    """(N, n, rows, cols) → (N, rows, cols, n) float32, the same memory if a cell's numbers lie side by side there."""
-    return np.ascontiguousarray(field.detach().numpy().transpose(0, 2, 3, 1))
-
-
-def _kernel(layer: nn.Conv2d | nn.Linear) -> tuple[int, int]:
-    return layer.kernel_size if isinstance(layer, nn.Conv2d) else (1, 1)
-
-
-def _sums(tensors: list[Tensor]) -> list[float]:
-    """What tells whether tensors hold other values, however these were written."""
-    return [float(tensor.detach().double().sum()) for tensor in tensors]
 
 
 def _tensors(model: WorldModel) -> list[Tensor]:
@@ -244,9 +196,9 @@ def _as_written(model: WorldModel) -> bool:
     if any(type(network) is not LocalNetwork for network in (*local, *wide)):
         return False
     return (
-        all(len(network.layers) == 2 and _kernel(layer) == (1, 1) for network in local for layer in network.layers)
+        all(len(network.layers) == 2 and kernel_size(layer) == (1, 1) for network in local for layer in network.layers)
         and all(layer.bias is None for layer in dynamics.motion_network.layers)
-        and all(_kernel(layer) == (1, 1) for network in wide for layer in network.layers[-1:])
+        and all(kernel_size(layer) == (1, 1) for network in wide for layer in network.layers[-1:])
     )
 
 

@@ -36,10 +36,10 @@ class Belief(NamedTuple):
         novelty: (N, rows, cols) float32, from 0, how far a cell is from all that training has seen.
         doubt_map: (N, rows, cols) float32 in [0, 1], the probability that a cell is wrong.
         start: (N,) float32, the probability that the first frame was wrong.
-        most, total: (N,) float32, the largest logit of any cell at any step so far, and the logarithm of the sum of the
-            exponentials of each step's largest. The one says how bad the worst step was, the other how many were bad.
-        doubt: (N,) float32 in [0, 1], the probability that the frame is wrong. It never falls within an episode: after
-            a step that went wrong, the frames that follow are wrong too.
+        most: (N,) float32, the largest logit of any cell at any step so far: after a step that went wrong, the frames
+            that follow are wrong too.
+        steps: (N,) float32, steps since the start, in which small errors add up.
+        doubt: (N,) float32 in [0, 1], the probability that the frame is wrong.
     """
 
     lively: Tensor
@@ -47,7 +47,7 @@ class Belief(NamedTuple):
     doubt_map: Tensor
     start: Tensor
     most: Tensor
-    total: Tensor
+    steps: Tensor
     doubt: Tensor
 
 
@@ -84,8 +84,9 @@ class Doubt(nn.Module):
         log_errors: (n,) float32, logarithm of the squared error that cells of a code are drawn with.
         log_spread: () float32, logarithm of the squared distance that is still ordinary.
         step_weights: (`EVIDENCE`,) float32, from evidence to the logit of the probability that a step made it wrong.
-        frame_weights: (3,) float32, from `most` and `total` of `Belief`, and a constant, to the logit of the
-            probability that an episode went wrong after its start.
+        frame_weights: (4,) float32, from `most` of `Belief`, the logarithm of its `steps`, the largest logit of the
+            present step, and a constant, to the logit of the probability that the frame is wrong though the start was
+            not.
         log_scale: () float32, logarithm of the squared error of pixels that a squared distance of states makes.
         drawn_weights: (2,) float32, slope and constant of the logit that a cell is wrong, by the logarithm of the
             squared error that it is drawn with, measured where its frame is known.
@@ -106,17 +107,17 @@ class Doubt(nn.Module):
         self.register_buffer("log_errors", torch.zeros(config.doubt))
         self.register_buffer("log_spread", torch.zeros(()))
         self.register_buffer("step_weights", torch.zeros(EVIDENCE))
-        self.register_buffer("frame_weights", torch.tensor([1.0, 0.0, 0.0]))
+        self.register_buffer("frame_weights", torch.tensor([1.0, 0.0, 0.0, 0.0]))
         self.register_buffer("drawn_weights", torch.zeros(2))
         self.register_buffer("likely_weights", torch.zeros(2))
         self.register_buffer("log_scale", torch.zeros(()))
+        self.register_load_state_dict_pre_hook(_widened)
         self._around: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
     def nearest(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Cells (n, K) → the nearest codes (n,) int64, and the squared distances to them (n,) float32."""
-        far = torch.addmm(self.codes.square().sum(1), cells, self.codes.T, alpha=-2.0)
-        least, code = far.min(1)
-        return code, (least + cells.square().sum(1)).clamp(min=0.0)
+        code = torch.addmm(self.codes.square().sum(1), cells, self.codes.T, alpha=-2.0).argmin(1)
+        return code, (cells - self.codes[code]).square().sum(1)
 
     def novelty(self, square: Tensor) -> Tensor:
         """Squared distances to the nearest codes → how unusual they are, from 0."""
@@ -140,8 +141,8 @@ class Doubt(nn.Module):
         if errors is not None:
             known = _logistic(self.drawn_weights, log_error(errors))
             wrong = torch.where(errors.isnan(), wrong, known)
-        start, none = wrong.flatten(1).amax(1), wrong.new_full((len(state),), LEAST)
-        return Belief(self.lively[code] > 0.5, self.novelty(square), wrong, start, none, none, start)
+        start, none = wrong.flatten(1).amax(1), wrong.new_zeros(len(state))
+        return Belief(self.lively[code] > 0.5, self.novelty(square), wrong, start, none + LEAST, none, start)
 
     def step(self, belief: Belief, state: Tensor, actions: Tensor | None, following: Tensor) -> Belief:
         """What is believed after a step.
@@ -157,9 +158,9 @@ class Doubt(nn.Module):
         flat = seen.dream * (shape[1] * shape[2]) + seen.cell
         logits, marks = seen.evidence @ self.step_weights, belief.doubt_map.flatten()
         largest = logits.new_full((count,), LEAST).scatter_reduce(0, seen.dream, logits, "amax")
-        most, total = torch.maximum(belief.most, largest), torch.logaddexp(belief.total, largest)
-        slope, slower, constant = self.frame_weights
-        right = (1.0 - belief.start) * torch.sigmoid(-(slope * most + slower * total + constant))
+        most, steps = torch.maximum(belief.most, largest), belief.steps + 1.0
+        so_far = torch.stack([most, steps.log(), largest, torch.ones_like(most)], dim=1)
+        right = (1.0 - belief.start) * torch.sigmoid(-(so_far @ self.frame_weights))
         # what a step makes of cells that were wrong is wrong as well, there and where they move to
         moved = torch.zeros_like(marks).index_copy(0, flat, torch.where(seen.changed, marks[flat], 0.0))
         near, inside = self._near(seen.dream, seen.cell, shape[1], shape[2])
@@ -170,7 +171,7 @@ class Doubt(nn.Module):
             marks.index_copy(0, flat, torch.maximum(torch.sigmoid(logits), kept)).view(shape),
             belief.start,
             most,
-            total,
+            steps,
             1.0 - right,
         )
 
@@ -187,14 +188,17 @@ class Doubt(nn.Module):
         strange = (belief.novelty.flatten()[near] * inside).amax(1)
         patches = before[near.flatten()].view(*near.shape, self.rank) * inside[:, :, None]
         heard = state.movedim(1, 3).flatten(0, 2)[looked, self.rank :]
-        acted = state.new_zeros(len(state), self.actions) if actions is None else self._as_numbers(actions)
-        inputs = torch.cat([patches.flatten(1), after - before[looked], heard, acted[dream]], dim=1)
+        acted = self.acted(actions, state)[dream]
+        inputs = torch.cat([patches.flatten(1), after - before[looked], heard, acted], dim=1)
         unlike = self.network(inputs).squeeze(1).clamp(-LARGEST, LARGEST)
         error = self.likely_error(code, square)
         evidence = torch.stack([unlike, novelty, strange, error, torch.ones_like(strange)], dim=1)
         return Looked(dream, cell, changed.flatten()[looked], self.lively[code] > 0.5, novelty, evidence, inputs)
 
-    def _as_numbers(self, actions: Tensor) -> Tensor:
+    def acted(self, actions: Tensor | None, state: Tensor) -> Tensor:
+        """Actions of N dreams as numbers (N, actions) float32; 0 where none is known."""
+        if actions is None:
+            return state.new_zeros(len(state), self.actions)
         if not self.discrete:
             return actions
         return (actions[:, None] == torch.arange(self.actions, device=actions.device)).to(torch.float32)
@@ -219,6 +223,14 @@ class Doubt(nn.Module):
             shape = rows * cols, self.reach**2
             self._around[rows, cols] = index.reshape(shape), inside.reshape(shape).to(torch.float32)
         return self._around[rows, cols]
+
+
+def _widened(doubt: Doubt, tensors: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Files from before steps were counted weigh the sum of what all were like: as if all steps were like the worst."""
+    weights = tensors.get(f"{prefix}frame_weights")
+    if weights is not None and len(weights) == 3:
+        worst, summed, constant = weights
+        tensors[f"{prefix}frame_weights"] = torch.stack([worst + summed, summed, 0.0 * summed, constant])
 
 
 def _logistic(weights: Tensor, values: Tensor) -> Tensor:

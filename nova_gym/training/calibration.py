@@ -17,6 +17,8 @@ from nova_gym.training.walks import WORN, Walks
 
 #: Keeps weights finite where evidence divides all steps without an error.
 PRIOR = 1e-3
+#: A feature that differs less is the same everywhere.
+LEAST_SPREAD = 1e-6
 #: How much strange roll-outs count beside those of frames as they are, where probabilities are fitted.
 STRANGE = 0.1
 
@@ -46,10 +48,11 @@ def calibrate(doubt: Doubt, walks: list[Walks]) -> dict[str, Any]:
 
 
 def _so_far(largest: Tensor) -> Tensor:
-    """(R, T) logits of steps → (R, T, 3), what the probability that an episode went wrong is read from."""
+    """(R, T) logits of steps → (R, T, 4), what the probability that a frame is wrong is read from (`Doubt.step`)."""
     if not largest.shape[1]:
-        return largest.new_zeros(*largest.shape, 3)
-    return torch.stack([largest.cummax(1).values, largest.logcumsumexp(1), torch.ones_like(largest)], dim=2)
+        return largest.new_zeros(*largest.shape, 4)
+    steps = torch.arange(1, largest.shape[1] + 1).log().expand_as(largest)
+    return torch.stack([largest.cummax(1).values, steps, largest, torch.ones_like(largest)], dim=2)
 
 
 def _largest(doubt: Doubt, part: Walks) -> Tensor:
@@ -73,6 +76,11 @@ def logistic(features: Tensor, labels: Tensor, weights: Tensor | None = None) ->
     """
     x, y = features.double().numpy(), labels.double().numpy()
     counts = np.ones(len(y)) if weights is None else weights.double().numpy()
+    middle, spread = np.zeros(x.shape[1] - 1), np.ones(x.shape[1] - 1)
+    if len(x):  # so that all features weigh alike
+        middle, spread = (of(x[:, :-1], axis=0) for of in (np.mean, np.std))
+        spread[spread < LEAST_SPREAD] = 1.0
+    x = np.concatenate([(x[:, :-1] - middle) / spread, x[:, -1:]], axis=1)
 
     def loss(slopes: np.ndarray) -> tuple[float, np.ndarray]:
         z = x @ slopes
@@ -81,7 +89,8 @@ def logistic(features: Tensor, labels: Tensor, weights: Tensor | None = None) ->
 
     bounds = [(0.0, None)] * (x.shape[1] - 1) + [(-30.0, 30.0)]
     rate = (y.sum() + 0.5) / (len(y) + 1.0)  # where one of the two labels is missing, the constant says how rare it is
-    start = np.append(np.zeros(x.shape[1] - 1), np.log(rate / (1.0 - rate)))
+    found = np.append(np.zeros(x.shape[1] - 1), np.log(rate / (1.0 - rate)))
     if 0 < y.sum() < len(y):
-        start = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
-    return torch.from_numpy(start).float().half().float()  # as the file will hold them
+        found = minimize(loss, found, jac=True, bounds=bounds, method="L-BFGS-B").x
+    slopes = found[:-1] / spread
+    return torch.from_numpy(np.append(slopes, found[-1] - slopes @ middle)).float().half().float()  # as in the file

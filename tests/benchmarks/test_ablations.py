@@ -47,7 +47,7 @@ def small(monkeypatch):
         (on_minigrid, "EPISODES", 2),
         (on_minigrid, "STEPS", 2),
         (on_minigrid, "CROSSINGS", on_minigrid.CROSSINGS[:1]),
-        (simulator, "_compiler", lambda: None),  # compiling a step takes longer than all of these
+        (simulator, "_compiler", lambda part: None),  # compiling a step takes longer than all of these
     ):
         monkeypatch.setattr(module, name, value)
     return tiny

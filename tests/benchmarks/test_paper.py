@@ -33,7 +33,7 @@ def small(monkeypatch):
     """NOVA of the size of `tiny`, without compiling."""
     monkeypatch.setitem(PRESETS, "digits", preset("tiny", codes=0))
     monkeypatch.setattr("nova_gym.training.representation.pixel_metric", partial(pixel_metric, probes=64))
-    monkeypatch.setattr(simulator, "_compiler", lambda: None)
+    monkeypatch.setattr(simulator, "_compiler", lambda part: None)
 
 
 @pytest.fixture

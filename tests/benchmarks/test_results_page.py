@@ -39,6 +39,7 @@ SHOWN = {
     "bench": (("steps per second, latents", 5, "ratio"), 7.77),
     "codebook": (("levels", LEVEL, "exact frames, codes", "10", "value"), 0.777),
     "doubt": (("doubt", "d", "wrong"), 0.777),
+    "doubt-use": (("improve", 0, "agent", "reality", "success", "value"), 0.777),
     "disentanglement": (("levels", LEVEL, "random", "motion retargeting", "all", "exact, step 3", "value"), 0.777),
     "eval-minigrid": (("levels", LEVEL, "open_loop", "100", "exact", "value"), 0.777),
     "generation": (("long run", "median Wasserstein-1"), 0.777),

@@ -363,7 +363,7 @@ def test_the_shipped_dream_is_stepped_alike_and_without_numba_by_pytorch(shipped
     layers = plain(compiled)
     for action in (2, 1, 2, 2, 0, 2, 5, 2):
         assert_same(compiled.step(torch.full((20,), action)), layers.step(torch.full((20,), action)))
-    monkeypatch.setattr(simulator, "_compiler", lambda: None)
+    monkeypatch.setattr(simulator, "_compiler", lambda part: None)
     assert compiled._compiled() is None
     layers.state = compiled.state
     assert torch.equal(compiled.step(torch.full((20,), 2)).state, layers.step(torch.full((20,), 2)).state)

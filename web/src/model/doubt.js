@@ -26,7 +26,7 @@ export class Doubt {
 
   /** What is believed of a state that an episode begins from. */
   begin(state) {
-    const belief = { lively: [], novelty: [], doubtMap: [], start: 0, most: LEAST, total: LEAST, doubt: 0 };
+    const belief = { lively: [], novelty: [], doubtMap: [], start: 0, most: LEAST, steps: 0, doubt: 0 };
     for (let cell = 0; cell < state.cells; cell++) {
       const [code, square] = this.#nearest(state.data, cell * state.channels);
       belief.lively.push(this.lively[code] > 0.5);
@@ -59,9 +59,10 @@ export class Doubt {
       next.doubtMap[cell] = Math.max(sigmoid(logit), kept);
     }
     next.most = Math.max(belief.most, largest);
-    next.total = logAddExp(belief.total, largest);
-    const [slope, slower, constant] = this.frameWeights;
-    next.doubt = 1 - (1 - belief.start) * sigmoid(-(slope * next.most + slower * next.total + constant));
+    next.steps = belief.steps + 1;
+    const soFar = [next.most, Math.log(next.steps), largest, 1];
+    const logit = soFar.reduce((sum, each, i) => sum + each * this.frameWeights[i], 0);
+    next.doubt = 1 - (1 - belief.start) * sigmoid(-logit);
     return next;
   }
 

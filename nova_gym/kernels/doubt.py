@@ -1,0 +1,237 @@
+"""Doubt of a step on the CPU as one compiled call: `nova_gym.model.doubt`, which stays the reference.
+
+A step changes few cells, and few are looked at. Those of many dreams go through the network together. What a cell that
+stays as it is is read as repeats again and again, in one dream and in many, so what was made of it is kept.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nova_gym.kernels.compiling import compiled
+from nova_gym.kernels.memo import CHUNK
+from nova_gym.kernels.products import FIELDS, LINE, OUTPUTS, apply
+
+#: Where the layers stand: three of the network, and what tells distances to the codes apart.
+NETWORK, CODES = 0, 3
+LAYERS = 4
+#: As in `nova_gym.model.doubt`.
+LEAST, LARGEST = np.float32(-20.0), np.float32(12.0)
+#: How many cells that stay as they are the memo holds.
+KEPT = 1024
+#: What is made of what was read of a cell: implausibility, novelty, the logarithm of the error that it is probably
+#: drawn with, and whether such cells often change.
+UNLIKE, NOVELTY, ERROR, LIVELY = range(4)
+MADE = 4
+_ONE, _ZERO, _TINY = np.float32(1.0), np.float32(0.0), np.float32(1e-12)
+
+
+@compiled(error_model="numpy")
+def _add(one, other):
+    """The logarithm of the sum of two exponentials."""
+    most = max(one, other)
+    return most + np.log1p(np.exp(min(one, other) - most))
+
+
+@compiled(error_model="numpy")
+def _sigmoid(logit):
+    return _ONE / (_ONE + np.exp(-logit))
+
+
+@compiled(error_model="numpy")
+def _look(width, state, following, lively, changed, listed):
+    """Lists cells that changed or that often do, dream by dream; returns how many there are.
+
+    Args:
+        changed: (N, cells) bool, written to.
+        listed: (2, N · cells) int64, written to: dream and cell.
+    """
+    found = 0
+    for n in range(len(state)):
+        for cell in range(lively.shape[1]):
+            changed[n, cell] = state[n, cell * width] != following[n, cell * width]
+            if lively[n, cell] or changed[n, cell]:
+                listed[0, found], listed[1, found] = n, cell
+                found += 1
+    return found
+
+
+@compiled(error_model="numpy")
+def _read(sizes, state, following, acted, cell, inputs):
+    """Writes what the network reads of a cell of one dream."""
+    columns, rank, width, reach, _ = sizes
+    lines, row, column, at = len(state) // width // columns, cell // columns, cell % columns, 0
+    for y in range(row - reach // 2, row + reach // 2 + 1):
+        for x in range(column - reach // 2, column + reach // 2 + 1):
+            place, to = (y * columns + x) * width, inputs[at : at + rank]
+            if 0 <= y < lines and 0 <= x < columns:
+                there = state[place : place + rank]
+                for i in range(rank):
+                    to[i] = there[i]
+            else:
+                for i in range(rank):
+                    to[i] = _ZERO
+            at += rank
+    now, then = state[cell * width : (cell + 1) * width], following[cell * width : (cell + 1) * width]
+    rest = inputs[at:]
+    for i in range(rank):
+        rest[i] = then[i] - now[i]
+    for i in range(rank, width):
+        rest[i] = now[i]
+    rest = rest[width:]
+    for i in range(len(acted)):
+        rest[i] = acted[i]
+
+
+@compiled(error_model="numpy")
+def _place(bits, rank, actions):
+    """Where in the memo something stands: by the first number of each cell, and by the action."""
+    mixed = np.int32(0)
+    for i in range(0, len(bits) - actions, rank):
+        mixed = mixed * np.int32(31) + bits[i]
+    for i in range(len(bits) - actions, len(bits)):
+        mixed = mixed * np.int32(31) + bits[i]
+    mixed ^= (mixed >> np.int32(10)) ^ (mixed >> np.int32(20))
+    return np.int64(mixed & np.int32(KEPT - 1))
+
+
+@compiled(error_model="numpy")
+def _known(bits, kept):
+    """Whether that is what stands there."""
+    differs = np.int32(0)
+    for i in range(len(bits)):
+        differs |= bits[i] ^ kept[i]
+    return differs == 0
+
+
+@compiled(error_model="numpy")
+def _missing(sizes, memo, read, changed, listed, many, places, found):
+    """What the memo knows of the cells that are listed, and which of them it does not know; returns their number.
+
+    Args:
+        places: (2, CHUNK) int64, written to: those that are missing, and where each cell may stand in the memo, or -1.
+    """
+    bits, kept, missing = read.view(np.int32), memo[0].view(np.int32), 0
+    for k in range(many):
+        places[1, k] = -1
+        if not changed[listed[0, k], listed[1, k]]:
+            places[1, k] = _place(bits[k], sizes[1], sizes[4])
+            if _known(bits[k], kept[places[1, k]]):
+                for i in range(MADE):
+                    found[k, i] = memo[1][places[1, k], i]
+                continue
+        places[0, missing] = k
+        missing += 1
+    return missing
+
+
+@compiled(error_model="numpy")
+def _judge(model, sizes, memo, following, read, listed, missing, places, found):
+    """Judges the cells that the memo does not know, and puts those that stay as they are into it."""
+    layers, packed, codes, lively, log_errors, _, _, scales = model
+    wide, last, away, rank = layers[0, OUTPUTS], layers[2, OUTPUTS], layers[CODES, OUTPUTS], sizes[1]
+    hidden, out = np.empty((2, missing * wide), np.float32), np.empty(missing * last, np.float32)
+    far, inputs = np.empty(missing * away, np.float32), np.empty((5, missing), np.int64)
+    for m in range(missing):
+        n, cell = listed[0, places[0, m]], listed[1, places[0, m]]
+        inputs[0, m], inputs[1, m], inputs[2, m] = places[0, m] * read.shape[1], m * wide, m * last
+        inputs[3, m], inputs[4, m] = n * following.shape[1] + cell * sizes[2], m * away
+    flat = following.reshape(-1)
+    apply(layers[NETWORK], packed, read.reshape(-1), inputs[0], hidden[0], inputs[1], missing, True)
+    apply(layers[NETWORK + 1], packed, hidden[0], inputs[1], hidden[1], inputs[1], missing, True)
+    apply(layers[NETWORK + 2], packed, hidden[1], inputs[1], out, inputs[2], missing, False)
+    apply(layers[CODES], packed, flat, inputs[3], far, inputs[4], missing, False)
+    for m in range(missing):
+        k, code, square = places[0, m], 0, _ZERO
+        distances, own = far[inputs[4, m] :], flat[inputs[3, m] : inputs[3, m] + rank]
+        for other in range(1, len(codes)):
+            if distances[other] < distances[code]:
+                code = other
+        nearest = codes[code]
+        for i in range(rank):
+            square += (own[i] - nearest[i]) ** 2
+        found[k, UNLIKE] = min(max(out[inputs[2, m]], -LARGEST), LARGEST)
+        found[k, NOVELTY] = np.log1p(square * np.exp(-scales[0]))
+        found[k, ERROR] = _add(log_errors[code], scales[1] + np.log(max(square, _TINY)))
+        found[k, LIVELY] = _ONE if lively[code] else _ZERO
+        place = places[1, k]
+        if place >= 0:
+            memo[0][place] = read[k]
+            memo[1][place] = found[k]
+
+
+@compiled(error_model="numpy")
+def _around(columns, reach, novelty, marks, changed, cell):
+    """The largest novelty around a cell before the step, and the largest doubt of what changed around it."""
+    lines, row, column = len(novelty) // columns, cell // columns, cell % columns
+    strange, moved = _ZERO, _ZERO
+    for y in range(max(row - reach // 2, 0), min(row + reach // 2 + 1, lines)):
+        for x in range(max(column - reach // 2, 0), min(column + reach // 2 + 1, columns)):
+            other = y * columns + x
+            strange = max(strange, novelty[other])
+            if changed[other]:
+                moved = max(moved, marks[other])
+    return strange, moved
+
+
+@compiled(error_model="numpy", nogil=True)
+def follow(model, sizes, memo, given, results, start, stop):
+    """What is believed of the dreams from `start` to `stop` after a step, as `Doubt.step` has it.
+
+    Args:
+        model: the layers, (4, 7) int64; packed weights, (W,) float32; the codes, (n, K) float32, which of them are
+            lively, (n,) bool, and the logarithms of their errors, (n,) float32; the weights of steps and of frames,
+            float32; logarithms of the ordinary squared distance and of the error that a squared distance makes, (2,)
+            float32.
+        sizes: cells of a line, K, K + M, cells that the network sees in a line, numbers of an action.
+        memo: what was read, (KEPT, inputs) float32, first all NaN, and what was made of it, (KEPT, `MADE`) float32. It
+            is of these weights, and no other thread may use it.
+        given: states before and after the step, (N, cells · (K + M)) float32; actions as numbers, (N, actions)
+            float32; of the belief before it: lively, novelty and doubt map, (N, cells); start, most and steps, (N,).
+        results: written to: lively, novelty and doubt map, (N, cells); most, steps and doubt, (N,).
+    """
+    columns, _, width, reach, _ = sizes
+    step_weights, frame_weights = model[5], model[6]
+    state, following, acted = given[0][start:stop], given[1][start:stop], given[2][start:stop]
+    lively, novelty, marks = given[3][start:stop], given[4][start:stop], given[5][start:stop]
+    new_lively, new_novelty, new_marks = results[0][start:stop], results[1][start:stop], results[2][start:stop]
+    new_lively[:], new_novelty[:], new_marks[:] = lively, novelty, marks
+    changed, listed = np.empty(lively.shape, np.bool_), np.empty((2, lively.size), np.int64)
+    total = _look(width, state, following, lively, changed, listed)
+    read, largest = np.empty((CHUNK, memo[0].shape[1]), np.float32), np.full(len(state), LEAST)
+    places, found = np.empty((2, CHUNK), np.int64), np.empty((CHUNK, MADE), np.float32)
+    for begin in range(0, total, CHUNK):
+        many, some = min(CHUNK, total - begin), listed[:, begin : begin + CHUNK]
+        for k in range(many):
+            n = some[0, k]
+            _read(sizes, state[n], following[n], acted[n], some[1, k], read[k])
+        missing = _missing(sizes, memo, read, changed, some, many, places, found)
+        _judge(model, sizes, memo, following, read, some, missing, places, found)
+        for k in range(many):
+            n, cell = some[0, k], some[1, k]
+            strange, moved = _around(columns, reach, novelty[n], marks[n], changed[n], cell)
+            logit = step_weights[0] * found[k, UNLIKE] + step_weights[1] * found[k, NOVELTY]
+            logit += step_weights[2] * strange + step_weights[3] * found[k, ERROR] + step_weights[4]
+            largest[n] = max(largest[n], logit)
+            new_lively[n, cell], new_novelty[n, cell] = found[k, LIVELY] > _ZERO, found[k, NOVELTY]
+            new_marks[n, cell] = max(_sigmoid(logit), moved if changed[n, cell] else marks[n, cell])
+    for n in range(len(state)):
+        most, steps = max(given[7][start + n], largest[n]), given[8][start + n] + _ONE
+        logit = frame_weights[0] * most + frame_weights[1] * np.log(steps)
+        logit += frame_weights[2] * largest[n] + frame_weights[3]
+        results[3][start + n], results[4][start + n] = most, steps
+        results[5][start + n] = _ONE - (_ONE - given[6][start + n]) * _sigmoid(-logit)
+
+
+def probe() -> None:
+    """Follows one dream of one cell by layers of nothing: raises whatever a broken compiler raises."""
+    layers = np.zeros((LAYERS, FIELDS), np.int64)
+    layers[:, OUTPUTS] = LINE
+    one, cells = np.zeros(1, np.float32), np.zeros((1, 1), np.float32)
+    flags = np.ones((1, 1), np.bool_)
+    weights = np.zeros(5, np.float32), np.zeros(4, np.float32), np.zeros(2, np.float32)
+    model = layers, np.zeros(LINE, np.float32), cells, flags[0], one, *weights
+    memo = np.zeros((KEPT, 3), np.float32), np.zeros((KEPT, MADE), np.float32)
+    given = cells, cells, cells, flags, cells, cells, one, one, one
+    results = flags.copy(), cells.copy(), cells.copy(), one.copy(), one.copy(), one.copy()
+    follow(model, (1, 1, 1, 1, 1), memo, given, results, 0, 1)
