@@ -14,7 +14,6 @@ import numpy as np
 from nova_gym.envs.reality.coverage import RANDOM_COVERAGE, Coverage
 from nova_gym.envs.reality.environments import make_env, resized
 from nova_gym.envs.reality.spec import RealitySpec
-from nova_gym.envs.reality.views import suitable_view
 from nova_gym.errors import BadInputError
 from nova_gym.pixels import picture
 
@@ -92,6 +91,8 @@ class Reality:
         Raises:
             BadInputError: the environment cannot be shown at this size.
         """
+        from nova_gym.envs.reality.views import suitable_view  # imported here: it brings SciPy along
+
         return suitable_view(env_id, env, size)
 
     def similar_view(self, env_id: str, env: gym.Env) -> RealitySpec:
