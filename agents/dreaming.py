@@ -31,6 +31,7 @@ from nova_gym.data.datasets import load_dataset
 from nova_gym.dream import Dream
 from nova_gym.envs import RealityEnv, RealitySpec, evaluate, reality_spec, record
 from nova_gym.envs.reality.counterpart import reality_of
+from nova_gym.envs.reality.views import about_grid
 from nova_gym.errors import BadInputError
 from nova_gym.training import PRESETS, Preset, Run, suiting_preset, train, train_further
 
@@ -324,6 +325,8 @@ def dream_of(
         KeyboardInterrupt: it was interrupted; `resume` continues.
     """
     spec = reality_spec(env_fn, size, env_kwargs, wrappers)
+    if about := about_grid(spec):
+        say(f"{about}; a size that is given is taken instead")
     plan = Plan(spec, float(minutes), seed, transitions, preset, memory, outcomes)
     if output is not None:
         dreaming = Dreaming(plan, Path(output), device, progress, say)

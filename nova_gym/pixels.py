@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -65,14 +68,23 @@ def suitable_size(height: int, width: int, tile: int = 0) -> tuple[int, int]:
     rows, cols = (height // tile, width // tile) if tile else (0, 0)
     if 0 < rows * cols * CELL**2 <= _LARGEST:
         return rows * CELL, cols * CELL
-    area = min(_AREA, height * width)
-    sides = range(CELL, 4 * math.isqrt(_AREA) + 1, CELL)
+    return min(_sizes(CELL, CELL), key=partial(_cost, height=height, width=width))
 
-    def cost(size: tuple[int, int]) -> float:
-        shape = abs(math.log(size[0] * width / (size[1] * height)))
-        return shape + _SIZE_COUNTS * abs(math.log(size[0] * size[1] / area))
 
-    return min(((rows, cols) for rows in sides for cols in sides), key=cost)
+def grid_size(height: int, width: int, fields: tuple[int, int]) -> tuple[int, int] | None:
+    """The size of frames that suits pictures in which things move from field to field.
+
+    Args:
+        height, width: of the pictures in pixels; they consist of whole fields.
+        fields: of a picture, down and across; 0 where things do not move from field to field.
+
+    Returns:
+        (H, W) in which a field has one or more multiples of 8 pixels along each side. It keeps the proportions of the
+        picture as closely as it then can. None if there are no fields, or if frames would become so large that they
+        take long.
+    """
+    sizes = [size for size in _sizes(*(max(1, count) * CELL for count in fields)) if size[0] * size[1] <= _LARGEST]
+    return min(sizes, key=partial(_cost, height=height, width=width), default=None) if any(fields) else None
 
 
 def sized(size: int | tuple[int, int], height: int, width: int) -> tuple[int, int]:
@@ -107,6 +119,17 @@ def parse_size(text: str) -> int | tuple[int, int]:
         raise BadInputError(f"a size is a width in pixels, such as 72, or HEIGHTxWIDTH, such as 64x96, not {text!r}")
     numbers = tuple(int(part) for part in parts)
     return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _sizes(*units: int) -> Iterator[tuple[int, int]]:
+    """(H, W) in multiples of these units, of all sizes that may suit."""
+    return product(*(range(unit, 4 * math.isqrt(_AREA) + 1, unit) for unit in units))
+
+
+def _cost(size: tuple[int, int], height: int, width: int) -> float:
+    """How far a size is from the shape of pictures, and from what suits."""
+    shape = abs(math.log(size[0] * width / (size[1] * height)))
+    return shape + _SIZE_COUNTS * abs(math.log(size[0] * size[1] / min(_AREA, height * width)))
 
 
 def _near(side: int) -> tuple[int, int]:

@@ -14,16 +14,13 @@ import numpy as np
 from nova_gym.envs.reality.coverage import RANDOM_COVERAGE, Coverage
 from nova_gym.envs.reality.environments import make_env, resized
 from nova_gym.envs.reality.spec import RealitySpec
-from nova_gym.envs.reality.tiles import find_tiles
 from nova_gym.errors import BadInputError
-from nova_gym.pixels import picture, sized, suitable_size
+from nova_gym.pixels import picture
 
 #: One layout in so many is held out: recordings leave it out, and evaluation uses held-out layouts alone.
 HELD_OUT_ONE_IN = 8
 #: Resets after which the search for a layout or a pose of some kind is given up.
 ATTEMPTS = 200
-#: Pictures of random play in which tiles are looked for, and steps for which an action is held there at most.
-_LOOKS, _HELD = 100, 4
 #: Kinds of scenes: `official`, as the environment resets itself; `held out`, on held-out layouts; `recorded`, such as
 #: recordings may hold.
 SCENES = ("official", "held out", "recorded")
@@ -79,8 +76,9 @@ class Reality:
         """The view of an environment: the size of its frames, and what it is made with for that.
 
         Here its own picture is shrunk. Without a size, one is chosen that suits it: 8 pixels for each tile where
-        pictures are found to be made of square tiles, else the same proportions at about 72 × 72 pixels. Steps `env` to
-        see that.
+        pictures are found to be made of square tiles; whole cells for a step where things are found to move on a grid,
+        for which the picture is padded to whole steps; else the same proportions at about 72 × 72 pixels. Steps `env`
+        to see that.
 
         Args:
             env_id: Gymnasium id, `module:` prefix allowed, or `module:callable`.
@@ -93,13 +91,9 @@ class Reality:
         Raises:
             BadInputError: the environment cannot be shown at this size.
         """
-        pictures = _looks(env)
-        height, width = pictures[0].shape[:2]
-        tile = find_tiles(pictures) if all(shown.shape == pictures[0].shape for shown in pictures) else 0
-        frame = suitable_size(height, width, tile) if size is None else sized(size, height, width)
-        pixels = frame[1] * tile // width if tile else 0  # of a tile in a frame, if that is a whole number
-        whole = pixels > 0 and pixels * width == frame[1] * tile and pixels * height == frame[0] * tile
-        return RealitySpec(env_id, frame_size=frame, tile=pixels if whole else 0)
+        from nova_gym.envs.reality.views import suitable_view  # imported here: it brings SciPy along
+
+        return suitable_view(env_id, env, size)
 
     def similar_view(self, env_id: str, env: gym.Env) -> RealitySpec:
         """The view of another environment that draws things as large as `spec` has them.
@@ -114,7 +108,7 @@ class Reality:
             BadInputError: the other environment cannot be shown so.
         """
         if type(self).view.__func__ is Reality.view.__func__:
-            return RealitySpec(env_id, frame_size=self.spec.frame_size, tile=self.spec.tile, grey=self.spec.grey)
+            return replace(self.spec, env_id=env_id, env_kwargs={}, wrappers=(), observation=None)
         return replace(self.view(env_id, env, self.spec.frame_size[1]), frame_size=self.spec.frame_size)
 
     def make(self) -> gym.Env:
@@ -142,8 +136,10 @@ class Reality:
         return shown[..., :1] if self.spec.grey else shown
 
     def picture(self, env: gym.Env) -> np.ndarray:
-        """What `env` draws now, at its own size: (H, W, 3) uint8."""
-        return picture(env.render(), f"render() of {self.spec.env_id}")
+        """What `env` draws now, at its own size: (H, W, 3) uint8, padded as `spec` says by the pixels of its edges."""
+        shown = picture(env.render(), f"render() of {self.spec.env_id}")
+        top, bottom, left, right = self.spec.padding
+        return np.pad(shown, ((top, bottom), (left, right), (0, 0)), "edge") if any(self.spec.padding) else shown
 
     def draw(self, env: gym.Env, scale: int) -> np.ndarray:
         """What `env` looks like now, drawn larger than a frame.
@@ -391,19 +387,3 @@ class Reality:
         if kind == "held out" and not hold_out:
             raise BadInputError(f"{self.spec.env_id} has no layouts that could be held out; take official or recorded")
         return hold_out
-
-
-def _looks(env: gym.Env) -> list[np.ndarray]:
-    """What an environment draws in random play: (H, W, 3) uint8 each. Actions are held for some steps, to get about."""
-    rng = np.random.default_rng(0)
-    env.reset(seed=0)
-    env.action_space.seed(0)
-    shown = [picture(env.render())]
-    while len(shown) < _LOOKS:
-        action = env.action_space.sample()
-        for _ in range(int(rng.integers(1, _HELD + 1))):
-            _, _, terminated, truncated, _ = env.step(action)
-            shown.append(picture(env.render()))
-            if terminated or truncated:
-                env.reset()
-    return shown

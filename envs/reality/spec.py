@@ -24,6 +24,9 @@ class RealitySpec:
             "" for the observation itself, or the keys to it in a `Dict`, such as `image` or `camera/left`. None for
             `render()`.
         grey: whether frames have one channel instead of three.
+        padding: pixels that the environment's own picture gets at its top, bottom, left and right before it is resized,
+            so that it consists of whole steps of the grid on which things move.
+        step: (h, w) in pixels of a frame of one step of that grid, multiples of 8; 0 along which there is none.
 
     Raises:
         BadInputError: the keyword arguments are no plain data.
@@ -36,6 +39,8 @@ class RealitySpec:
     tile: int = 0
     observation: str | None = None
     grey: bool = False
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    step: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         """JSON knows lists alone, and no objects."""
@@ -46,5 +51,5 @@ class RealitySpec:
                 f"the arguments of {self.env_id} must be plain data, so that it can be made again from a file: {error}"
                 "; write a function that makes it, and give that as module:callable"
             ) from error
-        object.__setattr__(self, "frame_size", tuple(self.frame_size))
-        object.__setattr__(self, "wrappers", tuple(self.wrappers))
+        for name in ("frame_size", "wrappers", "padding", "step"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))

@@ -80,6 +80,7 @@ def record(
     from nova_gym.envs import record as record_dataset
     from nova_gym.envs.reality.counterpart import reality_of
     from nova_gym.envs.reality.recording import check_dataset_id
+    from nova_gym.envs.reality.views import about_grid
     from nova_gym.pixels import parse_size
 
     check_dataset_id(name)
@@ -93,6 +94,8 @@ def record(
     else:
         spec = reality_spec(env_id, parse_size(size) if size else None, json_object(env_kwargs), wrapper or ())
         acting = policy_of(policy, None, seed)[0] if policy else None
+        if about := about_grid(spec):
+            console.print(f"{about}; --size sets another size", highlight=False, soft_wrap=True)
     with progress_bars() as bars:
         dataset = record_dataset(
             spec,
