@@ -85,7 +85,11 @@ class Ambiguity:
 def ambiguity_of(clips: Clips) -> Ambiguity:
     """Measures a recording with actions."""
     return measure_ambiguity(
-        frame_ids_of(clips), clips.actions.numpy(), clips.rewards.numpy(), clips.terminations.numpy(), clips.lengths.numpy()
+        frame_ids_of(clips),
+        clips.actions.numpy(),
+        clips.rewards.numpy(),
+        clips.terminations.numpy(),
+        clips.lengths.numpy(),
     )
 
 

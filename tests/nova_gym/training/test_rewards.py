@@ -5,7 +5,7 @@ import torch
 
 from nova_gym.data.clips import Clips
 from nova_gym.model.heads import two_hot
-from nova_gym.training.rare import MOST, SHARE, favour_rare
+from nova_gym.training.rare import MOST, SHARE, even_out, favour_rare
 from nova_gym.training.rewards import BINS, reward_values
 
 
@@ -75,3 +75,20 @@ def test_where_all_events_are_common_nothing_is_favoured():
     assert favour_rare(clips) is clips
     dense = recorded(torch.rand(1000, generator=torch.Generator().manual_seed(0)))
     assert favour_rare(dense).weights is None or favour_rare(dense).weights.max() < 2.0
+
+
+def test_what_follows_rare_situations_is_drawn_as_often_and_odds_within_one_stay():
+    clips = recorded(torch.zeros(100))
+    clips.frames[90:100] = 1  # shown in ten of a hundred
+    clips.frames[100] = 2
+    weights = even_out(clips).weights
+    assert weights[90:].sum() == pytest.approx(float(weights[:90].sum()))
+    assert weights[90:].unique().numel() == 1
+    clips.actions[5] = 1  # the same frame, another action
+    assert even_out(clips).weights[5] == MOST
+
+
+def test_where_no_situation_repeats_all_are_drawn_alike():
+    clips = recorded(torch.zeros(10))
+    clips.frames[:, 0, 0, 0] = torch.arange(11, dtype=torch.uint8)
+    assert even_out(clips) is clips
