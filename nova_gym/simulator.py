@@ -477,15 +477,19 @@ def advance(
     model, card = dream.world_model, dream.card
     shown = model.settle(state, model.step(state, latent_actions), card.dead_band)
     reward, termination = model.outcome(state, latent_actions, shown, actions, rewarded)
-    following = model.recall(state, shown, actions)
-    lost = ~(following.abs() < STATE_LIMIT).flatten(1).all(1)  # written so that NaN counts as lost
-    following = following.nan_to_num(0.0).clamp(-STATE_LIMIT, STATE_LIMIT)
+    following, lost = bounded(model.recall(state, shown, actions))
     steps = steps + 1
     if card.reward_discount:
         reward = torch.where(reward > 0, reward * (1.0 - card.reward_discount * steps / card.horizon), reward)
     truncated = lost | (steps >= horizon) if horizon else lost
     terminated = termination > (0.5 if ended is None else ended)
     return Transition(following, latent_actions, reward.nan_to_num(0.0), terminated, truncated, lost)
+
+
+def bounded(state: Tensor) -> tuple[Tensor, Tensor]:
+    """States (N, K + M, rows, cols) clamped to ±`STATE_LIMIT`, NaN to 0; (N,) bool, which of them are lost."""
+    lost = ~(state.abs() < STATE_LIMIT).flatten(1).all(1)  # written so that NaN counts as lost
+    return state.nan_to_num(0.0).clamp(-STATE_LIMIT, STATE_LIMIT), lost
 
 
 def _field(batch: int, channels: int, cells: tuple[int, int], device: torch.device) -> Tensor:

@@ -15,6 +15,7 @@ from nova_gym.data.clips import to_unit
 from nova_gym.dream import Dream
 from nova_gym.model.doubt import Doubt, cell_errors, log_error
 from nova_gym.model.world_model import WorldModel
+from nova_gym.simulator import bounded
 from nova_gym.training.calibration import calibrate
 from nova_gym.training.changes import ROUNDING
 from nova_gym.training.representation import encode_in_parts
@@ -177,7 +178,7 @@ def measure(model: WorldModel, clips: Clips, states: Tensor, dead_band: float) -
     cells = []
     for chosen in torch.arange(0, len(clips.source), max(1, len(clips.source) // FRAMES)).split(256):
         state, actions = model.begin(states[clips.source[chosen]]), clips.actions[chosen]
-        made = model.settle(state, model.step(state, model.translate(state, actions)), dead_band)
+        made, _ = bounded(model.settle(state, model.step(state, model.translate(state, actions)), dead_band))
         cells.append(made.movedim(1, 3)[(made[:, :2] != state[:, :2]).any(1)])
     cells = torch.cat(cells)
     if not len(cells):  # a dream in which nothing ever changes
@@ -230,7 +231,7 @@ def _versions(
     versions = [true, states[source]]
     if not model.has_chance:
         u = model.translate(state, actions)
-        settle = lambda latent: model.settle(state, model.step(state, latent), dead_band)  # noqa: E731
+        settle = lambda latent: bounded(model.settle(state, model.step(state, latent), dead_band))[0]  # noqa: E731
         factors = 1.0 + PERTURBED * torch.randn(u.shape, generator=generator)
         other = actions[torch.randperm(len(actions), generator=generator)]
         versions += [settle(u), settle(u * factors), settle(model.translate(state, other))]

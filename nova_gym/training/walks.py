@@ -12,6 +12,7 @@ from nova_gym.data.clips import to_unit
 from nova_gym.measures.pictures import SAME_PSNR, TILE_TOLERANCE
 from nova_gym.model.doubt import EVIDENCE, Belief, Looked, cell_errors, log_error
 from nova_gym.model.world_model import WorldModel
+from nova_gym.simulator import bounded
 from nova_gym.training.strange import strange
 
 #: Frames of the roll-outs of one kind, at most.
@@ -103,12 +104,12 @@ def walk(model: WorldModel, clips: Clips, dead_band: float, kind: str | None, ge
         truth = drawn_as(to_unit(clips.frames[first[:n] + t + 1]))
         latent, shown = _stepped(model, state, actions, truth, dead_band, generator)
         reward, ends = model.outcome(state, latent, shown, actions)
-        following = model.recall(state, shown, actions)
+        following, lost = bounded(model.recall(state, shown, actions))
         looked = model.doubt.look(belief, state, actions, following)
         belief, state = model.doubt.step(belief, state, actions, following), following
         place = torch.stack([looked.dream, torch.full_like(looked.dream, t)], dim=1)
         looks.append((looked.evidence, place, drawn_wrong(model, looked, state, truth), looked.inputs))
-        off = (cell_errors(model, state, truth) > tolerance).flatten(1).any(1)
+        off = lost | (cell_errors(model, state, truth) > tolerance).flatten(1).any(1)
         if not model.has_chance:
             off |= (ends > 0.5) != clips.terminations[at]
             off |= (reward - clips.rewards[at]).abs() > REWARD * spread
@@ -135,7 +136,7 @@ def _stepped(
             uniform = torch.rand(len(state), *state.shape[2:], generator=generator)
             outcomes = model.draw_outcomes(state, actions, uniform)
         latent = model.translate(state, actions, outcomes)
-        drawn.append((latent, model.settle(state, model.step(state, latent), dead_band)))
+        drawn.append((latent, bounded(model.settle(state, model.step(state, latent), dead_band))[0]))
     if len(drawn) == 1:
         return drawn[0]
     true = model.encode(truth)

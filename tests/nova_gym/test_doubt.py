@@ -1,5 +1,7 @@
 """What doubt promises: it knows strange frames, trusts what is true, keeps its start, and costs nothing unasked."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from nova_gym.agents import DreamVecEnv
 from nova_gym.envs import NovaDreamEnv, NovaDreamVectorEnv, make_reality
 from nova_gym.errors import BadInputError
 from nova_gym.simulator import DreamSimulator
+from nova_gym.training import teach_doubt
 
 ACTIONS = torch.arange(40) % 3
 
@@ -133,3 +136,11 @@ def test_what_moves_is_not_doubted_because_of_what_moves_far_away(dream, frame):
     after = doubt.step(belief, state, torch.tensor([2]), following).doubt_map[0]
     assert after[1, 1] == after[1, 2] == 1.0
     assert after[7, 7] < 0.5
+
+
+def test_a_dream_whose_states_run_away_gets_a_doubt_too(tiny, clips):
+    runs_away = copy.deepcopy(tiny)
+    runs_away.world_model.forward_dynamics.content_network.layers[-1].weight.data.mul_(1e30)
+    taught = teach_doubt(runs_away, [clips])
+    told = [value for name, value in taught.world_model.state_dict().items() if name.startswith("doubt.")]
+    assert all(bool(value.isfinite().all()) for value in told if value.is_floating_point())
