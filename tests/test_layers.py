@@ -37,7 +37,7 @@ LIBRARIES = {
     ),
     "huggingface_hub": ("nova_gym.hub",),
     "llvmlite": ("nova_gym.kernels",),
-    "minari": ("nova_gym.data", "nova_gym.envs", "nova_gym.agents", "nova_gym.benchmarks.reliability"),
+    "minari": ("nova_gym.data", "nova_gym.envs", "nova_gym.agents", "nova_gym.benchmarks", "nova_gym.benchmarks.reliability"),
     "minigrid": ("nova_gym.envs",),
     "numba": ("nova_gym.kernels",),
     "pygame": ("nova_gym.envs", "nova_gym.benchmarks"),
