@@ -85,11 +85,7 @@ class Ambiguity:
 def ambiguity_of(clips: Clips) -> Ambiguity:
     """Measures a recording with actions."""
     return measure_ambiguity(
-        frame_ids_of(clips),
-        clips.actions.numpy(),
-        clips.rewards.numpy(),
-        clips.terminations.numpy(),
-        clips.lengths.numpy(),
+        _ids(clips), clips.actions.numpy(), clips.rewards.numpy(), clips.terminations.numpy(), clips.lengths.numpy()
     )
 
 
@@ -100,14 +96,14 @@ def frames_decide(clips: Clips, chosen: np.ndarray) -> bool:
         clips: a recording with actions.
         chosen: (n,) int64, transitions.
     """
-    frames, acts = frame_ids_of(clips), frame_ids(clips.actions.numpy().reshape(len(clips.source), -1))
+    frames, acts = _ids(clips), frame_ids(clips.actions.numpy().reshape(len(clips.source), -1))
     source = clips.source.numpy()
     repeats = Repeats(_mixed([frames[source], acts]), frames[source + 1])
     shared = chosen[repeats.shared[chosen]]
     return len(shared) >= ENOUGH and not repeats.differs[shared].any()
 
 
-def frame_ids_of(clips: Clips) -> np.ndarray:
+def _ids(clips: Clips) -> np.ndarray:
     """(F,) uint64, `frame_ids` of a recording's frames, read part by part."""
     return np.concatenate([frame_ids(part.numpy()) for part in clips.frames.split(1024)])
 

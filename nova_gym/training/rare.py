@@ -9,10 +9,13 @@ import torch
 from torch import Tensor
 
 from nova_gym.data import Clips
-from nova_gym.data.ambiguity import frame_ids, frame_ids_of
+from nova_gym.data.ambiguity import frame_ids
 
 #: Transitions of a rare kind are raised to this share of what is drawn, by no more than so many times.
 SHARE, MOST = 0.05, 50.0
+#: States are one where all their numbers round to the same multiples of this, since equal frames are encoded equally up
+#: to rounding. States have mean square 1.
+ALIKE_STATES = 1e-2
 #: Rewards are of one kind within this share of their range.
 ALIKE = 0.1
 
@@ -36,15 +39,17 @@ def favour_rare(clips: Clips, before: int = 0) -> Clips:
     return replace(clips, weights=weights * favoured)
 
 
-def even_out(clips: Clips) -> Clips:
-    """The same clips, of which what follows rare frames is drawn more often, up to `MOST` times.
+def even_out(clips: Clips, states: Tensor) -> Clips:
+    """The same clips, of which transitions from rare situations are drawn more often, up to `MOST` times.
 
-    How likely each outcome is in a situation, a frame and an action, stays as it is.
+    A situation is a state and an action; how likely each outcome is in one stays as it is.
 
     Args:
-        clips: labelled, with frames.
+        clips: labelled.
+        states: (F, K, rows, cols) float32 of all their frames.
     """
-    frames = frame_ids_of(clips)[clips.source.numpy()]
+    shown = [frame_ids((part / ALIKE_STATES).round().int().numpy()) for part in states.split(1024)]
+    frames = np.concatenate(shown)[clips.source.numpy()]
     actions = frame_ids(clips.actions.numpy().reshape(len(frames), -1))
     _, situation, counts = np.unique(np.stack([frames, actions]), axis=1, return_inverse=True, return_counts=True)
     if counts.max() == counts.min():

@@ -14,7 +14,7 @@ from nova_gym.model.heads import two_hot
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.dynamics import MATCHING, OUTCOME, QUIET, REVERSED, Dynamics
 from nova_gym.training.presets import TrainingConfig
-from nova_gym.training.rare import favour_rare
+from nova_gym.training.rare import even_out, favour_rare
 from nova_gym.training.stage import Batch, Metrics
 
 #: Steps of a rollout in one step of the optimiser; gradients reach so far back through the memory.
@@ -54,7 +54,8 @@ class RecurrentDynamics(Dynamics):
 
     def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
         # what is drawn more often because of what follows must not seem more likely
-        super().__init__(model, clips if model.has_chance else favour_rare(clips, 2 * SPAN), states, config)
+        shown = even_out(clips, states) if model.has_chance else favour_rare(clips, 2 * SPAN)
+        super().__init__(model, shown, states, config)
         self.official = torch.tensor([name == "official" for name in clips.starts])[
             torch.repeat_interleave(torch.arange(len(clips.lengths)), clips.lengths)
         ]

@@ -20,7 +20,7 @@ from nova_gym.training.latent_actions import fit_codebook, settle_latent_actions
 from nova_gym.training.layout import needs_everywhere
 from nova_gym.training.loop import DOUBT, STAGES, Loop, Run, keep_freed_memory, step_generator
 from nova_gym.training.presets import Preset, TrainingConfig
-from nova_gym.training.rare import even_out, favour_rare
+from nova_gym.training.rare import favour_rare
 from nova_gym.training.recurrent import RecurrentDynamics, RecurrentTuning
 from nova_gym.training.representation import (
     Representation,
@@ -144,7 +144,6 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> tuple[Clips, 
     states = encode_all(model, clips, lambda done, total: loop.progress("encoding", min(done, total), total, ""))
     recurrent = is_recurrent(model)
     if recurrent:
-        clips = even_out(clips) if model.has_chance else clips
         loop.train(RecurrentDynamics(model, clips, states, training))
     else:
         loop.train(Dynamics(model, favour_rare(clips) if clips.labelled else clips, states, training))

@@ -78,17 +78,15 @@ def test_where_all_events_are_common_nothing_is_favoured():
 
 
 def test_what_follows_rare_situations_is_drawn_as_often_and_odds_within_one_stay():
-    clips = recorded(torch.zeros(100))
-    clips.frames[90:100] = 1  # shown in ten of a hundred
-    clips.frames[100] = 2
-    weights = even_out(clips).weights
+    clips, states = recorded(torch.zeros(100)), torch.zeros(101, 1, 1, 1)
+    states[90:100] = 1.0  # ten of a hundred
+    weights = even_out(clips, states + 1e-4 * torch.rand(states.shape)).weights
     assert weights[90:].sum() == pytest.approx(float(weights[:90].sum()))
     assert weights[90:].unique().numel() == 1
-    clips.actions[5] = 1  # the same frame, another action
-    assert even_out(clips).weights[5] == MOST
+    clips.actions[5] = 1  # the same state, another action
+    assert even_out(clips, states).weights[5] == MOST
 
 
 def test_where_no_situation_repeats_all_are_drawn_alike():
     clips = recorded(torch.zeros(10))
-    clips.frames[:, 0, 0, 0] = torch.arange(11, dtype=torch.uint8)
-    assert even_out(clips) is clips
+    assert even_out(clips, torch.arange(11.0).view(-1, 1, 1, 1)) is clips
