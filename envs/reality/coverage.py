@@ -24,6 +24,7 @@ class Coverage:
             `Reality.random_action` chooses.
         held: an action that `Reality.random_action` has chosen is repeated. How long is drawn for each clip, up to
             about so many steps on average, and then each time.
+        onward: whether a clip begins where an earlier one from such a start came to (`Branches`).
     """
 
     name: str
@@ -34,6 +35,7 @@ class Coverage:
     expert: float = 0.0
     favoured: tuple[Any, float] = (None, 0.0)
     held: int = 1
+    onward: bool = False
 
     def __post_init__(self) -> None:
         chances = self.expert, self.favoured[1], self.expert + self.favoured[1]
@@ -47,14 +49,17 @@ class Coverage:
     @property
     def starts(self) -> str:
         """The starts that the first frames are a fair sample of: `official`, `random`, or an empty string."""
-        return "official" if self.official else "" if self.facing else "random"
+        return "" if self.facing or self.onward else "official" if self.official else "random"
 
 
-#: For environments without a `Reality` of their own: whole episodes of random actions. In many environments an action
-#: leads nowhere unless it is held for some steps, so in half of the transitions actions are.
+#: For environments without a `Reality` of their own: whole episodes of random actions, and random actions from where
+#: such play came (`Branches`). In many environments an action leads nowhere unless it is held for some steps. So in half
+#: of the transitions actions are.
 RANDOM_COVERAGE = (
-    Coverage("official starts, at random", 0.5, None, official=True),
-    Coverage("official starts, actions held", 0.5, None, official=True, held=32),
+    Coverage("official starts, at random", 0.25, None, official=True),
+    Coverage("official starts, actions held", 0.25, None, official=True, held=32),
+    Coverage("onward, at random", 0.25, 32, official=True, onward=True),
+    Coverage("onward, actions held", 0.25, 32, held=32, official=True, onward=True),
 )
 
 

@@ -24,6 +24,7 @@ from nova_gym.dream import Dream
 from nova_gym.envs.actions import dream_actions
 from nova_gym.envs.adapter import reality_of
 from nova_gym.envs.reality.base import ATTEMPTS, Reality
+from nova_gym.envs.reality.branches import Branches
 from nova_gym.envs.reality.coverage import Coverage, policy_coverage
 from nova_gym.envs.reality.registry import find_reality
 from nova_gym.envs.reality.spec import RealitySpec
@@ -205,7 +206,7 @@ def _clips(
     """Records clips of all kinds, interleaved so that each kind has its share at any time."""
     recorded = Counter({kind.name: 0 for kind in coverage})
     possible = list(coverage)
-    reality, env = tape.reality, tape.env
+    reality, env, branches = tape.reality, tape.env, Branches(rng)
     while recorded.total() < transitions and not over(recorded.total()):
         kind = min(possible, key=lambda kind: recorded[kind.name] / kind.share)
         start = _start(env, reality, kind, hold_out, expert, rng)
@@ -217,9 +218,10 @@ def _clips(
         # an episode that may never end is cut where it is all that its kind should record
         most = kind.length or tape.horizon or math.ceil(transitions * kind.share)
         before = recorded.total()
-        recorded[kind.name] += _clip(
-            tape, kind, start, most, rng, lambda done, before=before: over(before + done), policy
-        )
+        soon = lambda done, before=before: over(before + done)  # noqa: E731
+        if kind.onward:
+            start = branches.enter(env, *start)
+        recorded[kind.name] += _clip(tape, kind, start, most, rng, soon, policy, branches if kind.onward else None)
     tape.kinds = recorded
 
 
@@ -245,6 +247,7 @@ def _clip(
     rng: np.random.Generator,
     over: Callable[[int], bool],
     policy: Policy | None,
+    branches: Branches | None,
 ) -> int:
     """Records one clip of at most so many transitions, and returns how many it has."""
     reality, env, (seed, observation) = tape.reality, tape.env, start
@@ -252,7 +255,7 @@ def _clip(
     favoured, often = kind.favoured
     patience = max(2, round(kind.held ** rng.random())) if kind.held > 1 else 1  # short ones as often as long ones
     again, action = 0, None
-    tape.begin(seed, kind)
+    tape.begin(seed, kind, branches.before if branches else 0)
     for done in range(1, most + 1):
         draw = rng.random()
         if kind.expert and draw < kind.expert and (policy is not None or expert is not None):
@@ -265,9 +268,13 @@ def _clip(
             action = reality.random_action(env, rng)
             again = int(rng.integers(2 * patience)) if patience > 1 else 0
         observation, terminated, truncated = tape.step(action)
+        if branches:
+            branches.follow(action, tape.frame)
         if over(done) or terminated or truncated:
             break
     tape.end(terminated, truncated)
+    if branches:
+        branches.leave(terminated or truncated)
     return done
 
 

@@ -34,6 +34,7 @@ class Tally:
         self.lengths: list[int] = []
         self._ended: list[int] = []
         self._truncated: set[int] = set()
+        self._latest = 0
         self.endings: Counter[str] = Counter()
 
     def add(self, frames: np.ndarray, actions: np.ndarray, rewards: list[float], terminations: list[bool]) -> None:
@@ -43,16 +44,17 @@ class Tally:
         self._rewards.append(np.asarray(rewards, np.float64))
         self._ends.append(np.asarray(terminations, bool))
 
-    def end(self, length: int, terminated: bool, truncated: bool) -> None:
-        """Counts the end of a clip of `length` transitions."""
+    def end(self, length: int, terminated: bool, truncated: bool, before: int = 0) -> None:
+        """Counts the end of a clip of `length` transitions that began `before` steps after its episode."""
         self.lengths.append(length)
-        self._ended += [length] * terminated
-        self._truncated |= {length} if truncated and not terminated else set()
+        self._latest = max(self._latest, before + length)
+        self._ended += [before + length] * terminated
+        self._truncated |= {before + length} if truncated and not terminated else set()
         self.endings["terminated" if terminated else "truncated" if truncated else "cut"] += 1
 
     def limit(self) -> int:
-        """Steps after which all truncated clips ended, if that is one number and no clip was longer; else 0."""
-        return next(iter(self._truncated)) if self._truncated == {max(self.lengths)} else 0
+        """Steps after which all truncated episodes ended, if that is one number and none was longer; else 0."""
+        return next(iter(self._truncated)) if self._truncated == {self._latest} else 0
 
     def summary(self, discount: float, horizon: int) -> dict[str, Any]:
         """All that was seen, as plain data.
@@ -76,7 +78,7 @@ class Tally:
                 **{kind: self.endings[kind] for kind in ("terminated", "truncated", "cut")},
                 "steps": {"least": int(lengths.min()), "median": float(np.median(lengths)), "most": int(lengths.max())},
             },
-            "lengths": {"ended": float(np.quantile(self._ended or [0], 0.9)), "longest": int(lengths.max())},
+            "lengths": {"ended": float(np.quantile(self._ended or [0], 0.9)), "longest": self._latest},
             "actions": self._shares(acted),
             "coverage": {"transitions": len(acted), "different frames": len(np.unique(frames))},
             "ambiguity": measured.to_dict(),

@@ -40,6 +40,7 @@ class Tape:
     Attributes:
         kinds: transitions by the name of their `Coverage`.
         tally: what was seen so far.
+        frame: (H, W, C) uint8, the last of the present clip.
 
     Raises:
         BadInputError: the environment's actions are of a kind that no dream takes.
@@ -59,12 +60,13 @@ class Tape:
         self._part: EpisodeBuffer | None = None
         self._parted: set[int] = set()
         self._frames: list[np.ndarray] = []
-        self._length = 0
+        self._length = self._before = 0
 
-    def begin(self, seed: int, kind: Coverage) -> None:
-        """Begins a clip at the environment's present state."""
+    def begin(self, seed: int, kind: Coverage, before: int = 0) -> None:
+        """Begins a clip at the environment's present state, `before` steps after the episode's start."""
         self._part = self._empty(seed=seed, options={"kind": kind.name, "starts": kind.starts})
-        self._frames, self._length = [self.reality.frame(self.env)], 0
+        self.frame, self._length, self._before = self.reality.frame(self.env), 0, before
+        self._frames = [self.frame]
         self._things |= self.reality.things(self.env)
 
     def step(self, action: Any) -> tuple[Any, bool, bool]:
@@ -76,7 +78,8 @@ class Tape:
         action = self._member(action)
         self._classes[self.reality.transition_class(self.env, action)] += 1
         observation, reward, terminated, truncated, _ = self.env.step(action)
-        self._frames.append(self.reality.frame(self.env))
+        self.frame = self.reality.frame(self.env)
+        self._frames.append(self.frame)
         self._things |= self.reality.things(self.env)
         self._length += 1
         part, reward = self._part, float(reward)
@@ -93,7 +96,7 @@ class Tape:
 
     def end(self, terminated: bool, truncated: bool) -> None:
         """Ends the clip."""
-        self.tally.end(self._length, terminated, truncated)
+        self.tally.end(self._length, terminated, truncated, self._before)
         if self._part.rewards:
             self._hand_over()
         self._episodes += 1
@@ -173,7 +176,7 @@ class Tape:
 
     def _is_due(self, reward: float) -> bool:
         """Whether a reward is what `1 - c · step / horizon` makes of 1, or nothing, or a punishment."""
-        due = 1 - self.reality.reward_discount * self._length / self.horizon
+        due = 1 - self.reality.reward_discount * (self._before + self._length) / self.horizon
         return reward <= 0 or abs(reward - due) < 1e-6
 
     def _action_names(self) -> list[str]:
