@@ -96,6 +96,7 @@ class RealityCheck(BaseCallback):
     Attributes:
         curve: all evaluations.
         best: parameters of the best version.
+        share: of the training that is done, by steps or, if that is more, by minutes.
     """
 
     def __init__(
@@ -129,7 +130,7 @@ class RealityCheck(BaseCallback):
         self.steps, self.evaluations, self.seed = steps, evaluations, seed
         self.limit = math.inf if minutes is None else 60.0 * minutes
         self.began, self.progress = began, progress
-        self.curve, self.best, self.evaluating = Curve(), {}, 0.0
+        self.curve, self.best, self.evaluating, self.share = Curve(), {}, 0.0, 0.0
 
     def close(self) -> None:
         """Closes the environments."""
@@ -141,7 +142,7 @@ class RealityCheck(BaseCallback):
 
     def _on_step(self) -> bool:
         done = self.num_timesteps - self.first
-        share = max(done / self.steps, self._share_of_time())
+        share = self.share = max(done / self.steps, self._share_of_time())
         self.progress("training in the dream", min(done, self.steps), self.steps, self._text())
         if share * self.evaluations >= self.look + 1 and share < 1.0:
             self.look = int(share * self.evaluations)

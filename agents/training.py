@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from nova_gym.agents.actions import plain_space
 from nova_gym.agents.curve import Curve, RealityCheck
+from nova_gym.agents.fading import FadingEntropy
 from nova_gym.agents.features import FieldFeatures
 from nova_gym.agents.hyperparameters import (
     ALGORITHMS,
@@ -205,7 +206,7 @@ def train_agent(
         minutes,
     )
     try:
-        agent.learn(steps, callback=[starts, check])
+        agent.learn(steps, callback=[starts, check, FadingEntropy(check)])
     finally:
         env.close()
         check.close()

@@ -53,8 +53,8 @@ class Coverage:
 
 
 #: For environments without a `Reality` of their own: whole episodes of random actions, and random actions from where
-#: such play came (`Branches`). In many environments an action leads nowhere unless it is held for some steps. So in half
-#: of the transitions actions are.
+#: such play came (`Branches`). In half of the transitions actions are held: in many environments one leads nowhere
+#: unless it lasts for some steps.
 RANDOM_COVERAGE = (
     Coverage("official starts, at random", 0.25, None, official=True),
     Coverage("official starts, actions held", 0.25, None, official=True, held=32),

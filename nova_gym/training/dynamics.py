@@ -132,17 +132,24 @@ class Dynamics(Stage):
         metrics = {"rollout": errors[:count].mean(), "single": errors[count:].mean(), **metrics}
         metrics |= self._go_on(state[:count], reached[:count].detach(), errors[:count].detach())
         if model.has_actions:
-            outcome = self._outcome_loss(before, latent_action.detach(), batch)
+            outcome = self._outcome_loss(before, latent_action.detach(), reached.detach(), batch)
             loss, metrics = loss + OUTCOME * outcome, {**metrics, "outcome": outcome}
         return loss, metrics
 
-    def _outcome_loss(self, before: Tensor, latent_action: Tensor, batch: Batch) -> Tensor:
-        """() float32, of reward and termination together, on true states with the noise of the states stepped from."""
+    def _outcome_loss(self, before: Tensor, latent_action: Tensor, reached: Tensor, batch: Batch) -> Tensor:
+        """() float32, of reward and termination together.
+
+        Half of it is on true states, with the noise of the states stepped from. The other half is on what single steps
+        predict, as in a dream: there a cell may have moved a little that should be still.
+        """
         count, after = self.recipe.batch, batch["after"]
-        noise = batch["state"] - before
-        noise = torch.cat([noise[count:], noise[count:]])  # a rollout's own error may be anything
-        changed = self.changes.changed(before, after)
-        reward, termination = self.parts["heads"](before + noise, latent_action, after + noise.flip(0), changed)
+        noise = batch["state"][count:] - before[count:]  # a rollout's own error may be anything
+        state = torch.cat([before[:count] + noise, batch["state"][count:]])
+        dreamt = self.model.settle(state[count:], reached[count:], self.changes.dead_band)
+        following = torch.cat([after[:count] + noise.flip(0), dreamt])
+        true = self.changes.changed(before[:count], after[:count])
+        changed = torch.cat([true, (state[count:] != dreamt).any(1)])
+        reward, termination = self.parts["heads"](state, latent_action, following, changed)
         reward_loss = F.cross_entropy(reward, batch["rewards"])
         return reward_loss + F.binary_cross_entropy_with_logits(termination, batch["terminations"])
 
