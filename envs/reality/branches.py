@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from nova_gym.envs.reality.environments import resized
 
 #: Branches that are kept.
 BRANCHES = 32
+#: Branches that are tried before a clip begins at a new start.
+ATTEMPTS = 8
 #: A branch that is longer is not followed further: so much play is repeated for each clip, without pictures.
 LONGEST = 240
 #: Frames count as alike if they are so in a picture of at most so many pixels a side, in so many shades
@@ -63,10 +66,11 @@ class Branches:
 
     Args:
         rng: draws branches.
+        longest: steps of a branch at most, so that a clip begins before a time limit ends it.
     """
 
-    def __init__(self, rng: np.random.Generator) -> None:
-        self._rng = rng
+    def __init__(self, rng: np.random.Generator, longest: int = LONGEST) -> None:
+        self._rng, self._longest = rng, min(LONGEST, longest)
         self._living: list[Branch] = []
         self._seen: Counter[int] = Counter()
         self._lengths: list[int] = []
@@ -74,29 +78,44 @@ class Branches:
         self._actions: list[Any] = []
         self._shown: list[int] = []
 
-    def enter(self, env: gym.Env, seed: int, observation: Any) -> tuple[int, Any]:
-        """Brings an environment where one of the branches ends, or leaves it at a new start while there are few.
+    def enter(self, env: gym.Env, seed: int, observation: Any, act: Callable[[], Any]) -> tuple[int, Any]:
+        """Brings an environment beyond one of the branches, or leaves it at a new start while there are few.
+
+        A few more actions follow the branch, so that copies of it part before a clip begins.
 
         Args:
             env: just reset.
             seed: of the reset.
             observation: what the environment observed after it.
+            act: gives a random action.
 
         Returns:
             A seed and what the environment observes now.
         """
         self._now, self._actions, self._shown = Branch(), [], []
-        while len(self._living) >= BRANCHES:
-            branch = self._living.pop(int(self._rng.integers(len(self._living))))  # `leave` fills its place
+        for _ in range(ATTEMPTS if len(self._living) >= BRANCHES else 0):
+            at, parting = int(self._rng.integers(len(self._living))), int(self._rng.integers(1, self._grown + 1))
+            branch = self._living[at]
+            branch = Branch((*branch.played, (self._drawn(), tuple(act() for _ in range(parting)))), branch.shown)
             now, ended = branch.play(env)
             if not ended:
-                self._now, seed = branch, int(self._rng.integers(2**31))
+                del self._living[at]  # `leave` fills its place
+                self._now, seed, observation = branch, self._drawn(), now
                 env.unwrapped.np_random = np.random.default_rng(seed)
-                observation = now
                 break
-            observation, _ = env.reset(seed=seed)  # this environment does not repeat itself
+        else:
+            observation, _ = env.reset(seed=seed)
         self._seed = seed
         return seed, observation
+
+    @property
+    def _grown(self) -> int:
+        """Steps that half of all clips survive."""
+        return max(1, int(np.median(self._lengths)))
+
+    def _drawn(self) -> int:
+        """A seed."""
+        return int(self._rng.integers(2**31))
 
     @property
     def before(self) -> int:
@@ -117,10 +136,10 @@ class Branches:
             ended: whether the episode is over.
         """
         self._lengths.append(len(self._actions))
-        grown = int(np.median(self._lengths))
+        grown = self._grown
         alive = grown < len(self._actions) or (grown == len(self._actions) and not ended)
         branch = None
-        if alive and len(self._now) + grown <= LONGEST:
+        if alive and len(self._now) + grown <= self._longest:
             shown = self._shown[grown - 1]
             self._seen[shown] += 1
             branch = Branch((*self._now.played, (self._seed, tuple(self._actions[:grown]))), shown)

@@ -24,7 +24,7 @@ from nova_gym.dream import Dream
 from nova_gym.envs.actions import dream_actions
 from nova_gym.envs.adapter import reality_of
 from nova_gym.envs.reality.base import ATTEMPTS, Reality
-from nova_gym.envs.reality.branches import Branches
+from nova_gym.envs.reality.branches import LONGEST, Branches
 from nova_gym.envs.reality.coverage import Coverage, policy_coverage
 from nova_gym.envs.reality.registry import find_reality
 from nova_gym.envs.reality.spec import RealitySpec
@@ -206,7 +206,8 @@ def _clips(
     """Records clips of all kinds, interleaved so that each kind has its share at any time."""
     recorded = Counter({kind.name: 0 for kind in coverage})
     possible = list(coverage)
-    reality, env, branches = tape.reality, tape.env, Branches(rng)
+    reality, env = tape.reality, tape.env
+    branches = Branches(rng, tape.horizon // 2 if tape.horizon else LONGEST)
     while recorded.total() < transitions and not over(recorded.total()):
         kind = min(possible, key=lambda kind: recorded[kind.name] / kind.share)
         start = _start(env, reality, kind, hold_out, expert, rng)
@@ -220,7 +221,7 @@ def _clips(
         before = recorded.total()
         soon = lambda done, before=before: over(before + done)  # noqa: E731
         if kind.onward:
-            start = branches.enter(env, *start)
+            start = branches.enter(env, *start, lambda: reality.random_action(env, rng))
         recorded[kind.name] += _clip(tape, kind, start, most, rng, soon, policy, branches if kind.onward else None)
     tape.kinds = recorded
 

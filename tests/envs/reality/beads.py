@@ -74,6 +74,32 @@ class Faster(gym.Wrapper):
         env.unwrapped.speed = speed
 
 
+class Ladder(gym.Env):
+    """One of two ways goes up a rung, drawn anew on each; the other way is a fall, which ends the episode."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"]}
+    action_space = gym.spaces.Discrete(2)
+    observation_space = gym.spaces.Discrete(2)
+
+    def __init__(self, render_mode=None) -> None:
+        self.render_mode = render_mode
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.rung, self.way = 0, int(self.np_random.integers(2))
+        return self.way, {}
+
+    def step(self, action):
+        fell = int(action) != self.way
+        self.rung, self.way = self.rung + 1, int(self.np_random.integers(2))
+        return self.way, 0.0, fell, False, {}
+
+    def render(self):
+        frame = np.zeros((320, 8, 3), np.uint8)
+        frame[: self.rung] = 255
+        return frame
+
+
 def limited(steps: int = 7) -> gym.Env:
     """A bead with a limit of time, made without Gymnasium's registry."""
     return gym.wrappers.TimeLimit(Bead(render_mode="rgb_array"), steps)
