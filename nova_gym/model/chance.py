@@ -26,6 +26,13 @@ class Chance(nn.Module):
     the outcomes that earlier turns drew around it. A field of one cell needs one turn.
 
     Where nothing is random, one outcome is certain.
+
+    What never happens is still expected a little, and over many cells and steps that adds up. So outcomes are not drawn
+    whose odds, against the likeliest, are lower than of nearly all that happened in the recording (min-p sampling,
+    arXiv 2407.01082, with a bound from data).
+
+    Attributes:
+        least: () float32 in [0, 1), that bound.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -37,6 +44,7 @@ class Chance(nn.Module):
         )
         inputs = 2 * config.rank + config.memory
         self.posterior = LocalNetwork(inputs, config.outcomes, config.hidden, config.reach, config.depth)
+        self.register_buffer("least", torch.zeros(()))
 
     def expect(self, state: Tensor, actions: Tensor, drawn: Tensor) -> Tensor:
         """What may happen in each cell, given what was drawn in others.
@@ -67,9 +75,14 @@ class Chance(nn.Module):
         drawn = state.new_zeros(state.shape[0], self.outcomes, *state.shape[2:])
         for now in range(min(APART, rows) * min(APART, cols)):
             expected = self.expect(state, actions, drawn)
-            chosen = likeliest(expected) if uniform is None else pick(expected, uniform)
+            chosen = likeliest(expected) if uniform is None else pick(self.likely(expected), uniform)
             drawn = torch.where(turn == now, chosen, drawn)
         return drawn
+
+    def likely(self, expected: Tensor) -> Tensor:
+        """Log-probabilities (B, n, rows, cols) without outcomes whose odds are below `least`."""
+        odds = (expected - expected.amax(1, keepdim=True)).exp()
+        return expected.masked_fill(odds < self.least, -torch.inf).log_softmax(1)
 
     def explain(self, state: Tensor, following: Tensor) -> Tensor:
         """What did happen, in training: states (B, K + M, rows, cols) and what the next frames show → logits."""

@@ -14,6 +14,8 @@ from nova_gym.training.stage import Batch, Metrics, Stage
 
 #: Share of single steps by inferred latent actions that are shown backwards.
 REVERSED = 0.25
+#: Share of the states that get no noise.
+CLEAN = 0.25
 #: Share of the rollouts whose error is enlarged in a step, up to how many times, and to which share of what is lost.
 PUSHED, MOST, PUSHED_TO = 0.5, 30.0, 0.25
 #: Weights beside that of predicted states: the bridge's latent actions match the inferred ones; those of cells in which
@@ -76,7 +78,9 @@ class Dynamics(Stage):
         }
 
     def _noise(self, shape: tuple[int, ...], generator: Generator) -> Tensor:
-        scale = torch.rand(shape[0], 1, 1, 1, generator=generator) * self.recipe.noise
+        """Noise of any size up to the recipe's; a share of the states has none, as where a dream begins."""
+        scale = torch.rand(shape[0], 1, 1, 1, generator=generator)
+        scale = ((scale - CLEAN) / (1.0 - CLEAN)).clamp(min=0.0) * self.recipe.noise
         return torch.randn(shape, generator=generator) * scale
 
     def _pushed(self, truth: Tensor, generator: Generator) -> Tensor:

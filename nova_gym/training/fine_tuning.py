@@ -15,6 +15,7 @@ from nova_gym.training.changes import Changes, emphasize, wrong_transitions
 from nova_gym.training.doubt import teach_doubt, without_held_out
 from nova_gym.training.dynamics import Tuning
 from nova_gym.training.loop import DOUBT, Loop, Run, keep_freed_memory
+from nova_gym.training.odds import settle_odds
 from nova_gym.training.presets import Preset, TrainingConfig, preset_of
 from nova_gym.training.recurrent import RecurrentDynamics, RecurrentTuning
 from nova_gym.training.representation import Representation, drawn_within, encode_all
@@ -65,6 +66,7 @@ def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed
     loop = Loop(model, seed, run)
     stage, wrong = _tuning(model, clips, states, training, keep_memory=True)
     loop.train(stage)
+    settle_odds(model, clips, states)
     run.checkpoint.unlink(missing_ok=True)
     return repacked(dream, model, _tuned_card(dream, clips, states, training, wrong, seed, loop))
 
@@ -112,6 +114,7 @@ def train_further(dream: Dream, parts: list[Clips], preset: Preset, run: Run) ->
         loop.train(RecurrentDynamics(model, clips, states, training))
     stage, wrong = _tuning(model, clips, states, training, keep_memory=False)
     loop.train(stage)
+    settle_odds(model, clips, states)
     model.cpu().eval().requires_grad_(False)
     card = _tuned_card(dream, clips, states, training, wrong, seed, loop)
     if anew:

@@ -223,6 +223,7 @@ class Loop:
         if self._pending and self._pending["name"] == stage.name:
             optimizer.load_state_dict(self._pending.pop("optimizer"))
             stage.memory = self._pending.pop("memory", {})
+            stage.helpers.load_state_dict(self._pending.pop("helpers", {}))
             state = self._pending
         self._pending = None
         if "budget" not in state:
@@ -257,7 +258,11 @@ class Loop:
         while state["step"] < (recipe := self.recipe(stage, state)).steps:
             step = state["step"]
             if step % SNAPSHOT_EVERY == 0 and in_a_row == 0:
-                kept = {"optimizer": copy.deepcopy(optimizer.state_dict()), "memory": dict(stage.memory)}
+                kept = {
+                    "optimizer": copy.deepcopy(optimizer.state_dict()),
+                    "memory": dict(stage.memory),
+                    "helpers": copy.deepcopy(stage.helpers.state_dict()),
+                }
                 self._snapshot = self._take({**state, **kept})
                 if step and time.monotonic() - saved > SAVE_EVERY:
                     try:
@@ -333,7 +338,8 @@ class Loop:
         self.model.load_state_dict(self._snapshot["model"])
         optimizer.load_state_dict(copy.deepcopy(kept["optimizer"]))
         stage.memory = dict(kept["memory"])
-        state.update({key: value for key, value in kept.items() if key not in ("optimizer", "memory")})
+        stage.helpers.load_state_dict(kept["helpers"])
+        state.update({key: value for key, value in kept.items() if key not in ("optimizer", "memory", "helpers")})
 
     def _log(self, stage: Stage, state: dict[str, Any], norm: float) -> None:
         text = f"loss {state['mean']:.5f}"

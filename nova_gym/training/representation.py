@@ -12,6 +12,7 @@ from nova_gym.model import inr
 from nova_gym.model.coordinates import change_states
 from nova_gym.model.doubt import cell_errors
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training.foresight import WEIGHT, WINDOW, Foresight
 from nova_gym.training.presets import TrainingConfig
 from nova_gym.training.stage import Batch, Metrics, Stage
 from nova_gym.training.windows import Windows
@@ -33,6 +34,9 @@ class Representation(Stage):
 
     A pixel is drawn at a random point near its centre, another one in each step: it is an area, and a network that saw
     its centre alone draws anything in between, which shows on finer grids.
+
+    Where one network draws the whole frame, half of the frames come in windows of consecutive ones, and states shall be
+    such as can be foreseen (`Foresight`).
     """
 
     name, trains = "representation", ("encoder", "renderer")
@@ -43,9 +47,17 @@ class Representation(Stage):
         height, width = model.config.cell
         self.grid, self.pixel = inr.coordinate_grid(height, width), 2.0 / torch.tensor([width, height])
         self.lively = _lively(clips.frames, model.config.cell) if len(self.grid) > POINTS else None
+        self.ends = torch.nonzero(clips.position >= WINDOW - 2).flatten()  # transitions that end a window
+        if model.config.cells == (1, 1) and len(self.ends):
+            self.helpers["foresight"] = Foresight(model.config.rank, model.config.actions)
 
     def batch(self, generator: Generator, progress: float) -> Batch:
         chosen = torch.randint(len(self.clips.frames), (self.recipe.batch,), generator=generator)
+        last = self.ends[:0]
+        if self.helpers:  # windows, and as many single frames
+            last = self.ends[torch.randint(len(self.ends), (-(-len(chosen) // 2),), generator=generator)]
+            windows = self.clips.source[last] + torch.arange(2 - WINDOW, 2)[:, None]
+            chosen = torch.cat([windows.flatten(), chosen[len(last) :]])
         pixels = torch.arange(len(self.grid))
         if self.lively is not None:
             pixels = torch.multinomial(self.lively, POINTS, generator=generator)
@@ -56,13 +68,25 @@ class Representation(Stage):
             shown = self.windows.anywhere(frames, chosen, self.model.config.cell, generator)
         else:
             shown = frames[chosen]
-        return {"frames": shown, "points": points, "pixels": pixels}
+        before = last[:, None] + torch.arange(2 - WINDOW, 1)
+        acted = {"actions": self.clips.actions[before]} if self.clips.labelled else {}
+        return {"frames": shown, "points": points, "pixels": pixels, **acted}
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        frames = to_unit(batch["frames"])
-        drawn = self.model.draw(self.model.encode(frames), batch["points"]).unflatten(0, (len(frames), -1))
-        truth = in_cells(frames, self.model.config.cell)[..., batch["pixels"]]
-        return picture_loss(*(each.movedim(2, 1).flatten(2) for each in (drawn, truth)), self.margin)
+        frames, count = to_unit(batch["frames"]), self.recipe.batch
+        states = self.model.encode(frames)
+        drawn = self.model.draw(states[-count:], batch["points"]).unflatten(0, (count, -1))
+        truth = in_cells(frames[-count:], self.model.config.cell)[..., batch["pixels"]]
+        loss, metrics = picture_loss(*(each.movedim(2, 1).flatten(2) for each in (drawn, truth)), self.margin)
+        if not self.helpers:
+            return loss, metrics
+        windows = states[: len(states) - count // 2].flatten(1).unflatten(0, (WINDOW, -1)).transpose(0, 1)
+        shape = len(windows), WINDOW - 1
+        acted = self.model.as_numbers(
+            batch["actions"].flatten(0, 1) if "actions" in batch else None, shape[0] * shape[1]
+        )
+        surprise = self.helpers["foresight"](windows, acted.unflatten(0, shape))
+        return loss + WEIGHT * loss.detach() * surprise, {**metrics, "surprise": surprise}
 
     def pictures(self) -> Tensor:
         frames = to_unit(self.clips.frames[:: max(1, len(self.clips.frames) // 8)][:8])

@@ -29,6 +29,7 @@ class Stage(nn.Module):
         parts: these parts by name.
         memory: tensors on the CPU that one step leaves to the next, kept in checkpoints. Steps put new tensors in it
             and do not change those that it holds.
+        helpers: networks that learn with the parts and are dropped afterwards.
     """
 
     name: ClassVar[str]
@@ -42,6 +43,7 @@ class Stage(nn.Module):
         self.parts = nn.ModuleDict({name: part for name, part in found.items() if part is not None})
         self.clips = clips
         self.memory: dict[str, Tensor] = {}
+        self.helpers = nn.ModuleDict()
 
     @property
     def model(self) -> WorldModel:

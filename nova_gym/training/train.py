@@ -19,6 +19,7 @@ from nova_gym.training.dynamics import Dynamics, Tuning
 from nova_gym.training.latent_actions import fit_codebook, settle_latent_actions
 from nova_gym.training.layout import needs_everywhere
 from nova_gym.training.loop import DOUBT, STAGES, Loop, Run, keep_freed_memory, step_generator
+from nova_gym.training.odds import settle_odds
 from nova_gym.training.presets import Preset, TrainingConfig
 from nova_gym.training.rare import favour_rare
 from nova_gym.training.recurrent import RecurrentDynamics, RecurrentTuning
@@ -156,6 +157,7 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> tuple[Clips, 
             shown = emphasize(clips if recurrent else favour_rare(clips), loop.kept["wrong"])
         loop.train((RecurrentTuning if recurrent else Tuning)(model, shown, states, training))
     if "latent actions" not in loop.finished:
+        settle_odds(model, clips, states)
         settle_latent_actions(model, clips, states)
         loop.mark("latent actions")
     if model.has_codebook:

@@ -11,6 +11,7 @@ export class Chance {
   constructor(config, tensors) {
     this.outcomes = config.outcomes;
     this.prior = new LocalNetwork(tensors, "chance.prior");
+    [this.least] = tensors["chance.least"].data;
   }
 
   /** Outcomes, one-hot in each cell. `uniform`: a number in [0, 1) for each cell, or undefined for what is likeliest. */
@@ -22,12 +23,21 @@ export class Chance {
       const expected = this.prior.onwards(sums, turn).data;
       for (const cell of turn) {
         const logits = expected.subarray(cell * this.outcomes, (cell + 1) * this.outcomes);
-        const chosen = uniform ? picked(softmax(logits), uniform[cell]) : likeliest(logits);
+        const chosen = uniform ? picked(this.#likely(logits), uniform[cell]) : likeliest(logits);
         drawn.data[cell * this.outcomes + chosen] = 1;
         first.add(sums, cell, state.channels + chosen);
       }
     }
     return drawn;
+  }
+
+  /** The odds of outcomes, without those below a share of the likeliest. */
+  #likely(logits) {
+    const odds = softmax(logits);
+    const least = this.least * Math.max(...odds);
+    const kept = odds.map((each) => (each < least ? 0 : each));
+    const sum = kept.reduce((a, b) => a + b, 0);
+    return kept.map((each) => each / sum);
   }
 }
 
