@@ -29,9 +29,11 @@ class Foresight(nn.Module):
     def __init__(self, rank: int, actions: int) -> None:
         super().__init__()
         inputs = (WINDOW - 1) * (rank + actions)
-        self.layers = nn.Sequential(
-            nn.Linear(inputs, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, rank)
-        )
+        with torch.random.fork_rng([]):
+            torch.manual_seed(0)  # so that runs repeat
+            self.layers = nn.Sequential(
+                nn.Linear(inputs, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, rank)
+            )
 
     def forward(self, states: Tensor, actions: Tensor) -> Tensor:
         """The mean squared error of a foreseen change, as a share of that change.

@@ -296,3 +296,12 @@ def test_a_control_model_of_two_layers_is_a_control_model():
     assert torch.equal(after.latent_action, latent_action)
     empty = model.forget(after, torch.tensor([True, False]))
     assert not any(part.narrow(-4, 0, 1).any() for part in empty)
+
+
+def test_a_frame_of_one_cell_is_encoded_as_by_convolutions():
+    config = ModelConfig(frame_size=(24, 40), cell=(24, 40), encoder_widths=(8, 16, 32))
+    encoder = WorldModel(config, torch.Generator().manual_seed(0)).part("encoder")
+    frames = torch.rand(5, 3, 24, 40)
+    expected = encoder.last(encoder.convolutions(frames - 0.5))
+    torch.testing.assert_close(encoder(frames), expected, rtol=1e-4, atol=1e-5)
+    assert encoder(frames).shape == (5, config.rank, 1, 1)

@@ -12,6 +12,7 @@ from nova_gym.model.config import INRConfig, ModelConfig
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training import Run, preset, recurrent
 from nova_gym.training.loop import Loop
+from nova_gym.training.odds import least_odds
 from nova_gym.training.presets import Recipe
 from nova_gym.training.recurrent import RecurrentDynamics
 
@@ -80,3 +81,13 @@ def test_chance_draws_one_future_or_the_other_and_never_their_mean(tmp_path, mon
     assert float(left + right) > 0.9
     assert float(left) == pytest.approx(0.5, abs=0.1)
     assert float((state - shown(reached)).square().mean()) < 0.1
+
+
+def test_the_least_odds_are_those_of_nearly_all_that_happened(tmp_path, monkeypatch):
+    monkeypatch.setattr(recurrent, "SPAN", 2)
+    dream = trained(toys.flipping, tmp_path, 240, outcomes=4)
+    places, actions = toys.walks(toys.flipping, episodes=200, length=16)
+    clips = toys.clips_of(np.zeros((*places.shape, 1, 1, 1), np.uint8), actions)
+    assert 0.5 < least_odds(dream.world_model, clips, shown(places.ravel())) < 1.0  # both futures are as likely
+    short = toys.clips_of(np.zeros((2, 3, 1, 1, 1), np.uint8), actions[:2, :2])
+    assert least_odds(dream.world_model, short, shown(places[:2, :3].ravel())) == 0.0  # too few to tell
