@@ -13,6 +13,8 @@ from nova_gym.data.ambiguity import Repeats
 SAMPLE = 4096
 #: Cells whose neighbourhoods are looked at, at most, evenly spread likewise.
 CELLS = 3_000_000
+#: Of the transitions that do not pay and end as most do, the share that may be as open as that.
+OPEN = 0.01
 _ODD = np.random.default_rng(1).integers(1, 2**63, 25, dtype=np.uint64) | np.uint64(1)
 #: Things move gradually if a cell that changes does so by less than this share of what it differs by in a clip.
 GRADUAL = 0.5
@@ -59,19 +61,27 @@ def _cut(frames: Tensor, cell: tuple[int, int]) -> Tensor:
     return cut.permute(0, 2, 4, 1, 3, 5).flatten(1, 2).flatten(2).contiguous()
 
 
-def needs_everywhere(clips: Clips) -> bool:
-    """Whether transitions in which nothing changes pay or end differently.
+def needs_everywhere(clips: Clips, cell: tuple[int, int]) -> bool:
+    """Whether transitions that change the same, or nothing, pay or end differently.
 
-    Then rewards and endings cannot be read off the cells that change alone.
+    Then rewards and endings cannot be read off the cells that change alone: a box that is opened may vanish as one that
+    is picked up does.
 
     Args:
-        clips: labelled.
+        clips: labelled; frames divide into cells.
+        cell: (h, w) in pixels.
     """
-    source = clips.source[:: max(1, len(clips.source) // SAMPLE)]
-    chosen = torch.arange(len(clips.source))[:: max(1, len(clips.source) // SAMPLE)]
-    still = (clips.frames[source] == clips.frames[source + 1]).flatten(1).all(1)
-    rewards, ends = clips.rewards[chosen][still], clips.terminations[chosen][still]
-    return bool(still.any()) and (len(rewards.unique()) > 1 or len(ends.unique()) > 1)
+    rows, cols = clips.frames.shape[2] // cell[0], clips.frames.shape[3] // cell[1]
+    step = max(1, len(clips.source) * rows * cols // CELLS)
+    source = clips.source[::step]
+    before, after = (_kinds(clips.frames[at], cell) for at in (source, source + 1))
+    with np.errstate(over="ignore"):  # a number for all changes together, wherever they are
+        changes = (before ^ (after * _ODD[0])) * np.uint64(0x9E3779B97F4A7C15)
+        changes = np.where(before != after, changes ^ (changes >> np.uint64(29)), np.uint64(0)).sum((1, 2))
+    paid = torch.stack([clips.rewards[::step].double(), clips.terminations[::step].double()], 1)
+    _, outcome, counts = torch.unique(paid, dim=0, return_inverse=True, return_counts=True)
+    rare = 1.0 - int(counts.max()) / len(source)
+    return Repeats(changes, outcome.numpy().astype(np.uint64)).unusual > OPEN * rare
 
 
 def surprises_in_cells(clips: Clips, cell: tuple[int, int]) -> tuple[float, np.ndarray]:

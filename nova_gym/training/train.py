@@ -99,19 +99,20 @@ def config_for(clips: Clips, preset: Preset) -> ModelConfig:
     """
     size = tuple(clips.frames.shape[2:])
     values, bins = reward_values(clips) if clips.labelled else ((), False)
+    cell = size if preset.whole else preset.model.cell
+    replace(preset.model, cell=cell).cells_of(*size)
     config = replace(
         preset.model,
         frame_size=size,
-        cell=size if preset.whole else preset.model.cell,
+        cell=cell,
         inr=replace(preset.model.inr, channels=clips.frames.shape[1]),
         actions=clips.action_count,
         discrete=clips.discrete,
         reward_values=values,
         reward_bins=bins,
-        everywhere=clips.labelled and (_open(preset.model) or bins or needs_everywhere(clips)),
+        everywhere=clips.labelled and (_open(preset.model) or bins or needs_everywhere(clips, cell)),
         control=preset.model.control or (None if clips.labelled else ControlConfig()),  # video without labels needs one
     )
-    config.cells_of(*size)
     return replace(config, blend=smooth_across_cells(clips.frames, config.cell))
 
 

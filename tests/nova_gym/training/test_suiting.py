@@ -11,6 +11,7 @@ from nova_gym.data.ambiguity import ambiguity_of
 from nova_gym.model.compiled_step import compiled_step
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training import PRESETS
+from nova_gym.training.layout import needs_everywhere
 from nova_gym.training.suiting import suiting_preset
 from nova_gym.training.train import config_for, left_to_chance
 
@@ -88,3 +89,15 @@ def test_rewards_and_endings_that_a_coin_decides_are_left_to_chance():
     assert left_to_chance(plain, replace(clips, terminations=coin)) == (False, True)
     remembering = WorldModel(replace(PRESETS["tiny"].model, actions=2, memory=4))
     assert left_to_chance(remembering, replace(clips, rewards=coin.float())) == (False, False)  # the past may decide
+
+
+def test_the_same_change_that_pays_by_one_action_alone_needs_more_than_the_changed_cells():
+    frames = np.zeros((40, 2, 3, 16, 16), np.uint8)
+    frames[:, 0, :, :8, 8:] = 200  # a box, which is gone then
+    acts = np.arange(40)[:, None] % 2
+    clips = toys.clips_of(frames, acts)
+    assert not needs_everywhere(clips, (8, 8))
+    paid = replace(clips, rewards=torch.from_numpy(acts.ravel()).float())
+    assert needs_everywhere(paid, (8, 8))
+    frames[::2, 0, :, :8, 8:] = 100  # of another colour where nothing is paid
+    assert not needs_everywhere(replace(toys.clips_of(frames, acts), rewards=paid.rewards), (8, 8))
