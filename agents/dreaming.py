@@ -218,9 +218,9 @@ class Dreaming:
             return own_actions(env.action_space, action)[0]
 
         made = lambda: RealityEnv(dream, "latent")  # noqa: E731
-        spec = reality_of(dream).spec
+        spec, led = reality_of(dream).spec, dream.world_model.has_memory
         least = min(LEAST // 2, self.journal.steps["record"]["transitions"])
-        return self._recorded(1, spec, MORE, least, seconds, policy=act, random=RANDOM, make=made)
+        return self._recorded(1, spec, MORE, least, seconds, policy=act, random=RANDOM, make=made, led=led)
 
     def _test(self, seconds: float) -> dict[str, Any]:
         """Plays the agent that is kept, on seeds that nothing else used."""
@@ -299,7 +299,8 @@ def dream_of(
     """Dreams an environment: records it, trains a dream and an agent in it, tests both in reality, reports.
 
     The agent then acts in reality for some thousand steps, among random actions. The dream learns from those too, and
-    an agent is trained again. Of both dreams the one is kept whose agent does better in reality.
+    an agent is trained again. Where the dream has memory, the agent leads, and random actions alone are recorded. Of
+    both dreams the one is kept whose agent does better in reality.
 
     Args:
         env_fn: id of an environment, or a class or function that makes it, as `reality_spec` takes it.

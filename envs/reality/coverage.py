@@ -25,6 +25,8 @@ class Coverage:
         held: an action that `Reality.random_action` has chosen is repeated. How long is drawn for each clip, up to
             about so many steps on average, and then each time.
         onward: whether a clip begins where an earlier one from such a start came to (`Branches`).
+        led: whether a policy leads to where a clip begins, up to so many steps before each, without being recorded. A
+            clip then goes on in the same episode as the one before, until that ends.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Coverage:
     favoured: tuple[Any, float] = (None, 0.0)
     held: int = 1
     onward: bool = False
+    led: int = 0
 
     def __post_init__(self) -> None:
         chances = self.expert, self.favoured[1], self.expert + self.favoured[1]
@@ -49,7 +52,7 @@ class Coverage:
     @property
     def starts(self) -> str:
         """The starts that the first frames are a fair sample of: `official`, `random`, or an empty string."""
-        return "" if self.facing or self.onward else "official" if self.official else "random"
+        return "" if self.facing or self.onward or self.led else "official" if self.official else "random"
 
 
 #: For environments without a `Reality` of their own: whole episodes of random actions, and random actions from where
@@ -70,3 +73,8 @@ def policy_coverage(random: float) -> tuple[Coverage, ...]:
         random: probability in each step of a random action instead.
     """
     return (Coverage("official starts, by the policy", 1.0, None, official=True, expert=1.0 - random),)
+
+
+#: Random actions where a policy has led. A policy that knows more than the frames show tells that by its actions. From
+#: them a dream with memory would learn to read it: small pushes to and fro as a sign that a pole stands.
+LED_COVERAGE = (Coverage("led by the policy, then at random", 1.0, 16, official=True, led=32),)

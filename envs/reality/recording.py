@@ -25,7 +25,7 @@ from nova_gym.envs.actions import dream_actions
 from nova_gym.envs.adapter import reality_of
 from nova_gym.envs.reality.base import ATTEMPTS, Reality
 from nova_gym.envs.reality.branches import LONGEST, Branches
-from nova_gym.envs.reality.coverage import Coverage, policy_coverage
+from nova_gym.envs.reality.coverage import LED_COVERAGE, Coverage, policy_coverage
 from nova_gym.envs.reality.registry import find_reality
 from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.envs.reality.tape import Tape, write_episodes
@@ -52,6 +52,7 @@ def record(
     make: Callable[[], gym.Env] | None = None,
     seconds: float = math.inf,
     least: int = 1,
+    led: bool = False,
 ) -> minari.MinariDataset:
     """Plays the real environment and writes the episodes to a Minari dataset.
 
@@ -75,6 +76,8 @@ def record(
             observations are a dream's latents.
         seconds: after which recording ends sooner, once it has `least` transitions.
         least: see `seconds`.
+        led: the policy is not recorded. It leads to where clips of random actions begin, as a dream with memory needs
+            it (`LED_COVERAGE`).
 
     Returns:
         The dataset. `dataset.storage.metadata["nova_gym"]` holds, as JSON, the spec, the action space, the reward
@@ -91,7 +94,7 @@ def record(
         raise BadInputError(f"at least 1 transition has to be recorded, not {transitions}")
     check_dataset_id(dataset_id)
     reality = find_reality(spec)
-    coverage = _coverage(reality, expert, policy, random)
+    coverage = LED_COVERAGE if led else _coverage(reality, expert, policy, random)
     with _whole_or_not_at_all(make or reality.make, dataset_id) as env:
         tape = Tape(reality, env, dataset_id)
         hold_out = reality.can_hold_out(env)
@@ -220,6 +223,9 @@ def _clips(
         most = kind.length or tape.horizon or math.ceil(transitions * kind.share)
         before = recorded.total()
         soon = lambda done, before=before: over(before + done)  # noqa: E731
+        if kind.led:
+            recorded[kind.name] += _led_clips(tape, kind, start, rng, soon, policy)
+            continue
         if kind.onward:
             start = branches.enter(env, *start, lambda: reality.random_action(env, rng))
         recorded[kind.name] += _clip(tape, kind, start, most, rng, soon, policy, branches if kind.onward else None)
@@ -277,6 +283,33 @@ def _clip(
     if branches:
         branches.leave(terminated or truncated)
     return done
+
+
+def _led_clips(
+    tape: Tape,
+    kind: Coverage,
+    start: tuple[int, Any],
+    rng: np.random.Generator,
+    over: Callable[[int], bool],
+    policy: Policy,
+) -> int:
+    """Records the clips of one episode that a policy leads through, and returns how many transitions they have."""
+    (seed, observation), env, before, recorded, ended = start, tape.env, 0, 0, False
+    while not ended and not over(recorded):
+        for _ in range(int(rng.integers(kind.led + 1))):
+            observation, _, terminated, truncated, _ = env.step(policy(observation, env))
+            before += 1
+            if terminated or truncated:
+                return recorded
+        tape.begin(seed, kind, before)
+        for done in range(1, kind.length + 1):
+            observation, terminated, truncated = tape.step(tape.reality.random_action(env, rng))
+            ended = terminated or truncated
+            if ended or over(recorded + done):
+                break
+        tape.end(terminated, truncated)
+        before, recorded = before + done, recorded + done
+    return recorded
 
 
 def _start(

@@ -197,6 +197,20 @@ def test_random_play_goes_on_from_where_it_came_so_that_a_recording_shows_more_t
         np.testing.assert_array_equal(one.observations, other.observations)
 
 
+def test_a_policy_that_leads_is_not_recorded_and_random_play_begins_where_it_came():
+    climb = lambda way, env: way  # noqa: E731
+    dataset = record(reality_spec(beads.Ladder, (320, 8)), "beads/led-v0", 400, policy=climb, led=True)
+    begun, right = [], []
+    for episode in dataset.iterate_episodes():
+        rungs = (episode.observations[:, :, 0, 0] > 127).sum(1)
+        assert (np.diff(rungs) == 1).all()
+        begun.append(rungs[0])
+        right.append(len(episode.actions) - 1)
+    assert np.mean(begun) > 10  # it climbs 16 rungs on average
+    assert np.mean(right) < 2  # a random step is right every other time
+    assert all(clip.get("options")["starts"] == "" for clip in dataset.storage.get_episode_metadata(range(9)))
+
+
 def test_a_recording_written_in_parts_is_the_same(monkeypatch):
     whole, _ = recorded(100, ends_after=45, name="beads/whole-v0")
     monkeypatch.setattr(tape, "HELD_BYTES", 20 * 24 * 64 * 3)
