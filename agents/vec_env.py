@@ -16,8 +16,10 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from nova_gym.agents.actions import own_actions, plain_space
+from nova_gym.agents.perception import Perception
 from nova_gym.dream import Dream
 from nova_gym.envs import NovaDreamVectorEnv
+from nova_gym.envs.actions import dream_actions
 from nova_gym.envs.adapter import INFO
 from nova_gym.envs.arguments import as_array
 from nova_gym.envs.reality.base import Reality
@@ -47,6 +49,9 @@ class DreamVecEnv(VecEnv):
     - `is_success`, a bool, if the real environment tells successes (`Reality.success`): an end that pays.
 
     Otherwise `infos[i]` is empty. Discrete actions count from 0, as SB3 wants them.
+
+    Of dreams with memory, latents are observed as in reality, where frames differ a little from what was foreseen
+    (`Perception`). `NovaDreamVectorEnv` shows the dreams' own states.
 
     Args:
         dream: a `Dream`, the name of a shipped one, or the path of a file.
@@ -101,6 +106,9 @@ class DreamVecEnv(VecEnv):
         self.rewards, self.terminated = np.zeros(num_dreams), np.zeros(num_dreams, dtype=bool)
         self._returns, self._began = np.zeros(num_dreams), time.monotonic()
         self._seen: VecEnvObs = np.zeros(0)  # what the dreams showed before the step
+        model = self.envs.dream.world_model
+        self._perception = Perception(model) if observation == "latent" and model.has_memory else None
+        self._own = dream_actions(self.envs.dream) if action == "discrete" else None
         super().__init__(num_dreams, self.envs.single_observation_space, plain_space(self.envs.single_action_space))
         self.metadata = {**self.metadata, "render_fps": self.envs.metadata["render_fps"]}
 
@@ -126,6 +134,9 @@ class DreamVecEnv(VecEnv):
                 observations, said = self.envs.reset(options={**options, "reset_mask": mask})
             self._note_start(i, said)
         self._returns[:] = 0.0
+        if self._perception is not None:
+            self._perception.seed(self._seeds[0] or 0)
+            observations = self._perception.begin(observations)
         self._reset_seeds()
         self._reset_options()
         self._seen = observations
@@ -172,8 +183,15 @@ class DreamVecEnv(VecEnv):
             self._note_start(i, info)
             if self._knows_success:
                 infos[i]["is_success"] = bool(terminated[i] and self.rewards[i] > 0)
+        if self._perception is not None:
+            heard = self._perception.hear(observations, self._model_actions())
+            observations = self._perception.begin(observations, ended) if ended.any() else heard
         self._seen = observations
         return observations, rewards.astype(np.float32), ended, infos
+
+    def _model_actions(self) -> np.ndarray | None:
+        """The stored actions as the model takes them; None for latent ones, which no memory hears."""
+        return None if self._own is None else self._own.to_model(self._actions)
 
     def _note_start(self, i: int, info: dict[str, Any]) -> None:
         """Stores the `info` of dream i's reset in SB3's `reset_infos`."""

@@ -18,6 +18,8 @@ class RecurrentMemory(nn.Module):
 
     Attributes:
         first: (M,) float32, the memory in every cell where an episode begins. Zeros mean that the past is not known.
+        unforeseen: (K, K) float32, lower triangular. With a normal vector it gives an error such as real frames have
+            against what is foreseen of a cell; zeros where it was not measured.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -28,6 +30,7 @@ class RecurrentMemory(nn.Module):
         self.everywhere = nn.Linear(size, 3 * size, bias=False)
         self.acted = nn.Linear(config.actions, 3 * size, bias=False)
         self.first = nn.Parameter(torch.zeros(size))
+        self.register_buffer("unforeseen", torch.zeros(config.rank, config.rank))
 
     def forward(self, memory: Tensor, state: Tensor, following: Tensor, actions: Tensor) -> Tensor:
         """The memory after a step.

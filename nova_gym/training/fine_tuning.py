@@ -22,6 +22,7 @@ from nova_gym.training.representation import Representation, drawn_within, encod
 from nova_gym.training.rewards import reward_values
 from nova_gym.training.stage import Stage
 from nova_gym.training.train import is_recurrent, recorded_states, starts_of
+from nova_gym.training.unforeseen import settle_unforeseen
 from nova_gym.training.windows import windows_of
 
 #: Share of the learning rate of `tuning` that fine-tuning uses; at the full rate a trained dream first becomes worse.
@@ -67,6 +68,7 @@ def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed
     stage, wrong = _tuning(model, clips, states, training, keep_memory=True)
     loop.train(stage)
     settle_odds(model, clips, states)
+    settle_unforeseen(model, clips, states)
     run.checkpoint.unlink(missing_ok=True)
     return repacked(dream, model, _tuned_card(dream, clips, states, training, wrong, seed, loop))
 
@@ -115,6 +117,7 @@ def train_further(dream: Dream, parts: list[Clips], preset: Preset, run: Run) ->
     stage, wrong = _tuning(model, clips, states, training, keep_memory=False)
     loop.train(stage)
     settle_odds(model, clips, states)
+    settle_unforeseen(model, clips, states)
     model.cpu().eval().requires_grad_(False)
     card = _tuned_card(dream, clips, states, training, wrong, seed, loop)
     if anew:

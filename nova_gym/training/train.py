@@ -33,6 +33,7 @@ from nova_gym.training.representation import (
 from nova_gym.training.rewards import reward_values
 from nova_gym.training.seams import smooth_across_cells
 from nova_gym.training.suiting import FEW
+from nova_gym.training.unforeseen import settle_unforeseen
 from nova_gym.training.windows import windows_of
 
 #: Starts from within the recording take up to so many bytes, and have heard up to so many steps.
@@ -159,6 +160,7 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> tuple[Clips, 
         loop.train((RecurrentTuning if recurrent else Tuning)(model, shown, states, training))
     if "latent actions" not in loop.finished:
         settle_odds(model, clips, states)
+        settle_unforeseen(model, clips, states)
         settle_latent_actions(model, clips, states)
         loop.mark("latent actions")
     if model.has_codebook:
