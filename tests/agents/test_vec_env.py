@@ -1,3 +1,4 @@
+import copy
 import warnings
 
 import imageio.v3
@@ -193,3 +194,35 @@ def test_reality_looks_as_the_single_real_environment_does(tiny, observation):
     np.testing.assert_allclose(observations[0], seen, atol=1e-3)
     assert (rewards[0], ended[0]) == (reward, terminated)
     assert many.observation_space == single.observation_space
+
+
+def walked(dream, steps=12):
+    """One walk by an agent's environment and by Gymnasium's: observations of both, rewards of both, and resets."""
+    env = DreamVecEnv(dream, 4, max_episode_steps=5, device="cpu")
+    twin = NovaDreamVectorEnv(4, dream=dream, max_episode_steps=5, autoreset_mode="SameStep", device="cpu")
+    env.seed(3)
+    walk = [(env.reset(), twin.reset(seed=3)[0], np.zeros(4), np.zeros(4), np.ones(4, bool))]
+    for step in range(steps):
+        chosen = actions(env, step)
+        seen, paid, ended, _ = env.step(chosen)
+        shown, due, *_ = twin.step(chosen)
+        walk.append((seen, shown, paid, due, ended))
+    return [np.stack(each) for each in zip(*walk, strict=True)]
+
+
+def test_dreams_with_memory_are_observed_with_the_error_of_real_frames_and_go_on_undisturbed(deep):
+    rank = deep.world_model.config.rank
+    exact = copy.deepcopy(deep)
+    exact.world_model.part("memory").unforeseen.zero_()
+    seen, shown, paid, due, _ = walked(exact)
+    np.testing.assert_allclose(seen, shown, atol=1e-5)
+    np.testing.assert_allclose(paid, due, atol=1e-6)
+    blurred = copy.deepcopy(exact)
+    blurred.world_model.part("memory").unforeseen.copy_(0.1 * torch.eye(rank))
+    seen, shown, paid, due, begun = walked(blurred)
+    np.testing.assert_array_equal(seen[begun], shown[begun])  # where an episode begins nothing was foreseen
+    off = (seen - shown)[~begun]
+    assert off[:, :rank].std() == pytest.approx(0.1, rel=0.1)
+    assert np.abs(off[:, rank:]).max() > 0  # the memory has heard it
+    np.testing.assert_allclose(paid, due, atol=1e-6)
+    np.testing.assert_array_equal(walked(blurred)[0], seen)  # the same seed, the same errors
