@@ -6,7 +6,6 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from nova_gym.agents.curve import RealityCheck
 
-
 #: Share of the training after which nothing is paid any more. What is left is for what an agent is tested by.
 FADED = 2 / 3
 
