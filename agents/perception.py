@@ -8,6 +8,10 @@ import torch
 from nova_gym.model.world_model import WorldModel
 
 
+#: Errors are so many times those that were measured: along the recording's own play, which an agent leaves.
+LARGER = 2.0
+
+
 class Perception:
     """Lets an agent observe dreams with memory as it will observe reality.
 
@@ -60,7 +64,7 @@ class Perception:
         model = self.model
         shown = torch.from_numpy(np.array(observed[:, : model.config.rank]))
         drawn = torch.randn(shown.shape, generator=self._generator)
-        unforeseen = model.part("memory").unforeseen.cpu()
+        unforeseen = LARGER * model.part("memory").unforeseen.cpu()
         shown += torch.einsum("ij,bjrc->birc", unforeseen, drawn)
         device, acted = model.device, None if actions is None else torch.as_tensor(actions).to(model.device)
         self.states = model.recall(self.states.to(device), shown.to(device), acted).cpu()

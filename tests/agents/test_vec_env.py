@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env import (
 )
 
 from nova_gym.agents import DreamVecEnv, make_reality_vec
+from nova_gym.agents.perception import LARGER
 from nova_gym.envs import NovaDreamEnv, NovaDreamVectorEnv, make_reality
 from nova_gym.errors import BadInputError
 
@@ -218,7 +219,7 @@ def test_dreams_with_memory_are_observed_with_the_error_of_real_frames_and_go_on
     np.testing.assert_allclose(seen, shown, atol=1e-5)
     np.testing.assert_allclose(paid, due, atol=1e-6)
     blurred = copy.deepcopy(exact)
-    blurred.world_model.part("memory").unforeseen.copy_(0.1 * torch.eye(rank))
+    blurred.world_model.part("memory").unforeseen.copy_(0.1 / LARGER * torch.eye(rank))
     seen, shown, paid, due, begun = walked(blurred)
     np.testing.assert_array_equal(seen[begun], shown[begun])  # where an episode begins nothing was foreseen
     off = (seen - shown)[~begun]
