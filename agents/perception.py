@@ -7,7 +7,6 @@ import torch
 
 from nova_gym.model.world_model import WorldModel
 
-
 #: Errors are so many times those that were measured: along the recording's own play, which an agent leaves.
 LARGER = 2.0
 
