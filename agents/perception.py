@@ -15,10 +15,10 @@ class Perception:
     """Lets an agent observe dreams with memory as it will observe reality.
 
     A dream knows its own state, velocities included. In reality a memory has to find them out from frames that are
-    never quite what was foreseen. An agent that learned from the dream's own knowledge is lost there: in CartPole it
-    balanced for 500 steps in the dream and for 215 in reality. So here a second memory hears each frame with the error
-    that real frames have (`RecurrentMemory.unforeseen`), and the agent observes that. The dream itself goes on
-    undisturbed. This is domain randomisation (arXiv 1703.06907) with an error that was measured.
+    never quite what was foreseen. An agent that learned from the dream's own knowledge is lost there: of CartPole's
+    500 steps it balances less than half. So here a second memory hears each frame with the error that real frames have
+    (`RecurrentMemory.unforeseen`), and the agent observes that. The dream itself goes on undisturbed. This is domain
+    randomisation (arXiv 1703.06907) with an error that was measured.
 
     Args:
         model: with a memory.
