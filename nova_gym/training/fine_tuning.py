@@ -68,7 +68,6 @@ def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed
     stage, wrong = _tuning(model, clips, states, training, keep_memory=True)
     loop.train(stage)
     settle_odds(model, clips, states)
-    settle_unforeseen(model, clips, states)
     run.checkpoint.unlink(missing_ok=True)
     return repacked(dream, model, _tuned_card(dream, clips, states, training, wrong, seed, loop))
 
