@@ -127,7 +127,7 @@ class Dreaming:
             take("train further", self._train_further)
             if take("agent again", lambda seconds: self._agent(2, seconds)):
                 self.say(
-                    f"after {steps['record more']['transitions']:,} more real steps {_chosen(steps['agent again'])}"
+                    f"after {steps['record more']['transitions']:,} more recorded steps {_chosen(steps['agent again'])}"
                 )
         take("test", self._test)
         take("figures", self._figures)

@@ -15,8 +15,8 @@ class Perception:
     """Lets an agent observe dreams with memory as it will observe reality.
 
     A dream knows its own state, velocities included. In reality a memory has to find them out from frames that are
-    never quite what was foreseen. An agent that learned from the dream's own knowledge is lost there: of CartPole's
-    500 steps it balances less than half. So here a second memory hears each frame with the error that real frames have
+    never quite what was foreseen. An agent that learned from the dream's own knowledge is lost there: of CartPole it
+    holds the pole far longer in the dream. So here a second memory hears each frame with errors as real frames have
     (`RecurrentMemory.unforeseen`), and the agent observes that. The dream itself goes on undisturbed. This is domain
     randomisation (arXiv 1703.06907) with an error that was measured.
 

@@ -135,7 +135,8 @@ class DreamVecEnv(VecEnv):
             self._note_start(i, said)
         self._returns[:] = 0.0
         if self._perception is not None:
-            self._perception.seed(self._seeds[0] or 0)
+            if self._seeds[0] is not None:
+                self._perception.seed(self._seeds[0])
             observations = self._perception.begin(observations)
         self._reset_seeds()
         self._reset_options()

@@ -94,7 +94,11 @@ def record(
         raise BadInputError(f"at least 1 transition has to be recorded, not {transitions}")
     check_dataset_id(dataset_id)
     reality = find_reality(spec)
-    coverage = LED_COVERAGE if led else _coverage(reality, expert, policy, random)
+    coverage = _coverage(reality, expert, policy, random)
+    if led:
+        if policy is None:
+            raise BadInputError("led clips begin where a policy has led: name one")
+        coverage = LED_COVERAGE
     with _whole_or_not_at_all(make or reality.make, dataset_id) as env:
         tape = Tape(reality, env, dataset_id)
         hold_out = reality.can_hold_out(env)

@@ -43,7 +43,7 @@ class Encoder(nn.Module):
             BadInputError: the frames do not divide into cells.
         """
         shown = frames - 0.5
-        if self.config.cells_of(*frames.shape[-2:]) == (1, 1):  # as convolutions these take up to 15 times as long
+        if self.config.cells_of(*frames.shape[-2:]) == (1, 1):  # as convolutions these take much longer
             for layer in self.convolutions:
                 shown = _in_patches(layer, shown) if isinstance(layer, nn.Conv2d) else layer(shown)
             return _in_patches(self.last, shown)

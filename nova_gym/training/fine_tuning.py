@@ -14,6 +14,7 @@ from nova_gym.model.world_model import WorldModel
 from nova_gym.training.changes import Changes, emphasize, wrong_transitions
 from nova_gym.training.doubt import teach_doubt, without_held_out
 from nova_gym.training.dynamics import Tuning
+from nova_gym.training.heard import recorded_states
 from nova_gym.training.loop import DOUBT, Loop, Run, keep_freed_memory
 from nova_gym.training.odds import settle_odds
 from nova_gym.training.presets import Preset, TrainingConfig, preset_of
@@ -21,7 +22,7 @@ from nova_gym.training.recurrent import RecurrentDynamics, RecurrentTuning
 from nova_gym.training.representation import Representation, drawn_within, encode_all
 from nova_gym.training.rewards import reward_values
 from nova_gym.training.stage import Stage
-from nova_gym.training.train import is_recurrent, recorded_states, starts_of
+from nova_gym.training.train import is_recurrent, starts_of
 from nova_gym.training.unforeseen import settle_unforeseen
 from nova_gym.training.windows import windows_of
 

@@ -17,9 +17,8 @@ class Foresight(nn.Module):
     """Foresees the next state of a network that draws the whole frame, while the encoder learns; then it is dropped.
 
     Many states draw a picture equally well, and pictures alone leave it open which of them an encoder takes. It then
-    takes ones that jump where a thing moves evenly, by more than half of the movement in CartPole, and no dynamics can
-    learn that. With this loss beside that of the pictures, the encoder keeps to states whose changes follow from
-    earlier states and actions.
+    takes ones that jump where a thing moves evenly, and no dynamics can learn that. With this loss beside that of the
+    pictures, the encoder keeps to states whose changes follow from earlier states and actions.
 
     Args:
         rank: numbers of a state.

@@ -11,7 +11,8 @@ from nova_gym.data.ambiguity import Repeats
 
 #: Transitions that are looked at, evenly spread over the recording.
 SAMPLE = 4096
-#: Cells whose neighbourhoods are looked at, at most, evenly spread likewise.
+#: Pixels whose changes are looked at, and cells whose neighbourhoods are, at most, evenly spread likewise.
+PIXELS = 200_000_000
 CELLS = 3_000_000
 #: Of the transitions that do not pay and end as most do, the share that may be as open as that.
 OPEN = 0.01
@@ -71,8 +72,8 @@ def needs_everywhere(clips: Clips, cell: tuple[int, int]) -> bool:
         clips: labelled; frames divide into cells.
         cell: (h, w) in pixels.
     """
-    rows, cols = clips.frames.shape[2] // cell[0], clips.frames.shape[3] // cell[1]
-    step = max(1, len(clips.source) * rows * cols // CELLS)
+    pixels = clips.frames.shape[2] * clips.frames.shape[3]
+    step = max(1, len(clips.source) * pixels // PIXELS)
     source = clips.source[::step]
     before, after = (_kinds(clips.frames[at], cell) for at in (source, source + 1))
     with np.errstate(over="ignore"):  # a number for all changes together, wherever they are

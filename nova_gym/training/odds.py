@@ -8,9 +8,10 @@ from torch import Tensor
 from nova_gym.data import Clips
 from nova_gym.model import chance as chances
 from nova_gym.model.world_model import WorldModel
+from nova_gym.training.heard import ENOUGH_HEARD, heard_states
 
-#: Steps that a memory hears before, and transitions that are looked at, at most.
-CONTEXT, SAMPLE = 8, 4096
+#: Transitions that are looked at, at most.
+SAMPLE = 4096
 #: Share of the surprises that may be more unlikely than the bound, and how many have to be seen.
 RARER, ENOUGH = 0.01, 100
 
@@ -33,14 +34,10 @@ def least_odds(model: WorldModel, clips: Clips, states: Tensor) -> float:
     Returns:
         A number in [0, 1), `Chance.least`; 0 where too few surprises were seen.
     """
-    chance, context = model.part("chance"), CONTEXT * model.has_memory
-    found, device = [], model.device
-    known = torch.nonzero(clips.position >= context).flatten()
+    chance, found, device = model.part("chance"), [], model.device
+    known = torch.nonzero(clips.position >= ENOUGH_HEARD * model.has_memory).flatten()
     for at in known[:: max(1, len(known) // SAMPLE)].split(256):
-        state = model.begin(states[clips.source[at - context]].to(device))
-        for back in range(context, 0, -1):
-            heard = states[clips.source[at - back] + 1].to(device)
-            state = model.recall(state, heard, clips.actions[at - back].to(device))
+        state = heard_states(model, clips, states, at)
         following, actions = states[clips.source[at] + 1].to(device), clips.actions[at].to(device)
         happened = chances.likeliest(chance.explain(state, following))
         turn = chances.turns(*state.shape[2:], state.device)

@@ -16,6 +16,7 @@ from nova_gym.training.changes import Changes, emphasize, wrong_transitions
 from nova_gym.training.control import ControlStage, measure_spread
 from nova_gym.training.doubt import HELD_OUT_ONE_IN, teach_doubt, without_held_out
 from nova_gym.training.dynamics import Dynamics, Tuning
+from nova_gym.training.heard import recorded_states
 from nova_gym.training.latent_actions import fit_codebook, settle_latent_actions
 from nova_gym.training.layout import needs_everywhere
 from nova_gym.training.loop import DOUBT, STAGES, Loop, Run, keep_freed_memory, step_generator
@@ -36,8 +37,8 @@ from nova_gym.training.suiting import FEW
 from nova_gym.training.unforeseen import settle_unforeseen
 from nova_gym.training.windows import windows_of
 
-#: Starts from within the recording take up to so many bytes, and have heard up to so many steps.
-RECORDED_BYTES, HEARD = 1 << 18, 64
+#: Starts from within the recording take up to so many bytes.
+RECORDED_BYTES = 1 << 18
 
 
 def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
@@ -224,32 +225,6 @@ def starts_of(model: WorldModel, clips: Clips, states: torch.Tensor | None = Non
 
 
 @torch.no_grad()
-def recorded_states(model: WorldModel, clips: Clips, states: torch.Tensor, count: int) -> torch.Tensor:
-    """(n, K + M, rows, cols) states from all over the recording, evenly spread, whose memory has heard what was before.
-
-    Args:
-        model: trained.
-        clips: labelled.
-        states: (F, K, rows, cols) float32 of all its frames.
-        count: about how many, n.
-    """
-    chosen = torch.arange(0, len(clips.source), max(1, len(clips.source) // count))
-    back = clips.position[chosen].clamp(max=HEARD)
-    official = torch.tensor([name == "official" for name in clips.starts])
-    clip = torch.repeat_interleave(torch.arange(len(clips.lengths)), clips.lengths)[chosen]
-    begins = official[clip] & (back == clips.position[chosen])
-    source = clips.source[chosen] - back
-    seen = states[source].to(model.device)
-    state = torch.where(begins[:, None, None, None].to(seen.device), model.begin(seen, True), model.begin(seen))
-    for step in range(int(back.max()) if len(back) else 0):
-        goes = step < back
-        at = torch.where(goes, chosen - back + step, chosen)
-        following = states[clips.source[at] + 1].to(model.device)
-        heard = model.recall(state, following, clips.actions[at].to(model.device))
-        state = torch.where(goes[:, None, None, None].to(heard.device), heard, state)
-    return state.cpu()
-
-
 def left_to_chance(model: WorldModel, clips: Clips) -> tuple[bool, bool]:
     """Whether rewards and endings of the same transition differ by chance, as the recording's repeats show.
 

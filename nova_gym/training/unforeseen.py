@@ -9,9 +9,10 @@ from nova_gym.data import Clips
 from nova_gym.model import chance as chances
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.changes import Changes
+from nova_gym.training.heard import ENOUGH_HEARD, heard_states
 
-#: Steps that a memory hears before, and transitions that are looked at, at most.
-CONTEXT, SAMPLE = 8, 4096
+#: Transitions that are looked at, at most.
+SAMPLE = 4096
 #: Added to the variance of each number of a state, so that it can be factored.
 FLOOR = 1e-8
 
@@ -28,15 +29,12 @@ def settle_unforeseen(model: WorldModel, clips: Clips, states: Tensor) -> None:
         clips: labelled.
         states: (F, K, rows, cols) float32 of all their frames.
     """
-    known = torch.nonzero(clips.position >= CONTEXT).flatten()
+    known = torch.nonzero(clips.position >= ENOUGH_HEARD).flatten()
     if not model.has_memory or not clips.labelled or not len(known):
         return
     lost, device, found = Changes.of(clips, states).lost, model.device, []
     for at in known[:: max(1, len(known) // SAMPLE)].split(256):
-        state = model.begin(states[clips.source[at - CONTEXT]].to(device))
-        for back in range(CONTEXT, 0, -1):
-            heard = states[clips.source[at - back] + 1].to(device)
-            state = model.recall(state, heard, clips.actions[at - back].to(device))
+        state = heard_states(model, clips, states, at)
         following, outcomes = states[clips.source[at] + 1].to(device), None
         if model.has_chance:
             outcomes = chances.likeliest(model.part("chance").explain(state, following))
