@@ -17,8 +17,8 @@ class Coverage:
         share: share of all recorded transitions, above 0.
         length: transitions in a clip at most; None for whole episodes. A clip also ends where its episode does.
         official: True if a clip starts as the environment resets itself, False if `Reality.scatter` follows the reset.
-        facing: a transition class; `Reality.place` then puts the agent where one step makes such a transition. None
-            leaves the agent where it is.
+        facing: a transition class; `Reality.arrange` then puts the agent where its actions make such a transition. A
+            clip begins with all of them but the last. None leaves the agent where it is.
         expert: probability in each step of the action that `Reality.policy` chooses.
         favoured: an action, and the probability in each step to take it. With the probability that remains,
             `Reality.random_action` chooses.

@@ -26,6 +26,7 @@ TRANSITION_CLASSES = (
     "bump into inner wall",
     "bump into a thing",
     "pickup",
+    "pickup with full hands",
     "drop",
     "unlock door",
     "try a locked door",
@@ -104,8 +105,8 @@ def usual_class(env: gym.Env, action: int) -> str:
     cell = grid.grid.get(x, y)
     if action == Actions.forward:
         return _forward_class(grid, cell, x, y)
-    if action == Actions.pickup and cell is not None and cell.can_pickup() and grid.carrying is None:
-        return "pickup"
+    if action == Actions.pickup and cell is not None and cell.can_pickup():
+        return "pickup" if grid.carrying is None else "pickup with full hands"
     if action == Actions.drop and cell is None and grid.carrying is not None:
         return "drop"
     if action == Actions.toggle and isinstance(cell, Door):

@@ -119,6 +119,8 @@ def arrange(env: gym.Env, kind: str, rng: np.random.Generator) -> list[int] | No
         return _unlocking(env, kind, rng)
     if kind == "drop":
         return _dropping(env, rng)
+    if kind == "pickup with full hands":
+        return _with_full_hands(env, kind, rng)
     found = _facing(env, kind, _USUAL.get(kind, (kind,)), rng)
     return _unlocking(env, kind, rng) if found is None and kind == "success" else found
 
@@ -156,6 +158,33 @@ def _dropping(env: gym.Env, rng: np.random.Generator) -> list[int] | None:
     return actions
 
 
+def _with_full_hands(env: gym.Env, kind: str, rng: np.random.Generator) -> list[int] | None:
+    """Beside two things of different kinds, in different directions: one is picked up, the other is tried then."""
+    grid, free = env.unwrapped.grid, set(grids.free_cells(env))
+    things = [(i % grid.width, i // grid.width) for i, cell in enumerate(grid.grid) if cell and cell.can_pickup()]
+    first = _pick(things, rng) if things else None
+    others = [place for place in things if grid.get(*place).encode() != grid.get(*first).encode()]
+    beside = [(cell, direction) for cell in free for direction in range(4) if _next(cell, direction) in free]
+    cells = [cell for cell, _ in beside if sum(other == cell for other, _ in beside) > 1]
+    if not others or not cells or int(env.action_space.n) <= _PICKUP:
+        return None
+    stand = _pick(sorted(cells), rng)
+    ways = [direction for cell, direction in beside if cell == stand]
+    ahead, aside = (ways[i] for i in rng.permutation(len(ways))[:2])
+    for place, direction in ((first, ahead), (_pick(others, rng), aside)):
+        thing = grid.get(*place)
+        grid.set(*place, None)
+        env.unwrapped.put_obj(thing, *_next(stand, direction))
+    grids.place_agent(env, stand, ahead)
+    actions = [_PICKUP, *_turns(ahead, aside), _PICKUP]
+    return actions if _ends_in(env, actions, kind) else None
+
+
+def _turns(before: int, after: int) -> list[int]:
+    """The actions that turn the agent from one direction to another."""
+    return {0: [], 1: [int(Actions.right)], 2: [int(Actions.right)] * 2, 3: [int(Actions.left)]}[(after - before) % 4]
+
+
 def _unlocking(env: gym.Env, kind: str, rng: np.random.Generator) -> list[int] | None:
     """Next to a locked door, with its key in another direction: picked up, carried round and used."""
     grid, free = env.unwrapped.grid, set(grids.free_cells(env))
@@ -175,8 +204,7 @@ def _unlocking(env: gym.Env, kind: str, rng: np.random.Generator) -> list[int] |
     grid.set(*keys[colour], None)
     env.unwrapped.put_obj(key, *_next(side, away))
     grids.place_agent(env, side, away)
-    turns = {1: [Actions.right], 2: [Actions.right] * 2, 3: [Actions.left]}[(toward - away) % 4]
-    actions = [_PICKUP, *(int(turn) for turn in turns), _TOGGLE]
+    actions = [_PICKUP, *_turns(away, toward), _TOGGLE]
     return actions if _ends_in(env, actions, kind) else None
 
 

@@ -25,7 +25,7 @@ from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.errors import BadInputError
 from nova_gym.model.inr import LARGEST
 
-_FORWARD, _DROP, _TOGGLE = int(Actions.forward), int(Actions.drop), int(Actions.toggle)
+_FORWARD, _PICKUP, _DROP, _TOGGLE = (int(a) for a in (Actions.forward, Actions.pickup, Actions.drop, Actions.toggle))
 #: Classes of transitions in which something changes that is not the agent.
 _DEEDS = ("pickup", "drop", "unlock door", "open door", "close door", "open box")
 #: Pixels of a tile, unless a size is asked for.
@@ -49,12 +49,13 @@ _EXPERT = (
 #: Where there are doors, or things to carry: whole chains of deeds, each deed by itself, and its ends.
 _DEEDS_COVERAGE = (
     Coverage("official starts, to the reward", 0.20, 120, official=True, expert=0.85),
-    Coverage("anywhere, to the reward", 0.16, 60, expert=0.7),
-    Coverage("anywhere, at random", 0.06, 20, favoured=(_FORWARD, 0.2)),
+    Coverage("anywhere, to the reward", 0.14, 60, expert=0.7),
+    Coverage("anywhere, at random", 0.04, 20, favoured=(_FORWARD, 0.2)),
     Coverage("facing a thing", 0.05, 12, facing="pickup", expert=0.2),
-    Coverage("facing a thing, to put it down", 0.13, 12, facing="drop", favoured=(_DROP, 0.3)),
+    Coverage("hands full", 0.10, 8, facing="pickup with full hands", expert=0.4, favoured=(_PICKUP, 0.4)),
+    Coverage("facing a thing, to put it down", 0.11, 12, facing="drop", favoured=(_DROP, 0.3)),
     Coverage("at a locked door, its key at hand", 0.17, 12, facing="unlock door", expert=0.8),
-    Coverage("at a locked door, its key elsewhere", 0.10, 8, facing="try a locked door", favoured=(_TOGGLE, 0.4)),
+    Coverage("at a locked door, its key elsewhere", 0.08, 8, facing="try a locked door", favoured=(_TOGGLE, 0.4)),
     Coverage("facing a closed door", 0.09, 8, facing="open door", expert=0.3, favoured=(_TOGGLE, 0.3)),
     Coverage("facing an open door", 0.06, 8, facing="close door", favoured=(_TOGGLE, 0.4)),
     Coverage("facing a box", 0.03, 8, facing="open box"),

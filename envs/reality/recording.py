@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import gymnasium as gym
 import minari
@@ -231,7 +231,8 @@ def _clips(
             recorded[kind.name] += _led_clips(tape, kind, start, rng, soon, policy)
             continue
         if kind.onward:
-            start = branches.enter(env, *start, lambda: reality.random_action(env, rng))
+            onward = branches.enter(env, start.seed, start.observation, lambda: reality.random_action(env, rng))
+            start = _Start(*onward, [])
         recorded[kind.name] += _clip(tape, kind, start, most, rng, soon, policy, branches if kind.onward else None)
     tape.kinds = recorded
 
@@ -250,10 +251,24 @@ class _Over:
         return recorded >= self.least and time.monotonic() > self.until
 
 
+class _Start(NamedTuple):
+    """Where a clip begins.
+
+    Attributes:
+        seed: that the environment was reset with.
+        observation: the environment's own.
+        deeds: actions that the clip begins with, so that the next can make a transition of the kind it faces.
+    """
+
+    seed: int
+    observation: Any
+    deeds: list[Any]
+
+
 def _clip(
     tape: Tape,
     kind: Coverage,
-    start: tuple[int, Any],
+    start: _Start,
     most: int,
     rng: np.random.Generator,
     over: Callable[[int], bool],
@@ -261,7 +276,7 @@ def _clip(
     branches: Branches | None,
 ) -> int:
     """Records one clip of at most so many transitions, and returns how many it has."""
-    reality, env, (seed, observation) = tape.reality, tape.env, start
+    reality, env, (seed, observation, deeds) = tape.reality, tape.env, start
     expert = None if policy is not None else reality.policy(env) if kind.expert else None
     favoured, often = kind.favoured
     patience = max(2, round(kind.held ** rng.random())) if kind.held > 1 else 1  # short ones as often as long ones
@@ -269,7 +284,9 @@ def _clip(
     tape.begin(seed, kind, branches.before if branches else 0)
     for done in range(1, most + 1):
         draw = rng.random()
-        if kind.expert and draw < kind.expert and (policy is not None or expert is not None):
+        if done <= len(deeds):
+            action, again = deeds[done - 1], 0
+        elif kind.expert and draw < kind.expert and (policy is not None or expert is not None):
             action, again = (policy(observation, env) if policy is not None else expert()), 0
         elif kind.expert <= draw < kind.expert + often:
             action, again = favoured, 0
@@ -292,13 +309,13 @@ def _clip(
 def _led_clips(
     tape: Tape,
     kind: Coverage,
-    start: tuple[int, Any],
+    start: _Start,
     rng: np.random.Generator,
     over: Callable[[int], bool],
     policy: Policy,
 ) -> int:
     """Records the clips of one episode that a policy leads through, and returns how many transitions they have."""
-    (seed, observation), env, before, recorded, ended = start, tape.env, 0, 0, False
+    (seed, observation, _), env, before, recorded, ended = start, tape.env, 0, 0, False
     while not ended and not over(recorded):
         for _ in range(int(rng.integers(kind.led + 1))):
             observation, _, terminated, truncated, _ = env.step(policy(observation, env))
@@ -318,8 +335,8 @@ def _led_clips(
 
 def _start(
     env: gym.Env, reality: Reality, kind: Coverage, hold_out: bool, led: bool, rng: np.random.Generator
-) -> tuple[int, Any] | None:
-    """Resets to a start of this kind; returns the seed used and the observation, None if there is no such start.
+) -> _Start | None:
+    """Resets to a start of this kind; None if there is no such start.
 
     With `led`, from it the expert has to know the way.
     """
@@ -330,10 +347,9 @@ def _start(
             reality.scatter(env, rng)
         if hold_out and reality.is_held_out(env):
             continue
-        if kind.facing and reality.arrange(env, kind.facing, rng) is None:
-            continue
-        if not led or reality.policy(env) is not None:
-            return seed, observation
+        actions = reality.arrange(env, kind.facing, rng) if kind.facing else []
+        if actions is not None and (not led or reality.policy(env) is not None):
+            return _Start(seed, observation, actions[:-1])
     return None
 
 
