@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nova_gym.model.config import ModelConfig
@@ -57,8 +58,7 @@ class Chance(nn.Module):
         Returns:
             (B, n, rows, cols) log-probabilities.
         """
-        planes = actions[:, :, None, None].expand(-1, -1, *state.shape[2:])
-        return self.prior(torch.cat([state, drawn, planes], dim=1)).log_softmax(1)
+        return self.prior(self._inputs(state, actions, drawn)).log_softmax(1)
 
     def draw(self, state: Tensor, actions: Tensor, uniform: Tensor | None) -> Tensor:
         """Draws outcomes, one in each cell.
@@ -71,13 +71,23 @@ class Chance(nn.Module):
             (B, n, rows, cols) float32, one-hot.
         """
         rows, cols = state.shape[2:]
-        turn = turns(rows, cols, state.device)
-        drawn = state.new_zeros(state.shape[0], self.outcomes, *state.shape[2:])
-        for now in range(min(APART, rows) * min(APART, cols)):
-            expected = self.expect(state, actions, drawn)
-            chosen = likeliest(expected) if uniform is None else pick(self.likely(expected), uniform)
-            drawn = torch.where(turn == now, chosen, drawn)
+        drawn = state.new_zeros(state.shape[0], self.outcomes, rows, cols)
+        first = self.prior.layers[0]
+        alone = first(self._inputs(state, actions, drawn))  # a layer is linear: what is drawn adds to that
+        of_drawn = first.weight[:, state.shape[1] : state.shape[1] + self.outcomes]
+        for row in range(min(APART, rows)):
+            for col in range(min(APART, cols)):
+                heard = alone + F.conv2d(drawn, of_drawn, padding=first.padding)
+                expected = self.prior.finish(heard, (row, col, APART)).log_softmax(1)
+                decides = None if uniform is None else uniform[:, row::APART, col::APART]
+                chosen = likeliest(expected) if decides is None else pick(self.likely(expected), decides)
+                drawn = drawn.clone()
+                drawn[:, :, row::APART, col::APART] = chosen
         return drawn
+
+    def _inputs(self, state: Tensor, actions: Tensor, drawn: Tensor) -> Tensor:
+        planes = actions[:, :, None, None].expand(-1, -1, *state.shape[2:])
+        return torch.cat([state, drawn, planes], dim=1)
 
     def likely(self, expected: Tensor) -> Tensor:
         """Log-probabilities (B, n, rows, cols) without outcomes whose odds are below `least`."""

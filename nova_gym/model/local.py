@@ -22,6 +22,13 @@ class CellConvolution(nn.Conv2d):
         middle = self.kernel_size[0] // 2
         return F.linear(inputs.flatten(1), self.weight[:, :, middle, middle], self.bias)[:, :, None, None]
 
+    def some(self, inputs: Tensor, row: int, col: int, apart: int) -> Tensor:
+        """The same in every `apart`-th cell of every `apart`-th row alone, from this row and column on."""
+        if inputs.shape[2:] == (1, 1):
+            return self(inputs)
+        padded = F.pad(inputs, [self.padding[0]] * 4)[:, :, row:, col:]
+        return F.conv2d(padded, self.weight, self.bias, stride=apart)
+
 
 class LocalNetwork(nn.Module):
     """The same network in every cell of a field, on the cell and its neighbourhood.
@@ -60,9 +67,25 @@ class LocalNetwork(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(B, inputs, rows, cols) → (B, outputs, rows, cols), float32."""
-        for number, layer in enumerate(self.layers[:-1]):
-            heard = layer(inputs)
-            if self.far is not None and number:
-                heard = heard + self.far[number - 1](inputs.amax((2, 3)))[:, :, None, None]
+        return self.finish(self.layers[0](inputs))
+
+    def finish(self, heard: Tensor, some: tuple[int, int, int] | None = None) -> Tensor:
+        """What follows from what the first layer gives.
+
+        Args:
+            heard: (B, hidden, rows, cols) float32, before the GELU.
+            some: row, column and distance of the cells that are asked for, as in `CellConvolution.some`; None for all.
+
+        Returns:
+            (B, outputs, …) float32, for these cells.
+        """
+        last = len(self.layers) - 2
+        for number, layer in enumerate(self.layers[1:-1], 1):
             inputs = F.gelu(heard)
-        return self.layers[-1](inputs)
+            heard = layer(inputs) if some is None or number < last else layer.some(inputs, *some)
+            if self.far is not None:
+                heard = heard + self.far[number - 1](inputs.amax((2, 3)))[:, :, None, None]
+        if some is not None and last == 0:
+            row, col, apart = some
+            heard = heard[:, :, row::apart, col::apart]
+        return self.layers[-1](F.gelu(heard))
