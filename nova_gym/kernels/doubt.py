@@ -84,42 +84,85 @@ def _read(sizes, state, following, acted, cell, inputs):
 
 
 @compiled(error_model="numpy")
-def _place(bits, rank, actions):
-    """Where in the memo something stands: by the first number of each cell, and by the action."""
-    mixed = np.int32(0)
-    for i in range(0, len(bits) - actions, rank):
-        mixed = mixed * np.int32(31) + bits[i]
-    for i in range(len(bits) - actions, len(bits)):
-        mixed = mixed * np.int32(31) + bits[i]
+def _place(sizes, state, acted, cell):
+    """Where in the memo a cell of one dream stands: by the first number of each cell around it, and by the action.
+
+    Args:
+        state: (cells · (K + M),) int32, the bits of the state.
+        acted: (actions,) int32, the bits of the action.
+    """
+    columns, _, width, reach, _ = sizes
+    lines, row, column, mixed = len(state) // width // columns, cell // columns, cell % columns, np.int32(0)
+    for y in range(row - reach // 2, row + reach // 2 + 1):
+        for x in range(column - reach // 2, column + reach // 2 + 1):
+            mixed *= np.int32(31)
+            if 0 <= y < lines and 0 <= x < columns:
+                mixed += state[(y * columns + x) * width]
+    for i in range(len(acted)):
+        mixed = mixed * np.int32(31) + acted[i]
     mixed ^= (mixed >> np.int32(10)) ^ (mixed >> np.int32(20))
     return np.int64(mixed & np.int32(KEPT - 1))
 
 
 @compiled(error_model="numpy")
-def _known(bits, kept):
-    """Whether that is what stands there."""
-    differs = np.int32(0)
-    for i in range(len(bits)):
-        differs |= bits[i] ^ kept[i]
+def _known(sizes, state, following, acted, cell, kept):
+    """Whether that of a cell which stands in the memo is what `_read` would read, if the cell stays as it is.
+
+    Args:
+        state, following: (cells · (K + M),) int32, the bits of the states.
+        acted: (actions,) int32, the bits of the action.
+        kept: (inputs,) int32, the bits of what stands there.
+    """
+    columns, rank, width, reach, _ = sizes
+    lines, row, column = len(state) // width // columns, cell // columns, cell % columns
+    at, differs = 0, np.int32(0)
+    for y in range(row - reach // 2, row + reach // 2 + 1):
+        for x in range(column - reach // 2, column + reach // 2 + 1):
+            place, there = (y * columns + x) * width, kept[at : at + rank]
+            if 0 <= y < lines and 0 <= x < columns:
+                here = state[place : place + rank]
+                for i in range(rank):
+                    differs |= here[i] ^ there[i]
+            else:
+                for i in range(rank):
+                    differs |= there[i]
+            at += rank
+        if differs:
+            return False
+    now, then = state[cell * width : (cell + 1) * width], following[cell * width : (cell + 1) * width]
+    rest = kept[at:]
+    for i in range(rank):
+        differs |= (now[i] ^ then[i]) | rest[i]  # which is 0 if nothing of the cell has changed
+    for i in range(rank, width):
+        differs |= now[i] ^ rest[i]
+    rest = rest[width:]
+    for i in range(len(acted)):
+        differs |= acted[i] ^ rest[i]
     return differs == 0
 
 
 @compiled(error_model="numpy")
-def _missing(sizes, memo, read, changed, listed, many, places, found):
+def _missing(sizes, memo, state, following, acted, taken, changed, listed, many, read, places, found):
     """What the memo knows of the cells that are listed, and which of them it does not know; returns their number.
 
     Args:
+        acted, taken: actions as numbers, and which of these rows is that of each dream.
+        read: (CHUNK, inputs) float32, written to: what the network reads of the cells that are missing.
         places: (2, CHUNK) int64, written to: those that are missing, and where each cell may stand in the memo, or -1.
     """
-    bits, kept, missing = read.view(np.int32), memo[0].view(np.int32), 0
+    bits, after, did = state.view(np.int32), following.view(np.int32), acted.view(np.int32)
+    kept, missing = memo[0].view(np.int32), 0
     for k in range(many):
+        n, cell = listed[0, k], listed[1, k]
         places[1, k] = -1
-        if not changed[listed[0, k], listed[1, k]]:
-            places[1, k] = _place(bits[k], sizes[1], sizes[4])
-            if _known(bits[k], kept[places[1, k]]):
+        if not changed[n, cell]:
+            place = _place(sizes, bits[n], did[taken[n]], cell)
+            places[1, k] = place
+            if _known(sizes, bits[n], after[n], did[taken[n]], cell, kept[place]):
                 for i in range(MADE):
-                    found[k, i] = memo[1][places[1, k], i]
+                    found[k, i] = memo[1][place, i]
                 continue
+        _read(sizes, state[n], following[n], acted[taken[n]], cell, read[missing])
         places[0, missing] = k
         missing += 1
     return missing
@@ -128,13 +171,13 @@ def _missing(sizes, memo, read, changed, listed, many, places, found):
 @compiled(error_model="numpy")
 def _judge(model, sizes, memo, following, read, listed, missing, places, found):
     """Judges the cells that the memo does not know, and puts those that stay as they are into it."""
-    layers, packed, codes, lively, log_errors, _, _, scales = model
+    layers, packed, codes, lively, log_errors, _, _, scales, _ = model
     wide, last, away, rank = layers[0, OUTPUTS], layers[2, OUTPUTS], layers[CODES, OUTPUTS], sizes[1]
     hidden, out = np.empty((2, missing * wide), np.float32), np.empty(missing * last, np.float32)
     far, inputs = np.empty(missing * away, np.float32), np.empty((5, missing), np.int64)
     for m in range(missing):
         n, cell = listed[0, places[0, m]], listed[1, places[0, m]]
-        inputs[0, m], inputs[1, m], inputs[2, m] = places[0, m] * read.shape[1], m * wide, m * last
+        inputs[0, m], inputs[1, m], inputs[2, m] = m * read.shape[1], m * wide, m * last
         inputs[3, m], inputs[4, m] = n * following.shape[1] + cell * sizes[2], m * away
     flat = following.reshape(-1)
     apply(layers[NETWORK], packed, read.reshape(-1), inputs[0], hidden[0], inputs[1], missing, True)
@@ -156,7 +199,7 @@ def _judge(model, sizes, memo, following, read, listed, missing, places, found):
         found[k, LIVELY] = _ONE if lively[code] else _ZERO
         place = places[1, k]
         if place >= 0:
-            memo[0][place] = read[k]
+            memo[0][place] = read[m]
             memo[1][place] = found[k]
 
 
@@ -182,18 +225,19 @@ def follow(model, sizes, memo, given, results, start, stop):
         model: the layers, (4, 7) int64; packed weights, (W,) float32; the codes, (n, K) float32, which of them are
             lively, (n,) bool, and the logarithms of their errors, (n,) float32; the weights of steps and of frames,
             float32; logarithms of the ordinary squared distance and of the error that a squared distance makes, (2,)
-            float32.
+            float32; the weights of outcomes, (2,) float32.
         sizes: cells of a line, K, K + M, cells that the network sees in a line, numbers of an action.
         memo: what was read, (KEPT, inputs) float32, first all NaN, and what was made of it, (KEPT, `MADE`) float32. It
             is of these weights, and no other thread may use it.
-        given: states before and after the step, (N, cells · (K + M)) float32; actions as numbers, (N, actions)
-            float32; of the belief before it: lively, novelty and doubt map, (N, cells); start, most and steps, (N,).
+        given: states before and after the step, (N, cells · (K + M)) float32; actions as numbers, (n, actions)
+            float32, and which of these rows each dream has taken, (N,) int64; of the belief before it: lively, novelty and doubt map, (N, cells); start, most and steps, (N,);
+            how undecided the heads are, (N,).
         results: written to: lively, novelty and doubt map, (N, cells); most, steps and doubt, (N,).
     """
     columns, _, width, reach, _ = sizes
-    step_weights, frame_weights = model[5], model[6]
-    state, following, acted = given[0][start:stop], given[1][start:stop], given[2][start:stop]
-    lively, novelty, marks = given[3][start:stop], given[4][start:stop], given[5][start:stop]
+    step_weights, frame_weights, outcome_weights = model[5], model[6], model[8]
+    state, following, acted, taken = given[0][start:stop], given[1][start:stop], given[2], given[3][start:stop]
+    lively, novelty, marks = given[4][start:stop], given[5][start:stop], given[6][start:stop]
     new_lively, new_novelty, new_marks = results[0][start:stop], results[1][start:stop], results[2][start:stop]
     new_lively[:], new_novelty[:], new_marks[:] = lively, novelty, marks
     changed, listed = np.empty(lively.shape, np.bool_), np.empty((2, lively.size), np.int64)
@@ -202,10 +246,7 @@ def follow(model, sizes, memo, given, results, start, stop):
     places, found = np.empty((2, CHUNK), np.int64), np.empty((CHUNK, MADE), np.float32)
     for begin in range(0, total, CHUNK):
         many, some = min(CHUNK, total - begin), listed[:, begin : begin + CHUNK]
-        for k in range(many):
-            n = some[0, k]
-            _read(sizes, state[n], following[n], acted[n], some[1, k], read[k])
-        missing = _missing(sizes, memo, read, changed, some, many, places, found)
+        missing = _missing(sizes, memo, state, following, acted, taken, changed, some, many, read, places, found)
         _judge(model, sizes, memo, following, read, some, missing, places, found)
         for k in range(many):
             n, cell = some[0, k], some[1, k]
@@ -216,11 +257,13 @@ def follow(model, sizes, memo, given, results, start, stop):
             new_lively[n, cell], new_novelty[n, cell] = found[k, LIVELY] > _ZERO, found[k, NOVELTY]
             new_marks[n, cell] = max(_sigmoid(logit), moved if changed[n, cell] else marks[n, cell])
     for n in range(len(state)):
-        most, steps = max(given[7][start + n], largest[n]), given[8][start + n] + _ONE
+        most, steps = max(given[8][start + n], largest[n]), given[9][start + n] + _ONE
         logit = frame_weights[0] * most + frame_weights[1] * np.log(steps)
         logit += frame_weights[2] * largest[n] + frame_weights[3]
         results[3][start + n], results[4][start + n] = most, steps
-        results[5][start + n] = _ONE - (_ONE - given[6][start + n]) * _sigmoid(-logit)
+        right = (_ONE - given[7][start + n]) * _sigmoid(-logit)
+        right *= _sigmoid(-outcome_weights[0] * given[10][start + n] - outcome_weights[1])
+        results[5][start + n] = _ONE - right
 
 
 def probe() -> None:
@@ -229,9 +272,9 @@ def probe() -> None:
     layers[:, OUTPUTS] = LINE
     one, cells = np.zeros(1, np.float32), np.zeros((1, 1), np.float32)
     flags = np.ones((1, 1), np.bool_)
-    weights = np.zeros(5, np.float32), np.zeros(4, np.float32), np.zeros(2, np.float32)
+    weights = np.zeros(5, np.float32), np.zeros(4, np.float32), *np.zeros((2, 2), np.float32)
     model = layers, np.zeros(LINE, np.float32), cells, flags[0], one, *weights
     memo = np.zeros((KEPT, 3), np.float32), np.zeros((KEPT, MADE), np.float32)
-    given = cells, cells, cells, flags, cells, cells, one, one, one
+    given = cells, cells, cells, np.zeros(1, np.int64), flags, cells, cells, one, one, one, one
     results = flags.copy(), cells.copy(), cells.copy(), one.copy(), one.copy(), one.copy()
     follow(model, (1, 1, 1, 1, 1), memo, given, results, 0, 1)

@@ -29,7 +29,8 @@ class CompiledDoubt:
         self._packed.pack()
         of_codes = doubt.codes.numpy(), doubt.lively.numpy() > 0.5, doubt.log_errors.numpy()
         scales = torch.stack([doubt.log_spread, doubt.log_scale]).numpy()
-        weights = *of_codes, doubt.step_weights.numpy(), doubt.frame_weights.numpy(), scales
+        weights = *of_codes, doubt.step_weights.numpy(), doubt.frame_weights.numpy(), scales, doubt.outcome_weights.numpy()
+        self._choices = np.eye(doubt.actions + 1, doubt.actions, dtype=np.float32)
         self._memos: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # by the first of the dreams, so one a thread
         self._model = np.array(rows, np.int64), self._packed.weights, *weights
 
@@ -37,14 +38,16 @@ class CompiledDoubt:
         """Whether it is still that of this doubt (`Packed.unchanged`)."""
         return doubt is self.doubt and self._packed.unchanged()
 
-    def step(self, belief: Belief, state: Tensor, actions: Tensor | None, following: Tensor) -> Belief:
+    def step(
+        self, belief: Belief, state: Tensor, actions: Tensor | None, following: Tensor, undecided: Tensor
+    ) -> Belief:
         """As `Doubt.step`, on several threads."""
         count, width, _, columns = state.shape
         before, after = (by_cells(field).reshape(count, -1) for field in (state, following))
-        acted = self.doubt.acted(actions, state).numpy()
+        acted, taken = self._acted(actions, state)
         lively, novelty, marks = (np.ascontiguousarray(part.numpy()).reshape(count, -1) for part in belief[:3])
-        numbers = [part.contiguous().numpy() for part in (belief.start, belief.most, belief.steps)]
-        given = before, after, acted, lively, novelty, marks, *numbers
+        numbers = [part.contiguous().numpy() for part in (belief.start, belief.most, belief.steps, undecided)]
+        given = before, after, acted, taken, lively, novelty, marks, *numbers
         maps = np.empty_like(lively), np.empty_like(novelty), np.empty_like(marks)
         results = *maps, *np.empty((3, count), np.float32)
         sizes = columns, self.doubt.rank, width, self.doubt.reach, acted.shape[1]
@@ -59,6 +62,16 @@ class CompiledDoubt:
         shown = (torch.from_numpy(part).view(belief.lively.shape) for part in maps)
         most, steps, doubt = map(torch.from_numpy, results[3:])
         return Belief(*shown, belief.start, most, steps, doubt)
+
+    def _acted(self, actions: Tensor | None, state: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Actions as numbers (n, actions) float32, and which of these rows each of N dreams has taken, (N,) int64."""
+        if actions is not None and not self.doubt.discrete:
+            return self.doubt.acted(actions, state).contiguous().numpy(), np.arange(len(state))
+        none = self.doubt.actions  # the row of no action
+        if actions is None:
+            return self._choices, np.full(len(state), none)
+        chosen = actions.numpy()
+        return self._choices, np.where((chosen >= 0) & (chosen < none), chosen, none)
 
 
 def _tensors(doubt: Doubt) -> list[Tensor]:

@@ -4,7 +4,8 @@ Three things are looked at, and only in cells that change or that often do. *Nov
 that training has seen. *Plausibility*: a small network reads what a cell and its neighbourhood were, the action, and
 what the cell became; it has learned to tell what happened in the recording from what did not. *The start*: how well
 the dream draws the frame that it was given. A few weights that were fitted on episodes which training did not see turn
-these into probabilities (`nova_gym.training.doubt`).
+these into probabilities (`nova_gym.training.doubt`). What the step pays and whether it ends the episode is doubted by how undecided the heads
+are about it.
 """
 
 from __future__ import annotations
@@ -87,6 +88,8 @@ class Doubt(nn.Module):
         frame_weights: (4,) float32, from `most` of `Belief`, the logarithm of its `steps`, the largest logit of the
             present step, and a constant, to the logit of the probability that the frame is wrong though the start was
             not.
+        outcome_weights: (2,) float32, slope and constant of the logit that reward or ending is wrong, by how undecided
+            the heads are about them (`Heads.undecided`).
         log_scale: () float32, logarithm of the squared error of pixels that a squared distance of states makes.
         drawn_weights: (2,) float32, slope and constant of the logit that a cell is wrong, by the logarithm of the
             squared error that it is drawn with, measured where its frame is known.
@@ -108,10 +111,11 @@ class Doubt(nn.Module):
         self.register_buffer("log_spread", torch.zeros(()))
         self.register_buffer("step_weights", torch.zeros(EVIDENCE))
         self.register_buffer("frame_weights", torch.tensor([1.0, 0.0, 0.0, 0.0]))
+        self.register_buffer("outcome_weights", torch.tensor([0.0, LEAST]))
         self.register_buffer("drawn_weights", torch.zeros(2))
         self.register_buffer("likely_weights", torch.zeros(2))
         self.register_buffer("log_scale", torch.zeros(()))
-        self.register_load_state_dict_pre_hook(_widened)
+        self.register_load_state_dict_pre_hook(_completed)
         self._around: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
     def nearest(self, cells: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,7 +148,9 @@ class Doubt(nn.Module):
         start, none = wrong.flatten(1).amax(1), wrong.new_zeros(len(state))
         return Belief(self.lively[code] > 0.5, self.novelty(square), wrong, start, none + LEAST, none, start)
 
-    def step(self, belief: Belief, state: Tensor, actions: Tensor | None, following: Tensor) -> Belief:
+    def step(
+        self, belief: Belief, state: Tensor, actions: Tensor | None, following: Tensor, undecided: Tensor
+    ) -> Belief:
         """What is believed after a step.
 
         Args:
@@ -152,6 +158,7 @@ class Doubt(nn.Module):
             state: (N, K + M, rows, cols), before it.
             actions: as in `WorldModel.translate`; None if they are not known.
             following: (N, K + M, rows, cols), after it.
+            undecided: (N,) float32, how undecided the heads are about reward and ending.
         """
         seen = self.look(belief, state, actions, following)
         shape, count = belief.lively.shape, len(state)
@@ -161,6 +168,7 @@ class Doubt(nn.Module):
         most, steps = torch.maximum(belief.most, largest), belief.steps + 1.0
         so_far = torch.stack([most, steps.log(), largest, torch.ones_like(most)], dim=1)
         right = (1.0 - belief.start) * torch.sigmoid(-(so_far @ self.frame_weights))
+        right = right * (1.0 - _logistic(self.outcome_weights, undecided))
         # what a step makes of cells that were wrong is wrong as well, there and where they move to
         moved = torch.zeros_like(marks).index_copy(0, flat, torch.where(seen.changed, marks[flat], 0.0))
         near, inside = self._near(seen.dream, seen.cell, shape[1], shape[2])
@@ -225,9 +233,11 @@ class Doubt(nn.Module):
         return self._around[rows, cols]
 
 
-def _widened(doubt: Doubt, tensors: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Files from before steps were counted weigh the sum of what all were like: as if all steps were like the worst."""
+def _completed(doubt: Doubt, tensors: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Files from before outcomes were doubted trust them all."""
     weights = tensors.get(f"{prefix}frame_weights")
+    if weights is not None:
+        tensors.setdefault(f"{prefix}outcome_weights", torch.tensor([0.0, LEAST]))
     if weights is not None and len(weights) == 3:
         worst, summed, constant = weights
         tensors[f"{prefix}frame_weights"] = torch.stack([worst + summed, summed, 0.0 * summed, constant])

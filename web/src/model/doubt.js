@@ -21,6 +21,7 @@ export class Doubt {
     this.logScale = named("log_scale")[0];
     this.stepWeights = named("step_weights");
     this.frameWeights = named("frame_weights");
+    this.outcomeWeights = named("outcome_weights");
     this.likelyWeights = named("likely_weights");
   }
 
@@ -37,8 +38,11 @@ export class Doubt {
     return belief;
   }
 
-  /** What is believed after a step; `action` as numbers, undefined for one that is not known. */
-  step(belief, state, action, following) {
+  /**
+   * What is believed after a step; `action` as numbers, undefined for one that is not known; `undecided`: how much the
+   * heads are.
+   */
+  step(belief, state, action, following, undecided) {
     const next = { ...belief, lively: [...belief.lively], novelty: [...belief.novelty], doubtMap: [...belief.doubtMap] };
     const changed = (cell) => state.data[cell * state.channels] !== following.data[cell * following.channels];
     let largest = LEAST;
@@ -62,7 +66,8 @@ export class Doubt {
     next.steps = belief.steps + 1;
     const soFar = [next.most, Math.log(next.steps), largest, 1];
     const logit = soFar.reduce((sum, each, i) => sum + each * this.frameWeights[i], 0);
-    next.doubt = 1 - (1 - belief.start) * sigmoid(-logit);
+    const outcome = this.outcomeWeights[0] * undecided + this.outcomeWeights[1];
+    next.doubt = 1 - (1 - belief.start) * sigmoid(-logit) * sigmoid(-outcome);
     return next;
   }
 
