@@ -125,6 +125,8 @@ def fit_doubt(
     made = made.to(model.device).eval().requires_grad_(False)
     doubt: Doubt = made.doubt
     doubt.codes.copy_(codes)
+    doubt.base.copy_(made.base.half())  # as the file will hold them
+    doubt.basis.copy_(made.basis.half())
     find_lively(doubt, clips, states)
     measure(made, clips, states, dead_band)
     learn_plausibility(made, clips, states, dead_band, generator)
