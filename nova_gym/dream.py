@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ from nova_gym.version import __version__
 if TYPE_CHECKING:
     from nova_gym.model.compiled_step import CompiledStep
 
+#: What a dream that can doubt doubts by, among other tensors; without these its doubt is of an earlier version.
+_DOUBTS_BY = {"doubt.outcome_weights", "doubt.base", "doubt.basis"}
 #: Version of the file's layout; files of any other version are refused.
 FORMAT = 4
 KIND = FileKind(
@@ -184,6 +186,9 @@ class Dream:
         tensors = {key: t.to(torch.float32) if t.is_floating_point() else t for key, t in stored.items()}
         try:
             config, card = _config(header["config"], tensors), Card(**checked(Card, header["card"], "its card"))
+            if config.doubt and not tensors.keys() >= _DOUBTS_BY:  # of an earlier version: as if it could not doubt
+                config, card.doubt = replace(config, doubt=0), {}
+                tensors = {key: value for key, value in tensors.items() if not key.startswith("doubt.")}
             starts = _unpacked({key: tensors.pop(key) for key in list(tensors) if key.startswith(_START_PREFIX)})
             with no_larger_than(sum(tensor.numel() for tensor in tensors.values())):
                 model = WorldModel(config)

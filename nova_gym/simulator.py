@@ -45,6 +45,7 @@ class Transition(NamedTuple):
         truncated: (N,) bool, the horizon is reached, or the dream is lost.
         lost: (N,) bool, the state left ±`STATE_LIMIT` or became NaN. Such a state is clamped to ±`STATE_LIMIT` (NaN to
             0) and is meaningless. A state that is truncated by the horizon alone is valid.
+        undecided: (N,) float32, how undecided the model is about reward and ending (`Heads.undecided`).
     """
 
     state: Tensor
@@ -53,6 +54,7 @@ class Transition(NamedTuple):
     terminated: Tensor
     truncated: Tensor
     lost: Tensor
+    undecided: Tensor
 
 
 class DreamSimulator:
@@ -256,7 +258,7 @@ class DreamSimulator:
             raise BadInputError("this dream was made from video without actions: use step_latent() or step_code()")
         before = self.state
         result = self._step(actions)
-        self._believe(before, actions)
+        self._believe(before, actions, result.undecided)
         return result
 
     def _step(self, actions: Tensor) -> Transition:
@@ -388,17 +390,17 @@ class DreamSimulator:
             result = self._step_compiled(compiled, latent_actions, None)
         else:
             result = self._step_by_layers(latent_actions)
-        self._believe(before, None)
+        self._believe(before, None, result.undecided)
         return result
 
     @torch.no_grad()
-    def _believe(self, before: Tensor, actions: Tensor | None) -> None:
+    def _believe(self, before: Tensor, actions: Tensor | None, undecided: Tensor) -> None:
         """Follows the doubt of a step that was just made, if that is asked for."""
         if self.belief is not None:
             doubt = self.dream.world_model.doubt
             if module := _compiler("doubt"):
                 self._doubting = module.compiled_doubt(doubt, self._doubting)
-            self.belief = (self._doubting or doubt).step(self.belief, before, actions, self.state)
+            self.belief = (self._doubting or doubt).step(self.belief, before, actions, self.state, undecided)
 
     @torch.no_grad()
     def _step_by_layers(self, latent_actions: Tensor, actions: Tensor | None = None) -> Transition:
@@ -476,14 +478,14 @@ def advance(
     """
     model, card = dream.world_model, dream.card
     shown = model.settle(state, model.step(state, latent_actions), card.dead_band)
-    reward, termination = model.outcome(state, latent_actions, shown, actions, rewarded)
+    reward, termination, undecided = model.outcome(state, latent_actions, shown, actions, rewarded)
     following, lost = bounded(model.recall(state, shown, actions))
     steps = steps + 1
     if card.reward_discount:
         reward = torch.where(reward > 0, reward * (1.0 - card.reward_discount * steps / card.horizon), reward)
     truncated = lost | (steps >= horizon) if horizon else lost
     terminated = termination > (0.5 if ended is None else ended)
-    return Transition(following, latent_actions, reward.nan_to_num(0.0), terminated, truncated, lost)
+    return Transition(following, latent_actions, reward.nan_to_num(0.0), terminated, truncated, lost, undecided)
 
 
 def bounded(state: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,8 @@ CONTENT, MOTION, TRUNK, OUTPUT, BRIDGE = 0, 2, 4, 6, 7
 _FAST = {"reassoc", "contract", "arcp", "nsz"}
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
 _LARGEST = np.finfo(np.float32).max
+#: As in `nova_gym.model.heads`.
+NO_ODDS = np.float32(-12.0)
 
 
 @compiled(error_model="numpy")
@@ -163,6 +165,25 @@ def _bounded(state, bound):
     return lost
 
 
+@compiled(error_model="numpy")
+def _undecided(logits, values, best):
+    """Logarithm of the odds that reward or ending is another than the likeliest, as `Heads.undecided` has it.
+
+    Args:
+        logits: of the values of the reward, and of the end.
+        values: how many there are.
+        best: the likeliest of them.
+    """
+    others = _ZERO
+    for v in range(values):
+        if v != best:
+            others += np.exp(logits[v] - logits[best])
+    likeliest = -np.log1p(others) - np.log1p(np.exp(-abs(logits[values])))
+    likeliest = min(likeliest, -np.exp(NO_ODDS))
+    odds = np.log(-np.expm1(likeliest)) - likeliest
+    return odds if odds == odds else _ZERO
+
+
 @compiled(error_model="numpy", nogil=True)
 def advance(model, memo, layout, numbers, given, results, start, stop, row):
     """One step of the dreams from `start` to `stop`, as `DreamSimulator` has it.
@@ -177,7 +198,7 @@ def advance(model, memo, layout, numbers, given, results, start, stop, row):
         given: state, (N, cells · K) float32; latent actions, (N, cells · U) float32, written to if there are actions;
             actions, (N,) int64, or none; steps since the last reset, (N,) int64.
         results: written to: (N, cells · K) float32 states after the step; (N,) float32 reward; (N,) bool terminated,
-            truncated and lost; (N,) int64 steps with this one.
+            truncated and lost; (N,) float32 how undecided the heads are; (N,) int64 steps with this one.
         start, stop, row: the dreams, and the memo's row for the first of them.
     """
     layers, packed, values = model
@@ -187,7 +208,7 @@ def advance(model, memo, layout, numbers, given, results, start, stop, row):
     band, bound = np.float32(numbers[0]), np.float32(numbers[1])
     state, latents, steps = given[0][start:stop], given[1][start:stop], given[3][start:stop]
     actions = given[2][start:stop]  # no actions have no rows
-    following, reward, ended, cut, gone, counted = results
+    following, reward, ended, cut, gone, undecided, counted = results
     following, cells = following[start:stop], marks.shape[1]
     rank, length = state.shape[1] // cells, latents.shape[1] // cells
 
@@ -219,6 +240,7 @@ def advance(model, memo, layout, numbers, given, results, start, stop, row):
             paid *= _ONE - np.float32(numbers[2]) * np.float32(counted[to]) / np.float32(numbers[3])
         reward[to] = min(max(paid, -_LARGEST), _LARGEST) if paid == paid else _ZERO
         ended[to] = logits[outputs] > _ZERO
+        undecided[to] = _undecided(logits, outputs, best) if valued else NO_ODDS
         cut[to] = gone[to] or (numbers[4] > 0.0 and counted[to] >= numbers[4])
 
 
@@ -230,5 +252,5 @@ def probe() -> None:
     memo = np.zeros((1, 1 + LINE), np.float32), np.zeros((1, 1), np.int64), np.array([[1], [0], [0]])
     field, none, steps = np.zeros((1, 1), np.float32), np.zeros(0, np.int64), np.zeros(1, np.int64)
     flags, numbers = np.zeros((3, 1), np.bool_), (0.0, 1.0, 0.0, 1.0, 0.0)
-    results = field.copy(), np.zeros(1, np.float32), *flags, steps.copy()
+    results = field.copy(), np.zeros(1, np.float32), *flags, np.zeros(1, np.float32), steps.copy()
     advance(model, memo, (1, 1 + LINE, False), numbers, (field, field.copy(), none, steps), results, 0, 1, 0)

@@ -135,8 +135,8 @@ class CompiledStep:
 
         Returns:
             States after the step (N, K, rows, cols), latent actions (N, U, rows, cols), both with a cell's numbers
-            side by side in memory, rewards (N,) float32, terminated, truncated and lost (N,) bool, steps with this
-            one (N,) int64.
+            side by side in memory, rewards (N,) float32, terminated, truncated and lost (N,) bool, how undecided the
+            heads are (N,) float32, steps with this one (N,) int64.
 
         Raises:
             ValueError: the states have another shape or type.
@@ -154,9 +154,9 @@ class CompiledStep:
         else:
             moved = by_cells(latents)
         given = *(field.reshape(count, -1) for field in (by_cells(state), moved)), chosen, steps.contiguous().numpy()
-        reward, counted = np.empty(count, np.float32), np.empty(count, np.int64)
+        (reward, undecided), counted = np.empty((2, count), np.float32), np.empty(count, np.int64)
         terminated, truncated, lost = np.empty((3, count), np.bool_)
-        results = following.reshape(count, -1), reward, terminated, truncated, lost, counted
+        results = following.reshape(count, -1), reward, terminated, truncated, lost, undecided, counted
         model, numbers = (memo.layers, self._packed.weights, self.values), (memo.made_for[2], *numbers)
 
         for first in range(0, count, len(memo.arrays[0])):  # once, unless there are too many dreams

@@ -2,9 +2,10 @@
 
 Three things are looked at, and only in cells that change or that often do. *Novelty*: how far a cell is from all cells
 that training has seen. *Plausibility*: a small network reads what a cell and its neighbourhood were, the action, and
-what the cell became; it has learned to tell what happened in the recording from what did not. *The start*: how well
-the dream draws the frame that it was given. A few weights that were fitted on episodes which training did not see turn
-these into probabilities (`nova_gym.training.doubt`).
+what the cell became; it has learned to tell what happened in the recording from what did not. *The picture*: how well
+the dream draws the frame that it was given, and how far what a step has changed looks from what training has seen. A
+few weights that were fitted on episodes which training did not see turn these into probabilities
+(`nova_gym.training.doubt`). Reward and ending are doubted by how undecided the heads are about them.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from nova_gym.model import inr
 from nova_gym.model.config import ModelConfig
 
 if TYPE_CHECKING:
     from nova_gym.model.world_model import WorldModel
 
-#: What a cell is judged by after a step: implausibility, its novelty, novelty around it before, the logarithm of the
-#: error that it is probably drawn with, and a constant.
+#: What a cell is judged by after a step: implausibility, its novelty, novelty around it before, how far it has
+#: strayed, and a constant.
 EVIDENCE = 5
+#: Points a side at which cells are drawn, to be compared with pictures of the codes.
+POINTS = 6
 #: The logit of a step at which nothing was looked at.
 LEAST = -20.0
 #: Implausibility beyond this, either way, says no more.
@@ -34,6 +38,8 @@ class Belief(NamedTuple):
     Attributes:
         lively: (N, rows, cols) bool, whether such cells often change.
         novelty: (N, rows, cols) float32, from 0, how far a cell is from all that training has seen.
+        strayed: (N, rows, cols) float32, the logarithm of the squared difference between the picture of a cell, once a
+            step has changed it, and that of its code.
         doubt_map: (N, rows, cols) float32 in [0, 1], the probability that a cell is wrong.
         start: (N,) float32, the probability that the first frame was wrong.
         most: (N,) float32, the largest logit of any cell at any step so far: after a step that went wrong, the frames
@@ -44,6 +50,7 @@ class Belief(NamedTuple):
 
     lively: Tensor
     novelty: Tensor
+    strayed: Tensor
     doubt_map: Tensor
     start: Tensor
     most: Tensor
@@ -58,7 +65,7 @@ class Looked(NamedTuple):
         dream, cell: (n,) int64, where they are; cells are counted row by row.
         changed: (n,) bool, whether the step changed them.
         lively: (n,) bool, and:
-        novelty: (n,) float32, as in `Belief`, after the step.
+        novelty, strayed: (n,) float32, as in `Belief`, after the step.
         evidence: (n, `EVIDENCE`) float32.
         inputs: (n, …) float32, what the network has read.
     """
@@ -68,6 +75,7 @@ class Looked(NamedTuple):
     changed: Tensor
     lively: Tensor
     novelty: Tensor
+    strayed: Tensor
     evidence: Tensor
     inputs: Tensor
 
@@ -87,6 +95,9 @@ class Doubt(nn.Module):
         frame_weights: (4,) float32, from `most` of `Belief`, the logarithm of its `steps`, the largest logit of the
             present step, and a constant, to the logit of the probability that the frame is wrong though the start was
             not.
+        outcome_weights: (2,) float32, slope and constant of the logit that reward or ending is wrong, by how undecided
+            the heads are about them (`Heads.undecided`).
+        base, basis: (D,) and (K, D) float32, the renderer's, as it was when doubt was taught.
         log_scale: () float32, logarithm of the squared error of pixels that a squared distance of states makes.
         drawn_weights: (2,) float32, slope and constant of the logit that a cell is wrong, by the logarithm of the
             squared error that it is drawn with, measured where its frame is known.
@@ -108,10 +119,14 @@ class Doubt(nn.Module):
         self.register_buffer("log_spread", torch.zeros(()))
         self.register_buffer("step_weights", torch.zeros(EVIDENCE))
         self.register_buffer("frame_weights", torch.tensor([1.0, 0.0, 0.0, 0.0]))
+        self.register_buffer("outcome_weights", torch.tensor([0.0, LEAST]))
         self.register_buffer("drawn_weights", torch.zeros(2))
         self.register_buffer("likely_weights", torch.zeros(2))
         self.register_buffer("log_scale", torch.zeros(()))
-        self.register_load_state_dict_pre_hook(_widened)
+        self.register_buffer("base", torch.zeros(inr.weight_count(config.inr)))
+        self.register_buffer("basis", torch.zeros(config.rank, inr.weight_count(config.inr)))
+        self.register_buffer("points", inr.coordinate_grid(POINTS, POINTS), persistent=False)
+        self.inr = config.inr
         self._around: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
     def nearest(self, cells: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,6 +137,14 @@ class Doubt(nn.Module):
     def novelty(self, square: Tensor) -> Tensor:
         """Squared distances to the nearest codes → how unusual they are, from 0."""
         return torch.log1p(square * torch.exp(-self.log_spread))
+
+    def drawn(self, cells: Tensor) -> Tensor:
+        """Cells (n, K) → (n, C · P) float32 in [0, 1], their pictures at a few points."""
+        return inr.render_at_by_layers(self.base + cells @ self.basis, self.points, self.inr).clamp(0.0, 1.0).flatten(1)
+
+    def strayed(self, cells: Tensor, code: Tensor) -> Tensor:
+        """Logarithm of the squared difference between pictures of cells and of their codes."""
+        return log_error((self.drawn(cells) - self.drawn(self.codes)[code]).square().mean(1).nan_to_num(1.0))
 
     def likely_error(self, code: Tensor, square: Tensor) -> Tensor:
         """Logarithm of the squared error that cells are probably drawn with, by their codes and distances to them."""
@@ -141,10 +164,13 @@ class Doubt(nn.Module):
         if errors is not None:
             known = _logistic(self.drawn_weights, log_error(errors))
             wrong = torch.where(errors.isnan(), wrong, known)
+        strayed = log_error(torch.zeros_like(wrong))
         start, none = wrong.flatten(1).amax(1), wrong.new_zeros(len(state))
-        return Belief(self.lively[code] > 0.5, self.novelty(square), wrong, start, none + LEAST, none, start)
+        return Belief(self.lively[code] > 0.5, self.novelty(square), strayed, wrong, start, none + LEAST, none, start)
 
-    def step(self, belief: Belief, state: Tensor, actions: Tensor | None, following: Tensor) -> Belief:
+    def step(
+        self, belief: Belief, state: Tensor, actions: Tensor | None, following: Tensor, undecided: Tensor
+    ) -> Belief:
         """What is believed after a step.
 
         Args:
@@ -152,6 +178,7 @@ class Doubt(nn.Module):
             state: (N, K + M, rows, cols), before it.
             actions: as in `WorldModel.translate`; None if they are not known.
             following: (N, K + M, rows, cols), after it.
+            undecided: (N,) float32, how undecided the heads are about reward and ending.
         """
         seen = self.look(belief, state, actions, following)
         shape, count = belief.lively.shape, len(state)
@@ -161,6 +188,7 @@ class Doubt(nn.Module):
         most, steps = torch.maximum(belief.most, largest), belief.steps + 1.0
         so_far = torch.stack([most, steps.log(), largest, torch.ones_like(most)], dim=1)
         right = (1.0 - belief.start) * torch.sigmoid(-(so_far @ self.frame_weights))
+        right = right * (1.0 - _logistic(self.outcome_weights, undecided))
         # what a step makes of cells that were wrong is wrong as well, there and where they move to
         moved = torch.zeros_like(marks).index_copy(0, flat, torch.where(seen.changed, marks[flat], 0.0))
         near, inside = self._near(seen.dream, seen.cell, shape[1], shape[2])
@@ -168,6 +196,7 @@ class Doubt(nn.Module):
         return Belief(
             belief.lively.flatten().index_copy(0, flat, seen.lively).view(shape),
             belief.novelty.flatten().index_copy(0, flat, seen.novelty).view(shape),
+            belief.strayed.flatten().index_copy(0, flat, seen.strayed).view(shape),
             marks.index_copy(0, flat, torch.maximum(torch.sigmoid(logits), kept)).view(shape),
             belief.start,
             most,
@@ -182,8 +211,11 @@ class Doubt(nn.Module):
         looked = (changed | belief.lively).flatten().nonzero()[:, 0]
         dream, cell = looked // (rows * cols), looked % (rows * cols)
         before, after = self._cells(state), self._cells(following).index_select(0, looked)
+        moved = changed.flatten()[looked]
         code, square = self.nearest(after)
-        novelty = self.novelty(square)
+        kept = belief.lively.flatten()[looked], belief.novelty.flatten()[looked], belief.strayed.flatten()[looked]
+        found = self.lively[code] > 0.5, self.novelty(square), self.strayed(after, code)
+        lively, novelty, strayed = (torch.where(moved, new, old) for new, old in zip(found, kept, strict=True))
         near, inside = self._near(dream, cell, rows, cols)
         strange = (belief.novelty.flatten()[near] * inside).amax(1)
         patches = before[near.flatten()].view(*near.shape, self.rank) * inside[:, :, None]
@@ -191,9 +223,8 @@ class Doubt(nn.Module):
         acted = self.acted(actions, state)[dream]
         inputs = torch.cat([patches.flatten(1), after - before[looked], heard, acted], dim=1)
         unlike = self.network(inputs).squeeze(1).clamp(-LARGEST, LARGEST)
-        error = self.likely_error(code, square)
-        evidence = torch.stack([unlike, novelty, strange, error, torch.ones_like(strange)], dim=1)
-        return Looked(dream, cell, changed.flatten()[looked], self.lively[code] > 0.5, novelty, evidence, inputs)
+        evidence = torch.stack([unlike, novelty, strange, strayed, torch.ones_like(strange)], dim=1)
+        return Looked(dream, cell, moved, lively, novelty, strayed, evidence, inputs)
 
     def acted(self, actions: Tensor | None, state: Tensor) -> Tensor:
         """Actions of N dreams as numbers (N, actions) float32; 0 where none is known."""
@@ -223,14 +254,6 @@ class Doubt(nn.Module):
             shape = rows * cols, self.reach**2
             self._around[rows, cols] = index.reshape(shape), inside.reshape(shape).to(torch.float32)
         return self._around[rows, cols]
-
-
-def _widened(doubt: Doubt, tensors: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Files from before steps were counted weigh the sum of what all were like: as if all steps were like the worst."""
-    weights = tensors.get(f"{prefix}frame_weights")
-    if weights is not None and len(weights) == 3:
-        worst, summed, constant = weights
-        tensors[f"{prefix}frame_weights"] = torch.stack([worst + summed, summed, 0.0 * summed, constant])
 
 
 def _logistic(weights: Tensor, values: Tensor) -> Tensor:

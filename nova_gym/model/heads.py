@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nova_gym.model.config import ModelConfig
 from nova_gym.model.local import CellConvolution
+
+#: The logarithm of odds that count as none at all.
+NO_ODDS = -12.0
 
 
 class Heads(nn.Module):
@@ -67,8 +73,8 @@ class Heads(nn.Module):
         following: Tensor,
         more: Tensor | None = None,
         uniform: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """What a step pays and whether it ends the episode.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What a step pays, whether it ends the episode, and how undecided that is.
 
         Args:
             state, following: (B, K, rows, cols) float32; cells that are equal to the bit did not change.
@@ -78,10 +84,12 @@ class Heads(nn.Module):
                 or the mean of bins.
 
         Returns:
-            (B,) float32 undiscounted reward; (B,) float32 probability that the episode ends here.
+            (B,) float32 undiscounted reward; (B,) float32 probability that the episode ends here; (B,) float32 how
+            undecided the heads are (`undecided`).
         """
         changed = (state != following).any(1)
         reward, termination = self(state, latent_action, following, changed, more)
+        unsure = self.undecided(reward, termination)
         if uniform is not None:
             chosen = (reward.softmax(-1).cumsum(-1) <= uniform[:, None]).sum(-1)
             reward = self.values[chosen.clamp(max=len(self.values) - 1)]
@@ -89,7 +97,22 @@ class Heads(nn.Module):
             reward = reward.softmax(-1) @ self.values
         else:
             reward = self.values[reward.argmax(-1)]
-        return reward, termination.sigmoid()
+        return reward, termination.sigmoid(), unsure
+
+    def undecided(self, reward: Tensor, termination: Tensor) -> Tensor:
+        """Logarithm of the odds that reward or ending is another than the likeliest, from `NO_ODDS`.
+
+        Bins say how large a reward is by their mean, so not by one of them: there the ending alone counts.
+
+        Args:
+            reward: (B, V) logits.
+            termination: (B,) logits.
+        """
+        likeliest = F.logsigmoid(termination.abs())
+        if not self.bins:
+            likeliest = likeliest + reward.log_softmax(-1).amax(-1)
+        likeliest = likeliest.clamp(max=-math.exp(NO_ODDS))
+        return (torch.log(-torch.expm1(likeliest)) - likeliest).nan_to_num(0.0)
 
 
 def two_hot(rewards: Tensor, values: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from nova_gym.model.detail import Detail
 from nova_gym.model.doubt import Doubt
 from nova_gym.model.dynamics import ForwardDynamics, InverseDynamics
 from nova_gym.model.encoder import Encoder
-from nova_gym.model.heads import Heads
+from nova_gym.model.heads import NO_ODDS, Heads
 from nova_gym.model.inr import Renderer
 from nova_gym.model.memory import RecurrentMemory
 
@@ -214,8 +214,8 @@ class WorldModel(nn.Module):
         next_state: Tensor,
         actions: Tensor | None = None,
         uniform: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """What a step pays and whether it ends the episode; a model without heads gives 0 for both.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What a step pays, whether it ends the episode, and how undecided that is; without heads 0, 0 and `NO_ODDS`.
 
         Args:
             state: (B, K + M, rows, cols), or (B, K, rows, cols) where the past is not known.
@@ -225,11 +225,12 @@ class WorldModel(nn.Module):
             uniform: (B,) in [0, 1), which draws the reward where that is random; None for the likeliest.
 
         Returns:
-            (B,) undiscounted reward; (B,) probability that the episode ends here.
+            (B,) undiscounted reward; (B,) probability that the episode ends here; (B,) logarithm of the odds that the
+            likeliest reward or ending is wrong, by the heads themselves (`Heads.undecided`).
         """
         if self.heads is None:
             nothing = next_state.new_zeros(next_state.shape[0])
-            return nothing, nothing
+            return nothing, nothing, nothing + NO_ODDS
         more = self.besides(state, actions)
         return self.heads.outcome(self.seen(state), latent_action, self.seen(next_state), more, uniform)
 

@@ -12,37 +12,49 @@ from torch import Tensor
 
 from nova_gym.measures import agreement
 from nova_gym.model.doubt import LEAST, Doubt
-from nova_gym.training.strange import KINDS
-from nova_gym.training.walks import WORN, Walks
+from nova_gym.training.walks import Walks
 
 #: Keeps weights finite where evidence divides all steps without an error.
 PRIOR = 1e-3
 #: A feature that differs less is the same everywhere.
 LEAST_SPREAD = 1e-6
+#: Kinds of roll-outs of frames as they are: along clips as they are, and along clips that go on.
+TRUE = HELD_OUT, PROLONGED = "held out", "prolonged"
 #: How much strange roll-outs count beside those of frames as they are, where probabilities are fitted.
 STRANGE = 0.1
 
 
-def calibrate(doubt: Doubt, walks: list[Walks]) -> dict[str, Any]:
-    """Fits the weights that turn evidence into probabilities, and says how well they agree with what happened."""
-    first = torch.cat([part.wrong[:, 0] for part in walks])
+def calibrate(doubt: Doubt, named: dict[str, Walks]) -> dict[str, Any]:
+    """Fits the weights that turn evidence into probabilities, and says how well they agree with what happened.
+
+    Args:
+        doubt: whose network is trained; written to.
+        named: roll-outs by their kind. Those of `TRUE` kinds count in full, others by `STRANGE`.
+    """
+    walks = list(named.values())
+    first = torch.cat([part.gone[:, 0] for part in walks])
     for weights, name in ((doubt.drawn_weights, "drawn"), (doubt.likely_weights, "likely")):
         values = torch.cat([getattr(part, name) for part in walks])
         weights.copy_(logistic(torch.stack([values, torch.ones_like(values)], dim=1), first))
     evidence, missed = (torch.cat([getattr(part, of)[part.fine] for part in walks]) for of in ("evidence", "missed"))
     doubt.step_weights.copy_(logistic(evidence, missed))
     over = [_so_far(_largest(doubt, part)) for part in walks]
-    values, gone, weights = [], [], []
-    for number, (part, so_far) in enumerate(zip(walks, over, strict=True)):
-        counts = part.there[:, 1:] & ~part.wrong[:, :1]
-        values.append(so_far[counts])
-        gone.append(part.wrong[:, 1:][counts])
-        weights.append(torch.full((len(gone[-1]),), STRANGE if number else 1.0))
-    doubt.frame_weights.copy_(logistic(*map(torch.cat, (values, gone, weights))))
+    frames, outcomes = [], []
+    for (name, part), so_far in zip(named.items(), over, strict=True):
+        much = 1.0 if name in TRUE else STRANGE
+        counts = part.there[:, 1:] & ~part.gone[:, :1]
+        frames.append((so_far[counts], part.gone[:, 1:][counts], so_far.new_full((int(counts.sum()),), much)))
+        counts = part.there[:, 1:] & ~part.gone[:, 1:]
+        values = part.undecided[:, 1:][counts]
+        values = torch.stack([values, torch.ones_like(values)], dim=1)
+        outcomes.append((values, part.off[:, 1:][counts], values.new_full((len(values),), much)))
+    for weights, examples in ((doubt.frame_weights, frames), (doubt.outcome_weights, outcomes)):
+        weights.copy_(logistic(*map(torch.cat, zip(*examples, strict=True))))
     found: dict[str, Any] = {}
-    for name, part, so_far in zip(("held out", WORN, *KINDS), walks, over, strict=True):
+    for (name, part), so_far in zip(named.items(), over, strict=True):
         begun = torch.sigmoid(doubt.drawn_weights[0] * part.drawn + doubt.drawn_weights[1])[:, None]
-        later = 1.0 - (1.0 - begun) * torch.sigmoid(-(so_far @ doubt.frame_weights))
+        decided = torch.sigmoid(-doubt.outcome_weights[0] * part.undecided[:, 1:] - doubt.outcome_weights[1])
+        later = 1.0 - (1.0 - begun) * torch.sigmoid(-(so_far @ doubt.frame_weights)) * decided
         found[name] = agreement(torch.cat([begun, later], dim=1)[part.there].numpy(), part.wrong[part.there].numpy())
     return found
 
@@ -57,10 +69,10 @@ def _so_far(largest: Tensor) -> Tensor:
 
 def _largest(doubt: Doubt, part: Walks) -> Tensor:
     """(R, T) float32, the largest logit of any cell at each step; `LEAST` where nothing was looked at."""
-    size = part.wrong.shape[1] - 1
-    flat = torch.full((len(part.wrong) * size,), LEAST)
+    size = part.gone.shape[1] - 1
+    flat = torch.full((len(part.gone) * size,), LEAST)
     index = part.place[:, 0] * size + part.place[:, 1]
-    return flat.scatter_reduce(0, index, part.evidence @ doubt.step_weights, "amax").view(len(part.wrong), size)
+    return flat.scatter_reduce(0, index, part.evidence @ doubt.step_weights, "amax").view(len(part.gone), size)
 
 
 def logistic(features: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -89,7 +89,7 @@ def wrong_transitions(model: WorldModel, clips: Clips, states: Tensor) -> Tensor
         actions = clips.actions[chosen].to(model.device)
         latent_action = model.translate(state, actions)
         predicted = model.settle(state, model.step(state, latent_action), changes.dead_band)
-        reward, termination = model.outcome(state, latent_action, predicted, actions)
+        reward, termination, _ = model.outcome(state, latent_action, predicted, actions)
         off = ((predicted.cpu() - following).square().mean(1) > changes.lost).flatten(1).any(1)
         off |= (termination.cpu() > 0.5) != clips.terminations[chosen]
         wrong.append(off | ((reward.cpu() - clips.rewards[chosen]).abs() > 0.05 * spread))

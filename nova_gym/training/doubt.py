@@ -16,8 +16,9 @@ from nova_gym.dream import Dream
 from nova_gym.model.doubt import Doubt, cell_errors, log_error
 from nova_gym.model.world_model import WorldModel
 from nova_gym.simulator import bounded
-from nova_gym.training.calibration import calibrate
+from nova_gym.training.calibration import HELD_OUT, PROLONGED, calibrate
 from nova_gym.training.changes import ROUNDING
+from nova_gym.training.prolonging import prolonged
 from nova_gym.training.representation import encode_in_parts
 from nova_gym.training.strange import KINDS
 from nova_gym.training.walks import FRAMES, WORN, drawn_wrong, draws_frames, walk
@@ -124,13 +125,23 @@ def fit_doubt(
     made = made.to(model.device).eval().requires_grad_(False)
     doubt: Doubt = made.doubt
     doubt.codes.copy_(codes)
+    doubt.base.copy_(made.base.half())  # as the file will hold them
+    doubt.basis.copy_(made.basis.half())
     find_lively(doubt, clips, states)
     measure(made, clips, states, dead_band)
     learn_plausibility(made, clips, states, dead_band, generator)
-    walks = [walk(made, test, dead_band, kind, generator) for kind in (None, WORN, *KINDS)]
-    found = calibrate(doubt, [part for part in walks if len(part.wrong)])
+    walks = {HELD_OUT: walk(made, test, dead_band, None, generator)}
+    if (longer := _prolonged(made, test, generator)) is not None:
+        walks[PROLONGED] = walk(made, longer, dead_band, None, generator, len(longer.frames))
+    walks |= {kind: walk(made, test, dead_band, kind, generator) for kind in (WORN, *KINDS)}
+    found = calibrate(doubt, {kind: part for kind, part in walks.items() if len(part.gone)})
     made.requires_grad_(False)
     return made, found
+
+
+def _prolonged(model: WorldModel, clips: Clips, generator: Generator) -> Clips | None:
+    """Clips that go on (`prolonged`), where the frame says all that the model knows."""
+    return None if model.has_memory or model.has_chance else prolonged(clips, generator)
 
 
 def choose_codes(clips: Clips, states: Tensor, most: int, generator: Generator) -> Tensor:
@@ -198,8 +209,9 @@ def learn_plausibility(model: WorldModel, clips: Clips, states: Tensor, dead_ban
     with torch.no_grad():
         for part in chosen.split(512):
             examples += _versions(model, clips, states, part, dead_band, generator)
-        for kind in (None, WORN):
-            part = walk(model, clips, dead_band, kind, generator)
+        longer = _prolonged(model, clips, generator)
+        for kind, along in ((None, clips), (WORN, clips), *([(None, longer)] if longer is not None else [])):
+            part = walk(model, along, dead_band, kind, generator, FRAMES if along is clips else len(along.frames))
             examples.append((part.inputs[part.fine], part.missed[part.fine]))
     inputs, labels = map(torch.cat, zip(*examples, strict=True))
     groups = [torch.nonzero(labels == flag)[:, 0] for flag in (False, True)]

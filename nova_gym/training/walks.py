@@ -31,7 +31,9 @@ class Walks(NamedTuple):
     Attributes:
         drawn: (R,) float32, the logarithm of the error that the worst cell of the first frame is drawn with.
         likely: (R,) float32, that of the cell of which the codes say the worst.
-        wrong: (R, T + 1) bool, whether the frame, the reward or the ending is wrong.
+        gone: (R, T + 1) bool, whether the frame is wrong.
+        off: (R, T + 1) bool, whether the reward or the ending is wrong.
+        undecided: (R, T + 1) float32, how undecided the heads are about these (`Heads.undecided`); of the start 0.
         there: (R, T + 1) bool, whether the clip goes on until then.
         evidence: (m, `EVIDENCE`) float32, of all cells that were looked at.
         place: (m, 2) int64, roll-out and step of each.
@@ -41,7 +43,9 @@ class Walks(NamedTuple):
 
     drawn: Tensor
     likely: Tensor
-    wrong: Tensor
+    gone: Tensor
+    off: Tensor
+    undecided: Tensor
     there: Tensor
     evidence: Tensor
     place: Tensor
@@ -49,9 +53,14 @@ class Walks(NamedTuple):
     inputs: Tensor
 
     @property
+    def wrong(self) -> Tensor:
+        """(R, T + 1) bool, whether the frame, the reward or the ending is wrong."""
+        return self.gone | self.off
+
+    @property
     def fine(self) -> Tensor:
         """(m,) bool, which cells are of frames that were right before the step."""
-        return ~self.wrong[self.place[:, 0], self.place[:, 1]]
+        return ~self.gone[self.place[:, 0], self.place[:, 1]]
 
 
 def drawn_wrong(model: WorldModel, looked: Looked, state: Tensor, truth: Tensor) -> Tensor:
@@ -65,7 +74,9 @@ def drawn_wrong(model: WorldModel, looked: Looked, state: Tensor, truth: Tensor)
 
 
 @torch.no_grad()
-def walk(model: WorldModel, clips: Clips, dead_band: float, kind: str | None, generator: Generator) -> Walks:
+def walk(
+    model: WorldModel, clips: Clips, dead_band: float, kind: str | None, generator: Generator, frames: int = FRAMES
+) -> Walks:
     """Lets the dream follow recorded clips by their actions, from frames as they are or made strange.
 
     Args:
@@ -74,10 +85,11 @@ def walk(model: WorldModel, clips: Clips, dead_band: float, kind: str | None, ge
         dead_band: of the dream.
         kind: one of `KINDS`, `WORN` for states as long roll-outs wear them, or None for frames as they are.
         generator: of everything random.
+        frames: how many, at most.
     """
-    long = int(clips.lengths.max())
+    frames = max(frames, int(clips.lengths.max()) + 1)
     order = torch.randperm(len(clips.lengths), generator=generator)
-    order = order[(clips.lengths[order] + 1).cumsum(0) <= max(FRAMES, long + 1)]
+    order = order[(clips.lengths[order] + 1).cumsum(0) <= frames]
     order = order[clips.lengths[order].argsort(descending=True)]  # those that go on stand first
     lengths, first = clips.lengths[order], clips.first_frames[order]
     step_of = torch.cumsum(clips.lengths, 0) - clips.lengths
@@ -95,30 +107,30 @@ def walk(model: WorldModel, clips: Clips, dead_band: float, kind: str | None, ge
     tolerance, spread = tolerated(model), float(clips.rewards.max() - clips.rewards.min())
     steps = 0 if kind == "patched" else int(lengths.max())  # what moves behind a patch cannot be known
     looks: list[tuple[Tensor, ...]] = []
-    wrong, there = torch.zeros(2, len(order), steps + 1, dtype=torch.bool)
-    wrong[:, 0], there[:, 0] = (errors > tolerance).flatten(1).any(1), True
+    gone, off, there = torch.zeros(3, len(order), steps + 1, dtype=torch.bool)
+    undecided = torch.zeros(len(order), steps + 1)
+    gone[:, 0], there[:, 0] = (errors > tolerance).flatten(1).any(1), True
     for t in range(steps):
         n = int((lengths > t).sum())
         at, state, belief = step_of[order[:n]] + t, state[:n], Belief(*(part[:n] for part in belief))
         actions = clips.actions[at]
         truth = drawn_as(to_unit(clips.frames[first[:n] + t + 1]))
         latent, shown = _stepped(model, state, actions, truth, dead_band, generator)
-        reward, ends = model.outcome(state, latent, shown, actions)
+        reward, ends, undecided[:n, t + 1] = model.outcome(state, latent, shown, actions)
         following, lost = bounded(model.recall(state, shown, actions))
         looked = model.doubt.look(belief, state, actions, following)
-        belief, state = model.doubt.step(belief, state, actions, following), following
+        belief, state = model.doubt.step(belief, state, actions, following, undecided[:n, t + 1]), following
         place = torch.stack([looked.dream, torch.full_like(looked.dream, t)], dim=1)
         looks.append((looked.evidence, place, drawn_wrong(model, looked, state, truth), looked.inputs))
-        off = lost | (cell_errors(model, state, truth) > tolerance).flatten(1).any(1)
+        gone[:n, t + 1] = lost | (cell_errors(model, state, truth) > tolerance).flatten(1).any(1)
         if not model.has_chance:
-            off |= (ends > 0.5) != clips.terminations[at]
-            off |= (reward - clips.rewards[at]).abs() > REWARD * spread
-        wrong[:n, t + 1] = off
+            off[:n, t + 1] = (ends > 0.5) != clips.terminations[at]
+            off[:n, t + 1] |= (reward - clips.rewards[at]).abs() > REWARD * spread
         there[:n, t + 1] = True
     if not looks:
         nothing = drawn.new_zeros(0)
         looks = [(nothing.view(0, EVIDENCE), nothing.view(0, 2).long(), nothing.bool(), nothing.view(0, 1))]
-    return Walks(drawn, likely, wrong, there, *map(torch.cat, zip(*looks, strict=True)))
+    return Walks(drawn, likely, gone, off, undecided, there, *map(torch.cat, zip(*looks, strict=True)))
 
 
 def _stepped(

@@ -133,7 +133,7 @@ def test_what_moves_is_not_doubted_because_of_what_moves_far_away(dream, frame):
     following = state.clone()
     following[0, :, 1, 1], following[0, :, 1, 2] = state[0, :, 1, 2], state[0, :, 1, 1]
     following[0, :, 7, 7] += 1e-3
-    after = doubt.step(belief, state, torch.tensor([2]), following).doubt_map[0]
+    after = doubt.step(belief, state, torch.tensor([2]), following, torch.full((1,), -12.0)).doubt_map[0]
     assert after[1, 1] == after[1, 2] == 1.0
     assert after[7, 7] < 0.5
 

@@ -33,7 +33,7 @@ export class Simulator {
     const { model, card, state: before } = this;
     const shown = model.step(before, latentAction, card.dead_band);
     const [rewarded, ended] = this.#drawn();
-    let [reward, end] = model.outcome(before, latentAction, shown, action, rewarded);
+    let [reward, end, undecided] = model.outcome(before, latentAction, shown, action, rewarded);
     const state = model.recall(before, shown, action);
     const lost = clamp(state.data);
     this.steps += 1;
@@ -41,7 +41,7 @@ export class Simulator {
     this.state = state;
     if (this.belief) {
       const known = action === undefined ? undefined : model.asNumbers(action);
-      this.belief = model.doubt.step(this.belief, before, known, state);
+      this.belief = model.doubt.step(this.belief, before, known, state, undecided);
     }
     const truncated = lost || (this.horizon > 0 && this.steps >= this.horizon);
     return { state, latentAction, reward: reward || 0, end, terminated: end > (ended ?? 0.5), truncated, lost };

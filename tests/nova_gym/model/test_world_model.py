@@ -8,6 +8,7 @@ import torch
 
 from nova_gym.errors import BadInputError
 from nova_gym.model.config import ControlConfig, ModelConfig
+from nova_gym.model.heads import NO_ODDS
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training import PRESETS, preset
 
@@ -46,7 +47,7 @@ def test_every_preset_encodes_infers_bridges_steps_and_renders(name):
     assert model.weights(state).shape == (2 * cells[0] * cells[1], len(model.base))
     assert model.render(state).shape == frames
     assert model.render(state, (20, 30), nyquist=True).shape == (*frames[:2], 20, 30)
-    reward, termination = model.outcome(state, latent_action, following)
+    reward, termination, _ = model.outcome(state, latent_action, following)
     assert reward.shape == termination.shape == (2,)
 
 
@@ -147,17 +148,17 @@ def changing(model, rows, cols, seed=0):
 def test_reward_and_end_are_read_off_what_changed_and_off_nothing_else(values):
     model = made(reward_values=values)
     state, latent_action, following = changing(model, 4, 4)
-    reward, termination = model.outcome(state, latent_action, following)
+    reward, termination, undecided = model.outcome(state, latent_action, following)
     others = torch.ones(4, 4, dtype=torch.bool)
     others[1, 1:3] = False
     elsewhere = [each.clone() for each in (state, latent_action, following)]
     elsewhere[0][:, :, others] += 1.0
     elsewhere[2][:, :, others] += 1.0
     elsewhere[1][:, :, others] -= 1.0
-    for got, expected in zip(model.outcome(*elsewhere), (reward, termination), strict=True):
+    for got, expected in zip(model.outcome(*elsewhere), (reward, termination, undecided), strict=True):
         torch.testing.assert_close(got, expected)
     larger = [torch.nn.functional.pad(each, (2, 3, 1, 4)) for each in (state, latent_action, following)]
-    for got, expected in zip(model.outcome(*larger), (reward, termination), strict=True):
+    for got, expected in zip(model.outcome(*larger), (reward, termination, undecided), strict=True):
         torch.testing.assert_close(got, expected)
     following[:, :, 1, 1] += 2.0
     assert (model.outcome(state, latent_action, following)[1] - termination).abs().max() > 1e-4
@@ -170,15 +171,18 @@ def test_where_nothing_changes_reward_and_end_are_those_of_nothing(model):
         model.outcome(state, 0.5 * state[:, :4], state)
         for state in (field(model, 3, 3, seed=1), field(model, 6, 5, seed=2))
     ]
-    for reward, termination in results:
-        torch.testing.assert_close(reward, results[0][0][:1].expand(2))
-        torch.testing.assert_close(termination, results[0][1][:1].expand(2))
+    for told in results:
+        for each, first in zip(told, results[0], strict=True):
+            torch.testing.assert_close(each, first[:1].expand(2))
 
 
 def test_a_model_of_video_has_no_reward_no_end_and_no_actions():
     model = made(actions=0)
     state = field(model, 2, 2)
-    assert not any(each.any() for each in model.outcome(state, state[:, :4], state + 1))
+    reward, termination, undecided = model.outcome(state, state[:, :4], state + 1)
+    assert not reward.any()
+    assert not termination.any()
+    assert (undecided == NO_ODDS).all()
     assert not model.has_actions
     with pytest.raises(BadInputError, match="only latent actions or codes"):
         model.translate(state, torch.tensor([0, 1]))

@@ -5,6 +5,9 @@ import { Linear } from "./local.js";
 /** The logit of a step at which nothing was looked at; and implausibility beyond which, either way, nothing more is said. */
 const LEAST = -20;
 const LARGEST = 12;
+/** Points a side at which cells are drawn, to be compared with pictures of the codes; the least squared difference. */
+const POINTS = 6;
+const LEAST_ERROR = 1e-6;
 
 export class Doubt {
   constructor(config, tensors) {
@@ -16,53 +19,69 @@ export class Doubt {
     this.network = [0, 2, 4].map((i) => new Linear(tensors[`doubt.network.${i}.weight`], tensors[`doubt.network.${i}.bias`]));
     this.codes = named("codes");
     this.lively = named("lively");
+    this.inr = config.inr;
+    this.base = named("base");
+    this.basis = named("basis");
+    this.features = fourierFeatures(config.inr.frequencies);
     this.logErrors = named("log_errors");
     this.logSpread = named("log_spread")[0];
     this.logScale = named("log_scale")[0];
     this.stepWeights = named("step_weights");
     this.frameWeights = named("frame_weights");
+    this.outcomeWeights = named("outcome_weights");
     this.likelyWeights = named("likely_weights");
   }
 
   /** What is believed of a state that an episode begins from. */
   begin(state) {
-    const belief = { lively: [], novelty: [], doubtMap: [], start: 0, most: LEAST, steps: 0, doubt: 0 };
+    const belief = { lively: [], novelty: [], strayed: [], doubtMap: [], start: 0, most: LEAST, steps: 0, doubt: 0 };
     for (let cell = 0; cell < state.cells; cell++) {
       const [code, square] = this.#nearest(state.data, cell * state.channels);
       belief.lively.push(this.lively[code] > 0.5);
       belief.novelty.push(this.#novelty(square));
+      belief.strayed.push(Math.log(LEAST_ERROR));
       belief.doubtMap.push(sigmoid(this.likelyWeights[0] * this.#likelyError(code, square) + this.likelyWeights[1]));
     }
     belief.start = belief.doubt = Math.max(...belief.doubtMap);
     return belief;
   }
 
-  /** What is believed after a step; `action` as numbers, undefined for one that is not known. */
-  step(belief, state, action, following) {
-    const next = { ...belief, lively: [...belief.lively], novelty: [...belief.novelty], doubtMap: [...belief.doubtMap] };
+  /**
+   * What is believed after a step; `action` as numbers, undefined for one that is not known; `undecided`: how much the
+   * heads are.
+   */
+  step(belief, state, action, following, undecided) {
+    const next = { ...belief, lively: [...belief.lively], novelty: [...belief.novelty] };
+    next.strayed = [...belief.strayed];
+    next.doubtMap = [...belief.doubtMap];
     const changed = (cell) => state.data[cell * state.channels] !== following.data[cell * following.channels];
     let largest = LEAST;
     for (let cell = 0; cell < state.cells; cell++) {
       if (!changed(cell) && !belief.lively[cell]) continue;
       const near = this.#near(state, cell);
-      const [code, square] = this.#nearest(following.data, cell * following.channels);
+      if (changed(cell)) {
+        const start = cell * following.channels;
+        const [code, square] = this.#nearest(following.data, start);
+        next.lively[cell] = this.lively[code] > 0.5;
+        next.novelty[cell] = this.#novelty(square);
+        next.strayed[cell] = this.#strayed(following.data.subarray(start, start + this.rank), code);
+      }
       const strange = Math.max(0, ...near.map((each) => (each < 0 ? 0 : belief.novelty[each])));
       const unlike = this.#unlike(near, state, action, following, cell);
-      const evidence = [unlike, this.#novelty(square), strange, this.#likelyError(code, square), 1];
+      const evidence = [unlike, next.novelty[cell], strange, next.strayed[cell], 1];
       const logit = evidence.reduce((sum, each, i) => sum + each * this.stepWeights[i], 0);
       largest = Math.max(largest, logit);
       // what a step makes of cells that were wrong is wrong as well, there and where they move to
       const moved = near.map((each) => (each >= 0 && changed(each) ? belief.doubtMap[each] : 0));
       const kept = changed(cell) ? Math.max(...moved) : belief.doubtMap[cell];
-      next.lively[cell] = this.lively[code] > 0.5;
-      next.novelty[cell] = evidence[1];
       next.doubtMap[cell] = Math.max(sigmoid(logit), kept);
     }
     next.most = Math.max(belief.most, largest);
     next.steps = belief.steps + 1;
     const soFar = [next.most, Math.log(next.steps), largest, 1];
     const logit = soFar.reduce((sum, each, i) => sum + each * this.frameWeights[i], 0);
-    next.doubt = 1 - (1 - belief.start) * sigmoid(-logit);
+    const outcome = this.outcomeWeights[0] * undecided + this.outcomeWeights[1];
+    next.doubt = 1 - (1 - belief.start) * sigmoid(-logit) * sigmoid(-outcome);
     return next;
   }
 
@@ -85,6 +104,36 @@ export class Doubt {
   /** The logarithm of the squared error that a cell is probably drawn with. */
   #likelyError(code, square) {
     return logAddExp(this.logErrors[code], this.logScale + Math.log(Math.max(square, 1e-12)));
+  }
+
+  /** The logarithm of the squared difference between the pictures of a cell and of its code, at a few points. */
+  #strayed(numbers, code) {
+    const own = this.#drawn(numbers);
+    const other = this.#drawn(this.codes.subarray(code * this.rank, (code + 1) * this.rank));
+    const square = own.reduce((sum, each, i) => sum + (each - other[i]) ** 2, 0) / own.length;
+    return Math.log(Math.max(Number.isNaN(square) ? 1 : square, LEAST_ERROR));
+  }
+
+  /** A cell's picture at a few points. */
+  #drawn(numbers) {
+    const weights = this.base.map((each, i) => numbers.reduce((sum, z, k) => sum + z * this.basis[k * this.base.length + i], each));
+    const { width, layers, channels } = this.inr;
+    const sizes = [...Array(layers).fill(width), channels];
+    const drawn = [];
+    for (const features of this.features) {
+      let units = features;
+      let at = 0;
+      sizes.forEach((outputs, layer) => {
+        const inputs = units.length;
+        const made = Array.from({ length: outputs }, (_, j) =>
+          units.reduce((sum, unit, i) => sum + unit * weights[at + j * inputs + i], weights[at + inputs * outputs + j]),
+        );
+        units = layer < layers ? made.map(gelu) : made;
+        at += (inputs + 1) * outputs;
+      });
+      drawn.push(...units.map((each) => Math.min(Math.max(each + 0.5, 0), 1)));
+    }
+    return drawn;
   }
 
   /** How little what happened in a cell is like what training has seen. */
@@ -116,6 +165,19 @@ export class Doubt {
         found.push(y >= 0 && y < field.rows && x >= 0 && x < field.cols ? y * field.cols + x : -1);
     return found;
   }
+}
+
+/** The inputs of a coordinate network at points of a cell: x, y, then for each octave sin x, sin y, cos x, cos y. */
+function fourierFeatures(frequencies) {
+  const centres = Array.from({ length: POINTS }, (_, i) => ((i + 0.5) * 2) / POINTS - 1);
+  return centres.flatMap((y) =>
+    centres.map((x) => {
+      const features = [x, y];
+      for (let k = 0; k < frequencies; k++)
+        for (const wave of [Math.sin, Math.cos]) features.push(wave(Math.PI * 2 ** k * x), wave(Math.PI * 2 ** k * y));
+      return features;
+    }),
+  );
 }
 
 function logAddExp(a, b) {

@@ -3,6 +3,9 @@ import { joined } from "./field.js";
 import { gelu, sigmoid } from "./gelu.js";
 import { CellConvolution, Linear } from "./local.js";
 
+/** The logarithm of odds that count as none at all. */
+export const NO_ODDS = -12;
+
 export class Heads {
   constructor(config, tensors) {
     const named = (name) => [tensors[`heads.${name}.weight`], tensors[`heads.${name}.bias`]];
@@ -15,7 +18,7 @@ export class Heads {
   }
 
   /**
-   * What a step pays and the probability that it ends the episode.
+   * What a step pays, the probability that it ends the episode, and how undecided both are.
    * `more`: memory before the step and action, read if `everywhere`; `uniform`: in [0, 1), draws the reward, if given.
    */
   outcome(state, latentAction, following, more, uniform) {
@@ -30,7 +33,17 @@ export class Heads {
     }
     const pooled = [pool(hidden, changed), ...(this.everywhere ? [pool(hidden, looked)] : [])];
     const seen = Float32Array.from(pooled.flatMap((part) => [...part]));
-    return [this.#paid(this.reward.forward(seen), uniform), sigmoid(this.termination.forward(seen)[0])];
+    const paid = this.reward.forward(seen);
+    const [end] = this.termination.forward(seen);
+    return [this.#paid(paid, uniform), sigmoid(end), this.#undecided(paid, end)];
+  }
+
+  /** Logarithm of the odds that reward or ending is another than the likeliest; where rewards are bins, the ending. */
+  #undecided(paid, end) {
+    const most = Math.max(...paid);
+    const all = this.bins ? 0 : Math.log(paid.reduce((sum, each) => sum + Math.exp(each - most), 0));
+    const right = Math.min(-all - Math.log1p(Math.exp(-Math.abs(end))), -Math.exp(NO_ODDS));
+    return Math.log(-Math.expm1(right)) - right || 0;
   }
 
   #paid(logits, uniform) {

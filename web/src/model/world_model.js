@@ -5,7 +5,7 @@ import { Control } from "./control.js";
 import { Doubt } from "./doubt.js";
 import { ForwardDynamics } from "./dynamics.js";
 import { joined } from "./field.js";
-import { Heads, likeliest } from "./heads.js";
+import { Heads, likeliest, NO_ODDS } from "./heads.js";
 import { RendererChoice } from "./inr.js";
 import { RecurrentMemory } from "./memory.js";
 
@@ -73,7 +73,7 @@ export class WorldModel {
 
   /** Undiscounted reward and probability of the end; 0 for both without heads. */
   outcome(state, latentAction, following, action, uniform) {
-    if (!this.heads) return [0, 0];
+    if (!this.heads) return [0, 0, NO_ODDS];
     const more = [state.part(this.config.rank, state.channels), this.asNumbers(action)];
     return this.heads.outcome(this.seen(state), latentAction, following, more, uniform);
   }
