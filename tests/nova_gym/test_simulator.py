@@ -164,7 +164,7 @@ def test_truncation_comes_at_the_horizon_and_never_without_one(shipped):
 def test_reward_is_discounted_in_time_as_reality_does(tiny, monkeypatch):
     monkeypatch.setattr("nova_gym.simulator._compiler", lambda part: None)  # the compiled step asks no method
     model = tiny.world_model
-    monkeypatch.setattr(model, "outcome", lambda z, *_: (torch.ones(len(z)), torch.zeros(len(z))))
+    monkeypatch.setattr(model, "outcome", lambda z, *_: (torch.ones(len(z)), torch.zeros(len(z)), torch.zeros(len(z))))
     simulator = DreamSimulator(tiny, 1)
     simulator.reset(generator=torch.Generator())
     rewards = [float(simulator.step(torch.tensor([6])).reward) for _ in range(3)]
