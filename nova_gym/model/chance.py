@@ -72,6 +72,8 @@ class Chance(nn.Module):
         """
         rows, cols = state.shape[2:]
         drawn = state.new_zeros(state.shape[0], self.outcomes, rows, cols)
+        if torch.compiler.is_compiling():  # steps of 3 cells would fix the sizes of an exported graph
+            return self._draw_in_whole_fields(state, actions, uniform, drawn)
         first = self.prior.layers[0]
         alone = first(self._inputs(state, actions, drawn))  # a layer is linear: what is drawn adds to that
         of_drawn = first.weight[:, state.shape[1] : state.shape[1] + self.outcomes]
@@ -83,6 +85,16 @@ class Chance(nn.Module):
                 chosen = likeliest(expected) if decides is None else pick(self.likely(expected), decides)
                 drawn = drawn.clone()
                 drawn[:, :, row::APART, col::APART] = chosen
+        return drawn
+
+    def _draw_in_whole_fields(self, state: Tensor, actions: Tensor, uniform: Tensor | None, drawn: Tensor) -> Tensor:
+        """`draw`, with all cells computed in each turn."""
+        rows, cols = state.shape[2:]
+        turn = turns(rows, cols, state.device)
+        for now in range(min(APART, rows) * min(APART, cols)):
+            expected = self.expect(state, actions, drawn)
+            chosen = likeliest(expected) if uniform is None else pick(self.likely(expected), uniform)
+            drawn = torch.where(turn == now, chosen, drawn)
         return drawn
 
     def _inputs(self, state: Tensor, actions: Tensor, drawn: Tensor) -> Tensor:

@@ -196,7 +196,7 @@ class _Oracle:
 
     def outcome(self, state, latent_action, following, actions):
         assert len(actions) == len(following)  # what pays may depend on the action
-        return self.rewards, self.ends
+        return self.rewards, self.ends, 0.0 * self.ends
 
 
 def test_a_transition_is_wrong_if_one_cell_its_reward_or_its_end_is(clips, states):
