@@ -49,7 +49,7 @@ def test_a_dream_that_never_moves_is_wrong_where_things_move_only(shipped, monke
 
 def test_missed_and_invented_endings_are_counted(shipped, monkeypatch):
     def never(z, *_):
-        return torch.zeros(len(z)), torch.zeros(len(z))
+        return torch.zeros(len(z)), torch.zeros(len(z)), torch.zeros(len(z))
 
     monkeypatch.setattr("nova_gym.simulator._compiler", lambda part: None)
     monkeypatch.setattr(shipped.world_model, "outcome", never)
@@ -58,7 +58,7 @@ def test_missed_and_invented_endings_are_counted(shipped, monkeypatch):
     assert outcomes["termination precision"] is None
 
     def always(z, *_):
-        return torch.ones(len(z)), torch.ones(len(z))
+        return torch.ones(len(z)), torch.ones(len(z)), torch.zeros(len(z))
 
     monkeypatch.setattr(shipped.world_model, "outcome", always)
     outcomes = evaluate(shipped, episodes=8, steps=2).outcomes["expert"]
