@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from nova_gym.agents.hyperparameters import (
 )
 from nova_gym.agents.layouts import has_few_layouts
 from nova_gym.agents.pace import Pace, longest_episode
+from nova_gym.agents.reality_vec import make_reality_vec
 from nova_gym.agents.roaming import Roaming
 from nova_gym.agents.saving import check_agent_file
 from nova_gym.agents.scaling import scaled_rewards
@@ -44,6 +46,9 @@ from nova_gym.files import make_folder
 FRESH_STARTS = 300
 #: Steps of the real environment that an evaluation during training takes, where all episodes are long.
 EVALUATED = 6_400
+#: Share of the minutes of a training that its evaluations may take in reality, and steps by which it is known how long
+#: they take.
+EVALUATING, TIMED = 0.2, 32
 #: Added to the logits of actions that never changed anything, before learning begins.
 USELESS = -5.0
 
@@ -137,7 +142,8 @@ def train_agent(
         output: file that each evaluation writes the best version so far to; None writes no file.
         log_dir: folder of TensorBoard curves; None for no curves.
         evaluations: how often to evaluate in dream and reality, evenly spread, the last time at the end; at least 1.
-        episodes: real episodes in each evaluation, at least 1; None for at most 64, fewer where episodes are long.
+        episodes: real episodes in each evaluation, at least 1; None for at most 64, fewer where episodes are long or,
+            with `minutes`, where reality is slow.
         patience: steps at which training episodes are truncated, at least 1. Without that, an agent that cannot reach
             an end yet spends its time on few starts, and may learn to use the drift of long dreams.
         agent: an agent to train further, instead of a new one.
@@ -198,7 +204,7 @@ def train_agent(
         observation,
         steps,
         evaluations,
-        episodes or episodes_for(levels[0]),
+        episodes or episodes_for(levels[0], EVALUATING * 60.0 * (minutes or math.inf) / evaluations),
         seed,
         output,
         began,
@@ -230,9 +236,25 @@ def continue_in(agent: BaseAlgorithm, env: VecEnv, seed: int) -> None:
         agent.replay_buffer.reset()
 
 
-def episodes_for(dream: Dream) -> int:
-    """Real episodes of an evaluation during training: as many as take `EVALUATED` steps, 8 to 64."""
-    return min(max(EVALUATED // longest_episode(dream), 8), 64)
+def episodes_for(dream: Dream, seconds: float = math.inf) -> int:
+    """Real episodes of an evaluation during training: `EVALUATED` steps, 8 to 64; fewer in a slow reality.
+
+    Args:
+        dream: with a real counterpart.
+        seconds: that an evaluation may take; 2 episodes are played all the same.
+    """
+    longest = longest_episode(dream)
+    count = min(max(EVALUATED // longest, 8), 64)
+    if seconds == math.inf:
+        return count
+    with closing(make_reality_vec(dream, 1, device=dream.world_model.device)) as env:
+        actions = [[env.action_space.sample()] for _ in range(TIMED)]
+        env.reset()
+        began = time.monotonic()
+        for action in actions:
+            env.step(action)
+        step = (time.monotonic() - began) / TIMED
+    return min(count, max(2, int(seconds / (longest * step))))
 
 
 def levels_of(

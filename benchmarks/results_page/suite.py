@@ -32,7 +32,7 @@ def section(results: Results) -> list[str]:
         f"One command, `{_COMMAND}`, records each environment, trains a dream with the preset that suits the "
         "recording, trains an agent in the dream, and tests both in reality. One JSON a row lies in "
         f"`{RESULTS}/suite`. Evaluations in reality choose which version of the agent is kept; the dream alone chooses "
-        "between drawing actions and taking the likeliest.",
+        "between drawing actions and taking the likeliest, which win a tie.",
         "### Agents that learned in the dream alone, in reality",
         "A normalised return is 0 for random play. It is 1 for the same algorithm trained in reality to the end, on "
         "the environment's own state, or for the best policy where that can be computed.",

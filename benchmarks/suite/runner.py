@@ -20,7 +20,7 @@ from nova_gym.agents.saving import beside
 from nova_gym.benchmarks.provenance import rewrite_results, write_results
 from nova_gym.benchmarks.sources import RESULTS
 from nova_gym.benchmarks.suite.rows import Row
-from nova_gym.benchmarks.suite.scores import score_of
+from nova_gym.benchmarks.suite.scores import scored
 from nova_gym.data import load_clips
 from nova_gym.dream import Dream
 from nova_gym.envs import reality_spec, record
@@ -165,7 +165,7 @@ def write_row(row: Row, settings: Settings) -> Path:
         "minutes": settings.minutes,
         "seed": settings.seed,
         **{part: done[part]["figures"] for part in ("record", "train", "open-loop", "agent")},
-        "scores": {name: {**agent, "score": score_of(row, agent, known)} for name, agent in agents.items()},
+        "scores": {name: scored(row, agent, known) for name, agent in agents.items()},
         "parts": {
             part: {key: value for key, value in d.items() if key in ("seconds", "peak memory in MB")}
             for part, d in done.items()
@@ -180,9 +180,8 @@ def score_anew(row: Row, settings: Settings) -> None:
     """Scores the figures of a row by its references, where they were measured before these were known."""
     path = settings.figures(row)
     if path.exists():
-        figures = json.loads(path.read_text(encoding="utf-8"))
-        for agent in figures["scores"].values():
-            agent["score"] = score_of(row, agent, _known(row, settings))
+        figures, known = json.loads(path.read_text(encoding="utf-8")), _known(row, settings)
+        figures["scores"] = {name: scored(row, agent, known) for name, agent in figures["scores"].items()}
         rewrite_results(path, figures)
 
 
@@ -300,12 +299,10 @@ def _improve(row: Row, settings: Settings) -> dict[str, Any]:
 
 
 def _tested(dream_file: Path, agent_file: Path, settings: Settings) -> dict[str, Any]:
-    """Plays in the dream and in reality; the way to choose actions is the one that is better in the dream."""
+    """Plays in the dream and in reality, by actions that are drawn and by the likeliest."""
     dream = Dream.load(dream_file)
-    report = evaluate_agent(load_agent(agent_file, dream), dream, settings.episodes, settings.seed, progress=_progress)
-    figures = report.to_dict()
-    mode = max(figures["modes"], key=lambda mode: figures["modes"][mode]["dream"]["return"]["value"])
-    return {"mode": mode, "reality": figures["modes"][mode]["reality"], **figures}
+    agent = load_agent(agent_file, dream)
+    return evaluate_agent(agent, dream, settings.episodes, settings.seed, progress=_progress).to_dict()
 
 
 #: The parts of a row by name, in order; each takes row and settings, and returns its figures.

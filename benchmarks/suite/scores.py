@@ -10,6 +10,25 @@ from nova_gym.errors import BadInputError
 
 Figure = dict[str, Any]
 
+#: The name, in an agent's report, of always taking the likeliest action.
+LIKELIEST = "deterministic"
+
+
+def scored(row: Row, agent: dict[str, Any], references: dict[str, Any] | None) -> dict[str, Any]:
+    """What an agent reached, with its `mode`, what it reached in `reality` by that, and its `score`; JSON-ready.
+
+    The dream alone chooses the way to act: the likeliest actions, unless drawn ones bring more there.
+
+    Args:
+        row: of the suite.
+        agent: as `AgentReport.to_dict` has it.
+        references: as in `score_of`.
+    """
+    modes = agent["modes"]
+    mode = max(modes, key=lambda name: (modes[name]["dream"]["return"]["value"], name == LIKELIEST))
+    chosen = {**agent, "mode": mode, "reality": modes[mode]["reality"]}
+    return {**chosen, "score": score_of(row, chosen, references)}
+
 
 def score_of(row: Row, agent: dict[str, Any], references: dict[str, Any] | None) -> dict[str, Any]:
     """The score of an agent, JSON-ready.

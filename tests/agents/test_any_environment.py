@@ -28,6 +28,7 @@ from nova_gym.agents.layouts import has_few_layouts
 from nova_gym.agents.saving import reward_scale
 from nova_gym.agents.scaling import scaled_rewards
 from nova_gym.agents.starts import PrioritizedStarts
+from nova_gym.agents.training import episodes_for
 from nova_gym.agents.usual import Usual
 from nova_gym.errors import BadInputError
 
@@ -49,6 +50,11 @@ def test_continuous_actions_from_training_to_film(pushes, tmp_path):
     assert set(report.modes["deterministic"]["reality"]) == {"return", "length"}
     assert diagnose(again, pushes, episodes=2).returns.shape == (2, 2)
     assert film(again, pushes, walks=1, scale=2)[0].shape == (16, 2 * 64 + 4, 3)
+
+
+def test_evaluations_in_a_slow_reality_play_fewer_episodes(pushes):
+    assert episodes_for(pushes) == episodes_for(pushes, 1e9) == 64
+    assert episodes_for(pushes, 1e-9) == 2
 
 
 @pytest.mark.parametrize("algorithm", ["sac", "ppo"])

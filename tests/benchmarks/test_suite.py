@@ -17,7 +17,7 @@ from nova_gym.benchmarks.suite.__main__ import main
 from nova_gym.benchmarks.suite.references import best_return, random_score, taught
 from nova_gym.benchmarks.suite.rows import MEASURES, Teacher
 from nova_gym.benchmarks.suite.runner import score_anew
-from nova_gym.benchmarks.suite.scores import score_of
+from nova_gym.benchmarks.suite.scores import score_of, scored
 from nova_gym.envs import find_reality, reality_spec
 from nova_gym.errors import BadInputError
 
@@ -79,7 +79,8 @@ def test_the_page_shows_rows_and_says_what_is_not_measured(settings, tmp_path):
     shutil.copytree(settings.results, folder / "suite")
     assert f"{row} not measured | – | not measured |" in "\n".join(section(Results(folder)))  # without references
     found = json.loads((folder / "suite" / "frozen-lake.json").read_text())
-    found["scores"]["dream alone"]["reality"]["return"] = figure(0.37)
+    for played in found["scores"]["dream alone"]["modes"].values():
+        played["reality"]["return"] = figure(0.37)
     later = replace(settings, results=folder / "suite", minutes=30.0)
     later.figures(ROW).write_text(json.dumps(found))
     later.references(ROW).parent.mkdir()
@@ -94,18 +95,29 @@ def test_the_page_shows_rows_and_says_what_is_not_measured(settings, tmp_path):
 def test_scores_are_told_by_the_measure_of_their_row():
     agent = {"reality": {"return": figure(0.5, 0.1), "success": figure(0.97)}}
     known = {"random": {"return": figure(0.1)}, "teacher": {"return": figure(0.9)}}
-    scored = {row.measure: score_of(row, agent, known) for row in ROWS.values()}
-    assert set(scored) == set(MEASURES)
-    assert scored["success"]["figure"]["value"] == 0.97
-    assert scored["success"]["met"] is True
-    assert scored["normalised"]["figure"]["value"] == pytest.approx(0.5)
-    assert scored["normalised"]["met"] is False
+    scores = {row.measure: score_of(row, agent, known) for row in ROWS.values()}
+    assert set(scores) == set(MEASURES)
+    assert scores["success"]["figure"]["value"] == 0.97
+    assert scores["success"]["met"] is True
+    assert scores["normalised"]["figure"]["value"] == pytest.approx(0.5)
+    assert scores["normalised"]["met"] is False
     best = score_of(ROWS["cliff-walking"], {"reality": {"return": figure(-13.0)}}, {**known, "best": -13.0})
     assert (best["target"], best["met"]) == (-13.0, True)
     assert score_of(ROWS["cliff-walking"], {"reality": {"return": figure(-15.0)}}, {"best": -13.0})["met"] is False
     assert score_of(ROWS["taxi"], {"reality": {"return": figure(7.8, 0.5)}}, {"best": 7.93})["met"] is True
     assert score_of(ROW, agent, {"best": 0.5})["figure"]["value"] == pytest.approx(1.0)
     assert score_of(ROWS["pendulum"], agent, None)["met"] is None
+
+
+@pytest.mark.parametrize(("drawn", "mode"), [(500.0, "deterministic"), (500.5, "stochastic"), (499.0, "deterministic")])
+def test_the_dream_alone_chooses_how_to_act_and_the_likeliest_actions_win_a_tie(drawn, mode):
+    played = {
+        "stochastic": {"dream": {"return": figure(drawn)}, "reality": {"return": figure(480.0)}},
+        "deterministic": {"dream": {"return": figure(500.0)}, "reality": {"return": figure(470.0)}},
+    }
+    found = scored(ROWS["cart-pole"], {"modes": played}, None)
+    assert found["mode"] == mode
+    assert found["score"]["figure"] == found["reality"]["return"] == played[mode]["reality"]["return"]
 
 
 @pytest.mark.parametrize(
