@@ -146,15 +146,16 @@ class RecurrentDynamics(Dynamics):
             after, told = batch["after"][:, t], batch["told"][:, t]
             reached, terms = self._step(state, batch, t)
             error = (reached - after).square().mean(1)
-            terms |= {"rollout": error.mean((1, 2)), **self._outcomes(state, batch, t, terms.pop("latent"))}
-            for name, term in terms.items():
-                sums.setdefault(name, []).append(term * valid)
             settled = model.settle(state, reached, self.changes.dead_band).detach()
+            near = error.detach().flatten(1).amax(1) < self.changes.lost
+            outcome = self._outcome_loss(state, settled, near, batch, t, terms.pop("latent"))
+            for name, term in {**terms, "rollout": error.mean((1, 2)), "outcome": outcome}.items():
+                sums.setdefault(name, []).append(term * valid)
             following = torch.where(told[:, None, None, None], after + batch["noise"][:, t], settled)
             heard = model.recall(state, following, batch["actions"][:, t], ~(told & batch["mute"]))
             state = torch.where(valid[:, None, None, None], heard, state)
             taken += valid
-            lost |= valid & ~told & ~(error.detach().flatten(1).amax(1) < self.changes.lost)
+            lost |= valid & ~told & ~near
         count = batch["valid"].sum().clamp(min=1)
         means = {name: torch.stack(values).sum() / count for name, values in sums.items()}
         self._moved(state.detach(), taken, lost, batch)
@@ -201,17 +202,25 @@ class RecurrentDynamics(Dynamics):
         told, learned = (told * counts).sum((1, 2)), (learned * counts).sum((1, 2))
         return outcomes, {"told": told, "expected": learned}
 
-    def _outcomes(self, state: Tensor, batch: Batch, t: int, latent_action: Tensor) -> Metrics:
-        """Reward and termination together, on true states with noise."""
+    def _outcome_loss(
+        self, state: Tensor, settled: Tensor, near: Tensor, batch: Batch, t: int, latent_action: Tensor
+    ) -> Tensor:
+        """(B,) float32, of reward and termination together.
+
+        Every other rollout is judged by true states with noise, the others by their own, as in a dream: there a cell
+        may have moved a little that should be still. One that is `near` the truth no more is judged by that, too.
+        """
         model, before, after = self.model, batch["before"][:, t], batch["after"][:, t]
-        changed = self.changes.changed(before, after)
-        noise = batch["noise"][:, t]
-        more = model.besides(state, batch["actions"][:, t])
-        heads = self.parts["heads"]
-        reward, termination = heads(before + noise, latent_action, after + noise.flip(0), changed, more)
+        noise, seen = batch["noise"][:, t], model.seen(state)
+        dreamt = near & (torch.arange(len(state), device=state.device) % 2 == 1)
+        own = dreamt[:, None, None, None]
+        changed = torch.where(own[:, 0], (seen != settled).any(1), self.changes.changed(before, after))
+        shown = torch.where(own, seen, before + noise), torch.where(own, settled, after + noise.flip(0))
+        heads, more = self.parts["heads"], model.besides(state, batch["actions"][:, t])
+        reward, termination = heads(shown[0], latent_action, shown[1], changed, more)
         told = -(two_hot(batch["rewards"][:, t], heads.values) * reward.log_softmax(-1)).sum(-1)
         ended = F.binary_cross_entropy_with_logits(termination, batch["terminations"][:, t], reduction="none")
-        return {"outcome": told + ended}
+        return told + ended
 
     def _moved(self, state: Tensor, taken: Tensor, lost: Tensor, batch: Batch) -> None:
         """Moves the rollouts on."""
