@@ -14,6 +14,8 @@ from nova_gym.training.stage import Batch, Metrics, Stage
 
 #: Share of single steps by inferred latent actions that are shown backwards.
 REVERSED = 0.25
+#: Share of them that show the same frame twice, where there are no labels.
+FROZEN = 0.125
 #: Share of the states that get no noise.
 CLEAN = 0.25
 #: Share of the rollouts whose error is enlarged in a step, up to how many times, and to which share of what is lost.
@@ -58,6 +60,10 @@ class Dynamics(Stage):
         begin, end = before[len(rolled) :], after[len(rolled) :]
         content = self.states[self.clips.elsewhere(single, source[len(rolled) :], self.elsewhere, generator)]
         noise = self._noise(begin.shape, generator)
+        if not self.clips.labelled:  # the latent action of standing still is 0, so that a control model may do nothing
+            frozen = torch.arange(len(single))[:, None, None, None] < FROZEN * len(single)
+            content, end = torch.where(frozen, begin, content), torch.where(frozen, begin, end)
+            noise = torch.where(frozen, 0.0, noise)
         return {
             "state": torch.cat([self._pushed(before[: len(rolled)], generator), begin + noise]),
             "before": before,
