@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from nova_gym.benchmarks.ablations.models import field, one_network, parameter_count
-from nova_gym.benchmarks.ablations.sides import SHARES, Side
+from nova_gym.benchmarks.ablations.sides import Side
 from nova_gym.benchmarks.baselines.common import Contestant, Progress
 from nova_gym.data import Clips
 from nova_gym.dream import Card, Dream
@@ -28,6 +28,8 @@ from nova_gym.training.loop import Loop
 from nova_gym.training.presets import Preset
 from nova_gym.training.train import config_for
 
+#: Share of the minutes that each stage gets: what comes next takes longest to learn.
+SHARES = {"representation": 0.35, "dynamics": 0.15, "control": 0.5}
 #: Cells and pixels of a frame for which the recipes are made. With more, fewer are taken a step, so it takes as long.
 CELLS, PIXELS = 64, 64 * 64
 #: A control model that learns in some minutes: of fewer numbers, from fewer clips a step, which makes more steps.
@@ -46,7 +48,7 @@ class _NOVA(Contestant):
         config = config_for(clips, chosen)
         cells = config.cells[0] * config.cells[1]
         recipes = {stage: getattr(chosen.training, stage) for stage in SHARES}
-        sizes = {stage: CELLS / cells for stage in SHARES} | {"representation": PIXELS / math.prod(config.frame_size)}
+        sizes = dict.fromkeys(SHARES, CELLS / cells) | {"representation": PIXELS / math.prod(config.frame_size)}
         fewer = {n: replace(r, batch=max(2, min(r.batch, int(r.batch * sizes[n])))) for n, r in recipes.items()}
         chosen = replace(chosen, training=replace(chosen.training, **fewer, seed=seed))
         with tempfile.TemporaryDirectory() as folder:
