@@ -55,7 +55,7 @@ def numbers_of(config: ModelConfig, card: dict[str, Any]) -> dict[str, Any]:
     for name, tensor in model.state_dict().items():
         if name.startswith("doubt.") and "network" not in name:
             tensor.copy_(torch.rand(tensor.shape, generator=generator) * 2.0 - 0.5)
-        if name.startswith("detail."):  # which begins with zeros
+        if name.startswith("detail.") or name in ("control.linear", "control.constant"):  # which begin with zeros
             tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.3)
         tensor.copy_(tensor.half())
     cells = (1, 1) if config.cell == config.frame_size else CELLS

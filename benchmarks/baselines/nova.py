@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,37 +14,42 @@ import torch
 from torch import Tensor
 
 from nova_gym.benchmarks.ablations.models import field, one_network, parameter_count
-from nova_gym.benchmarks.ablations.sides import SHARES, Side
+from nova_gym.benchmarks.ablations.sides import Side
 from nova_gym.benchmarks.baselines.common import Contestant, Progress
 from nova_gym.data import Clips
 from nova_gym.dream import Card, Dream
 from nova_gym.editing import edit
+from nova_gym.model.config import ControlConfig
 from nova_gym.model.world_model import WorldModel
 from nova_gym.simulator import DreamSimulator
 from nova_gym.training import Run
 from nova_gym.training.changes import Changes
-from nova_gym.training.control import measure_spread
 from nova_gym.training.loop import Loop
 from nova_gym.training.presets import Preset
 from nova_gym.training.train import config_for
 
-#: Cells of a frame for which the recipes are made. Frames of more take fewer clips a step, so a step takes as long.
-CELLS = 64
+#: Share of the minutes that each stage gets: what comes next takes longest to learn.
+SHARES = {"representation": 0.35, "dynamics": 0.15, "control": 0.5}
+#: Cells and pixels of a frame for which the recipes are made. With more, fewer are taken a step, so it takes as long.
+CELLS, PIXELS = 64, 64 * 64
+#: A control model that learns in some minutes: of fewer numbers, from fewer clips a step, which makes more steps.
+CONTROL, CLIPS = ControlConfig(hidden=32), 4
 
 
 class _NOVA(Contestant):
     any_size = True
 
-    def preset(self) -> Preset:
-        """Sizes and recipes."""
+    def preset(self, height: int, width: int) -> Preset:
+        """Sizes and recipes for frames of this size in pixels."""
         raise NotImplementedError
 
     def fit(self, clips: Clips, minutes: float, seed: int, progress: Progress = lambda what, done: None) -> None:
-        chosen = self.preset()
+        chosen = self.preset(*clips.frames.shape[2:])
         config = config_for(clips, chosen)
         cells = config.cells[0] * config.cells[1]
         recipes = {stage: getattr(chosen.training, stage) for stage in SHARES}
-        fewer = {name: replace(r, batch=max(2, min(r.batch, r.batch * CELLS // cells))) for name, r in recipes.items()}
+        sizes = dict.fromkeys(SHARES, CELLS / cells) | {"representation": PIXELS / math.prod(config.frame_size)}
+        fewer = {n: replace(r, batch=max(2, min(r.batch, int(r.batch * sizes[n])))) for n, r in recipes.items()}
         chosen = replace(chosen, training=replace(chosen.training, **fewer, seed=seed))
         with tempfile.TemporaryDirectory() as folder:
             model = WorldModel(config, torch.Generator().manual_seed(seed))
@@ -51,8 +57,6 @@ class _NOVA(Contestant):
             loop.progress = lambda stage, step, steps, text: progress(stage, step / steps)
             side = Side(self.name, loop, clips, chosen)
             for stage, share in SHARES.items():
-                if stage == "control":
-                    measure_spread(model, clips, side.states)
                 side.run(stage, share * 60.0 * minutes)
             self.dream = Dream(copy.deepcopy(model).eval().requires_grad_(False), {}, Card())
             self.dream.card.dead_band = Changes.of(clips, side.states).dead_band
@@ -100,9 +104,13 @@ class NOVAField(_NOVA):
 
     name = "NOVA, field"
 
-    def preset(self) -> Preset:
-        """That of moving digits, whose recipes are made for video without labels."""
-        return field("digits")
+    def preset(self, height: int, width: int) -> Preset:
+        """That of moving digits, whose recipes are made for video without labels, with about as many cells a frame."""
+        chosen = field("digits")
+        side = 2 ** round(math.log2(math.sqrt(height * width / CELLS)))
+        model = replace(chosen.model, cell=(math.gcd(side, height), math.gcd(side, width)), control=CONTROL)
+        control = replace(chosen.training.control, batch=CLIPS)
+        return replace(chosen, model=model, training=replace(chosen.training, control=control))
 
 
 class NOVASingle(_NOVA):
@@ -110,6 +118,6 @@ class NOVASingle(_NOVA):
 
     name = "NOVA, one network"
 
-    def preset(self) -> Preset:
+    def preset(self, height: int, width: int) -> Preset:
         """In the sizes that the ablations found to suit some minutes."""
         return one_network("digits")

@@ -32,10 +32,13 @@ class ControlConfig:
     Attributes:
         hidden: channels of its memory.
         layers: number of recurrent layers.
+        linear: whether its answers also have a part that is linear in the last pair and the query. Files from before
+            there was one have none.
     """
 
     hidden: int = 64
     layers: int = 1
+    linear: bool = True
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ class ModelConfig:
                 **values,
                 **{key: tuple(values[key]) for key in tuples},
                 "inr": INRConfig(**values["inr"]),
-                "control": ControlConfig(**values["control"]) if values.get("control") else None,
+                "control": ControlConfig(**{"linear": False, **values["control"]}) if values.get("control") else None,
                 "detail": INRConfig(**values["detail"]) if values.get("detail") else None,
             }
         )

@@ -31,11 +31,16 @@ class Memory(NamedTuple):
 class Control(nn.Module):
     """A stack of convolutional gated recurrent units over fields of pairs, and an answer to a query.
 
+    Much of what comes next is linear in the query and in the last latent action, in a neighbourhood. That part of the
+    answer is computed from the recording in closed form, and the recurrent units are trained on what it leaves.
+
     Shapes: B batch, T steps, K state, U latent action, all float32.
 
     Attributes:
         spread: (U,) float32, the root mean square of latent actions in the recording. Most are far smaller than the
             largest, which is 1; divided by their spread, they are of the size that networks learn well.
+        linear: (U, K + U, reach, reach) and `constant` (U,) float32, the linear part, in latent actions divided by
+            their spread; zeros before training, None in a model without that part.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -53,6 +58,9 @@ class Control(nn.Module):
         self.first = nn.Conv2d(sizes.layers * sizes.hidden + config.rank, sizes.hidden, reach, padding=around)
         self.last = nn.Conv2d(sizes.hidden, config.latent_action, 1)
         self.register_buffer("spread", torch.ones(config.latent_action))
+        linear = sizes.linear
+        self.register_buffer("linear", torch.zeros(config.latent_action, pair, reach, reach) if linear else None)
+        self.register_buffer("constant", torch.zeros(config.latent_action) if linear else None)
 
     def reset(self, batch: int, cells: tuple[int, int]) -> Memory:
         """An empty memory for `batch` dreams of (rows, cols) cells, on the model's device."""
@@ -66,17 +74,30 @@ class Control(nn.Module):
 
     def listen(self, memory: Memory, state: Tensor) -> Tensor:
         """The hidden memory after the last latent action and the states (B, K, rows, cols) that it led to."""
-        spread = self.spread[:, None, None]
-        inputs, after = torch.cat([state, memory.latent_action / spread], dim=1), []
+        inputs, after = self.pair(state, memory.latent_action), []
         for before, gates, news in zip(memory.hidden, self.gates, self.news, strict=True):
             keep, reset = gates(torch.cat([inputs, before], dim=1)).sigmoid().chunk(2, dim=1)
             inputs = keep * before + (1.0 - keep) * news(torch.cat([inputs, reset * before], dim=1)).tanh()
             after.append(inputs)
         return torch.stack(after)
 
-    def answer(self, hidden: Tensor, state: Tensor) -> Tensor:
-        """The latent actions (B, U, rows, cols) that follow in states (B, K, rows, cols) which were listened to."""
-        return self.spread[:, None, None] * self.last(F.gelu(self.first(torch.cat([*hidden, state], dim=1))))
+    def pair(self, state: Tensor, latent_action: Tensor) -> Tensor:
+        """(B, K + U, rows, cols): states and the latent actions that led to them, divided by their spread."""
+        return torch.cat([state, latent_action / self.spread[:, None, None]], dim=1)
+
+    def answer(self, hidden: Tensor, state: Tensor, before: Tensor) -> Tensor:
+        """The latent actions (B, U, rows, cols) that follow in states (B, K, rows, cols) which were listened to.
+
+        Args:
+            hidden: what `listen` gave.
+            state: the query.
+            before: (B, U, rows, cols), the latent actions that led to it.
+        """
+        answer = self.last(F.gelu(self.first(torch.cat([*hidden, state], dim=1))))
+        if self.linear is not None:
+            around = self.linear.shape[-1] // 2
+            answer = answer + F.conv2d(self.pair(state, before), self.linear, self.constant, padding=around)
+        return self.spread[:, None, None] * answer
 
     def encode(self, memory: Memory, state: Tensor, latent_action: Tensor) -> Memory:
         """The memory after the pair of states (B, K, rows, cols) and latent actions (B, U, rows, cols)."""
@@ -84,4 +105,4 @@ class Control(nn.Module):
 
     def decode(self, memory: Memory, state: Tensor) -> Tensor:
         """The latent actions (B, U, rows, cols) that follow in states (B, K, rows, cols)."""
-        return self.answer(self.listen(memory, state), state)
+        return self.answer(self.listen(memory, state), state, memory.latent_action)

@@ -54,6 +54,12 @@ def change_latent_actions(model: WorldModel, matrix: Tensor) -> None:
         _change_outputs(model.control.last, matrix * spread / spread[:, None])
         for reader in (model.control.gates[0], model.control.news[0]):
             _change_inputs(reader, channels, inverse * spread / spread[:, None])
+        if (linear := model.control.linear) is not None:
+            linear.copy_(torch.einsum("ij,j...->i...", matrix * spread / spread[:, None], linear))
+            linear[:, channels] = torch.einsum(
+                "oj...,ji->oi...", linear[:, channels], inverse * spread / spread[:, None]
+            )
+            model.control.constant.copy_((matrix * spread / spread[:, None]) @ model.control.constant)
 
 
 def _change_outputs(layer: nn.Conv2d, matrix: Tensor) -> None:

@@ -14,6 +14,8 @@ from nova_gym.training.stage import Batch, Metrics, Stage
 
 #: Share of single steps by inferred latent actions that are shown backwards.
 REVERSED = 0.25
+#: Share of them that show the same frame twice, where there are no labels.
+FROZEN = 0.25
 #: Share of the states that get no noise.
 CLEAN = 0.25
 #: Share of the rollouts whose error is enlarged in a step, up to how many times, and to which share of what is lost.
@@ -58,12 +60,18 @@ class Dynamics(Stage):
         begin, end = before[len(rolled) :], after[len(rolled) :]
         content = self.states[self.clips.elsewhere(single, source[len(rolled) :], self.elsewhere, generator)]
         noise = self._noise(begin.shape, generator)
+        frozen = torch.zeros(len(single), 1, 1, 1, dtype=torch.bool)
+        if not self.clips.labelled:  # the latent action of standing still is 0, so that a control model may do nothing
+            frozen[: round(FROZEN * len(single))] = True
+            content, end = torch.where(frozen, begin, content), torch.where(frozen, begin, end)
+            noise = torch.where(frozen, 0.0, noise)
         return {
             "state": torch.cat([self._pushed(before[: len(rolled)], generator), begin + noise]),
             "before": before,
             "after": after,
             "from": torch.where(backwards, end, begin),
             "to": torch.where(backwards, begin, end),
+            "frozen": frozen,
             "content": torch.where(backwards, end, content) + noise,
             **(self._labels(transitions) if self.clips.labelled else {}),
         }
@@ -118,7 +126,7 @@ class Dynamics(Stage):
         model, count = self.model, self.recipe.batch
         before, after = batch["before"], batch["after"]
         shown = model.infer(batch["from"], batch["to"])
-        inverse = F.mse_loss(model.step(batch["content"], shown), batch["to"])
+        inverse = F.mse_loss(model.step(batch["content"], shown.masked_fill(batch["frozen"], 0.0)), batch["to"])
         still = ~self.changes.changed(batch["from"], batch["to"])
         quiet = (shown.square().mean(1) * still).sum() / still.sum().clamp(min=1)
         loss, metrics = inverse + QUIET * quiet, {"inverse": inverse, "quiet": quiet}

@@ -228,6 +228,7 @@ class Loop:
         self._pending = None
         if "budget" not in state:
             state["budget"] = self._share(stage.name) if seconds is None else seconds
+            stage.begin()
             state["most"] = recipe.steps if seconds is None and stage.name in SOON else None
         self.budget = state["budget"]
         try:
@@ -235,6 +236,7 @@ class Loop:
         except KeyboardInterrupt:
             self._save()
             raise
+        stage.finish()
         kept = {
             "loss": state["mean"],
             "steps": state["step"],

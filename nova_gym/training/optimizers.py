@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
+import torch
 from pytorch_optimizer import Muon
+from pytorch_optimizer.optimizer.utils.matrix import zero_power_via_newton_schulz_5
+from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import AdamW, Optimizer
 
@@ -44,4 +48,20 @@ def make_optimizer(parameters: Iterable[Parameter], recipe: Recipe) -> Optimizer
         {"params": matrices, "use_muon": True, **options},
         {"params": others, "use_muon": False, "share": BIASES, **options},
     ]
-    return Muon(groups, use_adjusted_lr=True)
+    return _Muon(groups, use_adjusted_lr=True)
+
+
+class _Muon(Muon):
+    """Muon whose matrices are made orthogonal in single precision on the CPU.
+
+    The package does so in bfloat16, for which many processors have no instructions: there it takes twelve times as long
+    (measured without AVX-512), and a third of a step of the control stage.
+    """
+
+    @staticmethod
+    def _orthogonalize(group: dict[str, Any], updates: list[Tensor]) -> list[Tensor]:
+        if updates[0].device.type != "cpu":
+            return Muon._orthogonalize(group, updates)
+        steps, weights = group["ns_steps"], group["ns_coeffs"]
+        matrices = (update.flatten(1) for update in updates)
+        return [zero_power_via_newton_schulz_5(m, steps, weights=weights, dtype=torch.float32) for m in matrices]

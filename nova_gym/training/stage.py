@@ -58,6 +58,12 @@ class Stage(nn.Module):
         """The loss of a batch, () float32, and scalars to log by name."""
         raise NotImplementedError
 
+    def begin(self) -> None:
+        """What precedes the first step; a resumed run does not repeat it."""
+
+    def finish(self) -> None:
+        """What follows the last step."""
+
     def pictures(self) -> Tensor:
         """Pictures for TensorBoard, (2 n, C, H, W) float32: n true frames, then the model's versions of them."""
         raise NotImplementedError

@@ -13,7 +13,7 @@ from nova_gym.errors import BadInputError
 from nova_gym.model.config import ControlConfig, ModelConfig
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.changes import Changes, emphasize, wrong_transitions
-from nova_gym.training.control import ControlStage, measure_spread
+from nova_gym.training.control import ControlStage
 from nova_gym.training.doubt import HELD_OUT_ONE_IN, teach_doubt, without_held_out
 from nova_gym.training.dynamics import Dynamics, Tuning
 from nova_gym.training.heard import recorded_states
@@ -185,9 +185,7 @@ def train_codebook(loop: Loop, clips: Clips, states: torch.Tensor) -> None:
 
 def train_control(loop: Loop, clips: Clips, states: torch.Tensor, training: TrainingConfig) -> None:
     """Trains the control model."""
-    if "control" not in loop.finished:
-        measure_spread(loop.model, clips, states)
-        loop.train(ControlStage(loop.model, clips, states, training))
+    loop.train(ControlStage(loop.model, clips, states, training))
 
 
 def digest(clips: Clips) -> str:

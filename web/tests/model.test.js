@@ -29,8 +29,9 @@ for (const [name, told] of Object.entries(CASES)) {
   test(`${name}: states, rewards, endings and doubt are those of Python`, () => {
     const { model, simulator } = opened(told);
     told.trace.forEach((expected, i) => {
-      const heard = model.control?.listen(model.control.reset(simulator.state), model.seen(simulator.state));
-      const chosen = heard && model.choose(heard, simulator.state);
+      const memory = model.control?.reset(simulator.state);
+      const heard = memory && model.control.listen(memory, model.seen(simulator.state));
+      const chosen = heard && model.choose(heard, simulator.state, memory.latentAction);
       if ("chosen" in expected) assert.equal(chosen.action, expected.chosen);
       const action = told.actions[i];
       const made = action === null ? simulator.stepLatent(chosen.latentAction) : simulator.step(action);

@@ -114,6 +114,59 @@ def test_it_goes_on_as_its_context_moved(tmp_path):
     assert last.state[:, 0, 0].argmax(1).tolist() == [1, 5]
 
 
+@pytest.fixture(scope="module")
+def turning(tmp_path_factory):
+    """A control stage before its first step, on clips whose cells turn, each at any speed: the next change is linear in
+    the last one, but a state does not tell it."""
+    generator = torch.Generator().manual_seed(0)
+    begin, speed = torch.rand(2, 60, 1, 2, 3, generator=generator) * torch.tensor([6.3, 0.8]).view(2, 1, 1, 1, 1)
+    angle = begin + (speed - 0.4) * torch.arange(8.0)[:, None, None]
+    states = torch.stack([angle.cos(), angle.sin()], dim=2).flatten(0, 1)
+    clips = unlabelled_clips(torch.zeros(len(states), 1, 16, 24), torch.full((60,), 7), {})
+    sizes = ModelConfig(frame_size=(16, 24), actions=0, rank=2, latent_action=2, hidden=32, control=ControlConfig(8))
+    model, training = WorldModel(sizes), preset("tiny").training
+    training = replace(training, dynamics=Recipe(300, 64, 5e-3, 10), control=Recipe(5, 8, 1e-3, 1))
+    loop = Loop(model, 0, Run(tmp_path_factory.mktemp("turning") / "x.ckpt", device="cpu"))
+    loop.train(Dynamics(model, clips, states, training))
+    settle_latent_actions(model, clips, states)
+    return ControlStage(model, clips, states, training)
+
+
+@torch.no_grad()
+def test_what_is_linear_is_known_before_training(turning):
+    control = turning.model.part("control")
+    turning.begin()
+    known = turning._error()
+    control.linear.zero_()
+    control.constant.zero_()
+    assert known < 0.5 * turning._error()
+
+
+@torch.no_grad()
+def test_the_control_model_that_goes_on_best_on_clips_held_out_stays(turning):
+    control = turning.model.part("control")
+    turning.begin()
+    turning.memory = {}
+    turning._look()
+    best = control.last.weight.clone()
+    control.last.weight.add_(10.0)
+    turning.finish()
+    assert torch.equal(control.last.weight, best)
+
+
+def test_training_does_not_see_the_clips_held_out(turning):
+    clips = turning.clips
+    seen = {int(clips.source[start]) // 8 for start in turning.starts}
+    assert seen.isdisjoint({int(clips.source[start]) // 8 for start in turning.watched})
+    assert len(seen) == 54
+
+
+def test_files_from_before_the_linear_part_have_none():
+    values = ModelConfig(control=ControlConfig()).to_dict()
+    del values["control"]["linear"]
+    assert not ModelConfig.from_dict(values).control.linear
+
+
 def test_a_generated_future_depends_on_its_context_and_on_nothing_else(filmed):
     simulator = DreamSimulator(filmed, 2)
     config, cells = filmed.world_model.config, simulator.cells

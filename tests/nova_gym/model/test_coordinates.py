@@ -63,6 +63,8 @@ def test_new_axes_of_latent_actions_change_no_prediction(sizes):
     state, following = torch.randn(2, 3, 8, 4, 5, generator=generator())
     actions = torch.tensor([0, 3, 6]) if model.config.discrete else torch.rand(3, 2)
     if model.has_control:  # what it makes of the past must not change either
+        for tensor in (model.control.linear, model.control.constant):
+            tensor.copy_(0.1 * torch.randn(tensor.shape, generator=generator(3)))
         past = torch.rand(3, 4, 4, 5, generator=generator(2))
 
     def predictions(change):

@@ -14,6 +14,9 @@ export class Control {
     this.first = layer("first");
     this.last = layer("last");
     this.spread = tensors["control.spread"].data;
+    this.linear = config.control.linear
+      ? new CellConvolution(tensors["control.linear"], tensors["control.constant"])
+      : null;
   }
 
   /** An empty memory for states like this one: {hidden, latentAction}. */
@@ -23,8 +26,7 @@ export class Control {
 
   /** The hidden memory after the last latent action and the state that it led to. */
   listen(memory, state) {
-    const scaled = memory.latentAction.map((each, i) => each / this.spread[i % this.spread.length]);
-    let inputs = joined([state, scaled]);
+    let inputs = this.#pair(state, memory.latentAction);
     return memory.hidden.map((before, number) => {
       const gates = this.gates[number].forward(joined([inputs, before]));
       const keep = gates.part(0, this.hidden);
@@ -38,9 +40,15 @@ export class Control {
     });
   }
 
-  /** The latent actions that follow in a state which was listened to. */
-  answer(hidden, state) {
+  /** The latent actions that follow in a state which was listened to, and to which those before it led. */
+  answer(hidden, state, before) {
     const made = this.last.forward(this.first.forward(joined([...hidden, state])).map(gelu));
-    return made.map((each, i) => each * this.spread[i % this.spread.length]);
+    const linear = this.linear?.forward(this.#pair(state, before));
+    return made.map((each, i) => (each + (linear?.data[i] ?? 0)) * this.spread[i % this.spread.length]);
+  }
+
+  /** States with the latent actions that led to them, divided by their spread. */
+  #pair(state, latentAction) {
+    return joined([state, latentAction.map((each, i) => each / this.spread[i % this.spread.length])]);
   }
 }

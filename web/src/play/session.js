@@ -65,7 +65,8 @@ export class Session {
 
   /** A step that the control model chooses, from all steps since the start. */
   goOn() {
-    const chosen = this.model.choose(this.#heard(this.at), this.now.state);
+    const heard = this.#heard(this.at);
+    const chosen = this.model.choose(heard, this.now.state, this.#memory(this.at).latentAction);
     if ("action" in chosen) return this.act(chosen.action);
     this.#resume();
     return this.#advance(this.simulator.stepLatent(chosen.latentAction));
@@ -83,14 +84,17 @@ export class Session {
 
   /** What the control model has heard up to a moment, kept with it. */
   #heard(at) {
-    const { model } = this;
-    const [moment, before] = [this.history[at], this.history[at - 1]];
-    if (moment.heard) return moment.heard;
-    const memory = before
-      ? { hidden: this.#heard(at - 1), latentAction: moment.latentAction }
-      : model.control.reset(moment.state);
-    moment.heard = model.control.listen(memory, model.seen(moment.state));
+    const moment = this.history[at];
+    moment.heard ??= this.model.control.listen(this.#memory(at), this.model.seen(moment.state));
     return moment.heard;
+  }
+
+  /** Its memory up to a moment, whose state it has not heard yet. */
+  #memory(at) {
+    const moment = this.history[at];
+    return this.history[at - 1]
+      ? { hidden: this.#heard(at - 1), latentAction: moment.latentAction }
+      : this.model.control.reset(moment.state);
   }
 
   #resume() {
