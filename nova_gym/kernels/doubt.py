@@ -27,6 +27,8 @@ _HEARD = 1 << 62
 #: often change; then the logit that the step made it wrong, and the largest doubt of what changed around it.
 UNLIKE, NOVELTY, STRAYED, LIVELY, LOGIT, MOVED = range(6)
 MADE = 6
+#: Cells whose weights are computed before they are drawn; these are many numbers, and should stay in the cache.
+FEW = 16
 _ONE, _ZERO, _HALF, _LEAST_ERROR = np.float32(1.0), np.float32(0.0), np.float32(0.5), np.float32(1e-6)
 
 
@@ -172,19 +174,19 @@ def _compare(model, sizes, following, changed, listed, total, found):
     layers, packed, codes, lively, _, _, spread, _, drawing = model
     rank, width, cells = sizes[1], sizes[2], changed.shape[1]
     away, size = layers[CODES, OUTPUTS], layers[WEIGHTS, OUTPUTS]
-    far, weights = np.empty(CHUNK * away, np.float32), np.empty(CHUNK * size, np.float32)
+    far, weights = np.empty(FEW * away, np.float32), np.empty(FEW * size, np.float32)
     features, points, pictures = drawing
     units, flat = np.empty((2, points.shape[1] * np.max(layers[DRAWING:, OUTPUTS])), np.float32), following.reshape(-1)
-    moved, (places, ends, goals) = np.empty(CHUNK, np.int64), np.empty((3, CHUNK), np.int64)
+    moved, (places, ends, goals) = np.empty(FEW, np.int64), np.empty((3, FEW), np.int64)
     waiting = 0
-    for k in range(CHUNK):
+    for k in range(FEW):
         ends[k], goals[k] = k * away, k * size
     for k in range(total):
         n, cell = listed[0, k], listed[1, k]
         if changed[n, cell]:
             moved[waiting], places[waiting] = k, (n * cells + cell) * width
             waiting += 1
-        if waiting < CHUNK and k + 1 < total:
+        if waiting < FEW and k + 1 < total:
             continue
         apply(layers[CODES], packed, flat, places, far, ends, waiting, False)
         apply(layers[WEIGHTS], packed, flat, places, weights, goals, waiting, False)
@@ -279,7 +281,11 @@ def follow(model, sizes, kept, given, belief, start, stop, row):
 
     listed = np.empty((2, lively.size), np.int64)
     total = _look(lively, changed, listed)
-    found, unknown, largest = np.empty((total, MADE), np.float32), np.empty(total, np.int64), np.full(len(before), LEAST)
+    found, unknown, largest = (
+        np.empty((total, MADE), np.float32),
+        np.empty(total, np.int64),
+        np.full(len(before), LEAST),
+    )
     many = _recall(own, taken, changed, listed, total, found, unknown)
     _hear(model, sizes, own, before, listed, unknown, many)
     _judge(model, sizes, own, (before, following, changed, acted, taken), listed, unknown, many, found)

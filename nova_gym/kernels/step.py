@@ -202,8 +202,8 @@ def advance(model, memo, layout, numbers, given, results, start, stop, row):
         given: state, (N, cells · K) float32; latent actions, (N, cells · U) float32, written to if there are actions;
             actions, (N,) int64, or none; steps since the last reset, (N,) int64.
         results: written to: (N, cells · K) float32 states after the step; (N,) float32 reward; (N,) bool terminated,
-            truncated and lost; (N,) float32 how undecided the heads are; (N,) int64 steps with this one; (N, cells) bool
-            which cells are others than before.
+            truncated and lost; (N,) float32 how undecided the heads are; (N,) int64 steps with this one; (N, cells)
+            bool which cells are others than before.
         start, stop, row: the dreams, and the memo's row for the first of them.
     """
     layers, packed, values = model

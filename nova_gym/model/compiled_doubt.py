@@ -33,7 +33,9 @@ class CompiledDoubt:
         rows += [self._packed.row(network[number]) for number in (2, 4)]
         rows.append(self._packed.row_of(_matrix(-2.0 * doubt.codes), doubt.codes.square().sum(1)))
         drawing, order = _drawing(doubt)
-        weights = torch.cat([torch.stack([doubt.base, *doubt.basis]), torch.zeros(len(doubt.basis) + 1, 1)], 1)[:, order]
+        weights = torch.cat([torch.stack([doubt.base, *doubt.basis]), torch.zeros(len(doubt.basis) + 1, 1)], 1)[
+            :, order
+        ]
         rows.append(self._packed.row_of(_matrix(weights[1:].T), weights[0]))
         self._packed.pack()
         codes = doubt.codes.numpy(), doubt.lively.numpy() > 0.5

@@ -24,7 +24,8 @@ from nova_gym.model.local import LocalNetwork
 from nova_gym.model.packed import Packed, by_cells, kernel_size
 from nova_gym.model.world_model import WorldModel
 
-#: Bytes of a memo at most, about, without what another keeps. Where there are more dreams they take turns in it, which is slower and as right.
+#: Bytes of a memo at most, about, without what another keeps. Where there are more dreams they take turns in it, which
+#: is slower and as right.
 MEMO_BYTES = 2**28
 #: Dreams that a thread steps are a multiple of this: of fewer, another thread would take longer to begin.
 PART = 16
@@ -48,7 +49,8 @@ class Stepped(NamedTuple):
     undecided: np.ndarray
 
 
-#: Follows the step of some dreams, on the thread that made it: from one dream to another, and the memo's row of the first.
+#: Follows the step of some dreams on the thread that made it: the first of them, where they end, and the memo's row of
+#: the first.
 Follower = Callable[[Stepped, int, int, int], None]
 
 
