@@ -10,13 +10,15 @@ environment; (g) steps that are left to chance, where a step is wrong if reality
 
 Dreams of (d) and (e) are trained into the work folder, if they are not there; (f) and (g) are measured on dreams that
 `--other` and `--random` name. Doubts and truth of each row are kept in the work folder, and rows that are there already
-are not measured again.
+are not measured again, unless a dream or its doubt is another; a training that was cut short goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -29,7 +31,7 @@ import numpy as np
 import torch
 
 from nova_gym import Dream
-from nova_gym.benchmarks.provenance import write_results
+from nova_gym.benchmarks.provenance import fingerprint, write_results
 from nova_gym.benchmarks.speed import in_turns, repeat
 from nova_gym.benchmarks.tables import show
 from nova_gym.data import load_clips
@@ -37,7 +39,9 @@ from nova_gym.envs import dream_at
 from nova_gym.envs.frames import drawing_errors, first_states
 from nova_gym.envs.reality.lockstep import REWARD_TOLERANCE, Bench
 from nova_gym.errors import BadInputError
+from nova_gym.files import write_atomically
 from nova_gym.measures import agreement, alike
+from nova_gym.model.doubt import VERSION
 from nova_gym.simulator import DreamSimulator
 from nova_gym.terminal import progress_bars
 from nova_gym.training import PRESETS, Run, train
@@ -176,9 +180,9 @@ def all_glasses(seed: int) -> dict[str, Glasses]:
 
 def flawed(dataset: str, work: Path, name: str, share: float, steps: tuple[int, int, int]) -> Dream:
     """A dream of a share of a recording, trained for few steps; kept in the work folder."""
-    path = work / f"{name}.safetensors"
-    if path.exists():
-        return Dream.load(path)
+    path, checkpoint = work / f"{name}.safetensors", work / f"{name}.ckpt"
+    if path.exists() and (kept := Dream.load(path)).world_model.has_doubt:
+        return kept
     chosen = PRESETS["cpu"]
     recipes = {
         stage: replace(getattr(chosen.training, stage), steps=count)
@@ -194,7 +198,7 @@ def flawed(dataset: str, work: Path, name: str, share: float, steps: tuple[int, 
         clips = load_clips(dataset, lambda done, total: bars("reading", done, total))
         every = round(1.0 / share)
         part = clips.part(torch.arange(len(clips.lengths)) % every == every // 2)
-        dream = train(part, dataset, chosen, Run(work / f"{name}.ckpt", progress=bars))
+        dream = train(part, dataset, chosen, Run(checkpoint, resume=checkpoint.exists(), progress=bars))
     dream_at(dream, OFFICIAL[0]).save(path)
     return dream_at(dream, OFFICIAL[0])
 
@@ -235,15 +239,17 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", message=".*never seen.*")
     arguments.work.mkdir(parents=True, exist_ok=True)
-    kept = arguments.work / "doubt.npz"
+    kept = arguments.work / f"doubt-{_measured(arguments)}.npz"
     raw = dict(np.load(kept)) if kept.exists() else {}
     try:
         for part, of, measure in parts(arguments):
             key = f"{part}|{of}"
             if key not in raw:
+                began = time.monotonic()
                 raw[key] = np.stack([np.asarray(values, np.float32) for values in measure()])
-                np.savez_compressed(kept, **raw)
-                print(key, agreement(raw[key][0], raw[key][1] > 0), flush=True)
+                with write_atomically(kept) as temporary, temporary.open("wb") as file:
+                    np.savez_compressed(file, **raw)
+                print(f"{key} ({time.monotonic() - began:.0f} s)", agreement(raw[key][0], raw[key][1] > 0), flush=True)
     except BadInputError as error:
         parser.error(str(error))
     figures = summary(raw)
@@ -252,7 +258,15 @@ def main() -> None:
     show("doubt against truth", ("", *names), rows)
     takes = cost(Dream.load(arguments.dream), 256, 40, 0.25)
     print(f"a step of {takes['batch']} dreams takes {takes['slower by']:.1%} longer with doubt")
-    write_results(arguments.json, {"doubt": figures, "cost": takes}, arguments.dream)
+    write_results(arguments.json, {"doubt": figures, "cost": takes}, arguments.dream, doubts=True)
+
+
+def _measured(arguments: argparse.Namespace) -> str:
+    """A name for the dreams that are measured, with their doubt, and for how that is done."""
+    dreams = [arguments.dream, *filter(None, (arguments.other, arguments.random))]
+    told = [*(fingerprint(dream, doubts=True) for dream in dreams), VERSION, arguments.dataset]
+    told += [arguments.episodes, arguments.steps, arguments.seed]
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
 
 
 def summary(raw: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from nova_gym.agents import evaluate_agent, train_agent
 from nova_gym.agents.improvement import Budget, improve
 from nova_gym.agents.vec_env import DOUBT
 from nova_gym.benchmarks.doubt import SHARE, TENTH, flawed
-from nova_gym.benchmarks.provenance import write_results
+from nova_gym.benchmarks.provenance import MEASURED_ON, measured_on, write_results
 from nova_gym.benchmarks.tables import interval, show
 from nova_gym.envs.reality.recording import remove_dataset, write_dataset
 
@@ -83,18 +83,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     parser.add_argument("--json", type=Path, required=True, help="write the figures to this file")
     arguments = parser.parse_args()
-    kept = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
-    figures: dict[str, Any] = kept if kept.get("seed") == arguments.seed else {"seed": arguments.seed, "agents": {}}
     dream, shipped = flawed(arguments.dataset, arguments.work, "d", SHARE, TENTH), Dream.load("minigrid")
     path = arguments.work / "d.safetensors"
+    kept = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
+    same = kept.get("seed") == arguments.seed and kept[MEASURED_ON]["dream"] == measured_on(path, doubts=True)["dream"]
+    figures: dict[str, Any] = kept if same else {"seed": arguments.seed, "agents": {}}
     for name, where in ((IN_THE_OTHER, shipped), *((doubt, dream) for doubt in DOUBT)):
         if name not in figures["agents"]:
             doubt = "ignore" if where is shipped else name
             figures["agents"][name] = in_reality(where, doubt, arguments.steps, arguments.episodes, arguments.seed)
-            write_results(arguments.json, figures, path)
+            write_results(arguments.json, figures, path, doubts=True)
     if "improve" not in figures:
         figures["improve"] = mended(dream, arguments.dataset, arguments.work, arguments.episodes, arguments.seed)
-        write_results(arguments.json, figures, path)
+        write_results(arguments.json, figures, path, doubts=True)
     names = ("success", "return")
     agents = [(name, *(interval(row["reality"][each]) for each in names)) for name, row in figures["agents"].items()]
     show("PPO in a dream of a tenth of the recording", ("doubt", "success in reality", "return in reality"), agents)

@@ -34,12 +34,14 @@ class Source:
         takes: roughly how long that takes, on two cores.
         dream: what was measured, for a file without a note of its own (`nova_gym.benchmarks.provenance`).
         machine: the machine, likewise; empty if it is unknown or does not matter.
+        doubts: whether the figures depend on a dream's doubt, so that they are old once that is another.
     """
 
     command: str
     takes: str
     dream: str
     machine: str = ""
+    doubts: bool = False
 
 
 def _benchmark(name: str) -> str:
@@ -105,8 +107,11 @@ SOURCES = {
         "--random runs/suite/dynamic-obstacles/dream.safetensors --episodes 24 --steps 60 --json {}",
         "2 hours",
         SHIPS,
+        doubts=True,
     ),
-    "doubt-use": Source(f"python -m nova_gym.benchmarks.doubt_use {RECORDING} --json {{}}", "half an hour", _ITS_OWN),
+    "doubt-use": Source(
+        f"python -m nova_gym.benchmarks.doubt_use {RECORDING} --json {{}}", "half an hour", _ITS_OWN, doubts=True
+    ),
     "web": Source(_benchmark("web"), "1 minute", SHIPS),
     "improve": Source(
         f"nova-gym improve minigrid -o better.safetensors --rounds 1 --dataset {RECORDING} --json {{}}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import platform
+import warnings
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module, resources
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 from nova_gym import hub
 from nova_gym.errors import BadInputError, DreamFileError
 from nova_gym.files import find_file
+from nova_gym.model import doubt
 from nova_gym.model.config import ControlConfig, INRConfig, ModelConfig
 from nova_gym.model.inr import weight_count
 from nova_gym.model.world_model import WorldModel
@@ -24,8 +26,6 @@ from nova_gym.version import __version__
 if TYPE_CHECKING:
     from nova_gym.model.compiled_step import CompiledStep
 
-#: What a dream that can doubt doubts by, among other tensors; without these its doubt is of an earlier version.
-_DOUBTS_BY = {"doubt.outcome_weights", "doubt.base", "doubt.basis"}
 #: Version of the file's layout; files of any other version are refused.
 FORMAT = 4
 KIND = FileKind(
@@ -38,6 +38,13 @@ LARGEST_FRAME = 2**22
 _START_PREFIX, _CELLS, _INDEX = "starts.", ".cells", ".index"
 #: What makes a dream ready for the hub; it stands on a floor above and is imported when it is asked for.
 _PUBLISHING = "nova_gym.publishing"
+#: Said of a file whose doubt is not read.
+_OUTDATED = (
+    "doubts in the way of another version of nova-gym; here it dreams as ever and cannot doubt: "
+    "`nova-gym train RECORDING --stage doubt --dream {} -o NEW.safetensors` teaches it anew, from its recording"
+)
+#: Where a header says of which version a dream's doubt is.
+_DOUBT = "doubt version"
 
 
 @dataclass
@@ -148,6 +155,8 @@ class Dream:
         for name, starts in self.starts.items():
             tensors |= _packed(_START_PREFIX + name, _halved(_START_PREFIX + name, starts))
         header = {"config": self.world_model.config.to_dict(), "card": asdict(self.card)}
+        if self.world_model.has_doubt:
+            header[_DOUBT] = doubt.VERSION
         write_tensors(path, tensors, header, KIND)
 
     def to(self, device: str | torch.device) -> Dream:
@@ -174,7 +183,8 @@ class Dream:
                 Hugging Face hub, `hf://user/name@revision` for a certain version of it.
 
         Returns:
-            The dream on the CPU, its parameters frozen; `to` moves it.
+            The dream on the CPU, its parameters frozen; `to` moves it. Doubt of another version is left out with a
+            warning: the dream runs, and cannot doubt.
 
         Raises:
             BadInputError: there is no such dream, or it cannot be fetched.
@@ -186,7 +196,8 @@ class Dream:
         tensors = {key: t.to(torch.float32) if t.is_floating_point() else t for key, t in stored.items()}
         try:
             config, card = _config(header["config"], tensors), Card(**checked(Card, header["card"], "its card"))
-            if config.doubt and not tensors.keys() >= _DOUBTS_BY:  # of an earlier version: as if it could not doubt
+            if config.doubt and header.get(_DOUBT) != doubt.VERSION:
+                warnings.warn(f"{path} {_OUTDATED.format(path)}", stacklevel=2)
                 config, card.doubt = replace(config, doubt=0), {}
                 tensors = {key: value for key, value in tensors.items() if not key.startswith("doubt.")}
             starts = _unpacked({key: tensors.pop(key) for key in list(tensors) if key.startswith(_START_PREFIX)})

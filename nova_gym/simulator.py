@@ -78,8 +78,6 @@ class DreamSimulator:
         latent_action: (N, U, rows, cols) float32, last latent actions, zero after a reset.
         steps: (N,) int64, steps since the last reset.
         lost: (N,) bool, whether the last step lost the dream; False after a reset.
-        belief: what `doubt` and `doubt_map` are read from; None where doubt is not followed.
-
     Raises:
         BadInputError: `num_dreams` or a number of cells is below 1, `horizon` below 0, or the dream cannot doubt.
     """
@@ -117,7 +115,7 @@ class DreamSimulator:
         self._keys = Generator().manual_seed(0)  # of keys that no generator was given for
         self._memo: Memo | None = None  # what the compiled step computed of the present states
         self._doubting: CompiledDoubt | None = None
-        self.belief = model.doubt.begin(self.state) if doubt else None
+        self._belief = model.doubt.begin(self.state).copy() if doubt else None  # compiled steps write into it
 
     @property
     def device(self) -> torch.device:
@@ -127,7 +125,16 @@ class DreamSimulator:
     @property
     def follows_doubt(self) -> bool:
         """Whether it follows how far each step is to be trusted."""
-        return self.belief is not None
+        return self._belief is not None
+
+    @property
+    def belief(self) -> Belief | None:
+        """What `doubt` and `doubt_map` are read from, a copy, and may be set; None where doubt is not followed."""
+        return None if self._belief is None else self._belief.copy()
+
+    @belief.setter
+    def belief(self, belief: Belief | None) -> None:
+        self._belief = None if belief is None else belief.copy()
 
     @property
     def doubt(self) -> Tensor:
@@ -139,7 +146,7 @@ class DreamSimulator:
         Raises:
             BadInputError: the simulator does not follow doubt.
         """
-        return self._followed().doubt
+        return self._followed().doubt.clone()
 
     @property
     def doubt_map(self) -> Tensor:
@@ -148,12 +155,12 @@ class DreamSimulator:
         Raises:
             BadInputError: the simulator does not follow doubt.
         """
-        return self._followed().doubt_map
+        return self._followed().doubt_map.clone()
 
     def _followed(self) -> Belief:
-        if self.belief is None:
+        if self._belief is None:
             raise BadInputError("this simulator does not follow doubt: make it with doubt=True")
-        return self.belief
+        return self._belief
 
     @torch.no_grad()
     def reset(
@@ -206,9 +213,9 @@ class DreamSimulator:
         self.latent_action = torch.where(of_cells, 0.0, self.latent_action)
         self.steps, self.lost = torch.where(mask, 0, self.steps), self.lost & ~mask
         self.keys = torch.where(mask, self._new_keys(self.num_dreams, generator), self.keys)
-        if self.belief is not None:
+        if self._belief is not None:
             begun = self.dream.world_model.doubt.begin(self.state, errors)
-            pairs = zip(begun, self.belief, strict=True)
+            pairs = zip(begun, self._belief, strict=True)
             self.belief = Belief(*(torch.where(mask.view(-1, *[1] * (new.ndim - 1)), new, old) for new, old in pairs))
         return self.state
 
@@ -240,9 +247,10 @@ class DreamSimulator:
         self.steps, self.lost = self.steps.clone(), self.lost.clone()
         self.state[rows] = self._with_memory(states)
         self.latent_action[rows], self.steps[rows], self.lost[rows] = 0.0, 0, False
-        if self.belief is not None:
+        if self._belief is not None:
             begun = self.dream.world_model.doubt.begin(self.state[rows], errors)
-            self.belief = Belief(*(old.index_copy(0, rows, new) for old, new in zip(self.belief, begun, strict=True)))
+            for old, new in zip(self._belief, begun, strict=True):
+                old[rows] = new
 
     def step(self, actions: Tensor) -> Transition:
         """Steps by the environment's own actions, through the action bridge.
@@ -256,13 +264,6 @@ class DreamSimulator:
         model = self.dream.world_model
         if not model.has_actions:
             raise BadInputError("this dream was made from video without actions: use step_latent() or step_code()")
-        before = self.state
-        result = self._step(actions)
-        self._believe(before, actions, result.undecided)
-        return result
-
-    def _step(self, actions: Tensor) -> Transition:
-        model = self.dream.world_model
         if (compiled := self._compiled()) and compiled.actions and _alike(actions, self.steps):
             return self._step_compiled(compiled, None, actions)
         with torch.no_grad():
@@ -385,31 +386,31 @@ class DreamSimulator:
 
         A cell whose mean squared change is within the card's dead band stays exactly as it was (`WorldModel.settle`).
         """
-        before = self.state
         if (compiled := self._compiled()) and _alike(latent_actions, self.latent_action):
-            result = self._step_compiled(compiled, latent_actions, None)
-        else:
-            result = self._step_by_layers(latent_actions)
-        self._believe(before, None, result.undecided)
-        return result
+            return self._step_compiled(compiled, latent_actions, None)
+        return self._step_by_layers(latent_actions)
 
-    @torch.no_grad()
-    def _believe(self, before: Tensor, actions: Tensor | None, undecided: Tensor) -> None:
-        """Follows the doubt of a step that was just made, if that is asked for."""
-        if self.belief is not None:
-            doubt = self.dream.world_model.doubt
-            if module := _compiler("doubt"):
-                self._doubting = module.compiled_doubt(doubt, self._doubting)
-            self.belief = (self._doubting or doubt).step(self.belief, before, actions, self.state, undecided)
+    def _compiled_doubt(self) -> CompiledDoubt | None:
+        """Compiled doubt, if doubt is followed; None where PyTorch follows it instead."""
+        if self._belief is not None and (module := _compiler("doubt")):
+            self._doubting = module.compiled_doubt(self.dream.world_model.doubt, self._doubting)
+        return None if self._belief is None else self._doubting
 
     @torch.no_grad()
     def _step_by_layers(self, latent_actions: Tensor, actions: Tensor | None = None) -> Transition:
         """`step_latent` in plain PyTorch, on any device: the reference."""
         drawn = self._drawn(self.dream.card)
         result = advance(self.dream, self.state, latent_actions, actions, self.steps, self.horizon, *drawn)
+        if self._belief is not None:
+            self._follow(result, actions)
         self.state, self.latent_action, self.lost = result.state, latent_actions, result.lost
         self.steps = self.steps + 1
         return result
+
+    def _follow(self, result: Transition, actions: Tensor | None) -> None:
+        """Follows the doubt of a step from the present states."""
+        doubt = self._compiled_doubt() or self.dream.world_model.doubt
+        self.belief = doubt.step(self._belief, self.state, actions, result.state, result.undecided)
 
     def _drawn(self, card: Card) -> tuple[Tensor | None, Tensor | None]:
         """(N,) in [0, 1) each, which draw reward and ending; None for what is not random."""
@@ -425,8 +426,13 @@ class DreamSimulator:
         card = self.dream.card
         self._memo = compiled.memo(self._memo, self.state, card.dead_band)
         numbers = tuple(map(float, (STATE_LIMIT, card.reward_discount, card.horizon, self.horizon)))
-        *given, steps = compiled.advance(self._memo, self.state, latent_actions, actions, self.steps, numbers)
+        doubting = self._compiled_doubt()
+        follower = doubting and doubting.follower(self._memo, self._belief, actions)
+        given = self.state, latent_actions, actions, self.steps
+        *given, steps = compiled.advance(self._memo, *given, numbers, follower)
         result = Transition(*given)
+        if self._belief is not None and doubting is None:
+            self._follow(result, actions)
         self.state, self.latent_action, self.steps, self.lost = result.state, result.latent_action, steps, result.lost
         return result
 

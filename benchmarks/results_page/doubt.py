@@ -48,8 +48,6 @@ def section(results: Results) -> list[str]:
         HEADING,
         '`info["doubt"]` is the probability that this frame, its reward or its ending is wrong. Dreams and real '
         "environments take the same actions from the same starts. A false alarm is a right step with a doubt above 1/2."
-        " These figures are of doubt as it was before it looked at pictures of changed cells and at undecided heads: "
-        "they are to be measured again."
         f" Targets: AUROC {_TARGETS['auroc']}, calibration error {_TARGETS['calibration error']}, false alarms of (a) "
         f"{_TARGETS['false alarms']}.",
         results.source("doubt"),

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nova_gym.benchmarks.provenance import MEASURED_ON, fingerprint
+from nova_gym.benchmarks.provenance import DOUBT_VERSION, MEASURED_ON, WITH_DOUBT, fingerprint
 from nova_gym.benchmarks.sources import SOURCES, command_of, file_of
 from nova_gym.benchmarks.tables import interval, number, table
 from nova_gym.dream import Dream, shipped_dreams
 from nova_gym.errors import BadInputError
+from nova_gym.model import doubt
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class Results:
         values, source = self.at(name), SOURCES[name]
         known = values.get(MEASURED_ON, {}) if isinstance(values, dict) else {}
         dream = known.get("dream")
-        parts = [_dream_in_words(dream) if dream else source.dream]
+        parts = [_dream_in_words(dream, source.doubts) if dream else source.dream]
         machine = _machine_in_words(known) if known.get("machine") else source.machine
         return ", ".join(part for part in (*parts, f"on {machine}" if machine else "", known.get("date", "")) if part)
 
@@ -155,16 +156,19 @@ def shipped(name: str) -> Dream:
 
 
 @functools.cache
-def _fingerprints() -> dict[str, str]:
-    """Names of the dreams that ship, by fingerprint."""
-    return {fingerprint(name): name for name in shipped_dreams()}
+def _fingerprints(doubts: bool) -> dict[str, str]:
+    """Names of the dreams that ship, by fingerprint, with their doubt or without."""
+    return {fingerprint(name, doubts): name for name in shipped_dreams()}
 
 
-def _dream_in_words(dream: dict[str, str]) -> str:
+def _dream_in_words(dream: dict[str, Any], doubts: bool) -> str:
     sha = next(value for key, value in dream.items() if key.startswith("sha256"))
-    if sha in (ships := _fingerprints()):
-        return f"the dream `{ships[sha]}` that ships"
-    return f"a dream `{dream['name']}` whose tensors have the SHA-256 {sha[:12]}…, not one that ships"
+    said = f"a dream `{dream['name']}` whose tensors have the SHA-256 {sha[:12]}…, not one that ships"
+    old = doubts and dream.get(DOUBT_VERSION) != doubt.VERSION
+    if sha in (ships := _fingerprints(False)):
+        said = f"the dream `{ships[sha]}` that ships"
+        old = old or (doubts and dream.get(WITH_DOUBT) not in _fingerprints(True))
+    return f"{said}, **with an earlier doubt: to be measured again**" if old else said
 
 
 def _machine_in_words(known: dict[str, Any]) -> str:

@@ -56,6 +56,23 @@ def look(state, copies, marks, spots, rank, listed, columns):
 
 
 @compiled(error_model="numpy")
+def forget(marks, listed, found, sight, columns):
+    """What another keeps of the same cells: takes all marks from those that see one that is listed.
+
+    Args:
+        marks: (N, cells) int64, or (N, 0) if there is no other.
+        sight: cells to each side.
+    """
+    lines = marks.shape[1] // columns
+    for k in range(found if lines else 0):
+        n, cell = listed[0, k], listed[1, k]
+        y, x = cell // columns, cell % columns
+        for line in range(max(y - sight, 0), min(y + sight + 1, lines)):
+            for other in range(line * columns + max(x - sight, 0), line * columns + min(x + sight + 1, columns)):
+                marks[n, other] = 0
+
+
+@compiled(error_model="numpy")
 def see_content(layers, packed, floats, marks, spots, kept, listed, found):
     """The content network in cells that are listed.
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from nova_gym.kernels.compiling import compiled
-from nova_gym.kernels.memo import CHUNK, STILL, look, see_bridge, see_content
+from nova_gym.kernels.memo import CHUNK, STILL, forget, look, see_bridge, see_content
 from nova_gym.kernels.products import CENTRE, FIELDS, LINE, OUTPUTS, apply
 
 #: Where the layers stand. Those of the bridge are last; without a bridge there is one of no outputs.
@@ -79,12 +79,13 @@ def _change(now, content, motion, band, following):
 
 
 @compiled(error_model="numpy")
-def _move(layers, packed, floats, marks, kept, state, latents, band, listed, found, bits, following):
+def _move(layers, packed, floats, marks, kept, state, latents, band, listed, found, bits, following, differs):
     """A(z) + B(u) in cells that are listed; lists those that changed instead, and returns how many there are.
 
     Args:
         kept: (cells,) where in the memo the content of a cell is.
         state, latents, following: (N, cells · K), (N, cells · U) and (N, cells · K) float32, the last written to.
+        differs: (N, cells) bool, written to: whether a cell is another, by its first number.
     """
     cells = marks.shape[1]
     rank, length, changed = state.shape[1] // cells, latents.shape[1] // cells, 0
@@ -107,6 +108,7 @@ def _move(layers, packed, floats, marks, kept, state, latents, band, listed, fou
             if not moves:
                 marks[n, cell] |= bits[start + k]
             if counts:
+                differs[n, cell] = state[n, cell * rank] != following[n, cell * rank]
                 listed[0, changed], listed[1, changed] = n, cell
                 changed += 1
     return changed
@@ -192,29 +194,33 @@ def advance(model, memo, layout, numbers, given, results, start, stop, row):
         model: the layers, (n, 7) int64; packed weights, (W,) float32; the values that the reward takes, (V,) float32.
         memo: numbers, (M, size) float32; marks of cells, (M, cells) int64; and (1 + layers of the bridge, cells) int64
             where in a dream's numbers the content of a cell stands, and where a layer's window around it begins (of
-            the bridge's last layer nowhere). The first window layer's cells are the copy of the state.
-        layout: cells of a line; where in a dream's numbers the latent actions begin; whether there are heads.
+            the bridge's last layer nowhere). The first window layer's cells are the copy of the state. Last come
+            (M, cells) int64 marks of another, or (M, 0), who keeps something of the same states (`kernels.doubt`).
+        layout: cells of a line; where in a dream's numbers the latent actions begin; whether there are heads; how many
+            cells to each side the other sees.
         numbers: dead band, bound of states, discount of the reward, the horizon it refers to, horizon.
         given: state, (N, cells · K) float32; latent actions, (N, cells · U) float32, written to if there are actions;
             actions, (N,) int64, or none; steps since the last reset, (N,) int64.
         results: written to: (N, cells · K) float32 states after the step; (N,) float32 reward; (N,) bool terminated,
-            truncated and lost; (N,) float32 how undecided the heads are; (N,) int64 steps with this one.
+            truncated and lost; (N,) float32 how undecided the heads are; (N,) int64 steps with this one; (N, cells)
+            bool which cells are others than before.
         start, stop, row: the dreams, and the memo's row for the first of them.
     """
     layers, packed, values = model
     floats, marks = memo[0][row : row + stop - start], memo[1][row : row + stop - start]
     kept, spots = memo[2][0], memo[2][1:]
-    columns, at_latents, valued = layout
+    columns, at_latents, valued, sight = layout
     band, bound = np.float32(numbers[0]), np.float32(numbers[1])
     state, latents, steps = given[0][start:stop], given[1][start:stop], given[3][start:stop]
     actions = given[2][start:stop]  # no actions have no rows
-    following, reward, ended, cut, gone, undecided, counted = results
-    following, cells = following[start:stop], marks.shape[1]
+    following, reward, ended, cut, gone, undecided, counted, differs = results
+    following, differs, cells = following[start:stop], differs[start:stop], marks.shape[1]
     rank, length = state.shape[1] // cells, latents.shape[1] // cells
 
     own = spots[0] + layers[BRIDGE, CENTRE]
     listed, bits = np.empty((2, marks.size), np.int64), np.empty(marks.size, np.int64)
     found = look(state.view(np.int32), floats.view(np.int32), marks, own, rank, listed, columns)
+    forget(memo[3][row : row + stop - start], listed, found, sight, columns)
     see_content(layers[CONTENT:], packed, floats, marks, own, kept, listed, found)
     if len(actions):
         see_bridge(layers[BRIDGE:], packed, floats, marks, spots, at_latents, length, listed, columns)
@@ -222,7 +228,8 @@ def advance(model, memo, layout, numbers, given, results, start, stop, row):
     for n in range(len(state)):
         for i in range(state.shape[1]):
             following[n, i] = state[n, i]
-    changed = _move(layers, packed, floats, marks, kept, state, latents, band, listed, found, bits, following)
+    differs[:] = False
+    changed = _move(layers, packed, floats, marks, kept, state, latents, band, listed, found, bits, following, differs)
     width, outputs = layers[OUTPUT, OUTPUTS], len(values)
     outcomes = np.zeros(len(state) * width, np.float32)
     if valued:
@@ -230,6 +237,9 @@ def advance(model, memo, layout, numbers, given, results, start, stop, row):
     for n in range(len(state)):
         to, logits = start + n, outcomes[n * width : n * width + outputs + 1]
         gone[to] = _bounded(following[n], bound)
+        if gone[to]:
+            for cell in range(cells):
+                differs[n, cell] = state[n, cell * rank] != following[n, cell * rank]
         counted[to] = steps[n] + 1
         best = 0
         for v in range(1, outputs):
@@ -249,8 +259,9 @@ def probe() -> None:
     layers = np.zeros((BRIDGE + 1, FIELDS), np.int64)
     layers[:, OUTPUTS] = LINE
     model = layers, np.zeros(LINE, np.float32), np.zeros(1, np.float32)
-    memo = np.zeros((1, 1 + LINE), np.float32), np.zeros((1, 1), np.int64), np.array([[1], [0], [0]])
+    marks = np.zeros((1, 1), np.int64)
+    memo = np.zeros((1, 1 + LINE), np.float32), marks, np.array([[1], [0], [0]]), marks.copy()
     field, none, steps = np.zeros((1, 1), np.float32), np.zeros(0, np.int64), np.zeros(1, np.int64)
     flags, numbers = np.zeros((3, 1), np.bool_), (0.0, 1.0, 0.0, 1.0, 0.0)
-    results = field.copy(), np.zeros(1, np.float32), *flags, np.zeros(1, np.float32), steps.copy()
-    advance(model, memo, (1, 1 + LINE, False), numbers, (field, field.copy(), none, steps), results, 0, 1, 0)
+    results = field.copy(), np.zeros(1, np.float32), *flags, np.zeros(1, np.float32), steps.copy(), flags[:1].copy()
+    advance(model, memo, (1, 1 + LINE, False, 0), numbers, (field, field.copy(), none, steps), results, 0, 1, 0)

@@ -6,6 +6,9 @@ it computed of the states of some dreams is a `Memo`, which belongs to whoever s
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,13 +24,34 @@ from nova_gym.model.local import LocalNetwork
 from nova_gym.model.packed import Packed, by_cells, kernel_size
 from nova_gym.model.world_model import WorldModel
 
-#: Bytes of a memo at most, about. Where there are more dreams they take turns in it, which is slower and as right.
+#: Bytes of a memo at most, about, without what another keeps. Where there are more dreams they take turns in it, which
+#: is slower and as right.
 MEMO_BYTES = 2**28
 #: Dreams that a thread steps are a multiple of this: of fewer, another thread would take longer to begin.
 PART = 16
 #: What of a world model a step consists of.
 _PARTS = ("bridge", "forward_dynamics", "heads")
 _NO_ACTIONS = np.zeros(0, np.int64)
+
+
+class Stepped(NamedTuple):
+    """A step of N dreams, for who follows it.
+
+    Attributes:
+        state, following: (N, cells · K) float32, before and after it.
+        changed: (N, cells) bool, which cells it changed.
+        undecided: (N,) float32, how undecided the heads are.
+    """
+
+    state: np.ndarray
+    following: np.ndarray
+    changed: np.ndarray
+    undecided: np.ndarray
+
+
+#: Follows the step of some dreams on the thread that made it: the first of them, where they end, and the memo's row of
+#: the first.
+Follower = Callable[[Stepped, int, int, int], None]
 
 
 class Memo:
@@ -45,6 +69,7 @@ class Memo:
         arrays: as `kernels.step.advance` takes them, for M dreams; M is N, or less where these are too many.
         layers: (n, 7) int64, the layers of the step on a grid of this size.
         layout: as `advance` takes it.
+        watcher, kept: who else keeps something of the same states, and what; see `watch`.
     """
 
     def __init__(self, step: CompiledStep, shape: torch.Size, band: float) -> None:
@@ -62,10 +87,23 @@ class Memo:
         kept = size + np.arange(cells) * padded(rank)
         at_latents = size + cells * padded(rank)
         size = at_latents + cells * step.actions * step.latent_action
-        self.layout = columns, at_latents, step.valued
+        self.layout = columns, at_latents, step.valued, 0
         most = max(1, min(count, MEMO_BYTES // (4 * size)))
         marks = np.zeros((most, cells), np.int64)
-        self.arrays = np.zeros((most, size), np.float32), marks, np.array([kept, *places], np.int64)
+        self.arrays = np.zeros((most, size), np.float32), marks, np.array([kept, *places], np.int64), marks[:, :0]
+        self.watcher: object = None
+        self.kept: tuple[np.ndarray, ...] = ()
+
+    def watch(self, watcher: object, sight: int, kept: tuple[np.ndarray, ...]) -> None:
+        """Another keeps something of the same states, row by row.
+
+        Args:
+            watcher: who that is, the only one.
+            sight: cells to each side on which it depends what is kept of a cell.
+            kept: first its marks, (M, cells) int64: those of a cell become 0 where what it depends on is another.
+        """
+        self.watcher, self.kept = watcher, kept
+        self.arrays, self.layout = (*self.arrays[:3], kept[0]), (*self.layout[:3], sight)
 
 
 class CompiledStep:
@@ -122,6 +160,7 @@ class CompiledStep:
         actions: Tensor | None,
         steps: Tensor,
         numbers: tuple[float, ...],
+        follower: Follower | None = None,
     ) -> tuple[Tensor, ...]:
         """One step of N dreams, in parts on several threads.
 
@@ -132,6 +171,7 @@ class CompiledStep:
             actions: (N,) int64, through the action bridge.
             steps: (N,) int64 since the last reset.
             numbers: bound of states, discount of the reward and the horizon it refers to, horizon or 0.
+            follower: called with each part of the dreams as soon as that is stepped.
 
         Returns:
             States after the step (N, K, rows, cols), latent actions (N, U, rows, cols), both with a cell's numbers
@@ -156,17 +196,21 @@ class CompiledStep:
         given = *(field.reshape(count, -1) for field in (by_cells(state), moved)), chosen, steps.contiguous().numpy()
         (reward, undecided), counted = np.empty((2, count), np.float32), np.empty(count, np.int64)
         terminated, truncated, lost = np.empty((3, count), np.bool_)
-        results = following.reshape(count, -1), reward, terminated, truncated, lost, undecided, counted
+        changed = np.empty((count, rows * columns), np.bool_)
+        results = following.reshape(count, -1), reward, terminated, truncated, lost, undecided, counted, changed
+        stepped = Stepped(given[0], results[0], changed, undecided)
         model, numbers = (memo.layers, self._packed.weights, self.values), (memo.made_for[2], *numbers)
 
         for first in range(0, count, len(memo.arrays[0])):  # once, unless there are too many dreams
 
             def work(start: int, stop: int, first: int = first) -> None:
                 advance(model, memo.arrays, memo.layout, numbers, given, results, first + start, first + stop, start)
+                if follower is not None:
+                    follower(stepped, first + start, first + stop, start)
 
             in_parts(work, min(len(memo.arrays[0]), count - first), PART)
         fields = (field.transpose(0, 3, 1, 2) for field in (following, moved))
-        return tuple(map(torch.from_numpy, (*fields, *results[1:])))
+        return tuple(map(torch.from_numpy, (*fields, *results[1:-1])))
 
 
 def _tensors(model: WorldModel) -> list[Tensor]:

@@ -21,6 +21,8 @@ from nova_gym.model.config import ModelConfig
 if TYPE_CHECKING:
     from nova_gym.model.world_model import WorldModel
 
+#: Version of what a dream doubts by, in the files of dreams; that of another version is not read.
+VERSION = 2
 #: What a cell is judged by after a step: implausibility, its novelty, novelty around it before, how far it has
 #: strayed, and a constant.
 EVIDENCE = 5
@@ -56,6 +58,10 @@ class Belief(NamedTuple):
     most: Tensor
     steps: Tensor
     doubt: Tensor
+
+    def copy(self) -> Belief:
+        """The same in memory of its own."""
+        return Belief(*(part.clone(memory_format=torch.contiguous_format) for part in self))
 
 
 class Looked(NamedTuple):

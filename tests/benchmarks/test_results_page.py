@@ -149,6 +149,27 @@ def test_the_page_says_what_a_file_says_of_itself(folder, tiny, tmp_path):
     assert measured_on(None)["date"] in results.source("codebook")
 
 
+def test_figures_of_doubt_are_old_once_the_doubt_is_another(folder, tmp_path):
+    again, own = "to be measured again", tmp_path / "own.safetensors"
+    note = measured_on("minigrid", doubts=True)
+
+    def said(name, **dream):
+        change(folder, name, (MEASURED_ON,), {**note, "dream": {**note["dream"], **dream}})
+        return Results(folder).source(name)
+
+    assert again not in said("doubt")
+    assert again in said("doubt", **{"sha256 with its doubt": "0" * 64})
+    assert again in said("doubt", **{"version of doubt": 1})
+    assert again not in said("codebook", **{"sha256 with its doubt": "0" * 64})
+    change(folder, "doubt", (MEASURED_ON,), measured_on("minigrid"))
+    assert again in Results(folder).source("doubt")
+    dream = Dream.load("minigrid")
+    dream.world_model.doubt.log_spread.add_(1.0)
+    dream.save(own)
+    assert fingerprint(own) == fingerprint("minigrid")
+    assert fingerprint(own, doubts=True) != fingerprint("minigrid", doubts=True)
+
+
 def test_files_of_figures_say_which_dream_and_machine(tiny, tmp_path):
     own, target = tmp_path / "own.safetensors", tmp_path / "figures.json"
     tiny.save(own)

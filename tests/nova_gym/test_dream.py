@@ -1,6 +1,7 @@
 import copy
 import errno
 import json
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -94,6 +95,35 @@ def test_another_format_says_what_to_do(file, version, advice):
     rewrite(file, lambda header, tensors: header.update(format=version))
     with pytest.raises(DreamFileError, match=advice):
         Dream.load(file)
+
+
+@pytest.mark.parametrize("version", [None, 1, 99])
+def test_doubt_of_another_version_is_left_out_with_a_warning(version, tmp_path):
+    file = tmp_path / "old doubt.safetensors"
+    Dream.load("minigrid").save(file)
+
+    def change(header, tensors):
+        header.pop("doubt version")
+        header.update({} if version is None else {"doubt version": version})
+        header.pop("sha256")
+        header["sha256"] = tensor_file._digest(tensors, header)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Dream.load(file).world_model.has_doubt
+    rewrite(file, change)
+    with pytest.warns(
+        UserWarning, match=r"cannot doubt: `nova-gym train RECORDING --stage doubt --dream .*old doubt"
+    ) as said:
+        dream = Dream.load(file)
+    assert len(said) == 1
+    assert "\n" not in str(said[0].message)
+    assert not dream.world_model.has_doubt
+    assert dream.card.doubt == {}
+    dream.save(file)  # as a dream that never doubted
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not Dream.load(file).world_model.has_doubt
 
 
 def test_a_file_whose_tensors_do_not_fit_its_header_is_refused(file):
