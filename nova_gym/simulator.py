@@ -78,6 +78,7 @@ class DreamSimulator:
         latent_action: (N, U, rows, cols) float32, last latent actions, zero after a reset.
         steps: (N,) int64, steps since the last reset.
         lost: (N,) bool, whether the last step lost the dream; False after a reset.
+
     Raises:
         BadInputError: `num_dreams` or a number of cells is below 1, `horizon` below 0, or the dream cannot doubt.
     """
