@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -68,8 +67,8 @@ def _walk(frames: Tensor, actions: Tensor, ends: Tensor, generator: Generator) -
         (`STEPS` + 1,) int64 frames and (`STEPS`,) int64 steps of the clip; None if that does not get around, or if the
         frame does not say all: the same action in the same frame leads elsewhere.
     """
-    _, place = np.unique(frames.flatten(1).numpy(), axis=0, return_inverse=True)
-    place = place.ravel().tolist()
+    known: dict[bytes, int] = {}  # `numpy.unique` of rows as long as frames takes far longer
+    place = [known.setdefault(frame.tobytes(), len(known)) for frame in frames.numpy()]
     ways: dict[int, list[int]] = {}
     if len({(here, str(action)) for here, action in zip(place, actions.tolist(), strict=False)}) < len(
         {(here, str(action), there) for here, action, there in zip(place, actions.tolist(), place[1:], strict=False)}
