@@ -66,10 +66,15 @@ class Pace:
         ahead = min(max(AHEAD * cut, least), MOST_AHEAD)
         return cls(math.ceil(cut), 1.0 - 1.0 / ahead)
 
-    def steps(self, algorithm: str) -> int:
-        """Steps of training that suit an algorithm, all dreams together."""
+    def steps(self, algorithm: str, timed: bool = False) -> int:
+        """Steps of training that suit an algorithm, all dreams together.
+
+        Args:
+            algorithm: `ppo`, `a2c`, `dqn` or `sac`.
+            timed: whether a limit of time ends the training; then as many as ever suit.
+        """
         low, high = STEPS.get(algorithm, OTHERS_STEPS)
-        return int(min(max(EPISODES.get(algorithm, OTHERS_EPISODES) * self.longest, low), high))
+        return high if timed else int(min(max(EPISODES.get(algorithm, OTHERS_EPISODES) * self.longest, low), high))
 
 
 def recorded_lengths(dream: Dream) -> tuple[float, int]:

@@ -134,7 +134,8 @@ def train_agent(
         dream: a `Dream`, the name of a shipped one, or the path of a file; it needs a real counterpart.
         algorithm: `ppo`, `a2c`, `dqn` or `sac`, with the settings of `HYPERPARAMETERS`; None for `sac` where actions
             are continuous and the agent reads states, else `ppo`.
-        steps: in the dream, all dreams together, at least 1; SB3 rounds up to whole rollouts.
+        steps: in the dream, all dreams together, at least 1; SB3 rounds up to whole rollouts. With `minutes`, None
+            stands for the most that suit any dream.
         num_dreams: how many dreams are stepped as one batch.
         observation: `latent` or `pixels`.
         seed: of initial weights, starts and exploration.
@@ -181,7 +182,10 @@ def train_agent(
     kinds = starts_of(levels)
     roaming = Roaming.through(levels[0], torch.cat(list(kinds.values())), seed)
     pace = Pace.of(levels[0], roaming, observation)
-    steps, gamma = steps or pace.steps(algorithm), gamma or (pace.gamma if agent is None else agent.gamma)
+    steps, gamma = (
+        steps or pace.steps(algorithm, minutes is not None),
+        gamma or (pace.gamma if agent is None else agent.gamma),
+    )
     seen = torch.cat(list(kinds.values()))[:, : dream.world_model.config.rank]
     placed = len(levels) == 1 and has_few_layouts(seen, roaming.mobile)
     starts = PrioritizedStarts(kinds | {"close": roaming.close}, seed, roaming.usual)
