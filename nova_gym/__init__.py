@@ -1,7 +1,8 @@
 """nova-gym: learned simulators as Gymnasium environments.
 
-Importing it registers `NovaDream-MiniGrid-v0` and `NovaDream-MovingDigits-v0`, the dreams that ship with the package,
-`NovaDream-v0`, which takes `dream=PATH`, and `NovaLayouts-MiniGrid-v0`, a real environment of random layouts to record.
+Importing it registers the dreams that ship with the package, `NovaDream-MiniGrid-v0`, `NovaDream-FrozenLake-v0` and
+`NovaDream-MovingDigits-v0`; `NovaDream-v0`, which takes `dream=PATH`; and `NovaLayouts-MiniGrid-v0`, a real environment
+of random layouts to record.
 """
 
 import os as _os
@@ -42,6 +43,7 @@ __all__ = [
 
 for _id, _kwargs in (
     ("NovaDream-MiniGrid-v0", {"dream": "minigrid"}),
+    ("NovaDream-FrozenLake-v0", {"dream": "frozen-lake"}),
     ("NovaDream-MovingDigits-v0", {"dream": "digits", "action": "latent"}),
     ("NovaDream-v0", {}),
 ):

@@ -23,8 +23,9 @@ from nova_gym.version import __version__
 
 app = typer.Typer(
     help="Learned simulators as Gymnasium environments: record reality, train a dream of it, test how true it is.\n\n"
-    "A dream is one .safetensors file. The dreams minigrid and digits ship with the package. `nova-gym demo` shows "
-    "what it can do. `nova-gym COMMAND --help` explains a command; the times given there are for two CPU cores.",
+    "A dream is one .safetensors file. The dreams minigrid, frozen-lake and digits ship with the package. "
+    "`nova-gym demo` shows what it can do. `nova-gym COMMAND --help` explains a command; the times given there are for "
+    "two CPU cores.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -31,7 +31,8 @@ _SOURCE = "seed of a real episode, or file (.gif, .mp4, .npz with frames (T, H, 
 def edit(
     mode: Annotated[str, typer.Argument(help=f"One of {', '.join(MODES)}.")],
     dream: Annotated[
-        str, typer.Option(help="Shipped dream (minigrid or digits), path of a dream file, or hf://user/name.")
+        str,
+        typer.Option(help="Shipped dream (minigrid, frozen-lake or digits), path of a dream file, or hf://user/name."),
     ] = "minigrid",
     reality: Annotated[
         str | None,

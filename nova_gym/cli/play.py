@@ -14,7 +14,10 @@ from nova_gym.terminal import SeedOption, console, one_line_errors
 @one_line_errors
 def play(
     dream: Annotated[
-        str, typer.Argument(help="Shipped dream (minigrid or digits), path of a dream file, or hf://user/name.")
+        str,
+        typer.Argument(
+            help="Shipped dream (minigrid, frozen-lake or digits), path of a dream file, or hf://user/name."
+        ),
     ] = "minigrid",
     reality: Annotated[
         str | None,

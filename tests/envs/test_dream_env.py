@@ -22,7 +22,11 @@ KINDS = [
     {"id": ID, "action": action, "starts": starts, "observation": observation}
     for action, starts in (("discrete", "official"), ("latent", "random"), ("codebook", "official"))
     for observation in ("latent", "pixels")
-] + [{"id": "NovaDream-MovingDigits-v0", "observation": observation} for observation in ("latent", "pixels")]
+] + [
+    {"id": dream, "observation": observation}
+    for dream in ("NovaDream-FrozenLake-v0", "NovaDream-MovingDigits-v0")
+    for observation in ("latent", "pixels")
+]
 
 
 #: What SB3 has to say about fields: states look like pictures to it, and it wants actions in one row.
