@@ -33,8 +33,7 @@ class Representation(Stage):
     """Reconstruction of single frames (arXiv 2605.06298, first stage; `docs/how-it-works.md`, Stage 1).
 
     A pixel is drawn at a random point near its centre, another one in each step: it is an area, and a network that saw
-    its centre alone draws anything in between, which shows on finer grids. Fields of real numbers are drawn at the
-    centres: their numbers are values at places, and differ on the way from one to the next.
+    its centre alone draws anything in between, which shows on finer grids.
 
     Where one network draws the whole frame, half of the frames come in windows of consecutive ones, and states shall be
     such as can be foreseen (`Foresight`).
@@ -46,7 +45,6 @@ class Representation(Stage):
         super().__init__(model, clips, config.representation)
         self.margin, self.windows = config.margin, windows
         height, width = model.config.cell
-        self.jitter = 0.0 if clips.frames.is_floating_point() else JITTER
         self.grid, self.pixel = inr.coordinate_grid(height, width), 2.0 / torch.tensor([width, height])
         self.lively = _lively(clips.frames, model.config.cell) if len(self.grid) > POINTS else None
         self.ends = torch.nonzero(clips.position >= WINDOW - 2).flatten()  # transitions that end a window
@@ -64,7 +62,7 @@ class Representation(Stage):
         if self.lively is not None:
             pixels = torch.multinomial(self.lively, POINTS, generator=generator)
         off = torch.rand(len(pixels), 2, generator=generator) * 2.0 - 1.0
-        points = self.grid[pixels] + self.jitter * self.pixel * off
+        points = self.grid[pixels] + JITTER * self.pixel * off
         frames = self.clips.frames
         if self.windows:
             shown = self.windows.anywhere(frames, chosen, self.model.config.cell, generator)
