@@ -61,6 +61,7 @@ HYPERPARAMETERS: dict[str, dict[str, Any]] = {
         "gradient_steps": 8,
         "learning_rate": 1e-3,
         "gamma": 0.99,
+        "ent_coef": "auto_0.01",  # returns are scaled to about 1; SB3 begins with 1 for each step
         "policy_kwargs": {"features_extractor_class": FieldFeatures, "net_arch": [64]},
     },
 }
