@@ -58,12 +58,11 @@ class ControlStage(Stage):
         self.first = (position == 0).nonzero().squeeze(1)
         watched = (suitable & held_out).nonzero().squeeze(1)
         self.watched = watched[:: max(1, -(-len(watched) // LOOKED_AT))]
-        self.looks = 0
 
     def batch(self, generator: Generator, progress: float) -> Batch:
-        if progress * LOOKS >= self.looks:
-            self.looks = int(progress * LOOKS) + 1
+        if progress * LOOKS >= int(self.memory.get("looks", 0)):
             self._look()
+            self.memory["looks"] = torch.tensor(int(progress * LOOKS) + 1)  # a resumed run looks no more often
         chosen = self.starts[torch.randint(len(self.starts), (self.recipe.batch,), generator=generator)]
         scale = torch.rand(len(chosen), 1, 1, 1, 1, generator=generator) * self.recipe.noise
         context = int(torch.randint(1, self.length + 1, (), generator=generator))
@@ -118,7 +117,7 @@ class ControlStage(Stage):
         if "error" not in self.memory or error < self.memory["error"]:
             parameters = self.parts["control"].named_parameters()
             kept = {_PREFIX + name: value.detach().cpu().clone() for name, value in parameters}
-            self.memory = {"error": error, **kept}
+            self.memory = {**self.memory, "error": error, **kept}
 
     def _error(self) -> Tensor:
         """() float32, how far the steps of rollouts are off that leave the clips held out half-way."""
