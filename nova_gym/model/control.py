@@ -82,8 +82,11 @@ class Control(nn.Module):
         return torch.stack(after)
 
     def pair(self, state: Tensor, latent_action: Tensor) -> Tensor:
-        """(B, K + U, rows, cols): states and the latent actions that led to them, divided by their spread."""
-        return torch.cat([state, latent_action / self.spread[:, None, None]], dim=1)
+        """(B, K + U, rows, cols): states and the latent actions that led to them, divided by their spread.
+
+        Contiguous whatever the inputs are, so that equal ones are convolved alike to the last bit.
+        """
+        return torch.cat([state, latent_action / self.spread[:, None, None]], dim=1).contiguous()
 
     def answer(self, hidden: Tensor, state: Tensor, before: Tensor) -> Tensor:
         """The latent actions (B, U, rows, cols) that follow in states (B, K, rows, cols) which were listened to.
