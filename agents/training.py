@@ -182,10 +182,8 @@ def train_agent(
     kinds = starts_of(levels)
     roaming = Roaming.through(levels[0], torch.cat(list(kinds.values())), seed)
     pace = Pace.of(levels[0], roaming, observation)
-    steps, gamma = (
-        steps or pace.steps(algorithm, minutes is not None),
-        gamma or (pace.gamma if agent is None else agent.gamma),
-    )
+    steps = steps or pace.steps(algorithm, minutes is not None)
+    gamma = gamma or (pace.gamma if agent is None else agent.gamma)
     seen = torch.cat(list(kinds.values()))[:, : dream.world_model.config.rank]
     placed = len(levels) == 1 and has_few_layouts(seen, roaming.mobile)
     starts = PrioritizedStarts(kinds | {"close": roaming.close}, seed, roaming.usual)
@@ -208,7 +206,7 @@ def train_agent(
         observation,
         steps,
         evaluations,
-        episodes or episodes_for(levels[0], EVALUATING * 60.0 * (minutes or math.inf) / evaluations),
+        episodes or episodes_for(levels[0], EVALUATING * 60.0 * (minutes or math.inf) / evaluations / len(levels)),
         seed,
         output,
         began,
@@ -241,11 +239,13 @@ def continue_in(agent: BaseAlgorithm, env: VecEnv, seed: int) -> None:
 
 
 def episodes_for(dream: Dream, seconds: float = math.inf) -> int:
-    """Real episodes of an evaluation during training: `EVALUATED` steps, 8 to 64; fewer in a slow reality.
+    """Real episodes of an evaluation during training, in one level.
+
+    As many as take `EVALUATED` steps, 8 to 64; fewer where that takes too long.
 
     Args:
-        dream: with a real counterpart.
-        seconds: that an evaluation may take; 2 episodes are played all the same.
+        dream: of the level, with a real counterpart.
+        seconds: that they may take; 2 episodes are played all the same.
     """
     longest = longest_episode(dream)
     count = min(max(EVALUATED // longest, 8), 64)

@@ -54,8 +54,7 @@ def make_optimizer(parameters: Iterable[Parameter], recipe: Recipe) -> Optimizer
 class _Muon(Muon):
     """Muon whose matrices are made orthogonal in single precision on the CPU.
 
-    The package does so in bfloat16, for which many processors have no instructions: there it takes twelve times as long
-    (measured without AVX-512), and a third of a step of the control stage.
+    The package does so in bfloat16, for which many processors have no instructions (`benchmarks/NOTES.md`).
     """
 
     @staticmethod

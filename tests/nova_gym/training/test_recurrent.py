@@ -9,6 +9,7 @@ import torch
 from nova_gym import Dream, DreamSimulator
 from nova_gym.dream import Card
 from nova_gym.model.config import INRConfig, ModelConfig
+from nova_gym.model.heads import Heads
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training import Run, preset, recurrent
 from nova_gym.training.loop import Loop
@@ -91,3 +92,18 @@ def test_the_least_odds_are_those_of_nearly_all_that_happened(tmp_path, monkeypa
     assert 0.5 < least_odds(dream.world_model, clips, shown(places.ravel())) < 1.0  # both futures are as likely
     short = toys.clips_of(np.zeros((2, 3, 1, 1, 1), np.uint8), actions[:2, :2])
     assert least_odds(dream.world_model, short, shown(places[:2, :3].ravel())) == 0.0  # too few to tell
+
+
+def test_heads_learn_from_true_states_and_from_the_dream_s_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(recurrent, "SPAN", 2)
+    judged, forward = [], Heads.forward
+
+    def noted(heads, state, latent_action, following, changed, more=None):
+        judged.append(following.detach())
+        return forward(heads, state, latent_action, following, changed, more)
+
+    monkeypatch.setattr(Heads, "forward", noted)
+    trained(toys.gliding, tmp_path, 20, memory=8)
+    true = torch.stack([(states - shown(nearest(states))).abs().amax((1, 2, 3)) < 1e-6 for states in judged[-8:]])
+    assert bool(true[:, ::2].all())
+    assert float(true[:, 1::2].float().mean()) < 0.5
