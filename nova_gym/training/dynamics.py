@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from nova_gym.data import Clips, to_unit
+from nova_gym.model.heads import two_hot
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.changes import Changes
 from nova_gym.training.presets import TrainingConfig
@@ -77,11 +78,9 @@ class Dynamics(Stage):
         }
 
     def _labels(self, transitions: Tensor) -> Batch:
-        values = torch.tensor(self.model.config.reward_values)
-        rewards = (self.clips.rewards[transitions][..., None] - values).abs().argmin(-1)
         return {
             "actions": self.clips.actions[transitions],
-            "rewards": rewards,
+            "rewards": self.clips.rewards[transitions],
             "terminations": self.clips.terminations[transitions].float(),
         }
 
@@ -161,9 +160,10 @@ class Dynamics(Stage):
         following = torch.cat([after[:count] + noise.flip(0), dreamt])
         true = self.changes.changed(before[:count], after[:count])
         changed = torch.cat([true, (state[count:] != dreamt).any(1)])
-        reward, termination = self.parts["heads"](state, latent_action, following, changed)
-        reward_loss = F.cross_entropy(reward, batch["rewards"])
-        return reward_loss + F.binary_cross_entropy_with_logits(termination, batch["terminations"])
+        heads, more = self.parts["heads"], self.model.besides(state, batch["actions"])
+        reward, termination = heads(state, latent_action, following, changed, more)
+        told = F.cross_entropy(reward, two_hot(batch["rewards"], heads.values))
+        return told + F.binary_cross_entropy_with_logits(termination, batch["terminations"])
 
     def _go_on(self, state: Tensor, reached: Tensor, errors: Tensor) -> Metrics:
         """Moves the rollouts on; returns the share that is lost, and their mean number of steps."""

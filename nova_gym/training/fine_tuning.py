@@ -22,7 +22,7 @@ from nova_gym.training.recurrent import RecurrentDynamics, RecurrentTuning
 from nova_gym.training.representation import Representation, drawn_within, encode_all
 from nova_gym.training.rewards import reward_values
 from nova_gym.training.stage import Stage
-from nova_gym.training.train import is_recurrent, starts_of
+from nova_gym.training.train import is_recurrent, sees_windows, starts_of
 from nova_gym.training.unforeseen import settle_unforeseen
 from nova_gym.training.windows import windows_of
 
@@ -107,7 +107,7 @@ def train_further(dream: Dream, parts: list[Clips], preset: Preset, run: Run) ->
         shown = replace(clips, frames=torch.cat([part.frames for part in parts]))
         loop.train(Representation(model, shown, training))
     whole = parts
-    if windows := None if is_recurrent(model) else windows_of(parts, model.config.cell):
+    if windows := windows_of(parts, model.config.cell) if sees_windows(model) else None:
         parts = [window.clips(part) for window, part in zip(windows, parts, strict=True)]
         clips = replace(clips, frames=parts[0].frames[:0])
     each = [encode_all(model, part) for part in parts]
@@ -153,12 +153,11 @@ def _tuning(
 
     Where a step depends on memory or chance, nothing is counted: a frame and an action do not say what is right.
     """
-    if model.has_memory or model.has_chance:
+    if is_recurrent(model):
         kind = _TuningWithoutMemory if keep_memory else RecurrentTuning
         return kind(model, clips, states, training), 0
     wrong = wrong_transitions(model, clips, states)
-    kind = RecurrentTuning if is_recurrent(model) else Tuning
-    return kind(model, emphasize(clips, wrong), states, training), int(wrong.sum())
+    return Tuning(model, emphasize(clips, wrong), states, training), int(wrong.sum())
 
 
 def _tuned_card(

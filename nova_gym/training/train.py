@@ -138,7 +138,7 @@ def _unneeded(config: ModelConfig) -> set[str]:
 def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> tuple[Clips, torch.Tensor]:
     """All stages; returns the recording as the dynamics saw it, and the states of all its frames."""
     model = loop.model
-    found = None if is_recurrent(model) else windows_of([clips], model.config.cell)
+    found = windows_of([clips], model.config.cell) if sees_windows(model) else None
     windows = found[0] if found else None
     loop.train(Representation(model, clips, training, windows))
     clips = windows.clips(clips) if windows else clips
@@ -153,11 +153,11 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> tuple[Clips, 
         loop.train(Dynamics(model, favour_rare(clips) if clips.labelled else clips, states, training))
     if model.has_actions:
         shown = clips
-        if not model.has_memory and not model.has_chance:  # else a frame and an action do not say what is right
+        if not recurrent:  # else a frame and an action do not say what is right
             if "wrong" not in loop.kept:
                 loop.kept["wrong"] = wrong_transitions(model, clips, states)
                 loop.mark("looking for what is wrong")
-            shown = emphasize(clips if recurrent else favour_rare(clips), loop.kept["wrong"])
+            shown = emphasize(favour_rare(clips), loop.kept["wrong"])
         loop.train((RecurrentTuning if recurrent else Tuning)(model, shown, states, training))
     if "latent actions" not in loop.finished:
         settle_odds(model, clips, states)
@@ -173,7 +173,12 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> tuple[Clips, 
 
 def is_recurrent(model: WorldModel) -> bool:
     """Whether a step needs more than frame and action, so that it is trained on rollouts over several steps."""
-    return model.has_actions and (model.config.far or _open(model.config))
+    return model.has_actions and (model.has_memory or model.has_chance)
+
+
+def sees_windows(model: WorldModel) -> bool:
+    """Whether parts of frames train a model as whole ones do, since nothing in it looks far."""
+    return not (model.has_actions and (model.config.far or _open(model.config)))
 
 
 def train_codebook(loop: Loop, clips: Clips, states: torch.Tensor) -> None:
