@@ -17,8 +17,9 @@ CELLS = 3_000_000
 #: Of the transitions that do not pay and end as most do, the share that may be as open as that.
 OPEN = 0.01
 _ODD = np.random.default_rng(1).integers(1, 2**63, 25, dtype=np.uint64) | np.uint64(1)
-#: Things move gradually if a cell that changes does so by less than this share of what it differs by in a clip.
-GRADUAL = 0.5
+#: Things move gradually if a cell that changes does so by less than this share of what it differs by in a clip, or if
+#: twice as many transitions show more than two to this power times as many looks of cells (1 where all are new).
+GRADUAL, NEW = 0.5, 0.5
 
 
 def moves_gradually(clips: Clips, cell: tuple[int, int]) -> bool:
@@ -27,6 +28,9 @@ def moves_gradually(clips: Clips, cell: tuple[int, int]) -> bool:
     Then a rigid thing lies in many cells at once and they all have to agree on where it is: one network for the whole
     frame is the right state. Where cells change at once from one look to another, such as tiles, rules between
     neighbours say how, and a field of cells is the right state.
+
+    What moves fast changes cells as much as tiles do. But tiles have few looks, which come again and again, while the
+    parts of a thing that may be anywhere look ever new.
 
     Args:
         clips: the recording.
@@ -44,7 +48,15 @@ def moves_gradually(clips: Clips, cell: tuple[int, int]) -> bool:
     steps, far = (_differences(clips.frames, source, other, cell) for other in (source + 1, apart))
     if not len(steps) or not len(far):
         return False
-    return float(steps.median()) < GRADUAL * float(far.median())
+    return float(steps.median()) < GRADUAL * float(far.median()) or _new_looks(clips.frames, source, cell) > NEW
+
+
+def _new_looks(frames: Tensor, source: Tensor, cell: tuple[int, int]) -> float:
+    """The power of their number by which different looks of changed cells grow, from half of the transitions to all."""
+    before, after = (_kinds(frames[at], cell) for at in (source, source + 1))
+    changed = before != after
+    half, whole = (len(np.unique(after[::step][changed[::step]])) for step in (2, 1))
+    return float(np.log2(whole / max(half, 1)))
 
 
 def _differences(frames: Tensor, one: Tensor, other: Tensor, cell: tuple[int, int]) -> Tensor:

@@ -11,7 +11,7 @@ from nova_gym.data.ambiguity import ambiguity_of
 from nova_gym.model.compiled_step import compiled_step
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training import PRESETS
-from nova_gym.training.layout import needs_everywhere
+from nova_gym.training.layout import moves_gradually, needs_everywhere
 from nova_gym.training.suiting import suiting_preset
 from nova_gym.training.train import config_for, left_to_chance
 
@@ -72,6 +72,16 @@ def test_things_that_move_gradually_are_one_network_with_memory():
     assert config.cells == (1, 1)
     assert config.memory > 0
     assert "one network" in said
+
+
+def test_what_moves_fast_but_may_be_anywhere_is_one_network_and_what_jumps_between_few_places_is_cells():
+    rng = np.random.default_rng(0)
+    phase = rng.uniform(0, 2 * np.pi, (60, 1, 1)) + 2.4 * np.arange(9)[None, :, None]
+    acts = rng.integers(2, size=(60, 8))
+    for places, whole in ((phase, True), (np.round(phase * 2) / 2 % 8, False)):
+        wave = 127.5 + 127.5 * np.cos(0.4 * np.arange(16) + places)
+        frames = np.broadcast_to(wave[:, :, None, None], (60, 9, 3, 16, 16)).astype(np.uint8)
+        assert moves_gradually(toys.clips_of(frames, acts), (8, 8)) is whole
 
 
 def test_sizes_that_are_given_are_taken():
