@@ -57,11 +57,12 @@ HYPERPARAMETERS: dict[str, dict[str, Any]] = {
         "buffer_size": 200_000,
         "learning_starts": 1_000,
         "batch_size": 256,
-        "train_freq": 1,
-        "gradient_steps": 8,
+        "train_freq": 8,
+        "gradient_steps": 64,
         "learning_rate": 1e-3,
         "gamma": 0.99,
         "ent_coef": "auto_0.01",  # returns are scaled to about 1; SB3 begins with 1 for each step
+        "use_sde": True,  # noise that lasts for `train_freq` steps gets somewhere, and smooth actions work in reality
         "policy_kwargs": {"features_extractor_class": FieldFeatures, "net_arch": [64]},
     },
 }
