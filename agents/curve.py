@@ -143,7 +143,7 @@ class RealityCheck(BaseCallback):
     def _on_step(self) -> bool:
         done = self.num_timesteps - self.first
         share = self.share = max(done / self.steps, self._share_of_time())
-        self.progress("training in the dream", min(done, self.steps), self.steps, self._text())
+        self._report()
         if share * self.evaluations >= self.look + 1 and share < 1.0:
             self.look = int(share * self.evaluations)
             self._look()
@@ -189,7 +189,12 @@ class RealityCheck(BaseCallback):
             self.best = copy.deepcopy(self.model.get_parameters())
             if self.output:
                 save_agent(self.model, self.output, self.levels[0])
-        self.progress("training in the dream", min(point.steps, self.steps), self.steps, self._text())
+        self._report()
+
+    def _report(self) -> None:
+        """Tells how much is done, and of how many steps: of those that the time is enough for, if that is less."""
+        done = min(self.num_timesteps - self.first, self.steps)
+        self.progress("training in the dream", done, max(done, int(done / max(self.share, 1e-9))), self._text())
 
     def _play(self, env: VecEnv) -> Episodes:
         env.seed(FIRST_CHOOSING_SEED + 1000 * self.seed)

@@ -25,6 +25,8 @@ EPISODES = {"sac": 150}
 OTHERS_EPISODES = 6000
 STEPS = {"sac": (20_000, 60_000)}
 OTHERS_STEPS = (300_000, 1_000_000)
+#: Steps of a training that a limit of time ends.
+ENDLESS = 10**9
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,10 @@ class Pace:
 
         Args:
             algorithm: `ppo`, `a2c`, `dqn` or `sac`.
-            timed: whether a limit of time ends the training; then as many as ever suit.
+            timed: whether a limit of time ends the training; then more than any takes (`ENDLESS`).
         """
         low, high = STEPS.get(algorithm, OTHERS_STEPS)
-        return high if timed else int(min(max(EPISODES.get(algorithm, OTHERS_EPISODES) * self.longest, low), high))
+        return ENDLESS if timed else int(min(max(EPISODES.get(algorithm, OTHERS_EPISODES) * self.longest, low), high))
 
 
 def recorded_lengths(dream: Dream) -> tuple[float, int]:

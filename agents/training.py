@@ -135,7 +135,7 @@ def train_agent(
         algorithm: `ppo`, `a2c`, `dqn` or `sac`, with the settings of `HYPERPARAMETERS`; None for `sac` where actions
             are continuous and the agent reads states, else `ppo`.
         steps: in the dream, all dreams together, at least 1; SB3 rounds up to whole rollouts. With `minutes`, None
-            stands for the most that suit any dream.
+            stands for as many as these are enough for.
         num_dreams: how many dreams are stepped as one batch.
         observation: `latent` or `pixels`.
         seed: of initial weights, starts and exploration.
