@@ -79,10 +79,27 @@ def _change(now, content, motion, band, following):
 
 
 @compiled(error_model="numpy")
-def _move(layers, packed, floats, marks, kept, state, latents, band, listed, found, bits, following, differs):
+def _take_look(looks, following):
+    """Gives a cell (K,) the nearest of its looks, if there are any."""
+    best, least = -1, np.float32(np.inf)
+    for look in range(len(looks)):
+        square = _ZERO
+        for i in range(len(following)):
+            off = following[i] - looks[look, i]
+            square += off * off
+        if square < least:
+            best, least = look, square
+    if best >= 0:
+        for i in range(len(following)):
+            following[i] = looks[best, i]
+
+
+@compiled(error_model="numpy")
+def _move(layers, packed, looks, floats, marks, kept, state, latents, band, listed, found, bits, following, differs):
     """A(z) + B(u) in cells that are listed; lists those that changed instead, and returns how many there are.
 
     Args:
+        looks: (L, K) float32 that a cell that moves may have, or (0, K) for any.
         kept: (cells,) where in the memo the content of a cell is.
         state, latents, following: (N, cells · K), (N, cells · U) and (N, cells · K) float32, the last written to.
         differs: (N, cells) bool, written to: whether a cell is another, by its first number.
@@ -107,6 +124,8 @@ def _move(layers, packed, floats, marks, kept, state, latents, band, listed, fou
             moves, counts = _change(state[n, here], content, added, band, following[n, here])
             if not moves:
                 marks[n, cell] |= bits[start + k]
+            else:
+                _take_look(looks, following[n, here])
             if counts:
                 differs[n, cell] = state[n, cell * rank] != following[n, cell * rank]
                 listed[0, changed], listed[1, changed] = n, cell
@@ -191,7 +210,8 @@ def advance(model, memo, layout, numbers, given, results, start, stop, row):
     """One step of the dreams from `start` to `stop`, as `DreamSimulator` has it.
 
     Args:
-        model: the layers, (n, 7) int64; packed weights, (W,) float32; the values that the reward takes, (V,) float32.
+        model: the layers, (n, 7) int64; packed weights, (W,) float32; the values that the reward takes, (V,) float32;
+            the looks that a cell may have, (L, K) float32, or (0, K) for any.
         memo: numbers, (M, size) float32; marks of cells, (M, cells) int64; and (1 + layers of the bridge, cells) int64
             where in a dream's numbers the content of a cell stands, and where a layer's window around it begins (of
             the bridge's last layer nowhere). The first window layer's cells are the copy of the state. Last come
@@ -206,7 +226,7 @@ def advance(model, memo, layout, numbers, given, results, start, stop, row):
             bool which cells are others than before.
         start, stop, row: the dreams, and the memo's row for the first of them.
     """
-    layers, packed, values = model
+    layers, packed, values, looks = model
     floats, marks = memo[0][row : row + stop - start], memo[1][row : row + stop - start]
     kept, spots = memo[2][0], memo[2][1:]
     columns, at_latents, valued, sight = layout
@@ -229,7 +249,9 @@ def advance(model, memo, layout, numbers, given, results, start, stop, row):
         for i in range(state.shape[1]):
             following[n, i] = state[n, i]
     differs[:] = False
-    changed = _move(layers, packed, floats, marks, kept, state, latents, band, listed, found, bits, following, differs)
+    changed = _move(
+        layers, packed, looks, floats, marks, kept, state, latents, band, listed, found, bits, following, differs
+    )
     width, outputs = layers[OUTPUT, OUTPUTS], len(values)
     outcomes = np.zeros(len(state) * width, np.float32)
     if valued:
@@ -258,7 +280,7 @@ def probe() -> None:
     """Steps one dream of one cell by layers of nothing: raises whatever a broken compiler raises."""
     layers = np.zeros((BRIDGE + 1, FIELDS), np.int64)
     layers[:, OUTPUTS] = LINE
-    model = layers, np.zeros(LINE, np.float32), np.zeros(1, np.float32)
+    model = layers, np.zeros(LINE, np.float32), np.zeros(1, np.float32), np.zeros((0, 1), np.float32)
     marks = np.zeros((1, 1), np.int64)
     memo = np.zeros((1, 1 + LINE), np.float32), marks, np.array([[1], [0], [0]]), marks.copy()
     field, none, steps = np.zeros((1, 1), np.float32), np.zeros(0, np.int64), np.zeros(1, np.int64)

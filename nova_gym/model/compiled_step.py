@@ -124,6 +124,7 @@ class CompiledStep:
         self.actions, self.latent_action = config.actions if bridge else 0, config.latent_action
         self.valued = heads is not None
         self.values = np.array((config.reward_values if heads is not None else ()) or (0.0,), np.float32)
+        self.looks = np.zeros((0, config.rank), np.float32) if model.looks is None else model.looks.numpy().copy()
         self.widths = [config.rank, *(padded(layer.out_channels) for layer in bridge[:-2])]
         self._model, self._packed = model, Packed(_tensors(model))
         row, nothing = self._packed.row, [0] * FIELDS
@@ -199,7 +200,8 @@ class CompiledStep:
         changed = np.empty((count, rows * columns), np.bool_)
         results = following.reshape(count, -1), reward, terminated, truncated, lost, undecided, counted, changed
         stepped = Stepped(given[0], results[0], changed, undecided)
-        model, numbers = (memo.layers, self._packed.weights, self.values), (memo.made_for[2], *numbers)
+        model = memo.layers, self._packed.weights, self.values, self.looks
+        numbers = memo.made_for[2], *numbers
 
         for first in range(0, count, len(memo.arrays[0])):  # once, unless there are too many dreams
 
@@ -216,7 +218,8 @@ class CompiledStep:
 def _tensors(model: WorldModel) -> list[Tensor]:
     """All that a step of the model consists of."""
     parts = filter(None, map(model._modules.get, _PARTS))
-    return [tensor for part in parts for tensor in (*part.parameters(), *part.buffers())]
+    tensors = [tensor for part in parts for tensor in (*part.parameters(), *part.buffers())]
+    return tensors if model.looks is None else [*tensors, model.looks]
 
 
 def _acts(model: WorldModel) -> bool:
@@ -231,7 +234,7 @@ def _as_written(model: WorldModel) -> bool:
         return False
     same = all(
         getattr(type(model), name) is getattr(ours, name)
-        for name in ("step", "settle", "outcome", "translate", "recall")
+        for name in ("step", "settle", "nearest_look", "outcome", "translate", "recall")
     )
     kinds = ((dynamics, ForwardDynamics), (model.bridge, ActionBridge), (model.heads, Heads))
     if not same or any(part is not None and type(part) is not kind for part, kind in kinds):

@@ -74,6 +74,8 @@ class ModelConfig:
         detail: the coordinate network that draws frames larger than `frame_size`, with more octaves than `inr`;
             None where `inr` draws frames of all sizes.
         blend: whether neighbouring cells are blended where they meet, because the recording's frames are smooth there.
+        looks: how many looks its cells have, where the recording shows few that come again; 0 where cells may look
+            anyhow. A cell that changes then gets the nearest of them (`WorldModel.settle`).
         doubt: number of codes that its doubt compares cells with, 0 for a model that cannot doubt.
     """
 
@@ -99,6 +101,7 @@ class ModelConfig:
     control: ControlConfig | None = None
     detail: INRConfig | None = None
     blend: bool = False
+    looks: int = 0
     doubt: int = 0
 
     @property

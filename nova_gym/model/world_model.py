@@ -73,6 +73,7 @@ class WorldModel(nn.Module):
             self.control = Control(config) if config.control else None
             self.doubt = Doubt(config) if config.doubt else None
         self.detail = Detail(config) if config.detail else None
+        self.register_buffer("looks", torch.zeros(config.looks, config.rank) if config.looks else None)
 
     # From a frame to the next.
 
@@ -197,7 +198,8 @@ class WorldModel(nn.Module):
         """The next states, in which every cell that hardly changed is exactly as it was.
 
         Without that, small errors add up: an agent could wait, or push against a wall, until the wall has faded
-        (`docs/how-it-works.md`, Forward dynamics).
+        (`docs/how-it-works.md`, Forward dynamics). Where cells have few looks, those that changed get the nearest of
+        them, since half a key would be a thing that no rule speaks of.
 
         Args:
             state, following: (B, K, rows, cols), before and after a step.
@@ -205,7 +207,15 @@ class WorldModel(nn.Module):
         """
         state = self.seen(state)
         moved = (following - state).square().mean(1, keepdim=True) > dead_band
-        return torch.where(moved, following, state)
+        return torch.where(moved, self.nearest_look(following), state)
+
+    def nearest_look(self, state: Tensor) -> Tensor:
+        """(B, K, rows, cols) states, each cell with the nearest of the looks that are known; as they are without."""
+        if self.looks is None:
+            return state
+        cells = state.movedim(1, -1)
+        nearest = (2.0 * cells @ self.looks.T - self.looks.square().sum(1)).argmax(-1)
+        return self.looks[nearest].movedim(-1, 1)
 
     def outcome(
         self,

@@ -67,6 +67,15 @@ class Changes:
         smallest = torch.quantile(true[:: 1 + len(true) // MOST], SMALLEST)
         return cls(BAND_SHARE * float(smallest), LOST_SHARE * float(typical))
 
+    def astray(self, model: WorldModel, settled: Tensor, truth: Tensor) -> Tensor:
+        """(B,) bool: whether a cell of settled states (B, K, rows, cols) has another look than the true ones.
+
+        All False for a model that knows no looks.
+        """
+        if model.looks is None:
+            return torch.zeros(len(settled), dtype=torch.bool, device=settled.device)
+        return self.changed(truth, model.nearest_look(settled)).flatten(1).any(1)
+
     def changed(self, state: Tensor, following: Tensor) -> Tensor:
         """(B, rows, cols) bool: cells that true states (B, K, rows, cols) say have changed."""
         return (following - state).square().mean(1) > max(self.dead_band, ROUNDING)
@@ -91,6 +100,7 @@ def wrong_transitions(model: WorldModel, clips: Clips, states: Tensor) -> Tensor
         predicted = model.settle(state, model.step(state, latent_action), changes.dead_band)
         reward, termination, _ = model.outcome(state, latent_action, predicted, actions)
         off = ((predicted.cpu() - following).square().mean(1) > changes.lost).flatten(1).any(1)
+        off |= changes.astray(model, predicted, following.to(model.device)).cpu()
         off |= (termination.cpu() > 0.5) != clips.terminations[chosen]
         wrong.append(off | ((reward.cpu() - clips.rewards[chosen]).abs() > 0.05 * spread))
     return torch.cat(wrong)

@@ -141,7 +141,7 @@ class Dynamics(Stage):
         errors = (reached - after[: len(reached)]).square().mean(1)  # (B, rows, cols)
         loss = loss + errors.mean() * (len(errors) / count)
         metrics = {"rollout": errors[:count].mean(), "single": errors[count:].mean(), **metrics}
-        metrics |= self._go_on(state[:count], reached[:count].detach(), errors[:count].detach())
+        metrics |= self._go_on(state[:count], reached[:count].detach(), errors[:count].detach(), after[:count])
         if model.has_actions:
             outcome = self._outcome_loss(before, latent_action.detach(), reached.detach(), batch)
             loss, metrics = loss + OUTCOME * outcome, {**metrics, "outcome": outcome}
@@ -165,13 +165,14 @@ class Dynamics(Stage):
         told = F.cross_entropy(reward, two_hot(batch["rewards"], heads.values))
         return told + F.binary_cross_entropy_with_logits(termination, batch["terminations"])
 
-    def _go_on(self, state: Tensor, reached: Tensor, errors: Tensor) -> Metrics:
+    def _go_on(self, state: Tensor, reached: Tensor, errors: Tensor, after: Tensor) -> Metrics:
         """Moves the rollouts on; returns the share that is lost, and their mean number of steps."""
-        memory, worst = self.memory, errors.flatten(1).amax(1).cpu()
-        lost = ~(worst < self.changes.lost)  # written so that NaN counts as lost
+        memory, worst = self.memory, errors.flatten(1).amax(1)
+        settled = self.model.settle(state, reached, self.changes.dead_band).float()
+        lost = (~(worst < self.changes.lost) | self.changes.astray(self.model, settled, after)).cpu()  # so is NaN
         at, steps = memory["at"], memory["steps"] + 1
         over = lost | (self.clips.remaining[at] == 1) | (steps == self.horizon)
-        settled = self.model.settle(state, reached, self.changes.dead_band).float().cpu()
+        settled = settled.cpu()
         self.memory = {"state": settled, "at": at + 1, "steps": steps, "over": over}
         return {"lost": lost.float().mean(), "length": steps.float().mean()}
 

@@ -15,6 +15,7 @@ from nova_gym.training.changes import Changes, emphasize, wrong_transitions
 from nova_gym.training.doubt import teach_doubt, without_held_out
 from nova_gym.training.dynamics import Tuning
 from nova_gym.training.heard import recorded_states
+from nova_gym.training.looks import more_looks
 from nova_gym.training.loop import DOUBT, Loop, Run, keep_freed_memory
 from nova_gym.training.odds import settle_odds
 from nova_gym.training.presets import Preset, TrainingConfig, preset_of
@@ -107,6 +108,7 @@ def train_further(dream: Dream, parts: list[Clips], preset: Preset, run: Run) ->
         shown = replace(clips, frames=torch.cat([part.frames for part in parts]))
         loop.train(Representation(model, shown, training))
     whole = parts
+    _know_looks(model, parts)
     if windows := windows_of(parts, model.config.cell) if sees_windows(model) else None:
         parts = [window.clips(part) for window, part in zip(windows, parts, strict=True)]
         clips = replace(clips, frames=parts[0].frames[:0])
@@ -128,6 +130,13 @@ def train_further(dream: Dream, parts: list[Clips], preset: Preset, run: Run) ->
         within = (recorded_states(model, *pair, count) for pair in zip(parts, each, strict=True))
         starts["recorded"] = torch.cat(list(within))
     return teach_doubt(Dream(model, starts, card), parts, seed)
+
+
+def _know_looks(model: WorldModel, parts: list[Clips]) -> None:
+    """Adds what cells of these recordings look like to the looks that the model knows, if it knows any."""
+    looks = more_looks(model, parts)
+    if looks is not None:
+        model.looks, model.config = looks, replace(model.config, looks=len(looks))
 
 
 def _with_rewards(model: WorldModel, clips: Clips, seed: int) -> WorldModel:

@@ -148,6 +148,7 @@ class RecurrentDynamics(Dynamics):
             error = (reached - after).square().mean(1)
             settled = model.settle(state, reached, self.changes.dead_band).detach()
             near = error.detach().flatten(1).amax(1) < self.changes.lost
+            near &= ~self.changes.astray(model, settled, after)
             outcome = self._outcome_loss(state, settled, near, batch, t, terms.pop("latent"))
             for name, term in {**terms, "rollout": error.mean((1, 2)), "outcome": outcome}.items():
                 sums.setdefault(name, []).append(term * valid)

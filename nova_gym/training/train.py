@@ -19,6 +19,7 @@ from nova_gym.training.dynamics import Dynamics, Tuning
 from nova_gym.training.heard import recorded_states
 from nova_gym.training.latent_actions import fit_codebook, settle_latent_actions
 from nova_gym.training.layout import needs_everywhere
+from nova_gym.training.looks import learn_looks, looks_of
 from nova_gym.training.loop import DOUBT, STAGES, Loop, Run, keep_freed_memory, step_generator
 from nova_gym.training.odds import settle_odds
 from nova_gym.training.presets import Preset, TrainingConfig
@@ -115,7 +116,10 @@ def config_for(clips: Clips, preset: Preset) -> ModelConfig:
         everywhere=clips.labelled and (_open(preset.model) or bins or needs_everywhere(clips, cell)),
         control=preset.model.control or (None if clips.labelled else ControlConfig()),  # video without labels needs one
     )
-    return replace(config, blend=smooth_across_cells(clips.frames, config.cell))
+    looks = None if preset.whole else looks_of(clips, cell)
+    return replace(
+        config, blend=smooth_across_cells(clips.frames, config.cell), looks=0 if looks is None else len(looks)
+    )
 
 
 def _open(config: ModelConfig) -> bool:
@@ -137,7 +141,7 @@ def _unneeded(config: ModelConfig) -> set[str]:
 
 def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> tuple[Clips, torch.Tensor]:
     """All stages; returns the recording as the dynamics saw it, and the states of all its frames."""
-    model = loop.model
+    model, recording = loop.model, clips
     found = windows_of([clips], model.config.cell) if sees_windows(model) else None
     windows = found[0] if found else None
     loop.train(Representation(model, clips, training, windows))
@@ -146,6 +150,7 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> tuple[Clips, 
         settle_coordinates(model, clips, step_generator(loop.seed, "coordinates", 0), training.margin)
         loop.mark("coordinates")
     states = encode_all(model, clips, lambda done, total: loop.progress("encoding", min(done, total), total, ""))
+    learn_looks(model, recording)
     recurrent = is_recurrent(model)
     if recurrent:
         loop.train(RecurrentDynamics(model, clips, states, training))

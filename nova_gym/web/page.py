@@ -30,7 +30,7 @@ LARGEST = 24 * 2**20
 STARTS = 64
 #: Parts of a dream that a page makes use of, by what the names of their tensors begin with.
 _PARTS = ("base", "basis", "forward_dynamics.", "bridge.", "heads.", "memory.", "control.", "doubt.", "detail.")
-_CHANCE = ("chance.prior.", "chance.least")
+_MORE = ("chance.prior.", "chance.least", "looks")
 #: What a page reads of a dream's card.
 _CARD = ("env_id", "reward_discount", "dead_band", "random_rewards", "random_endings", "action_names")
 #: Where the page is filled: the lines in `page.html`.
@@ -178,7 +178,7 @@ def packed(
         The card, JSON-ready, which says where each tensor is; and all tensors in one piece, in base64.
     """
     model = dream.world_model
-    tensors = {key: t for key, t in model.state_dict().items() if key.startswith((*_PARTS, *_CHANCE))}
+    tensors = {key: t for key, t in model.state_dict().items() if key.startswith((*_PARTS, *_MORE))}
     told = []
     for number, level in enumerate(levels):
         starts = []

@@ -20,6 +20,7 @@ export class WorldModel {
     this.chance = config.actions && config.outcomes ? new Chance(config, tensors) : null;
     this.control = config.control ? new Control(config, tensors) : null;
     this.doubt = config.doubt ? new Doubt(config, tensors) : null;
+    this.looks = config.looks ? tensors.looks.data : null;
     this.renderers = new RendererChoice(config, tensors);
   }
 
@@ -58,7 +59,10 @@ export class WorldModel {
     return Array.from({ length: actions }, (_, action) => this.translate(state, action));
   }
 
-  /** What the next frame shows: `z' = A(z) + B(u)`, where cells that hardly change stay exactly as they were. */
+  /**
+   * What the next frame shows: `z' = A(z) + B(u)`, where cells that hardly change stay exactly as they were. Where cells
+   * have few looks, the others get the nearest.
+   */
   step(state, latentAction, deadBand) {
     const before = this.seen(state);
     const following = this.forwardDynamics.forward(before, latentAction);
@@ -67,8 +71,20 @@ export class WorldModel {
       let square = 0;
       for (let i = start; i < start + size; i++) square += (following.data[i] - before.data[i]) ** 2;
       if (!(square / size > deadBand)) following.data.set(before.data.subarray(start, start + size), start);
+      else if (this.looks) this.#takeLook(following.data.subarray(start, start + size));
     }
     return following;
+  }
+
+  #takeLook(cell) {
+    let best = 0;
+    let least = Infinity;
+    for (let look = 0; look < this.looks.length; look += cell.length) {
+      let square = 0;
+      for (let i = 0; i < cell.length; i++) square += (cell[i] - this.looks[look + i]) ** 2;
+      if (square < least) [best, least] = [look, square];
+    }
+    cell.set(this.looks.subarray(best, best + cell.length));
   }
 
   /** Undiscounted reward and probability of the end; 0 for both without heads. */
