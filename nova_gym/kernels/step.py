@@ -82,13 +82,13 @@ def _change(now, content, motion, band, following):
 def _take_look(looks, following):
     """Gives a cell (K,) the nearest of its looks, if there are any."""
     best, least = -1, np.float32(np.inf)
-    for look in range(len(looks)):
+    for which in range(len(looks)):
         square = _ZERO
         for i in range(len(following)):
-            off = following[i] - looks[look, i]
+            off = following[i] - looks[which, i]
             square += off * off
         if square < least:
-            best, least = look, square
+            best, least = which, square
     if best >= 0:
         for i in range(len(following)):
             following[i] = looks[best, i]
