@@ -119,7 +119,8 @@ def walk(
         reward, ends, undecided[:n, t + 1] = model.outcome(state, latent, shown, actions)
         following, lost = bounded(model.recall(state, shown, actions))
         looked = model.doubt.look(belief, state, actions, following)
-        belief, state = model.doubt.step(belief, state, actions, following, undecided[:n, t + 1]), following
+        belief = model.doubt.step(belief, state, actions, following, undecided[:n, t + 1], looked)
+        state = following
         place = torch.stack([looked.dream, torch.full_like(looked.dream, t)], dim=1)
         looks.append((looked.evidence, place, drawn_wrong(model, looked, state, truth), looked.inputs))
         gone[:n, t + 1] = lost | (cell_errors(model, state, truth) > tolerance).flatten(1).any(1)
