@@ -26,6 +26,24 @@ def datasets(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def little_doubt():
+    """What tests train learns its doubt from few roll-outs and short ones; all steps are taken, none is left out.
+
+    At full size that takes longer than all other training of preset `tiny`, and no test asks how good such a doubt is:
+    those that ask take the dream that ships.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (
+            ("prolonging.MOST", 8),
+            ("prolonging.STEPS", 32),
+            ("doubt.FRAMES", 200),
+            ("doubt.TRANSITIONS", 512),
+        ):
+            patch.setattr(f"nova_gym.training.{name}", value)
+        yield
+
+
 @pytest.fixture(scope="session")
 def dataset():
     """Id of a recording of a few hundred transitions."""
