@@ -9,10 +9,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more thre
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from nova_gym import Dream
 from nova_gym.data import load_clips, moving_digits
 from nova_gym.envs import reality_spec, record
+from nova_gym.kernels import find
 from nova_gym.training import Run, preset, train
 
 ENV_ID = "MiniGrid-SimpleCrossingS9N1-v0"
@@ -24,6 +26,40 @@ def datasets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("minari")
     os.environ["MINARI_DATASETS_PATH"] = str(folder)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once(tmp_path_factory):
+    """The kernels that nearly all tests need: of two processes each compiles half of them, and finds the rest done.
+
+    On a clean checkout both would compile all of them at the same time. What one is busy with, the other waits for.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    kernels = ["step", "doubt", "render", "points"]
+    if int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")) % 2:
+        kernels = ["doubt", "step", "points", "render"]
+    for kernel in kernels:
+        with FileLock(tmp_path_factory.getbasetemp().parent / f"{kernel}.lock"):
+            find(kernel, "cpu")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def little_doubt():
+    """What tests train learns its doubt from few roll-outs and short ones; all steps are taken, none is left out.
+
+    At full size that takes longer than all other training of preset `tiny`, and no test asks how good such a doubt is:
+    those that ask take the dream that ships.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (
+            ("prolonging.MOST", 8),
+            ("prolonging.STEPS", 32),
+            ("doubt.FRAMES", 200),
+            ("doubt.TRANSITIONS", 512),
+        ):
+            patch.setattr(f"nova_gym.training.{name}", value)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -146,7 +146,8 @@ class Branches:
             if self._rng.random() > self._worth(branch):
                 branch = None
         if branch is None and self._living:
-            worth = np.array([self._worth(each) for each in self._living])
+            seen = np.array([self._seen[each.shown] for each in self._living])
+            worth = np.sqrt(seen.min() / seen)  # `_worth` of each
             branch = self._living[int(self._rng.choice(len(worth), p=worth / worth.sum()))]
         if branch is not None:
             self._living.append(branch)

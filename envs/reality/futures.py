@@ -180,9 +180,9 @@ class _Tally:
 
     def add(self, situation: _Situation, real: _Draws, dreamt: _Draws, draws: int) -> None:
         """Adds one step: the first `draws` of reality are what it is compared with, the others `reality again`."""
-        different, which = np.unique(real.frames, axis=0, return_inverse=True)
-        shown = drawn(self.dream, np.concatenate([different, situation.before[None]]))
-        pictures, before = shown[:-1][which.reshape(-1)], shown[-1]
+        first_of, which = _different(real.frames)
+        shown = drawn(self.dream, np.concatenate([real.frames[first_of], situation.before[None]]))
+        pictures, before = shown[:-1][which], shown[-1]
         self.wholes.append(_Unit.of(pictures[:draws], pictures[draws:], dreamt.frames, before))
         rows, cols = (side // pixels for side, pixels in zip(before.shape[:2], self.cell, strict=True))
         for r in range(rows if rows * cols > 1 else 0):
@@ -230,6 +230,16 @@ class _Tally:
         return found
 
 
+def _different(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the pictures (n, …) differ: (k,) int64, where each is first; (n,) int64, which of these k each one is.
+
+    They are told apart by their bytes, since `numpy.unique` of rows as long as pictures takes far longer.
+    """
+    known: dict[bytes, int] = {}
+    which = np.array([known.setdefault(picture.tobytes(), len(known)) for picture in pictures])
+    return np.unique(which, return_index=True)[1], which
+
+
 @dataclass
 class _Judged:
     """A unit, judged: shares of its outcomes in reality and the dream; measures of the dream and of reality again."""
@@ -259,7 +269,8 @@ class _Unit:
     def of(cls, real: np.ndarray, again: np.ndarray, dreamt: np.ndarray, before: np.ndarray) -> _Unit:
         """Of pictures (n, …) each; `before` is one picture."""
         flat = lambda pictures: pictures.reshape(len(pictures), -1)  # noqa: E731
-        outcomes, counts = np.unique(flat(real), axis=0, return_counts=True)
+        first_of, which = _different(real + 0.0)  # -0 is 0
+        outcomes, counts = flat(real)[first_of], np.bincount(which)
         others = cdist(outcomes, np.concatenate([outcomes, flat(before[None])]))
         others[others == 0] = np.inf
         distances = [cdist(flat(pictures), outcomes) for pictures in (dreamt, again)]

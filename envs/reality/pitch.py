@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -55,7 +56,8 @@ def find_fields(pictures: Iterable[np.ndarray]) -> tuple[Fields, Fields]:
         if before is not None:
             if shown.shape != before.shape:
                 return Fields(), Fields()
-            changes += ndimage.find_objects(ndimage.label((shown != before).any(2), _AROUND)[0])
+            differs = reduce(np.logical_or, np.moveaxis(shown != before, 2, 0))  # `any` of so few is ten times slower
+            changes += ndimage.find_objects(ndimage.label(differs, _AROUND)[0])
         before = shown
     if not changes:
         return Fields(), Fields()

@@ -33,13 +33,15 @@ _FOLDER = resources.files("nova_gym.kernels")
 _STAMP = stamp_of(_FOLDER)
 
 
-def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def compiled(inner: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorates a function of a kernel: Numba compiles it, and keeps the code where it can.
 
     That is in the folder `NUMBA_CACHE_DIR`, beside the sources, or else in the user's own cache. Where none of them can
     be written to, every process compiles.
 
     Args:
+        inner: whether compiled functions alone call it. Then nothing is made that Python could call it by, which takes
+            Numba about as long as a short function does.
         options: of `numba.njit`.
 
     Raises:
@@ -49,7 +51,7 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
         raise RuntimeError("NUMBA_DISABLE_JIT is set")
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        dispatcher = njit(**options)(function)
+        dispatcher = njit(no_cfunc_wrapper=True, no_cpython_wrapper=inner, **options)(function)
         if stamp_of(_FOLDER) == _STAMP:  # else this process runs sources that are not there any more
             with suppress(RuntimeError):  # no folder can be written to
                 dispatcher._cache = _Kept(function)

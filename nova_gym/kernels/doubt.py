@@ -32,12 +32,12 @@ FEW = 16
 _ONE, _ZERO, _HALF, _LEAST_ERROR = np.float32(1.0), np.float32(0.0), np.float32(0.5), np.float32(1e-6)
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def _sigmoid(logit):
     return _ONE / (_ONE + np.exp(-logit))
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def _look(lively, changed, listed):
     """Lists cells that changed or that often do, dream by dream; returns how many there are.
 
@@ -53,13 +53,13 @@ def _look(lively, changed, listed):
     return found
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def _slot(chosen, slots):
     """Which of the actions that are kept apart a dream has taken; the last one is none, -1 where none is kept apart."""
     return chosen if 0 <= chosen < slots - 1 else slots - 1
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def _recall(kept, taken, changed, listed, total, found, unknown):
     """What is kept of the cells that are listed; lists those that have to be judged, and returns how many there are.
 
@@ -81,7 +81,7 @@ def _recall(kept, taken, changed, listed, total, found, unknown):
     return many
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def _read(sizes, state, cell, inputs):
     """Writes what the network reads around a cell of one dream; beyond the border that is 0."""
     columns, rank, width, reach = sizes
@@ -99,7 +99,7 @@ def _read(sizes, state, cell, inputs):
             at += rank
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def _hear(model, sizes, kept, state, listed, unknown, many):
     """What the network makes of the neighbourhoods of cells to be judged, where that is not kept."""
     layers, packed = model[0], model[1]
@@ -120,7 +120,7 @@ def _hear(model, sizes, kept, state, listed, unknown, many):
             waiting = 0
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def _judge(model, sizes, kept, given, listed, unknown, many, found):
     """How implausible cells are, by what was heard around them and all else that the network reads; keeps it."""
     layers, packed = model[0], model[1]
@@ -162,13 +162,13 @@ def _judge(model, sizes, kept, given, listed, unknown, many, found):
                 marks[n, cell] |= 1 << slot
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def _row(chosen, acted):
     """The row of an action among `acted`, the last of which is that of none."""
     return chosen if 0 <= chosen < len(acted) else len(acted) - 1
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def _compare(model, sizes, following, changed, listed, total, found):
     """What a step has made of cells that it changed: novelty, how far they have strayed, whether they are lively."""
     layers, packed, codes, lively, _, _, spread, _, drawing = model
@@ -205,7 +205,7 @@ def _compare(model, sizes, following, changed, listed, total, found):
         waiting = 0
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def _apart(layers, weights, features, points, picture, units):
     """Mean squared difference between what a coordinate network draws at some points and a picture; 1 for NaN.
 
@@ -225,7 +225,7 @@ def _apart(layers, weights, features, points, picture, units):
     return _difference(units[(len(layers) - 1) % 2], layers[-1, OUTPUTS], picture)
 
 
-@compiled(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+@compiled(inner=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _difference(drawn, wide, picture):
     total = _ZERO
     for p in range(picture.shape[0]):
@@ -236,7 +236,7 @@ def _difference(drawn, wide, picture):
     return total if total == total else _ONE
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def _around(columns, reach, novelty, marks, changed, cell):
     """The largest novelty around a cell before the step, and the largest doubt of what changed around it."""
     lines, row, column = len(novelty) // columns, cell // columns, cell % columns

@@ -21,7 +21,7 @@ STILL, _SEEN, _KNOWN = 1 << 60, 1 << 61, 1 << 62
 CHUNK = 64
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def look(state, copies, marks, spots, rank, listed, columns):
     """Brings the memo's copies of the states up to date; returns how many cells it lists, those that are not known.
 
@@ -55,7 +55,7 @@ def look(state, copies, marks, spots, rank, listed, columns):
     return found
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def forget(marks, listed, found, sight, columns):
     """What another keeps of the same cells: takes all marks from those that see one that is listed.
 
@@ -72,7 +72,7 @@ def forget(marks, listed, found, sight, columns):
                 marks[n, other] = 0
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def see_content(layers, packed, floats, marks, spots, kept, listed, found):
     """The content network in cells that are listed.
 
@@ -95,7 +95,7 @@ def see_content(layers, packed, floats, marks, spots, kept, listed, found):
         apply(second, packed, hidden, middles, flat, goals, many, False)
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def _widen(listed, found, taken, sight, columns):
     """Lists all cells that see one that is listed; returns how many there are now.
 
@@ -116,7 +116,7 @@ def _widen(listed, found, taken, sight, columns):
     return found
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def see_bridge(layers, packed, floats, marks, spots, at_latents, length, listed, columns):
     """The action bridge where it has not seen a cell: latent actions of all actions go into the memo.
 

@@ -152,7 +152,7 @@ def _add_outer(typing_context, sums, place, width, one, i, further, other, j, be
     return types.void(sums, n, n, one, n, n, other, n, n, n, rows, columns), code
 
 
-@compiled(nogil=True, fastmath=True)
+@compiled(inner=True, nogil=True, fastmath=True)
 def _add_gradient(sums, at, slopes, further, outputs, source, beyond, inputs, strips):
     """Adds to `sums`, from `at` on, the gradient of a layer's weights; biases are those of a last input."""
     whole_rows, whole_columns = outputs - outputs % _ROWS, inputs - inputs % _COLUMNS

@@ -50,14 +50,15 @@ def _gelu(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
 
 
 @intrinsic(prefer_literal=True)
-def _block(typing_context, packed, layer, column, source, places, target, goals, first, last, lines, curved):
+def _block(typing_context, packed, layer, column, source, places, target, goals, first, last, curved, lines):
     """Some outputs of a layer for `ROWS` rows.
 
     Args:
         packed, layer, source, places, target, goals: as in `apply`.
         column: the first of the outputs.
         first, last: the rows are those from `first` on; what would come after `last` is that one again.
-        lines, curved: constants, how many times `LINE` outputs, and whether GELU follows.
+        curved: whether GELU follows.
+        lines: a constant, how many times `LINE` outputs.
     """
     vectors = range(lines.literal_value * LINE // LANES)
 
@@ -65,7 +66,7 @@ def _block(typing_context, packed, layer, column, source, places, target, goals,
         weights, row, x, start, y, goal = (
             data_of(context, builder, signature, arguments, k) for k in (0, 1, 3, 4, 5, 6)
         )
-        column, first, last = arguments[2], arguments[7], arguments[8]
+        column, first, last, curved = arguments[2], *arguments[7:10]
         fields = (AT, SEGMENTS, LENGTH, JUMP, OUTPUTS)
         fields = (builder.load(builder.gep(row, [column.type(field)])) for field in fields)
         at, segments, length, jump, outputs = fields
@@ -86,16 +87,28 @@ def _block(typing_context, packed, layer, column, source, places, target, goals,
                     number = spread(builder, builder.load(builder.gep(piece, [loop.index])))
                     for weight, total in zip(many, sums, strict=True):
                         builder.store(_term(builder, number, weight, builder.load(total)), total)
+        with builder.if_then(curved):
+            for total in (total for sums in totals for total in sums):
+                builder.store(_gelu(builder, builder.load(total)), total)
         for n, sums in zip(lines_of, totals, strict=True):
             place = builder.add(builder.load(builder.gep(goal, [n])), column)
             for v, total in enumerate(sums):
-                value = builder.load(total)
-                value = _gelu(builder, value) if curved.literal_value else value
-                builder.store(value, address(builder, y, place, v * LANES), align=4)
+                builder.store(builder.load(total), address(builder, y, place, v * LANES), align=4)
         return context.get_dummy_value()
 
     arrays = source, places, target, goals
-    return types.void(packed, layer, types.intp, *arrays, types.intp, types.intp, lines, curved), code
+    return types.void(packed, layer, types.intp, *arrays, types.intp, types.intp, types.boolean, lines), code
+
+
+@intrinsic
+def stays_apart(typing_context):
+    """Keeps the function that calls this from being copied into each that calls it, and compiled there again."""
+
+    def code(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), code
 
 
 @compiled(error_model="numpy")
@@ -110,18 +123,15 @@ def apply(layer, packed, source, places, target, goals, count, curved):
         count: number of rows; none is fine.
         curved: whether GELU follows.
     """
+    stays_apart()
     outputs, last = layer[OUTPUTS], count - 1
     for column in range(0, outputs, 2 * LINE):
         wide = column + 2 * LINE <= outputs
         for first in range(0, count, ROWS):
-            if wide and curved:
-                _block(packed, layer, column, source, places, target, goals, first, last, 2, 1)
-            elif wide:
-                _block(packed, layer, column, source, places, target, goals, first, last, 2, 0)
-            elif curved:
-                _block(packed, layer, column, source, places, target, goals, first, last, 1, 1)
+            if wide:
+                _block(packed, layer, column, source, places, target, goals, first, last, curved, 2)
             else:
-                _block(packed, layer, column, source, places, target, goals, first, last, 1, 0)
+                _block(packed, layer, column, source, places, target, goals, first, last, curved, 1)
 
 
 def padded(outputs: int) -> int:

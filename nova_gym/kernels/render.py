@@ -47,7 +47,7 @@ _ALONE = 2048
 _HALF = np.float32(0.5)
 
 
-@compiled(nogil=True, fastmath=True)
+@compiled(inner=True, nogil=True, fastmath=True)
 def _weigh_one(base, basis, states, cells, weights):
     """The weights of the first of some cells: base + states[cell] @ basis."""
     size = len(base)
@@ -63,7 +63,7 @@ def _weigh_one(base, basis, states, cells, weights):
                 weights[0, j] += states[cells[0], k] * basis[k, j]
 
 
-@compiled(nogil=True, fastmath=True)
+@compiled(inner=True, nogil=True, fastmath=True)
 def _weigh_together(base, basis, states, cells, weights):
     """The weights of `TOGETHER` cells of a network that is not smaller than `BLOCK`."""
     size = len(base)
@@ -72,7 +72,7 @@ def _weigh_together(base, basis, states, cells, weights):
     weigh(base, basis, states, cells, weights, size - BLOCK_TOGETHER, TOGETHER)
 
 
-@compiled(nogil=True)
+@compiled(inner=True, nogil=True)
 def _cells_to_come(patches, rows, columns, units, n, stop, cells):
     """Writes the cells that units `n` and following draw, as long as each draws another one alone; returns how many."""
     count = 0
@@ -87,7 +87,7 @@ def _cells_to_come(patches, rows, columns, units, n, stop, cells):
     return count
 
 
-@compiled(nogil=True)
+@compiled(inner=True, nogil=True)
 def _slot_of(cell, base, basis, states, patches, rows, columns, units, n, stop, held, weights):
     """Which row of `weights` has those of a cell of unit `n`; `held` says whose they are.
 
@@ -105,7 +105,7 @@ def _slot_of(cell, base, basis, states, patches, rows, columns, units, n, stop, 
     return 0
 
 
-@compiled(nogil=True, fastmath=True)
+@compiled(inner=True, nogil=True, fastmath=True)
 def _sum_up(by_column, x_room, by_row, y_room, begin, count, breadth, width, sums, room):
     """The first layer of `count` pixels of a patch from pixel `begin` on: parts by column plus parts by row."""
     y = begin // breadth
@@ -123,7 +123,7 @@ def _sum_up(by_column, x_room, by_row, y_room, begin, count, breadth, width, sum
         k, x, y = k + length, 0, y + 1
 
 
-@compiled(nogil=True, fastmath=True)
+@compiled(inner=True, nogil=True, fastmath=True)
 def _mix(drawn, channels, x_shares, y_shares, begin, count, breadth, mixed, room, fresh):
     """Adds what a cell contributes to `count` pixels of a patch from pixel `begin` on; `fresh` if it is the first."""
     y = begin // breadth
@@ -138,7 +138,7 @@ def _mix(drawn, channels, x_shares, y_shares, begin, count, breadth, mixed, room
         k, x, y = k + length, 0, y + 1
 
 
-@compiled(nogil=True)
+@compiled(inner=True, nogil=True)
 def _write(ready, channels, out, frame, height, width, top, left, begin, count, breadth):
     """Copies `count` finished pixels of a patch, from pixel `begin` on, to where they belong in a frame.
 
@@ -157,7 +157,7 @@ def _write(ready, channels, out, frame, height, width, top, left, begin, count, 
         k, x, y = k + length, 0, y + 1
 
 
-@compiled(nogil=True)
+@compiled(inner=True, nogil=True)
 def _largest_mixture(patches):
     """Pixels of the largest patch that several cells draw, up to a whole number of strips."""
     most = 0

@@ -27,7 +27,7 @@ _LARGEST = np.finfo(np.float32).max
 NO_ODDS = np.float32(-12.0)
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def _doubtful(floats, marks, at_latents, length, actions, latents, listed, bits):
     """Lists the cells that are not known to stay as they are; returns how many there are.
 
@@ -60,7 +60,7 @@ def _doubtful(floats, marks, at_latents, length, actions, latents, listed, bits)
     return found
 
 
-@compiled(error_model="numpy", fastmath=_FAST)
+@compiled(inner=True, error_model="numpy", fastmath=_FAST)
 def _change(now, content, motion, band, following):
     """The dead band of a cell: writes its next state where it moves, and returns whether it does; NaN never does.
 
@@ -78,7 +78,7 @@ def _change(now, content, motion, band, following):
     return moves, moves or unequal
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def _take_look(looks, following):
     """Gives a cell (K,) the nearest of its looks, if there are any."""
     best, least = -1, np.float32(np.inf)
@@ -94,7 +94,7 @@ def _take_look(looks, following):
             following[i] = looks[best, i]
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def _move(layers, packed, looks, floats, marks, kept, state, latents, band, listed, found, bits, following, differs):
     """A(z) + B(u) in cells that are listed; lists those that changed instead, and returns how many there are.
 
@@ -133,7 +133,7 @@ def _move(layers, packed, looks, floats, marks, kept, state, latents, band, list
     return changed
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def _outcomes(layers, packed, cells, state, latents, following, listed, changed, outcomes):
     """The heads, over cells that changed.
 
@@ -174,7 +174,7 @@ def _outcomes(layers, packed, cells, state, latents, following, listed, changed,
         apply(last, packed, pooled, places, outcomes, goals, many, False)
 
 
-@compiled(error_model="numpy", fastmath=_FAST)
+@compiled(inner=True, error_model="numpy", fastmath=_FAST)
 def _bounded(state, bound):
     """Holds a state within the bounds, NaN as 0; returns whether it was not."""
     lost = False
@@ -186,7 +186,7 @@ def _bounded(state, bound):
     return lost
 
 
-@compiled(error_model="numpy")
+@compiled(inner=True, error_model="numpy")
 def _undecided(logits, values, best):
     """Logarithm of the odds that reward or ending is another than the likeliest, as `Heads.undecided` has it.
 

@@ -150,7 +150,8 @@ class Doubt(nn.Module):
 
     def strayed(self, cells: Tensor, code: Tensor) -> Tensor:
         """Logarithm of the squared difference between pictures of cells and of their codes."""
-        return log_error((self.drawn(cells) - self.drawn(self.codes)[code]).square().mean(1).nan_to_num(1.0))
+        told, which = code.unique(return_inverse=True)
+        return log_error((self.drawn(cells) - self.drawn(self.codes[told])[which]).square().mean(1).nan_to_num(1.0))
 
     def likely_error(self, code: Tensor, square: Tensor) -> Tensor:
         """Logarithm of the squared error that cells are probably drawn with, by their codes and distances to them."""
@@ -175,7 +176,13 @@ class Doubt(nn.Module):
         return Belief(self.lively[code] > 0.5, self.novelty(square), strayed, wrong, start, none + LEAST, none, start)
 
     def step(
-        self, belief: Belief, state: Tensor, actions: Tensor | None, following: Tensor, undecided: Tensor
+        self,
+        belief: Belief,
+        state: Tensor,
+        actions: Tensor | None,
+        following: Tensor,
+        undecided: Tensor,
+        seen: Looked | None = None,
     ) -> Belief:
         """What is believed after a step.
 
@@ -185,8 +192,9 @@ class Doubt(nn.Module):
             actions: as in `WorldModel.translate`; None if they are not known.
             following: (N, K + M, rows, cols), after it.
             undecided: (N,) float32, how undecided the heads are about reward and ending.
+            seen: what `look` says of the same step, if that is known already.
         """
-        seen = self.look(belief, state, actions, following)
+        seen = self.look(belief, state, actions, following) if seen is None else seen
         shape, count = belief.lively.shape, len(state)
         flat = seen.dream * (shape[1] * shape[2]) + seen.cell
         logits, marks = seen.evidence @ self.step_weights, belief.doubt_map.flatten()

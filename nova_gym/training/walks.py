@@ -119,7 +119,8 @@ def walk(
         reward, ends, undecided[:n, t + 1] = model.outcome(state, latent, shown, actions)
         following, lost = bounded(model.recall(state, shown, actions))
         looked = model.doubt.look(belief, state, actions, following)
-        belief, state = model.doubt.step(belief, state, actions, following, undecided[:n, t + 1]), following
+        belief = model.doubt.step(belief, state, actions, following, undecided[:n, t + 1], looked)
+        state = following
         place = torch.stack([looked.dream, torch.full_like(looked.dream, t)], dim=1)
         looks.append((looked.evidence, place, drawn_wrong(model, looked, state, truth), looked.inputs))
         gone[:n, t + 1] = lost | (cell_errors(model, state, truth) > tolerance).flatten(1).any(1)
@@ -141,21 +142,20 @@ def _stepped(
     What happens by chance is drawn some times, and what comes nearest to the truth is taken. So a step counts as wrong
     where what happened cannot happen in the dream, and not because something else might have.
     """
-    drawn: list[tuple[Tensor, Tensor]] = []
-    for _ in range(DRAWS if model.has_chance else 1):
-        outcomes = None
-        if model.has_chance:
-            uniform = torch.rand(len(state), *state.shape[2:], generator=generator)
-            outcomes = model.draw_outcomes(state, actions, uniform)
-        latent = model.translate(state, actions, outcomes)
-        drawn.append((latent, bounded(model.settle(state, model.step(state, latent), dead_band))[0]))
-    if len(drawn) == 1:
-        return drawn[0]
-    true = model.encode(truth)
-    nearest = torch.stack([(shown - true).square().flatten(1).sum(1) for _, shown in drawn]).argmin(0)
-    rows = torch.arange(len(state))
-    latents, shown = (torch.stack(each)[nearest, rows] for each in zip(*drawn, strict=True))
-    return latents, shown
+    count, outcomes = len(state), None
+    draws = DRAWS if model.has_chance else 1
+    if model.has_chance:  # all draws as one batch
+        state, actions = (torch.cat([part] * draws) for part in (state, actions))
+        uniform = torch.rand(len(state), *state.shape[2:], generator=generator)
+        outcomes = model.draw_outcomes(state, actions, uniform)
+    latent = model.translate(state, actions, outcomes)
+    shown = bounded(model.settle(state, model.step(state, latent), dead_band))[0]
+    if draws == 1:
+        return latent, shown
+    latents, several = (part.unflatten(0, (draws, count)) for part in (latent, shown))
+    nearest = (several - model.encode(truth)).square().flatten(2).sum(2).argmin(0)
+    rows = torch.arange(count)
+    return latents[nearest, rows], several[nearest, rows]
 
 
 def tolerated(model: WorldModel) -> float:

@@ -57,7 +57,7 @@ STATES = dict(sides.STATES)
 
 
 def test_the_command_gives_all_sides_the_same_time_and_measures_them(small, dataset, tmp_path, monkeypatch, capsys):
-    target, minutes = tmp_path / "ablations.json", 0.015
+    target, minutes = tmp_path / "ablations.json", 0.004
     arguments = ["ablations", "--minutes", str(minutes), "--dataset", dataset, "--json", str(target)]
     monkeypatch.setattr("sys.argv", arguments)
     command.main()

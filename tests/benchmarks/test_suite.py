@@ -34,7 +34,7 @@ def settings(tmp_path_factory):
     """All parts of a row, done in seconds: nothing is true."""
     folder = tmp_path_factory.mktemp("suite")
     settings = Settings(
-        0.25,
+        0.05,
         folder / "work",
         folder / "results",
         folder / "docs" / "suite",
@@ -67,7 +67,7 @@ def test_what_is_done_is_not_done_again(settings, monkeypatch):
     monkeypatch.setitem(runner.PARTS, "train", lambda row, settings: pytest.fail("done twice"))
     before = settings.done(ROW, "train")
     assert run_part(ROW, "train", settings) == before
-    with pytest.raises(BadInputError, match=r"train\.json was made with minutes 0\.25, not 10\.0: .*--restart"):
+    with pytest.raises(BadInputError, match=r"train\.json was made with minutes 0\.05, not 10\.0: .*--restart"):
         run_part(ROW, "train", replace(settings, minutes=10.0))
 
 

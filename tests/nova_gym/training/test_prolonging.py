@@ -3,7 +3,8 @@
 import torch
 
 from nova_gym.data import Clips
-from nova_gym.training.prolonging import STEPS, prolonged
+from nova_gym.training import prolonging
+from nova_gym.training.prolonging import prolonged
 
 
 def recording(places, actions, ends=False):
@@ -31,7 +32,7 @@ def test_each_step_was_recorded_and_all_that_can_be_gone_around_is():
     places, actions = [5, 1, 2, 1, 1, 9], [0, 1, 2, 0, 1]
     places[5] = 2
     longer = go_on(places, actions)
-    assert longer.lengths.tolist() == [STEPS]
+    assert longer.lengths.tolist() == [prolonging.STEPS]
     shown = longer.frames[:, 0, 0, 0].tolist()
     steps = set(zip(shown, longer.actions.tolist(), shown[1:], strict=False))
     assert steps <= set(zip(places, actions, places[1:], strict=False))
