@@ -79,9 +79,9 @@ def _change(now, content, motion, band, following):
 
 
 @compiled(inner=True, error_model="numpy")
-def _take_look(looks, following):
-    """Gives a cell (K,) the nearest of its looks, if there are any."""
-    best, least = -1, np.float32(np.inf)
+def _take_look(looks, now, following):
+    """Gives a cell (K,) the nearest of its looks, and returns whether that is another than it has."""
+    best, least = 0, np.float32(np.inf)
     for which in range(len(looks)):
         square = _ZERO
         for i in range(len(following)):
@@ -89,9 +89,11 @@ def _take_look(looks, following):
             square += off * off
         if square < least:
             best, least = which, square
-    if best >= 0:
-        for i in range(len(following)):
-            following[i] = looks[best, i]
+    other = False
+    for i in range(len(following)):
+        following[i] = looks[best, i]
+        other |= following[i] != now[i]
+    return other
 
 
 @compiled(inner=True, error_model="numpy")
@@ -124,8 +126,8 @@ def _move(layers, packed, looks, floats, marks, kept, state, latents, band, list
             moves, counts = _change(state[n, here], content, added, band, following[n, here])
             if not moves:
                 marks[n, cell] |= bits[start + k]
-            else:
-                _take_look(looks, following[n, here])
+            elif len(looks):
+                counts = _take_look(looks, state[n, here], following[n, here])
             if counts:
                 differs[n, cell] = state[n, cell * rank] != following[n, cell * rank]
                 listed[0, changed], listed[1, changed] = n, cell

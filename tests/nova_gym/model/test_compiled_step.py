@@ -61,6 +61,23 @@ def assert_identical(given, expected):
         assert torch.equal(one, other), name
 
 
+def test_cells_that_change_get_the_nearest_of_few_looks_either_way():
+    made = dream(config=replace(SMALL, looks=9))
+    looks = made.world_model.looks.normal_(generator=torch.Generator().manual_seed(1))
+    dreams = started(made, 5)
+    others = plain(dreams)
+    assert dreams._compiled() is not None
+    for action in (0, 3, 1):
+        result = dreams.step(torch.full((5,), action))
+        assert_same(result, others.step(torch.full((5,), action)))
+        cells = result.state.movedim(1, -1).flatten(0, 2)
+        assert (cells[:, None] == looks).all(2).any(1).all()
+    still = replace(made.card, dead_band=1e9)
+    dreams = started(Dream(made.world_model, made.starts, still), 5)
+    before = dreams.state
+    assert torch.equal(dreams.step(torch.zeros(5, dtype=torch.int64)).state, before)
+
+
 def clear_cut(simulator, state, expected):
     """Dreams of a step in which no decision is so close that rounding, which differs between two ways, may turn it."""
     model, band = simulator.dream.world_model, simulator.dream.card.dead_band

@@ -100,8 +100,20 @@ def test_a_rollout_is_lost_when_one_cell_of_it_is(tiny, clips, states, monkeypat
     errors[3, 2, 5], errors[4] = 1.01 * stage.changes.lost, 0.99 * stage.changes.lost
     errors[5, 0, 0] = float("nan")
     state = stage.memory["state"]
-    assert stage._go_on(state, state, errors)["lost"] == pytest.approx(2 / stage.recipe.batch)
+    assert stage._go_on(state, state, errors, state)["lost"] == pytest.approx(2 / stage.recipe.batch)
     assert stage.memory["over"][[3, 5]].all()
+
+
+def test_a_rollout_is_lost_when_a_cell_has_another_look(tiny, clips, states):
+    assert tiny.world_model.config.looks > 4
+    stage = rolling(tiny, clips, states)
+    stage.batch(generator(0), 0.0)
+    state, errors = stage.memory["state"], torch.zeros(stage.recipe.batch, 9, 9)
+    wrong = state.clone()
+    away = (tiny.world_model.looks - state[2, :, 0, 0]).square().sum(1).argmax()
+    wrong[2, :, 0, 0] = tiny.world_model.looks[away]
+    assert stage._go_on(state, wrong, errors, state)["lost"] == pytest.approx(1 / stage.recipe.batch)
+    assert stage.memory["over"][2]
 
 
 def test_rollouts_single_steps_and_inferred_steps_are_all_compared_with_the_truth(tiny, clips, states):
@@ -186,7 +198,7 @@ def test_what_counts_as_a_change_follows_from_the_recording(clips):
 class _Oracle:
     """Predicts the truth, but for what a test spoils."""
 
-    device = torch.device("cpu")
+    device, looks = torch.device("cpu"), None
 
     def __init__(self, clips, states):
         self.following = states[clips.source + 1].clone()
