@@ -64,7 +64,10 @@ class Row:
 
 _GRID = {"target": 0.95, "goal": 0.99, "transitions": 120_000}
 _STATE = ("minigrid.wrappers:FullyObsWrapper", "nova_gym.benchmarks.suite.references:OneHotGrid")
-_ATARI = "frames of 80 × 80, since their sides are multiples of 8; 4 frames a step, sticky actions, as Gymnasium has it"
+_ATARI = (
+    "frames of 80 × 80, since their sides are multiples of 8; 4 frames a step, sticky actions, as Gymnasium has it; "
+    "needs `pip install 'gymnasium[atari]'`"
+)
 
 _ROWS = (
     Row("lava-crossing", "MiniGrid-LavaCrossingS9N2-v0", "death", "success", **_GRID),
@@ -168,6 +171,7 @@ _ROWS = (
                 "ent_coef": 0.01,
             },
         ),
+        note="needs `pip install 'gymnasium[box2d]'`",
     ),
     Row("pong", "ale_py:ALE/Pong-v5", "fast, small, chance", "return", size=(80, 80), note=_ATARI),
     Row("breakout", "ale_py:ALE/Breakout-v5", "fast, small, chance", "return", size=(80, 80), note=_ATARI),
