@@ -28,6 +28,7 @@ CASES: dict[str, tuple[ModelConfig, dict[str, Any]]] = {
         ModelConfig(**SMALL, actions=3, reward_values=(0.0, 1.0), doubt=5, control=ControlConfig(3, 2)),
         {"horizon": 5, "reward_discount": 0.9, "dead_band": 1e-3, "action_names": ["left", "right", "other"]},
     ),
+    "few looks": (ModelConfig(**SMALL, actions=2, reward_values=(0.0, 1.0), looks=7), {"dead_band": 1e-2}),
     "memory and chance": (
         ModelConfig(
             **{**SMALL, "inr": INRConfig(1, 2, 7, 1), "detail": INRConfig(1, 4, 8, 1)},
@@ -55,7 +56,7 @@ def numbers_of(config: ModelConfig, card: dict[str, Any]) -> dict[str, Any]:
     for name, tensor in model.state_dict().items():
         if name.startswith("doubt.") and "network" not in name:
             tensor.copy_(torch.rand(tensor.shape, generator=generator) * 2.0 - 0.5)
-        if name.startswith("detail.") or name in ("control.linear", "control.constant"):  # which begin with zeros
+        if name.startswith("detail.") or name in ("control.linear", "control.constant", "looks"):  # which begin with 0
             tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.3)
         tensor.copy_(tensor.half())
     cells = (1, 1) if config.cell == config.frame_size else CELLS
