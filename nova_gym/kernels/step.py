@@ -80,15 +80,22 @@ def _change(now, content, motion, band, following):
 
 @compiled(inner=True, error_model="numpy")
 def _take_look(looks, now, following):
-    """Gives a cell (K,) the nearest of its looks, and returns whether that is another than it has."""
-    best, least = 0, np.float32(np.inf)
+    """Gives a cell (K,) the nearest of its looks, and returns whether that is another than it has.
+
+    A cell that is further from all of them than two of them can be from each other stays as it is.
+    """
+    best, least, largest = 0, np.float32(np.inf), _ZERO
     for which in range(len(looks)):
-        square = _ZERO
+        square, size = _ZERO, _ZERO
         for i in range(len(following)):
             off = following[i] - looks[which, i]
             square += off * off
+            size += looks[which, i] * looks[which, i]
+        largest = max(largest, size)
         if square < least:
             best, least = which, square
+    if not least <= np.float32(4.0) * largest:
+        return True
     other = False
     for i in range(len(following)):
         following[i] = looks[best, i]

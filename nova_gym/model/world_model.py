@@ -210,12 +210,16 @@ class WorldModel(nn.Module):
         return torch.where(moved, self.nearest_look(following), state)
 
     def nearest_look(self, state: Tensor) -> Tensor:
-        """(B, K, rows, cols) states, each cell with the nearest of the looks that are known; as they are without."""
+        """(B, K, rows, cols) states, each cell with the nearest of the looks that are known; as they are without.
+
+        A cell that is further from all of them than two of them can be from each other is lost, and stays as it is.
+        """
         if self.looks is None:
             return state
-        cells = state.movedim(1, -1)
-        nearest = (2.0 * cells @ self.looks.T - self.looks.square().sum(1)).argmax(-1)
-        return self.looks[nearest].movedim(-1, 1)
+        cells, sizes = state.movedim(1, -1), self.looks.square().sum(1)
+        score, nearest = (2.0 * cells @ self.looks.T - sizes).max(-1)
+        near = cells.square().sum(-1) - score <= 4.0 * sizes.max()
+        return torch.where(near[:, None], self.looks[nearest].movedim(-1, 1), state)
 
     def outcome(
         self,

@@ -45,6 +45,16 @@ def test_a_changed_cell_gets_the_nearest_look_and_another_stays_as_it_is():
     assert torch.equal(WorldModel(SIZES).settle(state, following, 1e-3)[0, :, 0, 0], following[0, :, 0, 0])
 
 
+def test_a_cell_that_is_lost_stays_lost():
+    model = WorldModel(replace(SIZES, looks=3))
+    model.looks.copy_(torch.eye(3, SIZES.rank))
+    state = torch.zeros(1, SIZES.rank, 1, 3)
+    state[0, 0, 0, 0], state[0, 0, 0, 1], state[0, 0, 0, 2] = 2000.0, float("nan"), 1.9
+    found = model.nearest_look(state)
+    assert torch.equal(found[..., :2].nan_to_num(-1.0), state[..., :2].nan_to_num(-1.0))
+    assert torch.equal(found[0, :, 0, 2], model.looks[0])
+
+
 def test_a_dream_knows_the_states_of_all_looks_and_its_file_keeps_them(tmp_path):
     clips = tiles()
     model = WorldModel(replace(SIZES, looks=len(looks_of(clips, (8, 8)))))

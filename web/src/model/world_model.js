@@ -79,12 +79,18 @@ export class WorldModel {
   #takeLook(cell) {
     let best = 0;
     let least = Infinity;
+    let largest = 0;
     for (let look = 0; look < this.looks.length; look += cell.length) {
       let square = 0;
-      for (let i = 0; i < cell.length; i++) square += (cell[i] - this.looks[look + i]) ** 2;
+      let size = 0;
+      for (let i = 0; i < cell.length; i++) {
+        square += (cell[i] - this.looks[look + i]) ** 2;
+        size += this.looks[look + i] ** 2;
+      }
+      largest = Math.max(largest, size);
       if (square < least) [best, least] = [look, square];
     }
-    cell.set(this.looks.subarray(best, best + cell.length));
+    if (least <= 4 * largest) cell.set(this.looks.subarray(best, best + cell.length));
   }
 
   /** Undiscounted reward and probability of the end; 0 for both without heads. */
