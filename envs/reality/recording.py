@@ -29,7 +29,6 @@ from nova_gym.envs.reality.coverage import LED_COVERAGE, Coverage, policy_covera
 from nova_gym.envs.reality.registry import find_reality
 from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.envs.reality.tape import Tape, write_episodes
-from nova_gym.envs.reality.tried import Tried
 from nova_gym.errors import BadInputError
 
 try:
@@ -214,7 +213,7 @@ def _clips(
     """Records clips of all kinds, interleaved so that each kind has its share at any time."""
     recorded = Counter({kind.name: 0 for kind in coverage})
     possible = list(coverage)
-    reality, env, tried = tape.reality, tape.env, Tried()
+    reality, env = tape.reality, tape.env
     branches = Branches(rng, tape.horizon // 2 if tape.horizon else LONGEST)
     while recorded.total() < transitions and not over(recorded.total()):
         kind = min(possible, key=lambda kind: recorded[kind.name] / kind.share)
@@ -234,9 +233,7 @@ def _clips(
         if kind.onward:
             onward = branches.enter(env, start.seed, start.observation, lambda: reality.random_action(env, rng))
             start = _Start(*onward, [])
-        recorded[kind.name] += _clip(
-            tape, kind, start, most, rng, soon, policy, branches if kind.onward else None, tried
-        )
+        recorded[kind.name] += _clip(tape, kind, start, most, rng, soon, policy, branches if kind.onward else None)
     tape.kinds = recorded
 
 
@@ -277,7 +274,6 @@ def _clip(
     over: Callable[[int], bool],
     policy: Policy | None,
     branches: Branches | None,
-    tried: Tried,
 ) -> int:
     """Records one clip of at most so many transitions, and returns how many it has."""
     reality, env, (seed, observation, deeds) = tape.reality, tape.env, start
@@ -297,9 +293,8 @@ def _clip(
         elif again:
             again -= 1
         else:
-            action = tried.choose(tape.frame, lambda: reality.random_action(env, rng))
+            action = reality.random_action(env, rng)
             again = int(rng.integers(2 * patience)) if patience > 1 else 0
-        tried.note(tape.frame, action)
         observation, terminated, truncated = tape.step(action)
         if branches:
             branches.follow(action, tape.frame)

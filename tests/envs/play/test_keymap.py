@@ -61,18 +61,19 @@ def test_every_command_key_does_what_it_is_for(player, key, name):
 
 
 def test_content_and_motion_add_up_to_what_is_shown(player, monkeypatch):
-    """Cells that hardly change stay as they are in a step: their parts add up to them within the dead band."""
+    """But for cells that hardly change, which stay as they are, and the nearest of few looks for the others."""
     model, before = player.session.dream.world_model, player.session.now.state
     step = model.step(before, model.translate(before, torch.tensor([0])))
     band = float((step - before).square().mean(1).median())  # so that about half of the cells stay
     monkeypatch.setattr(player.session.dream.card, "dead_band", band)
     player.press(pygame.K_LEFT)
-    off = (sum(parts(player)) - player.session.now.state).square().mean(1)
-    assert (off <= band * 1.001 + 1e-6).all()
-    moved = (player.session.now.state != player.session.history[0].state).any(1)
+    total, shown = sum(parts(player)), player.session.now.state
+    near = ((total - before).square().mean(1) - band).abs() < 1e-3 * band  # where rounding may decide
+    settled = model.settle(before, total, band)
+    assert torch.isclose(settled, shown, atol=1e-4).all(1)[~near].all()
+    moved = (shown != before).any(1)
     assert moved.any()
     assert not moved.all()
-    assert off[moved].max() < 1e-6
 
 
 def test_help_covers_the_window_and_names_every_key(player):
