@@ -40,7 +40,7 @@ EXPECTING = 0.1
 
 
 class RecurrentDynamics(Dynamics):
-    """`Dynamics` of a model with memory or chance, or whose heads look everywhere.
+    """`Dynamics` of a model with memory or chance.
 
     Rollouts span many steps of the optimiser, as in `Dynamics`. In each of them they take `SPAN` steps, and gradients
     go back through the memory over these, but not through the states. A rollout first follows the recording, which
