@@ -62,7 +62,7 @@ HYPERPARAMETERS: dict[str, dict[str, Any]] = {
         "learning_rate": 1e-3,
         "gamma": 0.99,
         "ent_coef": "auto_0.01",  # returns are scaled to about 1; SB3 begins with 1 for each step
-        "use_sde": True,  # noise that lasts for `train_freq` steps gets somewhere, and smooth actions work in reality
+        "use_sde": True,  # noise that lasts for `train_freq` steps gets somewhere
         "policy_kwargs": {"features_extractor_class": FieldFeatures, "net_arch": [64]},
     },
 }

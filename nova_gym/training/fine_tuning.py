@@ -15,10 +15,11 @@ from nova_gym.training.changes import Changes, emphasize, wrong_transitions
 from nova_gym.training.doubt import teach_doubt, without_held_out
 from nova_gym.training.dynamics import Tuning
 from nova_gym.training.heard import recorded_states
-from nova_gym.training.looks import more_looks
+from nova_gym.training.looks import learn_more_looks
 from nova_gym.training.loop import DOUBT, Loop, Run, keep_freed_memory
 from nova_gym.training.odds import settle_odds
 from nova_gym.training.presets import Preset, TrainingConfig, preset_of
+from nova_gym.training.rare import favour_rare
 from nova_gym.training.recurrent import RecurrentDynamics, RecurrentTuning
 from nova_gym.training.representation import Representation, drawn_within, encode_all
 from nova_gym.training.rewards import reward_values
@@ -63,6 +64,7 @@ def fine_tune(dream: Dream, clips: Clips, states: torch.Tensor, steps: int, seed
     """
     keep_freed_memory()
     model = copy.deepcopy(dream.world_model).to(run.find_device())
+    learn_more_looks(model, states)
     training = preset_of(dream, "tuning").training
     recipe = replace(training.tuning, steps=steps, learning_rate=GENTLER * training.tuning.learning_rate)
     training = replace(training, tuning=recipe)
@@ -100,19 +102,21 @@ def train_further(dream: Dream, parts: list[Clips], preset: Preset, run: Run) ->
     clips = join_clips(list(map(without_held_out, parts)), [FIRST_SHARE] + [later] * (len(parts) - 1))
     training, seed = preset.training, preset.training.seed
     model = _with_rewards(dream.world_model, clips, seed).to(run.find_device())
-    loop = Loop(model, seed, run, {"model": repr(model.config), "transitions": len(clips.source), "seed": seed})
     anew = model.config.cell == model.config.frame_size and is_recurrent(model)
+    whole = parts
+    if windows := windows_of(parts, model.config.cell) if sees_windows(model) else None:
+        parts = [window.clips(part) for window, part in zip(windows, parts, strict=True)]
+        clips = replace(clips, frames=parts[0].frames[:0])
+    if not anew:  # the encoder stays, and what it has seen says how many looks the model knows
+        each = [encode_all(model, part) for part in parts]
+        learn_more_looks(model, torch.cat(each))
+    loop = Loop(model, seed, run, {"model": repr(model.config), "transitions": len(clips.source), "seed": seed})
     loop.planned = (*(("representation", "dynamics") if anew else ()), "tuning", DOUBT)
     loop.resume()
     if anew:
         shown = replace(clips, frames=torch.cat([part.frames for part in parts]))
         loop.train(Representation(model, shown, training))
-    whole = parts
-    _know_looks(model, parts)
-    if windows := windows_of(parts, model.config.cell) if sees_windows(model) else None:
-        parts = [window.clips(part) for window, part in zip(windows, parts, strict=True)]
-        clips = replace(clips, frames=parts[0].frames[:0])
-    each = [encode_all(model, part) for part in parts]
+        each = [encode_all(model, part) for part in parts]
     states = torch.cat(each)
     if anew:
         loop.train(RecurrentDynamics(model, clips, states, training))
@@ -130,13 +134,6 @@ def train_further(dream: Dream, parts: list[Clips], preset: Preset, run: Run) ->
         within = (recorded_states(model, *pair, count) for pair in zip(parts, each, strict=True))
         starts["recorded"] = torch.cat(list(within))
     return teach_doubt(Dream(model, starts, card), parts, seed)
-
-
-def _know_looks(model: WorldModel, parts: list[Clips]) -> None:
-    """Adds what cells of these recordings look like to the looks that the model knows, if it knows any."""
-    looks = more_looks(model, parts)
-    if looks is not None:
-        model.looks, model.config = looks, replace(model.config, looks=len(looks))
 
 
 def _with_rewards(model: WorldModel, clips: Clips, seed: int) -> WorldModel:
@@ -166,7 +163,7 @@ def _tuning(
         kind = _TuningWithoutMemory if keep_memory else RecurrentTuning
         return kind(model, clips, states, training), 0
     wrong = wrong_transitions(model, clips, states)
-    return Tuning(model, emphasize(clips, wrong), states, training), int(wrong.sum())
+    return Tuning(model, emphasize(favour_rare(clips), wrong), states, training), int(wrong.sum())
 
 
 def _tuned_card(

@@ -81,7 +81,7 @@ def test_tuning_needs_actions(tiny, filmed, clips):
 @pytest.fixture
 def remembering(tiny, states):
     """A dream with random weights, memory and chance, that knows one reward alone."""
-    config = replace(tiny.world_model.config, memory=4, outcomes=3, everywhere=True, reward_values=(0.0,))
+    config = replace(tiny.world_model.config, memory=4, outcomes=3, everywhere=True, reward_values=(0.0,), looks=0)
     model = WorldModel(config).eval().requires_grad_(False)
     return Dream(model, {"official": model.begin(states[:4], True)}, tiny.card)
 

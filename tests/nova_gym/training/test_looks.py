@@ -3,12 +3,15 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from nova_gym.dream import Card, Dream
 from nova_gym.model.config import ModelConfig
 from nova_gym.model.world_model import WorldModel
-from nova_gym.training.looks import learn_looks, looks_of, more_looks
+from nova_gym.training import Run, fine_tune, preset, train_further
+from nova_gym.training.looks import MOST, learn_looks, learn_more_looks, looks_of
+from nova_gym.training.representation import encode_all
 
 from . import toys
 
@@ -71,7 +74,36 @@ def test_another_recording_adds_the_looks_that_are_new():
     model = WorldModel(replace(SIZES, looks=len(looks_of(clips, (8, 8)))))
     model.encoder.change_basis(20.0 * torch.eye(SIZES.rank), torch.zeros(SIZES.rank))  # as training does, about
     learn_looks(model, clips)
-    assert torch.equal(more_looks(model, [clips]), model.looks)
-    more = more_looks(model, [clips, tiles(90)])
-    assert len(more) == len(model.looks) + len(looks_of(tiles(90), (8, 8))) - 1  # the empty one is the same
-    assert more_looks(WorldModel(SIZES), [clips]) is None
+    before, seen = model.looks.clone(), encode_all(model, clips)
+    learn_more_looks(model, seen)
+    assert torch.equal(model.looks, before)
+    learn_more_looks(model, torch.cat([seen, encode_all(model, tiles(90))]))
+    assert len(model.looks) == model.config.looks == len(before) + 1  # the empty one is the same
+    learn_more_looks(model, 30.0 * torch.randn(MOST + 1, SIZES.rank, 1, 1))  # anything: it adds nothing
+    assert len(model.looks) == len(before) + 1
+    free = WorldModel(SIZES)
+    learn_more_looks(free, seen)
+    assert free.looks is None
+
+
+def test_a_tuned_dream_knows_what_only_the_new_recording_shows(tiny, clips, tmp_path):
+    states = encode_all(tiny.world_model, clips)
+    states[:, :, 4, 4] = 3.0
+    tuned = fine_tune(tiny, clips, states, 1, 0, Run(tmp_path / "tuned.ckpt", device="cpu")).world_model
+    assert tuned.config.looks == len(tuned.looks) == len(tiny.world_model.looks) + 1
+    assert torch.equal(tuned.looks[-1], torch.full_like(tuned.looks[-1], 3.0))
+
+
+def test_a_training_that_goes_on_with_new_looks_is_resumed(tiny, clips, tmp_path):
+    later = replace(clips, frames=clips.frames.clone())
+    later.frames[:, :, :8, :8] = torch.arange(3, dtype=torch.uint8)[:, None, None] * 100  # a corner of another colour
+    checkpoint = tmp_path / "further.ckpt"
+
+    def stop(stage, step, steps, text):
+        if stage == "tuning" and step >= 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_further(tiny, [clips, later], preset("tiny"), Run(checkpoint, device="cpu", progress=stop))
+    resumed = train_further(tiny, [clips, later], preset("tiny"), Run(checkpoint, device="cpu", resume=True))
+    assert resumed.world_model.config.looks == len(tiny.world_model.looks) + 1
