@@ -25,6 +25,8 @@ class Coverage:
         held: an action that `Reality.random_action` has chosen is repeated. How long is drawn for each clip, up to
             about so many steps on average, and then each time.
         onward: whether a clip begins where an earlier one from such a start came to (`Branches`).
+        charted: whether actions go to where the least is known, in so many of the clips as frames come back (`Chart`).
+            In the others `Reality.random_action` chooses.
         led: whether a policy leads to where a clip begins, up to so many steps before each, without being recorded. A
             clip then goes on in the same episode as the one before, until that ends.
     """
@@ -38,6 +40,7 @@ class Coverage:
     favoured: tuple[Any, float] = (None, 0.0)
     held: int = 1
     onward: bool = False
+    charted: bool = False
     led: int = 0
 
     def __post_init__(self) -> None:
@@ -57,11 +60,11 @@ class Coverage:
 
 #: For environments without a `Reality` of their own: whole episodes of random actions, and random actions from where
 #: such play came (`Branches`). In half of the transitions actions are held: in many environments one leads nowhere
-#: unless it lasts for some steps.
+#: unless it lasts for some steps. In the other half what was seldom tried is tried, where frames come back (`Chart`).
 RANDOM_COVERAGE = (
-    Coverage("official starts, at random", 0.25, None, official=True),
+    Coverage("official starts, at random or seldom tried", 0.25, None, official=True, charted=True),
     Coverage("official starts, actions held", 0.25, None, official=True, held=32),
-    Coverage("onward, at random", 0.25, 32, official=True, onward=True),
+    Coverage("onward, at random or seldom tried", 0.25, 32, official=True, onward=True, charted=True),
     Coverage("onward, actions held", 0.25, 32, held=32, official=True, onward=True),
 )
 

@@ -25,6 +25,7 @@ from nova_gym.envs.actions import dream_actions
 from nova_gym.envs.adapter import reality_of
 from nova_gym.envs.reality.base import ATTEMPTS, Reality
 from nova_gym.envs.reality.branches import LONGEST, Branches
+from nova_gym.envs.reality.chart import Chart
 from nova_gym.envs.reality.coverage import LED_COVERAGE, Coverage, policy_coverage
 from nova_gym.envs.reality.registry import find_reality
 from nova_gym.envs.reality.spec import RealitySpec
@@ -215,6 +216,7 @@ def _clips(
     possible = list(coverage)
     reality, env = tape.reality, tape.env
     branches = Branches(rng, tape.horizon // 2 if tape.horizon else LONGEST)
+    chart = Chart(tape.actions.count, rng) if tape.actions.discrete and any(kind.charted for kind in coverage) else None
     while recorded.total() < transitions and not over(recorded.total()):
         kind = min(possible, key=lambda kind: recorded[kind.name] / kind.share)
         start = _start(env, reality, kind, hold_out, expert, rng)
@@ -233,7 +235,9 @@ def _clips(
         if kind.onward:
             onward = branches.enter(env, start.seed, start.observation, lambda: reality.random_action(env, rng))
             start = _Start(*onward, [])
-        recorded[kind.name] += _clip(tape, kind, start, most, rng, soon, policy, branches if kind.onward else None)
+        recorded[kind.name] += _clip(
+            tape, kind, start, most, rng, soon, policy, branches if kind.onward else None, chart
+        )
     tape.kinds = recorded
 
 
@@ -274,6 +278,7 @@ def _clip(
     over: Callable[[int], bool],
     policy: Policy | None,
     branches: Branches | None,
+    chart: Chart | None,
 ) -> int:
     """Records one clip of at most so many transitions, and returns how many it has."""
     reality, env, (seed, observation, deeds) = tape.reality, tape.env, start
@@ -282,6 +287,9 @@ def _clip(
     patience = max(2, round(kind.held ** rng.random())) if kind.held > 1 else 1  # short ones as often as long ones
     again, action = 0, None
     tape.begin(seed, kind, branches.before if branches else 0)
+    if chart:
+        chart.begin(tape.frame)
+    charted = chart and kind.charted and rng.random() < chart.familiar
     for done in range(1, most + 1):
         draw = rng.random()
         if done <= len(deeds):
@@ -292,12 +300,16 @@ def _clip(
             action, again = favoured, 0
         elif again:
             again -= 1
+        elif charted:
+            action = tape.actions.to_env(np.array([chart.choose()]))[0]
         else:
             action = reality.random_action(env, rng)
             again = int(rng.integers(2 * patience)) if patience > 1 else 0
         observation, terminated, truncated = tape.step(action)
         if branches:
             branches.follow(action, tape.frame)
+        if chart:
+            chart.note(int(tape.actions.to_model(np.asarray([action]))[0]), tape.frame, terminated)
         if over(done) or terminated or truncated:
             break
     tape.end(terminated, truncated)

@@ -38,6 +38,7 @@ class Tape:
         dataset_id: of the new dataset.
 
     Attributes:
+        actions: of the environment, and as a model sees them.
         kinds: transitions by the name of their `Coverage`.
         tally: what was seen so far.
         frame: (H, W, C) uint8, the last of the present clip.
@@ -48,10 +49,10 @@ class Tape:
 
     def __init__(self, reality: Reality, env: gym.Env, dataset_id: str) -> None:
         self.reality, self.env, self._id = reality, env, dataset_id
-        self._actions = environment_actions(env, reality.spec.env_id)
+        self.actions = environment_actions(env, reality.spec.env_id)
         self.horizon = reality.horizon(env)
         self._names = self._action_names()
-        self.tally, self.kinds = Tally(self._actions, self._names), Counter[str]()
+        self.tally, self.kinds = Tally(self.actions, self._names), Counter[str]()
         self._classes, self._things = Counter[str](), set[str]()
         self._discounted = reality.reward_discount > 0 and self.horizon > 0
         self._dataset: minari.MinariDataset | None = None
@@ -120,7 +121,7 @@ class Tape:
             "seed": seed,
             "horizon": horizon,
             "action_names": self._names,
-            "action_space": self._actions.to_dict(),
+            "action_space": self.actions.to_dict(),
             "clip_shares": {k.name: round(self.kinds[k.name] / total, 4) for k in coverage if self.kinds[k.name]},
             "transition_shares": {name: round(count / total, 4) for name, count in known.items()},
             "reward_discount": discount,
@@ -167,7 +168,7 @@ class Tape:
         try:
             like = np.asarray(action)
             like = like.reshape(space.shape) if like.size == int(np.prod(space.shape)) else like
-            like = self._actions.to_env(self._actions.to_model(like[None]))[0]
+            like = self.actions.to_env(self.actions.to_model(like[None]))[0]
         except (BadInputError, ValueError, TypeError) as error:
             raise BadInputError(
                 f"{action!r} is no action of {self.reality.spec.env_id}, which takes members of {space}"
@@ -181,7 +182,7 @@ class Tape:
 
     def _action_names(self) -> list[str]:
         names = self.reality.action_names(self.env)
-        return names[: self._actions.count] if self._actions.discrete else []
+        return names[: self.actions.count] if self.actions.discrete else []
 
 
 def write_episodes(

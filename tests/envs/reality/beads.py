@@ -109,3 +109,30 @@ def right(observation: dict[str, int], env: gym.Env) -> int:
     """A policy that reads what the environment observes."""
     assert observation["at"] == env.unwrapped.at
     return 1
+
+
+class Lock(gym.Env):
+    """A lock of twelve rings: one of two ways turns the next, the other lets all spring back; the last pays."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"]}
+    opens = (0, 1, 1, 0, 1, 0, 0, 1, 1, 1, 0, 1)
+
+    def __init__(self, render_mode=None) -> None:
+        self.render_mode = render_mode
+        self.action_space = gym.spaces.Discrete(2, start=3)
+        self.observation_space = gym.spaces.Discrete(13)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.turned = 0
+        return self.turned, {}
+
+    def step(self, action):
+        self.turned = self.turned + 1 if action - 3 == self.opens[self.turned] else 0
+        opened = self.turned == len(self.opens)
+        return self.turned, float(opened), opened, False, {}
+
+    def render(self):
+        frame = np.full((8, 104, 3), 20, np.uint8)
+        frame[:, : 8 * self.turned] = 200
+        return frame
