@@ -9,20 +9,14 @@ import torch
 from torch import Tensor
 
 from nova_gym.agents.usual import Usual
+from nova_gym.agents.walkers import WALKERS, Walkers
 from nova_gym.dream import Dream
-from nova_gym.envs.actions import dream_actions
-from nova_gym.envs.reality.chart import Chart
 from nova_gym.simulator import DreamSimulator
-from nova_gym.training.rare import ALIKE_STATES
 
-#: Dreams walked in at a time, steps in all, and the most steps of a walk from one start.
-WALKERS, STEPS, LONGEST = 256, 200, 60
+#: Steps of all walkers, and the most steps of a walk from one start.
+STEPS, LONGEST = 200, 60
 #: The last two where a field is one cell: what has a velocity takes longer to get anywhere, and steps cost less.
 WHOLE_STEPS, WHOLE_LONGEST = 600, 300
-#: There a walker repeats its last action with one of these probabilities, because pushes to and fro lead nowhere.
-PERSISTENCE = (0.0, 0.5, 0.8, 0.9, 0.95)
-#: So many different actions are drawn from where they are continuous.
-DIFFERENT = 1024
 #: All cells of the dreams are looked at once in so many steps.
 EVERY = 8
 #: States so many steps before something better than usual are worth starting from.
@@ -79,11 +73,11 @@ class Roaming:
         device = simulator.device
 
         def start(mask: Tensor) -> None:
-            actions.begin(mask.cpu().numpy())
+            walkers.begin(mask.cpu().numpy())
             chosen = torch.randint(len(starts), (WALKERS,), generator=generator)
             simulator.reset(mask, starts[chosen.to(starts.device)].to(device), generator=generator)
 
-        actions = _Actions(dream, generator, whole)
+        walkers = Walkers(dream, generator, whole)
         start(torch.ones(WALKERS, dtype=torch.bool, device=device))
         seen = lambda states: states[:, : config.rank]  # noqa: E731
         notes, past = _Notes(seen(simulator.state)), []
@@ -91,9 +85,9 @@ class Roaming:
         for step in range(WHOLE_STEPS if whole else STEPS):
             before = simulator.state
             past = [*past[1 - max(BEFORE) :], (before, simulator.steps)]
-            taken = actions.draw(before)
+            taken = walkers.draw(before)
             result = simulator.step(taken.to(device))
-            actions.note(result.state, (result.terminated | result.lost).cpu().numpy())
+            walkers.note(result.state, (result.terminated | result.lost).cpu().numpy())
             changed = (seen(result.state) != seen(before)).any(1) & ~result.lost[:, None, None]
             reward = torch.where(result.lost, 0.0, result.reward)
             ended = result.terminated | result.truncated
@@ -107,63 +101,6 @@ class Roaming:
         usual = outcomes.usual()
         found = notes.readings(starts.shape[1] - config.rank)
         return cls(found, useful | (not useful.any()), close.of(usual), notes.mobile(), usual)
-
-
-class _Actions:
-    """Actions of the walkers, as the simulator takes them: at random, or those that were tried least."""
-
-    def __init__(self, dream: Dream, generator: torch.Generator, persistent: bool) -> None:
-        self.config, self.generator, self.looks = dream.world_model.config, generator, dream.world_model.looks
-        known, self.rng = dream_actions(dream), np.random.default_rng(generator.initial_seed())
-        members = [] if self.config.discrete else [known.sample(self.rng) for _ in range(DIFFERENT)]
-        self.members = torch.from_numpy(known.to_model(np.stack(members))) if members else None
-        chances = torch.tensor(PERSISTENCE if persistent else PERSISTENCE[:1])
-        self.repeats = chances.repeat(-(-WALKERS // len(chances)))[:WALKERS]
-        self.last: Tensor | None = None
-        self.chart = Chart(self.config.actions, self.rng) if self.config.discrete else None
-        self.places, self.walks, self.count = np.full(WALKERS, -1), np.zeros(WALKERS, np.int64), 0
-        self.charted = np.zeros(WALKERS, bool)
-
-    def begin(self, walkers: np.ndarray) -> None:
-        """New walks of `walkers` (N,) bool begin; every other one by `Chart`, as far as states come back."""
-        familiar = self.chart.familiar if self.chart else 0.0
-        for i in np.flatnonzero(walkers):
-            self.places[i], self.walks[i], self.count = -1, self.count, self.count + 1
-            self.charted[i] = i % 2 == 1 and self.rng.random() < familiar
-
-    def draw(self, states: Tensor) -> Tensor:
-        """(`WALKERS`,) int64, or (`WALKERS`, N) float32, on the CPU, in states (`WALKERS`, K + M, rows, cols)."""
-        if self.members is None:
-            drawn = torch.randint(self.config.actions, (WALKERS,), generator=self.generator)
-        else:
-            drawn = self.members[torch.randint(DIFFERENT, (WALKERS,), generator=self.generator)]
-        if self.last is not None and self.repeats.any():
-            again = torch.rand(WALKERS, generator=self.generator) < self.repeats
-            drawn = torch.where(again if drawn.ndim == 1 else again[:, None], self.last, drawn)
-        if self.chart:
-            shown = self._shown(states)
-            for i in np.flatnonzero(self.places < 0):
-                self.places[i] = self.chart.begin(shown[i], self.walks[i])
-            if self.charted.any():
-                self.chart.plan()
-            for i in np.flatnonzero(self.charted):
-                drawn[i] = self.chart.choose(self.places[i])
-        self.last = drawn
-        return drawn
-
-    def note(self, states: Tensor, ended: np.ndarray) -> None:
-        """Notes states (`WALKERS`, K + M, rows, cols) after the actions that were drawn last, and which ended."""
-        if self.chart:
-            shown, taken = self._shown(states), self.last.tolist()
-            for i in range(WALKERS):
-                self.places[i] = self.chart.note(self.places[i], taken[i], shown[i], ended[i], self.walks[i])
-
-    def _shown(self, states: Tensor) -> np.ndarray:
-        """States (N, …) as whole numbers, so that those that are alike are equal: by the looks of cells, or rounded."""
-        if self.looks is None or states.shape[1] > self.looks.shape[1]:
-            return (states / ALIKE_STATES).round().to(torch.int32).cpu().contiguous().numpy()
-        cells = states.movedim(1, -1).flatten(0, 2)
-        return torch.cdist(cells, self.looks).argmin(1).view(len(states), -1).cpu().numpy()
 
 
 class _Outcomes:
