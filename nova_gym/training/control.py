@@ -20,10 +20,10 @@ SAMPLE = 1024
 #: Numbers of latent actions that hardly vary are divided by this share of the largest spread.
 LEAST = 1e-2
 #: One clip in so many is held out, and how often over the training the error on those is looked at, on how many.
-HELD_OUT_ONE_IN, LOOKS, LOOKED_AT = 10, 10, 12
+HELD_OUT_ONE_IN, LOOKS, LOOKED_AT = 10, 10, 24
 #: Cells of transitions that the linear part is computed from, about, and how much it may be shrunk: as by noise of such
 #: variance on what it reads; states have mean square 1.
-CELLS, RIDGES = 100_000, (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+CELLS, RIDGES = 100_000, (1e-3, 1e-2, 1e-1, 1.0)
 #: Share of the training after which rollouts leave the recording.
 ALONE = 0.1
 #: Weight of matching latent actions beside that of predicted states.
@@ -230,7 +230,7 @@ def fit_linear(model: WorldModel, pieces: list[Batch]) -> list[tuple[Tensor, Ten
 
 
 def _uses(control: Control) -> list[Tensor]:
-    """Which of its inputs, the last of which is 1 everywhere, a linear part may use: (width · reach² + 1,) bool each."""
+    """(width · reach² + 1,) bool each: which of its inputs a linear part uses; the last of them is 1 everywhere."""
     count, width, reach = control.linear.shape[:3]
     states = torch.zeros(width, reach, reach, dtype=torch.bool)
     states[: width - count - control.averaged] = True

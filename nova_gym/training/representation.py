@@ -41,7 +41,7 @@ class Representation(Stage):
     such as can be foreseen (`Foresight`).
     """
 
-    name, trains = "representation", ("encoder", "renderer")
+    name, trains, least = "representation", ("encoder", "renderer"), 4
 
     def __init__(self, model: WorldModel, clips: Clips, config: TrainingConfig, windows: Windows | None = None) -> None:
         super().__init__(model, clips, config.representation)
