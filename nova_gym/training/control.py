@@ -45,7 +45,7 @@ class ControlStage(Stage):
     matter equally.
     """
 
-    name, trains = "control", ("control",)
+    name, trains, least = "control", ("control",), 4
 
     def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
         super().__init__(model, clips, config.control)
