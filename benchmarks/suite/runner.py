@@ -35,8 +35,8 @@ from nova_gym.training import Run, suiting_preset, train
 FULL = 30.0
 #: Share of the minutes that training takes.
 TRAINING = 0.4
-#: Share of the minutes that the agent has at least, and the share in which all but its test should be done.
-LEAST, ALL = 0.2, 0.9
+#: Share of the minutes that the agent has at least.
+LEAST = 0.2
 #: Steps that are taken many times, where a dream has chance, at most.
 SITUATIONS = 32
 #: Pixels that a frame is at least high in a picture, if whole pixels allow.
@@ -262,8 +262,8 @@ def _open_loop(row: Row, settings: Settings) -> dict[str, Any]:
 
 def _agent(row: Row, settings: Settings) -> dict[str, Any]:
     dream = Dream.load(_dream_file(row, settings))
-    spent = sum(settings.done(row, part)["seconds"] for part in ("record", "train", "open-loop")) / 60
-    minutes = max(LEAST * settings.minutes, ALL * settings.minutes - spent)
+    spent = sum(settings.done(row, part)["seconds"] for part in ("record", "train")) / 60
+    minutes = max(LEAST * settings.minutes, settings.minutes - spent)
     file = settings.folder(row) / "agent.safetensors"
     agent, curve = train_agent(
         dream, steps=settings.agent_steps, minutes=minutes, output=file, seed=settings.seed, progress=_progress

@@ -40,4 +40,4 @@ class ActionBridge(nn.Module):
             planes = actions[:, :, None, None].expand(-1, -1, *state.shape[2:])
             return self.network(torch.cat([state, planes], dim=1))
         one_hot = (actions[:, None] == torch.arange(self.actions, device=actions.device)).to(torch.float32)
-        return torch.einsum("bauij,ba->buij", self.network(state).unflatten(1, (self.actions, -1)), one_hot)
+        return (self.network(state).unflatten(1, (self.actions, -1)) * one_hot[:, :, None, None, None]).sum(1)

@@ -206,8 +206,12 @@ class WorldModel(nn.Module):
             dead_band: mean squared change of a cell up to which it counts as unchanged.
         """
         state = self.seen(state)
-        moved = (following - state).square().mean(1, keepdim=True) > dead_band
-        return torch.where(moved, self.nearest_look(following), state)
+        moved = (following - state).square().mean(1) > dead_band
+        if self.looks is None or state.device.type != "cpu" or torch.compiler.is_compiling():  # how many is unknown
+            return torch.where(moved[:, None], self.nearest_look(following), state)
+        settled = state.movedim(1, -1).clone()
+        settled[moved] = self.nearest_look(following.movedim(1, -1)[moved][:, :, None, None]).flatten(1).to(state)
+        return settled.movedim(-1, 1)
 
     def nearest_look(self, state: Tensor) -> Tensor:
         """(B, K, rows, cols) states, each cell with the nearest of the looks that are known; as they are without.

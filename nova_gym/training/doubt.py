@@ -27,8 +27,9 @@ from nova_gym.training.walks import FRAMES, WORN, drawn_wrong, draws_frames, wal
 HELD_OUT_ONE_IN = 10
 #: Codes, where the whole frame is one cell and where it consists of many.
 CODES, CODES_OF_FRAMES = 192, 512
-#: Cells that codes are chosen among, and transitions that plausibility is learned from, at most.
-CELLS, TRANSITIONS = 20_000, 8_192
+#: Cells that codes are chosen among; transitions that plausibility is learned from, and of each of their versions so
+#: many cells that are right, on average; at most.
+CELLS, TRANSITIONS, RIGHT = 20_000, 8_192, 4
 #: Steps of the optimiser at most, passes through all examples, cells a step.
 STEPS, PASSES, BATCH = 800, 10, 1_024
 #: Spread of the random factors that make wrong versions of the bridge's answer.
@@ -161,7 +162,7 @@ def choose_codes(clips: Clips, states: Tensor, most: int, generator: Generator) 
 def find_lively(doubt: Doubt, clips: Clips, states: Tensor) -> None:
     """Finds the codes whose cells change more often than cells do on average."""
     before, _, moved = _changes(clips, states)
-    code, _ = doubt.nearest(before.flatten(0, 2))
+    code = torch.cat([doubt.nearest(part)[0] for part in before.flatten(0, 2).split(2**16)])
     counts = torch.bincount(code, minlength=len(doubt.codes))
     changed = torch.bincount(code, moved.flatten().float(), minlength=len(doubt.codes))
     doubt.lively.copy_((changed / counts.clamp(min=1) > changed.sum() / counts.sum()).float())
@@ -212,7 +213,8 @@ def learn_plausibility(model: WorldModel, clips: Clips, states: Tensor, dead_ban
         longer = _prolonged(model, clips, generator)
         for kind, along in ((None, clips), (WORN, clips), *([(None, longer)] if longer is not None else [])):
             part = walk(model, along, dead_band, kind, generator, FRAMES if along is clips else len(along.frames))
-            examples.append((part.inputs[part.fine], part.missed[part.fine]))
+            inputs, missed = part.inputs[part.fine], part.missed[part.fine]
+            examples.append(_some(inputs, missed, RIGHT * len(part.there) * part.there.shape[1], generator))
     inputs, labels = map(torch.cat, zip(*examples, strict=True))
     groups = [torch.nonzero(labels == flag)[:, 0] for flag in (False, True)]
     if not all(map(len, groups)):
@@ -261,5 +263,13 @@ def _versions(
     truth = to_unit(clips.frames[source + 1])
     for version in versions:
         looked = model.doubt.look(belief, state, actions, version)
-        made.append((looked.inputs, drawn_wrong(model, looked, version, truth)))
+        wrong = drawn_wrong(model, looked, version, truth)
+        made.append(_some(looked.inputs, wrong, RIGHT * len(chosen), generator))
     return made
+
+
+def _some(inputs: Tensor, wrong: Tensor, right: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Examples of which no more than so many are right; as many of both are drawn, and the right ones are many."""
+    some = torch.nonzero(~wrong)[:, 0]
+    some = torch.cat([torch.nonzero(wrong)[:, 0], some[torch.randperm(len(some), generator=generator)[:right]]])
+    return inputs[some], wrong[some]

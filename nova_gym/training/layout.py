@@ -53,7 +53,7 @@ def moves_gradually(clips: Clips, cell: tuple[int, int]) -> bool:
 
 def _new_looks(frames: Tensor, source: Tensor, cell: tuple[int, int]) -> float:
     """The power of their number by which different looks of changed cells grow, from half of the transitions to all."""
-    before, after = (kinds_of_cells(frames[at], cell) for at in (source, source + 1))
+    before, after = (kinds_of_cells(frames, cell, at) for at in (source, source + 1))
     changed = before != after
     half, whole = (len(np.unique(after[::step][changed[::step]])) for step in (2, 1))
     return float(np.log2(whole / max(half, 1)))
@@ -87,7 +87,7 @@ def needs_everywhere(clips: Clips, cell: tuple[int, int]) -> bool:
     pixels = clips.frames.shape[2] * clips.frames.shape[3]
     step = max(1, len(clips.source) * pixels // PIXELS)
     source = clips.source[::step]
-    before, after = (kinds_of_cells(clips.frames[at], cell) for at in (source, source + 1))
+    before, after = (kinds_of_cells(clips.frames, cell, at) for at in (source, source + 1))
     with np.errstate(over="ignore"):  # a number for all changes together, wherever they are
         changes = (before ^ (after * _ODD[0])) * np.uint64(0x9E3779B97F4A7C15)
         changes = np.where(before != after, changes ^ (changes >> np.uint64(29)), np.uint64(0)).sum((1, 2))
@@ -115,7 +115,7 @@ def surprises_in_cells(clips: Clips, cell: tuple[int, int]) -> tuple[float, np.n
     rows, cols = clips.frames.shape[2] // cell[0], clips.frames.shape[3] // cell[1]
     step = max(1, len(clips.source) * rows * cols // CELLS)
     source = clips.source[::step]
-    before, after = (kinds_of_cells(clips.frames[at], cell) for at in (source, source + 1))
+    before, after = (kinds_of_cells(clips.frames, cell, at) for at in (source, source + 1))
     _, acts = np.unique(clips.actions[::step].numpy().reshape(len(source), -1), axis=0, return_inverse=True)
     around = np.pad(before, ((0, 0), (2, 2), (2, 2)))
     keys = np.zeros_like(before)
@@ -130,16 +130,23 @@ def surprises_in_cells(clips: Clips, cell: tuple[int, int]) -> tuple[float, np.n
     return repeats.surprising, step * np.unique(np.nonzero(lively)[0][repeats.differs > 0])
 
 
-def kinds_of_cells(frames: Tensor, cell: tuple[int, int]) -> np.ndarray:
-    """(F, rows, cols) uint64, numbers by which cells of frames (F, C, H, W) uint8 are told apart."""
+def kinds_of_cells(frames: Tensor, cell: tuple[int, int], chosen: Tensor | None = None) -> np.ndarray:
+    """(n, rows, cols) uint64, numbers by which cells of frames (F, C, H, W) uint8 are told apart.
+
+    Args:
+        frames: of a recording.
+        cell: (h, w) in pixels.
+        chosen: (n,) int64, of which frames; None for all.
+    """
+    chosen = torch.arange(len(frames)) if chosen is None else chosen
     size = -(-frames.shape[1] * cell[0] * cell[1] // 8)  # in words of eight pixels, which take an eighth of the time
     weights = np.random.default_rng(0).integers(1, 2**63, size, dtype=np.uint64) | np.uint64(1)
     rows, cols = frames.shape[2] // cell[0], frames.shape[3] // cell[1]
     sums = []
     with np.errstate(over="ignore"):
-        for part in frames.split(64):
-            cut = _cut(part, cell).numpy()
+        for part in chosen.split(64):
+            cut = _cut(frames[part], cell).numpy()
             words = np.pad(cut, ((0, 0), (0, 0), (0, 8 * size - cut.shape[2]))).view(np.uint64)
             words = (words ^ (words >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)  # so that each bit counts
             sums.append(((words ^ (words >> np.uint64(29))) * weights).sum(-1, dtype=np.uint64))
-    return np.concatenate(sums).reshape(len(frames), rows, cols)
+    return np.concatenate(sums).reshape(len(chosen), rows, cols)
