@@ -22,6 +22,7 @@ from nova_gym.training import Run
 from nova_gym.training.control import ControlStage
 from nova_gym.training.dynamics import Dynamics
 from nova_gym.training.latent_actions import settle_latent_actions
+from nova_gym.training.looks import learn_looks
 from nova_gym.training.loop import Loop, keep_freed_memory, step_generator
 from nova_gym.training.presets import Preset
 from nova_gym.training.representation import Representation, encode_all, settle_coordinates
@@ -77,6 +78,7 @@ class Side:
         if stage == "representation":
             settle_coordinates(model, clips, step_generator(training.seed, "coordinates", 0), training.margin)
             self.states = encode_all(model, clips)
+            learn_looks(model, clips)
         elif stage == "dynamics" and model.has_control:  # the control model answers in [-1, 1]
             settle_latent_actions(model, clips, self.states)
         self.loop.finished[stage]["seconds after it"] = round(time.monotonic() - began, 3)

@@ -29,11 +29,11 @@ from nova_gym.training.presets import Preset
 from nova_gym.training.train import config_for
 
 #: Share of the minutes that each stage gets: what comes next takes longest to learn.
-SHARES = {"representation": 0.35, "dynamics": 0.15, "control": 0.5}
-#: Cells and pixels of a frame for which the recipes are made. With more, fewer are taken a step, so it takes as long.
-CELLS, PIXELS = 64, 64 * 64
-#: A control model that learns in some minutes: of fewer numbers, from fewer clips a step, which makes more steps.
-CONTROL, CLIPS = ControlConfig(hidden=32), 4
+SHARES = {"representation": 0.25, "dynamics": 0.15, "control": 0.6}
+#: Cells of a frame, about.
+CELLS = 64
+#: A control model that learns in some minutes.
+CONTROL = ControlConfig(hidden=32)
 
 
 class _NOVA(Contestant):
@@ -46,11 +46,7 @@ class _NOVA(Contestant):
     def fit(self, clips: Clips, minutes: float, seed: int, progress: Progress = lambda what, done: None) -> None:
         chosen = self.preset(*clips.frames.shape[2:])
         config = config_for(clips, chosen)
-        cells = config.cells[0] * config.cells[1]
-        recipes = {stage: getattr(chosen.training, stage) for stage in SHARES}
-        sizes = dict.fromkeys(SHARES, CELLS / cells) | {"representation": PIXELS / math.prod(config.frame_size)}
-        fewer = {n: replace(r, batch=max(2, min(r.batch, int(r.batch * sizes[n])))) for n, r in recipes.items()}
-        chosen = replace(chosen, training=replace(chosen.training, **fewer, seed=seed))
+        chosen = replace(chosen, training=replace(chosen.training, seed=seed))
         with tempfile.TemporaryDirectory() as folder:
             model = WorldModel(config, torch.Generator().manual_seed(seed))
             loop = Loop(model, seed, Run(Path(folder) / "checkpoint", device="cpu"))
@@ -109,8 +105,7 @@ class NOVAField(_NOVA):
         chosen = field("digits")
         side = 2 ** round(math.log2(math.sqrt(height * width / CELLS)))
         model = replace(chosen.model, cell=(math.gcd(side, height), math.gcd(side, width)), control=CONTROL)
-        control = replace(chosen.training.control, batch=CLIPS)
-        return replace(chosen, model=model, training=replace(chosen.training, control=control))
+        return replace(chosen, model=model)
 
 
 class NOVASingle(_NOVA):

@@ -155,17 +155,18 @@ def weather(seed: int, sizes: Sizes, source: str | None = None) -> DataSet:
 
 
 def minigrid(seed: int, sizes: Sizes, dataset: str = RECORDING) -> DataSet:
-    """MiniGrid as video without labels; clips long enough for a column are not trained on."""
+    """MiniGrid as video without labels; some of the clips that are long enough are those of the column."""
     clips = load_clips(dataset, labels=False)
-    enough = clips.lengths >= CONTEXT + PREDICTED - 1
+    enough = (clips.lengths >= CONTEXT + PREDICTED - 1).nonzero().squeeze(1)
+    held_out = enough[:: max(1, -(-len(enough) // sizes.test))]
     order = torch.randperm(len(clips.lengths), generator=torch.Generator().manual_seed(seed))
-    taken = order[~enough[order]]
+    taken = order[~torch.isin(order, held_out)]
     taken = taken[(clips.lengths[taken] + 1).cumsum(0) <= sizes.frames]
     chosen = torch.zeros(len(clips.lengths), dtype=torch.bool)
     chosen[taken] = True
-    begins = clips.first_frames[enough][:: max(1, int(enough.sum()) // sizes.test)][: sizes.test]
+    begins = clips.first_frames[held_out]
     if not len(begins) or not len(taken):
-        raise BadInputError(f"{dataset!r} has too few clips of {CONTEXT + PREDICTED} frames, or none that is shorter")
+        raise BadInputError(f"{dataset!r} has too few clips of {CONTEXT + PREDICTED} frames, or none besides")
     shown = clips.frames[begins[:, None] + torch.arange(CONTEXT + PREDICTED)]
     long = shown[: sizes.long]
     column = Column(

@@ -34,11 +34,18 @@ class ControlConfig:
         layers: number of recurrent layers.
         linear: whether its answers also have a part that is linear in the last pair and the query. Files from before
             there was one have none.
+        average: whether that part also hears how far the query is from the average of the last states. Files from
+            before it did, do not.
     """
 
     hidden: int = 64
     layers: int = 1
     linear: bool = True
+    average: bool = True
+
+
+#: What files say nothing of that were made before there was a choice.
+_BEFORE = {"linear": False, "average": False}
 
 
 @dataclass(frozen=True)
@@ -147,7 +154,7 @@ class ModelConfig:
                 **values,
                 **{key: tuple(values[key]) for key in tuples},
                 "inr": INRConfig(**values["inr"]),
-                "control": ControlConfig(**{"linear": False, **values["control"]}) if values.get("control") else None,
+                "control": ControlConfig(**_BEFORE | values["control"]) if values.get("control") else None,
                 "detail": INRConfig(**values["detail"]) if values.get("detail") else None,
             }
         )

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from nova_gym.model.config import ModelConfig
 
+#: How much less a state counts in the average of the last ones with each step.
+FADING = 0.9
+
 
 class Memory(NamedTuple):
     """What happened so far.
@@ -22,25 +25,30 @@ class Memory(NamedTuple):
     Attributes:
         hidden: (layers, B, hidden, rows, cols) float32, all but the last latent action.
         latent_action: (B, U, rows, cols) float32, that one.
+        past: (B, K + 1, rows, cols) float32, the sum of all states, each counting `FADING` times less than the one
+            after it, and how many they count as; (B, 0, rows, cols) in a model that hears no average.
     """
 
     hidden: Tensor
     latent_action: Tensor
+    past: Tensor
 
 
 class Control(nn.Module):
     """A stack of convolutional gated recurrent units over fields of pairs, and an answer to a query.
 
-    Much of what comes next is linear in the query and in the last latent action, in a neighbourhood. That part of the
-    answer is computed from the recording in closed form, and the recurrent units are trained on what it leaves.
+    Much of what comes next is linear in the query, in the last latent action and in how far the query is from the
+    average of the last states, in a neighbourhood. That part of the answer is computed from the recording in closed
+    form, and the recurrent units are trained on what it leaves.
 
     Shapes: B batch, T steps, K state, U latent action, all float32.
 
     Attributes:
         spread: (U,) float32, the root mean square of latent actions in the recording. Most are far smaller than the
             largest, which is 1; divided by their spread, they are of the size that networks learn well.
-        linear: (U, K + U, reach, reach) and `constant` (U,) float32, the linear part, in latent actions divided by
-            their spread; zeros before training, None in a model without that part.
+        linear: (U, 2 K + U, reach, reach) and `constant` (U,) float32, the linear part, in latent actions divided by
+            their spread; zeros before training, None in a model without that part, and (U, K + U, reach, reach) in one
+            that hears no average.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -58,28 +66,35 @@ class Control(nn.Module):
         self.first = nn.Conv2d(sizes.layers * sizes.hidden + config.rank, sizes.hidden, reach, padding=around)
         self.last = nn.Conv2d(sizes.hidden, config.latent_action, 1)
         self.register_buffer("spread", torch.ones(config.latent_action))
-        linear = sizes.linear
-        self.register_buffer("linear", torch.zeros(config.latent_action, pair, reach, reach) if linear else None)
+        linear, self.averaged = sizes.linear, config.rank if sizes.linear and sizes.average else 0
+        shape = config.latent_action, pair + self.averaged, reach, reach
+        self.register_buffer("linear", torch.zeros(shape) if linear else None)
         self.register_buffer("constant", torch.zeros(config.latent_action) if linear else None)
 
     def reset(self, batch: int, cells: tuple[int, int]) -> Memory:
         """An empty memory for `batch` dreams of (rows, cols) cells, on the model's device."""
-        zeros = self.last.weight.new_zeros
-        return Memory(zeros(len(self.gates), batch, self.hidden, *cells), zeros(batch, self.last.out_channels, *cells))
+        zeros, past = self.last.weight.new_zeros, self.averaged + 1 if self.averaged else 0
+        sizes = self.last.out_channels, past
+        hidden = zeros(len(self.gates), batch, self.hidden, *cells)
+        return Memory(hidden, *(zeros(batch, size, *cells) for size in sizes))
 
     def restart(self, memory: Memory, rows: Tensor) -> Memory:
         """The memory with some dreams emptied; `rows` (B,) bool says which."""
         empty = rows[:, None, None, None]
-        return Memory(memory.hidden.masked_fill(empty, 0.0), memory.latent_action.masked_fill(empty, 0.0))
+        return Memory(*(part.masked_fill(empty, 0.0) for part in memory))
 
-    def listen(self, memory: Memory, state: Tensor) -> Tensor:
-        """The hidden memory after the last latent action and the states (B, K, rows, cols) that it led to."""
+    def listen(self, memory: Memory, state: Tensor) -> Memory:
+        """The memory after the states (B, K, rows, cols) that the last latent action led to."""
         inputs, after = self.pair(state, memory.latent_action), []
         for before, gates, news in zip(memory.hidden, self.gates, self.news, strict=True):
             keep, reset = gates(torch.cat([inputs, before], dim=1)).sigmoid().chunk(2, dim=1)
             inputs = keep * before + (1.0 - keep) * news(torch.cat([inputs, reset * before], dim=1)).tanh()
             after.append(inputs)
-        return torch.stack(after)
+        return Memory(torch.stack(after), memory.latent_action, self.average(memory.past, state))
+
+    def average(self, past: Tensor, state: Tensor) -> Tensor:
+        """`Memory.past` after another state."""
+        return FADING * past + F.pad(state, (0, 0, 0, 0, 0, 1), value=1.0) if self.averaged else past
 
     def pair(self, state: Tensor, latent_action: Tensor) -> Tensor:
         """(B, K + U, rows, cols): states and the latent actions that led to them, divided by their spread.
@@ -88,24 +103,31 @@ class Control(nn.Module):
         """
         return torch.cat([state, latent_action / self.spread[:, None, None]], dim=1).contiguous()
 
-    def answer(self, hidden: Tensor, state: Tensor, before: Tensor) -> Tensor:
+    def told(self, heard: Memory, state: Tensor) -> Tensor:
+        """What the linear part sees: the pair, and how far the average of the last states is from the query.
+
+        Arguments as those of `answer`; the recurrent units' memory does not matter.
+        """
+        pair = self.pair(state, heard.latent_action)
+        return torch.cat([pair, heard.past[:, :-1] / heard.past[:, -1:] - state], dim=1) if self.averaged else pair
+
+    def answer(self, heard: Memory, state: Tensor) -> Tensor:
         """The latent actions (B, U, rows, cols) that follow in states (B, K, rows, cols) which were listened to.
 
         Args:
-            hidden: what `listen` gave.
+            heard: what `listen` gave.
             state: the query.
-            before: (B, U, rows, cols), the latent actions that led to it.
         """
-        answer = self.last(F.gelu(self.first(torch.cat([*hidden, state], dim=1))))
+        answer = self.last(F.gelu(self.first(torch.cat([*heard.hidden, state], dim=1))))
         if self.linear is not None:
             around = self.linear.shape[-1] // 2
-            answer = answer + F.conv2d(self.pair(state, before), self.linear, self.constant, padding=around)
+            answer = answer + F.conv2d(self.told(heard, state), self.linear, self.constant, padding=around)
         return self.spread[:, None, None] * answer
 
     def encode(self, memory: Memory, state: Tensor, latent_action: Tensor) -> Memory:
         """The memory after the pair of states (B, K, rows, cols) and latent actions (B, U, rows, cols)."""
-        return Memory(self.listen(memory, state), latent_action)
+        return self.listen(memory, state)._replace(latent_action=latent_action)
 
     def decode(self, memory: Memory, state: Tensor) -> Tensor:
         """The latent actions (B, U, rows, cols) that follow in states (B, K, rows, cols)."""
-        return self.answer(self.listen(memory, state), state, memory.latent_action)
+        return self.answer(self.listen(memory, state), state)

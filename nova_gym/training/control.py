@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from nova_gym.data import Clips, to_unit
-from nova_gym.model.control import Memory
+from nova_gym.model.control import Control, Memory
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.changes import Changes
 from nova_gym.training.presets import TrainingConfig
@@ -20,10 +20,10 @@ SAMPLE = 1024
 #: Numbers of latent actions that hardly vary are divided by this share of the largest spread.
 LEAST = 1e-2
 #: One clip in so many is held out, and how often over the training the error on those is looked at, on how many.
-HELD_OUT_ONE_IN, LOOKS, LOOKED_AT = 10, 10, 12
+HELD_OUT_ONE_IN, LOOKS, LOOKED_AT = 10, 10, 24
 #: Cells of transitions that the linear part is computed from, about, and how much it may be shrunk: as by noise of such
-#: variance on what it reads, whose mean square is 1.
-CELLS, RIDGES = 150_000, (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+#: variance on what it reads; states have mean square 1.
+CELLS, RIDGES = 100_000, (1e-3, 1e-2, 1e-1, 1.0)
 #: Share of the training after which rollouts leave the recording.
 ALONE = 0.1
 #: Weight of matching latent actions beside that of predicted states.
@@ -45,7 +45,7 @@ class ControlStage(Stage):
     matter equally.
     """
 
-    name, trains = "control", ("control",)
+    name, trains, least = "control", ("control",), 4
 
     def __init__(self, model: WorldModel, clips: Clips, states: Tensor, config: TrainingConfig) -> None:
         super().__init__(model, clips, config.control)
@@ -70,8 +70,11 @@ class ControlStage(Stage):
         return {**pieces, "states": pieces["states"] + torch.randn(pieces["states"].shape, generator=generator) * scale}
 
     def _pieces(self, chosen: Tensor, context: int) -> Batch:
-        """Pieces of clips from some transitions on, of which rollouts follow so many steps."""
-        offsets = torch.arange(self.length)
+        """Pieces of clips from some transitions on, of which rollouts follow so many steps.
+
+        They are as long as the longest of them.
+        """
+        offsets = torch.arange(min(self.length, int(self.clips.remaining[chosen].max())))
         inside = offsets < self.clips.remaining[chosen, None]
         transitions = torch.where(inside, chosen[:, None] + offsets, chosen[:, None])
         source = self.clips.source[transitions]
@@ -79,7 +82,7 @@ class ControlStage(Stage):
             "states": self.states[source],
             "next": self.states[source + 1],
             "inside": inside,
-            "context": torch.tensor(context),
+            "context": torch.tensor(min(context, len(offsets))),
         }
 
     @torch.no_grad()
@@ -95,13 +98,19 @@ class ControlStage(Stage):
         for parameter in control.last.parameters():  # so that training begins with the linear part alone
             parameter.zero_()
         best = float(self._error()), control.linear.clone(), control.constant.clone()
-        for linear, constant in fit_linear(model, clips, self.states, _held_out(clips)):
+        for linear, constant in self._linear():
             control.linear.copy_(linear)
             control.constant.copy_(constant)
             if (error := float(self._error())) < best[0]:
                 best = error, linear, constant
         control.linear.copy_(best[1])
         control.constant.copy_(best[2])
+
+    def _linear(self) -> list[tuple[Tensor, Tensor]]:
+        """Linear parts to choose from, fitted to pieces of the clips that are not held out."""
+        count = max(1, CELLS // (self.length * self.states[0, 0].numel()))
+        chosen = self.starts[:: max(1, -(-len(self.starts) // count))]
+        return fit_linear(self.model, [self._pieces(some, self.length) for some in chosen.split(16)])
 
     def finish(self) -> None:
         self._look()
@@ -121,9 +130,9 @@ class ControlStage(Stage):
 
     def _error(self) -> Tensor:
         """() float32, how far the steps of rollouts are off that leave the clips held out half-way."""
-        half = self.length // 2
-        batch = {key: value.to(self.model.device) for key, value in self._pieces(self.watched, half).items()}
+        batch = {key: value.to(self.model.device) for key, value in self._pieces(self.watched, self.length).items()}
         states, following = batch["states"], batch["next"]
+        half = states.shape[1] // 2
         targets = self.model.infer(states[:, :half].flatten(0, 1), following[:, :half].flatten(0, 1))
         rolled, answers = self._roll_out(states, targets.unflatten(0, (len(states), half)), half)
         alone = batch["inside"].clone()
@@ -149,12 +158,12 @@ class ControlStage(Stage):
         rolled, answers = [], []
         for t in range(states.shape[1]):
             state = states[:, t] if t < context else state
-            hidden = control.listen(memory, state)
-            answer = control.answer(hidden, state, memory.latent_action)
+            heard = control.listen(memory, state)
+            answer = control.answer(heard, state)
             rolled.append(state)
             answers.append(answer)
             latent_action = targets[:, t] if t < context else answer.detach().clamp(-1.0, 1.0)
-            memory = Memory(hidden, latent_action)
+            memory = heard._replace(latent_action=latent_action)
             with torch.no_grad():
                 state = self.model.settle(state, self.model.step(state, latent_action), self.dead_band)
         return torch.stack(rolled, 1), torch.stack(answers, 1)
@@ -185,38 +194,62 @@ def _held_out(clips: Clips) -> Tensor:
 
 
 @torch.no_grad()
-def fit_linear(model: WorldModel, clips: Clips, states: Tensor, held_out: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Answers that are linear in the last pair and the query, by least squares, each shrunk by another of `RIDGES`.
+def fit_linear(model: WorldModel, pieces: list[Batch]) -> list[tuple[Tensor, Tensor]]:
+    """Answers that are linear in what `Control.told` gives, by least squares.
+
+    One answer differs from the next in what it uses, and in how much it is shrunk, by `RIDGES`: changes of the cell
+    itself; changes around it; states too. What uses states expects new clips to show what the recording did, while
+    changes may be the same where states are not. Fewer numbers are known better from a short recording.
 
     Args:
         model: with a control model that knows the spread of latent actions.
-        clips: the recording.
-        states: (F, K, rows, cols) float32 of all its frames.
-        held_out: (T,) bool, transitions to leave out.
+        pieces: of clips, as `ControlStage` makes them.
 
     Returns:
         `Control.linear` and `Control.constant`; none where no clip has two steps.
     """
-    control, cells = model.part("control"), states.shape[2] * states.shape[3]
-    chosen = ((clips.position > 0) & ~held_out).nonzero().squeeze(1)
-    if not len(chosen):
-        return []
-    reach, sums = control.linear.shape[-1], torch.zeros((), dtype=torch.float64, device=model.device)
-    for transitions in chosen[:: -(-len(chosen) * cells // CELLS)].split(32):
-        now = clips.source[transitions]
-        before, state, following = (states[now + step].to(model.device) for step in (-1, 0, 1))
-        inputs = _around(control.pair(state, model.infer(before, state)), reach)
-        answers = model.infer(state, following) / control.spread[:, None, None]
-        both = torch.cat([inputs, answers.movedim(1, 3).flatten(0, 2)], dim=1)
-        sums = sums + (both.T @ both).double()
-    count = len(sums) - len(control.spread)
-    found = []
-    for ridge in RIDGES:
-        noise = torch.full((count,), ridge, dtype=sums.dtype, device=sums.device) * sums[count - 1, count - 1]
-        noise[-1] = 0.0  # the last input is 1 everywhere
-        weights = torch.linalg.solve(sums[:count, :count] + noise.diag(), sums[:count, count:]).float()
-        found.append((weights[:-1].T.unflatten(1, control.linear.shape[1:]), weights[-1]))
-    return found
+    control, (count, width, reach) = model.part("control"), model.part("control").linear.shape[:3]
+    size, seen = width * reach**2 + 1, 0
+    sums = torch.zeros(size + count, size + count, dtype=torch.float64, device=model.device)
+    for piece in pieces:
+        states, following = (piece[name].to(model.device) for name in ("states", "next"))
+        inferred = model.infer(states.flatten(0, 1), following.flatten(0, 1)).unflatten(0, states.shape[:2])
+        memory = control.reset(len(states), states.shape[3:])
+        past = control.average(memory.past, states[:, 0])
+        for t in range(1, states.shape[1]):
+            past, inside = control.average(past, states[:, t]), piece["inside"][:, t].to(model.device)
+            heard = Memory(memory.hidden, inferred[:, t - 1], past)
+            inputs = _around(control.told(heard, states[:, t])[inside], reach)
+            answers = (inferred[:, t] / control.spread[:, None, None])[inside]
+            both = torch.cat([inputs, answers.movedim(1, 3).flatten(0, 2)], dim=1)
+            sums += both.T @ both
+            seen += len(both)
+    return [_solved(sums, size, used, ridge * seen, control.linear) for used in _uses(control) for ridge in RIDGES] * (
+        seen > 0
+    )
+
+
+def _uses(control: Control) -> list[Tensor]:
+    """(width · reach² + 1,) bool each: which of its inputs a linear part uses; the last of them is 1 everywhere."""
+    count, width, reach = control.linear.shape[:3]
+    states = torch.zeros(width, reach, reach, dtype=torch.bool)
+    states[: width - count - control.averaged] = True
+    centre = torch.zeros_like(states)
+    centre[:, reach // 2, reach // 2] = True
+    kinds = [~states & centre, ~states] if control.averaged else []
+    kinds = [torch.cat([kind.flatten(), kind.new_zeros(1)]) for kind in kinds]
+    return [*kinds, torch.ones(states.numel() + 1, dtype=torch.bool)]
+
+
+def _solved(sums: Tensor, size: int, used: Tensor, noise: float, like: Tensor) -> tuple[Tensor, Tensor]:
+    """The linear part of the shape of another, and its constant, from sums of products of inputs and answers."""
+    chosen = used.nonzero().squeeze(1).to(sums.device)
+    ridge = torch.full((len(chosen),), noise, dtype=sums.dtype, device=sums.device)
+    ridge[chosen == size - 1] = 1e-9 * noise  # the last input is 1 everywhere
+    weights = sums.new_zeros(size, len(like))
+    weights[chosen] = torch.linalg.solve(sums[chosen][:, chosen] + ridge.diag(), sums[chosen, size:])
+    weights = weights.float()
+    return weights[:-1].T.unflatten(1, like.shape[1:]), weights[-1]
 
 
 def _around(fields: Tensor, reach: int) -> Tensor:

@@ -27,11 +27,13 @@ from nova_gym.model.world_model import WorldModel
 from nova_gym.tensor_file import first_line
 from nova_gym.training.optimizers import learning_rate, make_optimizer
 from nova_gym.training.presets import Recipe
-from nova_gym.training.stage import Stage
+from nova_gym.training.stage import Batch, Metrics, Stage
 
 #: A step whose loss is this many times its running mean is an explosion and is skipped. This many explosions in a row
 #: mean that the weights are broken: training goes back to its last snapshot, at half the learning rate.
 EXPLOSION, BROKEN = 8.0, 10
+#: Passes that a step's time is measured by, the first of which may take longer.
+TRIALS = 3
 #: Steps between two scalars and between two snapshots, seconds between two checkpoints (which hold the last snapshot).
 LOG_EVERY, SNAPSHOT_EVERY, SAVE_EVERY = 50, 200, 120.0
 
@@ -113,7 +115,8 @@ class Loop:
     """Runs stages one after the other, and can be stopped and resumed within any of them.
 
     With a time limit, a stage and its schedule last as long as its time. The number of steps is then estimated anew at
-    every step, from the time that the steps so far have taken.
+    every step, from the time that the steps so far have taken. Where these are fewer than the recipe's, each takes a
+    smaller batch, so that they become more: a network learns little in few steps, however large they are.
 
     Attributes:
         model: the world model, trained in place.
@@ -230,7 +233,8 @@ class Loop:
             state["budget"] = self._share(stage.name) if seconds is None else seconds
             stage.begin()
             state["most"] = recipe.steps if seconds is None and stage.name in SOON else None
-        self.budget = state["budget"]
+            state["batch"] = self._batch(stage, state["budget"])
+        self.budget, stage.recipe = state["budget"], replace(recipe, batch=state.get("batch", recipe.batch))
         try:
             self._steps(stage, optimizer, state)
         except KeyboardInterrupt:
@@ -241,6 +245,7 @@ class Loop:
             "loss": state["mean"],
             "steps": state["step"],
             **{key: state[key] for key in ("skipped", "rate", "seconds")},
+            "batch": stage.recipe.batch,
         }
         self.finished[stage.name] = kept | state["metrics"]
         if self.writer:
@@ -275,12 +280,9 @@ class Loop:
                     if self.writer:
                         self._pictures(stage, step)
             drawn = stage.batch(step_generator(self.seed, stage.name, step), step / recipe.steps)
-            batch = {key: value.to(self.device) for key, value in drawn.items()}
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, step) * state["rate"] * group.get("share", 1.0)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.precision == "bf16"):
-                loss, metrics = stage(batch)
-            loss.backward()
+            loss, metrics = self._backward(stage, drawn)
             norm = float(clip_grad_norm_(stage.parameters(), recipe.clip))
             value = float(loss.detach())
             usual = state["mean"] if state["mean"] is not None else value
@@ -300,6 +302,33 @@ class Loop:
             elif state["step"] % LOG_EVERY == 0 or state["step"] == recipe.steps:
                 state["metrics"] = {key: float(metric.detach()) for key, metric in metrics.items()}
                 self._log(stage, state, norm)
+
+    def _backward(self, stage: Stage, drawn: Batch) -> tuple[torch.Tensor, Metrics]:
+        """The loss of a batch and what there is to log, after its gradients are added."""
+        batch = {key: value.to(self.device) for key, value in drawn.items()}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.precision == "bf16"):
+            loss, metrics = stage(batch)
+        loss.backward()
+        return loss, metrics
+
+    def _batch(self, stage: Stage, seconds: float | None) -> int:
+        """The recipe's batch, or less where so many seconds would not be enough for the recipe's steps.
+
+        The steps of a smaller batch take less time, so about as many are made, but for the smallest batch that a stage
+        learns well from. The time of a step is measured, without learning from it.
+        """
+        recipe = stage.recipe
+        if seconds is None:
+            return recipe.batch
+        taken = []
+        for trial in range(TRIALS):
+            began = time.monotonic()
+            self._backward(stage, stage.batch(step_generator(self.seed, f"{stage.name}, measured", trial), 0.0))
+            taken.append(time.monotonic() - began)
+        stage.zero_grad(set_to_none=True)
+        stage.memory = {}
+        share = seconds / min(taken) / recipe.steps
+        return min(recipe.batch, max(stage.least, round(recipe.batch * share)))
 
     def recipe(self, stage: Stage, state: dict[str, Any]) -> Recipe:
         """The stage's recipe, with the number of steps that its time allows, where that is limited."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from nova_gym.data import Clips, to_unit
@@ -40,7 +41,8 @@ class Representation(Stage):
     """Reconstruction of single frames (arXiv 2605.06298, first stage; `docs/how-it-works.md`, Stage 1).
 
     A pixel is drawn at a random point near its centre, another one in each step: it is an area, and a network that saw
-    its centre alone draws anything in between, which shows on finer grids.
+    its centre alone draws anything in between, which shows on finer grids. A field of real numbers says what is at the
+    centres; there the truth is interpolated between them.
 
     Where cells have few looks (`looks_of`), different ones shall have states that are `APART`, however few pixels tell
     them: rules that cannot tell a passenger from an empty place never move one.
@@ -49,7 +51,7 @@ class Representation(Stage):
     such as can be foreseen (`Foresight`).
     """
 
-    name, trains = "representation", ("encoder", "renderer")
+    name, trains, least = "representation", ("encoder", "renderer"), 4
 
     def __init__(
         self,
@@ -96,7 +98,10 @@ class Representation(Stage):
         frames, count = to_unit(batch["frames"]), self.recipe.batch
         states = self.model.encode(frames)
         drawn = self.model.draw(states[-count:], batch["points"]).unflatten(0, (count, -1))
-        truth = in_cells(frames[-count:], self.model.config.cell)[..., batch["pixels"]]
+        if batch["frames"].is_floating_point():
+            truth = between(frames[-count:], batch["points"], self.model.config.cell)
+        else:
+            truth = in_cells(frames[-count:], self.model.config.cell)[..., batch["pixels"]]
         loss, metrics = picture_loss(*(each.movedim(2, 1).flatten(2) for each in (drawn, truth)), self.margin)
         if "looks" in batch:
             crowded = crowding(self.model.encode(to_unit(batch["looks"])).flatten(1))
@@ -138,6 +143,26 @@ def in_cells(frames: Tensor, cell: tuple[int, int]) -> Tensor:
     height, width = cell
     cut = frames.unflatten(3, (-1, width)).unflatten(2, (-1, height))
     return cut.permute(0, 2, 4, 1, 3, 5).flatten(4, 5).flatten(1, 2)
+
+
+def between(frames: Tensor, points: Tensor, cell: tuple[int, int]) -> Tensor:
+    """Frames (B, C, H, W) at the same points of all their cells, by cubic interpolation between pixels.
+
+    Args:
+        frames: that divide into cells of (h, w) pixels.
+        points: (P, 2) coordinates in [-1, 1] of a cell, x and y.
+        cell: (h, w).
+
+    Returns:
+        (B, rows · cols, C, P), in the order of `in_cells`.
+    """
+    height, width = frames.shape[2:]
+    rows, cols = height // cell[0], width // cell[1]
+    corners = torch.cartesian_prod(torch.arange(rows), torch.arange(cols)).flip(1).to(points)  # x and y, in cells
+    places = (corners[:, None] + (points + 1.0) / 2.0) / points.new_tensor([cols, rows]) * 2.0 - 1.0
+    places = places.expand(len(frames), -1, -1, -1)
+    found = F.grid_sample(frames, places, mode="bicubic", padding_mode="border", align_corners=False)
+    return found.movedim(1, 2)
 
 
 def picture_loss(drawn: Tensor, truth: Tensor, margin: float = 0.0) -> tuple[Tensor, Metrics]:

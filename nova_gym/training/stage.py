@@ -26,6 +26,7 @@ class Stage(nn.Module):
     Attributes:
         name: the stage's name in checkpoints, curves and cards.
         trains: the parts that it trains, by their names in `WorldModel.part`; a part that the model lacks is left out.
+        least: the smallest batch that a step learns well from, where time is short.
         parts: these parts by name.
         memory: tensors on the CPU that one step leaves to the next, kept in checkpoints. Steps put new tensors in it
             and do not change those that it holds.
@@ -34,6 +35,7 @@ class Stage(nn.Module):
 
     name: ClassVar[str]
     trains: ClassVar[tuple[str, ...]] = ()
+    least: ClassVar[int] = 8
 
     def __init__(self, model: WorldModel, clips: Clips | None, recipe: Recipe) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from nova_gym.data import unlabelled_clips
 from nova_gym.dream import Card
 from nova_gym.errors import BadInputError
 from nova_gym.model.config import ControlConfig, ModelConfig
-from nova_gym.model.control import Control
+from nova_gym.model.control import FADING, Control
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training import Recipe, Run, preset
 from nova_gym.training.control import ControlStage
@@ -163,8 +163,57 @@ def test_training_does_not_see_the_clips_held_out(turning):
 
 def test_files_from_before_the_linear_part_have_none():
     values = ModelConfig(control=ControlConfig()).to_dict()
-    del values["control"]["linear"]
-    assert not ModelConfig.from_dict(values).control.linear
+    del values["control"]["linear"], values["control"]["average"]
+    found = ModelConfig.from_dict(values).control
+    assert not found.linear
+    assert not found.average
+
+
+def test_a_control_model_from_before_averages_were_heard_goes_on_without_them():
+    sizes = ModelConfig(rank=RANK, latent_action=LENGTH, control=ControlConfig(hidden=16, average=False))
+    control = Control(sizes).requires_grad_(False)
+    assert control.linear.shape[1] == RANK + LENGTH
+    states, latent_actions = clip(3)
+    memory = remembered(control, states, latent_actions)
+    assert memory.past.numel() == 0
+    assert control.decode(memory, states[:, 0]).shape == (3, LENGTH, 4, 5)
+
+
+def test_the_average_of_what_was_heard_counts_the_last_most(control):
+    states, latent_actions = clip(3)
+    heard = control.listen(remembered(control, states, latent_actions), states[:, 0])
+    weights = torch.tensor([FADING**3, FADING**2, FADING, 1.0])
+    expected = torch.einsum("t,bt...->b...", weights, torch.cat([states, states[:, :1]], 1)) / weights.sum()
+    torch.testing.assert_close(control.told(heard, states[:, 0])[:, -RANK:], expected - states[:, 0])
+
+
+@pytest.fixture(scope="module")
+def wavering(tmp_path_factory):
+    """A control stage on clips that waver about a mean, each about another one."""
+    generator = torch.Generator().manual_seed(0)
+    means, noise = (torch.randn(40, count, 2, 2, 3, generator=generator) for count in (1, 8))
+    states = (means + 0.3 * noise).flatten(0, 1)
+    clips = unlabelled_clips(torch.zeros(len(states), 1, 16, 24), torch.full((40,), 7), {})
+    sizes = ModelConfig(frame_size=(16, 24), actions=0, rank=2, latent_action=2, hidden=32, control=ControlConfig(8))
+    model, training = WorldModel(sizes), preset("tiny").training
+    training = replace(training, dynamics=Recipe(400, 64, 5e-3, 10), control=Recipe(5, 8, 1e-3, 1))
+    loop = Loop(model, 0, Run(tmp_path_factory.mktemp("wavering") / "x.ckpt", device="cpu"))
+    loop.train(Dynamics(model, clips, states, training))
+    settle_latent_actions(model, clips, states)
+    return ControlStage(model, clips, states, training)
+
+
+@torch.no_grad()
+def test_what_wavers_goes_back_to_its_own_mean_also_where_no_clip_of_the_recording_was(wavering):
+    wavering.begin()
+    model, generator = wavering.model, torch.Generator().manual_seed(1)
+    means = torch.randn(16, 2, 2, 3, generator=generator) + 1.5  # most of them further up than in the recording
+    clip = means[:, None] + 0.3 * torch.randn(16, 6, 2, 2, 3, generator=generator)
+    memory = model.fresh_memory(16, (2, 3))
+    for t in range(5):
+        memory = model.remember(memory, clip[:, t], model.infer(clip[:, t], clip[:, t + 1]))
+    reached = model.step(clip[:, 5], model.choose(memory, clip[:, 5])[1])
+    assert (reached - means).square().mean() < 0.5 * (clip[:, 5] - means).square().mean()
 
 
 def test_a_generated_future_depends_on_its_context_and_on_nothing_else(filmed):

@@ -1,12 +1,14 @@
 """The loop that all stages share: explosions, learning rates."""
 
+import time
+
 import pytest
 import torch
 from torch import nn
 
 from nova_gym.errors import BadInputError
 from nova_gym.training import Recipe, Run
-from nova_gym.training.loop import SHARES, Loop, step_generator
+from nova_gym.training.loop import SHARES, TRIALS, Loop, step_generator
 from nova_gym.training.optimizers import learning_rate, make_optimizer
 from nova_gym.training.stage import Stage
 
@@ -137,6 +139,38 @@ def test_a_stage_takes_its_time_whatever_its_recipe_says(tmp_path):
     timed = Loop(model, 0, Run(tmp_path / "x.ckpt", device="cpu"))
     timed.train(_Fitting(model, Recipe(10**9, 64, 0.05)), seconds=0.5)
     assert 0.5 <= timed.finished["fitting"]["seconds"] < 1.5
+
+
+class _Slow(Stage):
+    """A step takes 0.1 ms for each of its batch."""
+
+    name, least = "slow", 4
+
+    def __init__(self, recipe):
+        super().__init__(None, None, recipe)
+        self.weight, self.batches = nn.Parameter(torch.ones(())), []
+
+    def batch(self, generator, progress):
+        self.batches.append(self.recipe.batch)
+        self.memory = {"left": torch.ones(self.recipe.batch)}
+        time.sleep(1e-4 * self.recipe.batch)
+        return {}
+
+    def forward(self, batch):
+        return (self.weight - 2.0).square(), {}
+
+
+@pytest.mark.parametrize(("seconds", "batch"), [(0.4, 64), (0.02, 10), (0.001, 4), (None, 64)])
+def test_where_time_is_short_a_step_takes_a_smaller_batch_instead_of_too_few_steps(seconds, batch, tmp_path):
+    stage = _Slow(Recipe(20, 64, 0.1, warmup=0))  # 0.128 s
+    running = loop(tmp_path)
+    running.train(stage, seconds)
+    taken = running.finished["slow"]["batch"]
+    assert set(stage.batches[TRIALS if seconds else 0 :]) == {taken}
+    assert 4 <= taken <= batch
+    assert taken == batch or batch == 10  # a busy machine sleeps longer
+    assert len(stage.memory["left"]) == taken
+    assert stage.weight.grad is None
 
 
 def test_frames_are_learned_soon_and_leave_their_time_to_what_comes_then(tmp_path, monkeypatch):

@@ -2,9 +2,22 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
+from nova_gym.data import to_unit, unlabelled_clips
+from nova_gym.model.config import INRConfig, ModelConfig
+from nova_gym.model.inr import coordinate_grid
+from nova_gym.model.world_model import WorldModel
 from nova_gym.training import preset
-from nova_gym.training.representation import JITTER, Representation, drawn_within, encode_all, in_cells, picture_loss
+from nova_gym.training.representation import (
+    JITTER,
+    Representation,
+    between,
+    drawn_within,
+    encode_all,
+    in_cells,
+    picture_loss,
+)
 
 
 def test_with_a_margin_black_lies_beyond_the_range_where_further_is_as_good_and_the_psnr_is_of_what_is_seen():
@@ -36,6 +49,33 @@ def test_a_pixel_is_drawn_near_its_centre_at_another_point_in_each_step(tiny, cl
     assert off.abs().max() > 0.95 * JITTER
     assert off.mean().abs() < 0.01
     assert not torch.equal(seen[0], seen[1])
+
+
+def test_between_pixels_a_field_is_interpolated_also_across_cells():
+    grid = coordinate_grid(4, 6)
+    frames = torch.rand(2, 3, 8, 12, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(between(frames, grid, (4, 6)), in_cells(frames, (4, 6)), atol=1e-5, rtol=0.0)
+    slope = torch.arange(12.0).expand(1, 1, 8, 12) / 12 + torch.arange(8.0)[:, None] / 4
+    moved = between(slope, grid + torch.tensor([0.4 * 2 / 6, 0.4 * 2 / 4]), (4, 6))
+    inner = in_cells(F.pad(torch.ones(4, 8), (2, 2, 2, 2))[None, None], (4, 6)) > 0  # away from the frame's edges
+    torch.testing.assert_close(moved[inner], (in_cells(slope, (4, 6)) + 0.4 / 12 + 0.4 / 4)[inner], atol=1e-2, rtol=0.0)
+
+
+def test_fields_are_trained_on_what_lies_between_pixels_and_pictures_are_not(clips):
+    config = ModelConfig(frame_size=(16, 16), inr=INRConfig(channels=1), cell=(8, 8))
+    slope = (torch.arange(16.0) / 16).expand(4, 1, 16, 16).contiguous()
+    seen = []
+    for frames in (slope, (slope * 255).byte()):
+        stage = Representation(
+            WorldModel(config), unlabelled_clips(frames, torch.tensor([3]), {}), preset("tiny").training
+        )
+        batch = stage.batch(torch.Generator().manual_seed(0), 0.0)
+        drawn = stage.model.draw(stage.model.encode(to_unit(batch["frames"])), batch["points"])
+        truth = in_cells(to_unit(batch["frames"]), (8, 8)).flatten(0, 1)
+        both = (each.unflatten(0, (-1, 4)).movedim(2, 1).flatten(2) for each in (drawn, truth))
+        seen.append(float((stage(batch)[0] / picture_loss(*both)[0]).detach()))
+    assert seen[1] == pytest.approx(1.0, abs=1e-5)
+    assert abs(seen[0] - 1.0) > 1e-5
 
 
 def test_a_card_says_how_well_nearly_all_cells_of_the_recording_are_drawn(tiny, clips):
