@@ -9,18 +9,14 @@ import torch
 from torch import Tensor
 
 from nova_gym.agents.usual import Usual
+from nova_gym.agents.walkers import WALKERS, Walkers
 from nova_gym.dream import Dream
-from nova_gym.envs.actions import dream_actions
 from nova_gym.simulator import DreamSimulator
 
-#: Dreams walked in at a time, steps in all, and the most steps of a walk from one start.
-WALKERS, STEPS, LONGEST = 256, 200, 60
+#: Steps of all walkers, and the most steps of a walk from one start.
+STEPS, LONGEST = 200, 60
 #: The last two where a field is one cell: what has a velocity takes longer to get anywhere, and steps cost less.
 WHOLE_STEPS, WHOLE_LONGEST = 600, 300
-#: There a walker repeats its last action with one of these probabilities, because pushes to and fro lead nowhere.
-PERSISTENCE = (0.0, 0.5, 0.8, 0.9, 0.95)
-#: So many different actions are drawn from where they are continuous.
-DIFFERENT = 1024
 #: All cells of the dreams are looked at once in so many steps.
 EVERY = 8
 #: States so many steps before something better than usual are worth starting from.
@@ -62,7 +58,7 @@ class Roaming:
 
     @classmethod
     def through(cls, dream: Dream, starts: Tensor, seed: int = 0) -> Roaming:
-        """Walks at random.
+        """Walks at random; where states come back, half of the walkers go where the least was tried (`Chart`).
 
         Args:
             dream: to walk in, by the real environment's actions.
@@ -77,18 +73,21 @@ class Roaming:
         device = simulator.device
 
         def start(mask: Tensor) -> None:
+            walkers.begin(mask.cpu().numpy())
             chosen = torch.randint(len(starts), (WALKERS,), generator=generator)
             simulator.reset(mask, starts[chosen.to(starts.device)].to(device), generator=generator)
 
+        walkers = Walkers(dream, generator, whole)
         start(torch.ones(WALKERS, dtype=torch.bool, device=device))
         seen = lambda states: states[:, : config.rank]  # noqa: E731
-        notes, past, actions = _Notes(seen(simulator.state)), [], _Actions(dream, generator, whole)
+        notes, past = _Notes(seen(simulator.state)), []
         useful, outcomes, close = np.zeros(config.actions, dtype=bool), _Outcomes(longest), _Close(simulator.state)
         for step in range(WHOLE_STEPS if whole else STEPS):
             before = simulator.state
             past = [*past[1 - max(BEFORE) :], (before, simulator.steps)]
-            taken = actions.draw()
+            taken = walkers.draw(before)
             result = simulator.step(taken.to(device))
+            walkers.note(result.state, (result.terminated | result.lost).cpu().numpy())
             changed = (seen(result.state) != seen(before)).any(1) & ~result.lost[:, None, None]
             reward = torch.where(result.lost, 0.0, result.reward)
             ended = result.terminated | result.truncated
@@ -102,31 +101,6 @@ class Roaming:
         usual = outcomes.usual()
         found = notes.readings(starts.shape[1] - config.rank)
         return cls(found, useful | (not useful.any()), close.of(usual), notes.mobile(), usual)
-
-
-class _Actions:
-    """Random actions of the walkers, as the simulator takes them."""
-
-    def __init__(self, dream: Dream, generator: torch.Generator, persistent: bool) -> None:
-        self.config, self.generator = dream.world_model.config, generator
-        known, rng = dream_actions(dream), np.random.default_rng(generator.initial_seed())
-        members = [] if self.config.discrete else [known.sample(rng) for _ in range(DIFFERENT)]
-        self.members = torch.from_numpy(known.to_model(np.stack(members))) if members else None
-        chances = torch.tensor(PERSISTENCE if persistent else PERSISTENCE[:1])
-        self.repeats = chances.repeat(-(-WALKERS // len(chances)))[:WALKERS]
-        self.last: Tensor | None = None
-
-    def draw(self) -> Tensor:
-        """(`WALKERS`,) int64, or (`WALKERS`, N) float32, on the CPU."""
-        if self.members is None:
-            drawn = torch.randint(self.config.actions, (WALKERS,), generator=self.generator)
-        else:
-            drawn = self.members[torch.randint(DIFFERENT, (WALKERS,), generator=self.generator)]
-        if self.last is not None and self.repeats.any():
-            again = torch.rand(WALKERS, generator=self.generator) < self.repeats
-            drawn = torch.where(again if drawn.ndim == 1 else again[:, None], self.last, drawn)
-        self.last = drawn
-        return drawn
 
 
 class _Outcomes:

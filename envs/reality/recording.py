@@ -37,6 +37,8 @@ try:
 except ImportError:  # not on Windows
     fcntl = None
 
+#: Steps after which the way to what was seldom tried is planned anew.
+PLANNED = 20
 #: Chooses an action by what the environment itself observes, and the environment.
 Policy = Callable[[Any, gym.Env], Any]
 
@@ -287,8 +289,7 @@ def _clip(
     patience = max(2, round(kind.held ** rng.random())) if kind.held > 1 else 1  # short ones as often as long ones
     again, action = 0, None
     tape.begin(seed, kind, branches.before if branches else 0)
-    if chart:
-        chart.begin(tape.frame)
+    place = chart.begin(tape.frame, tape.clip) if chart else 0
     charted = chart and kind.charted and rng.random() < chart.familiar
     for done in range(1, most + 1):
         draw = rng.random()
@@ -301,7 +302,9 @@ def _clip(
         elif again:
             again -= 1
         elif charted:
-            action = tape.actions.to_env(np.array([chart.choose()]))[0]
+            if done % PLANNED == 1:
+                chart.plan()
+            action = tape.actions.to_env(np.array([chart.choose(place)]))[0]
         else:
             action = reality.random_action(env, rng)
             again = int(rng.integers(2 * patience)) if patience > 1 else 0
@@ -309,7 +312,8 @@ def _clip(
         if branches:
             branches.follow(action, tape.frame)
         if chart:
-            chart.note(int(tape.actions.to_model(np.asarray([action]))[0]), tape.frame, terminated)
+            number = int(tape.actions.to_model(np.asarray([action]))[0])
+            place = chart.note(place, number, tape.frame, terminated, tape.clip)
         if over(done) or terminated or truncated:
             break
     tape.end(terminated, truncated)

@@ -41,6 +41,7 @@ class Tape:
         actions: of the environment, and as a model sees them.
         kinds: transitions by the name of their `Coverage`.
         tally: what was seen so far.
+        clip: number of the present clip, from 0.
         frame: (H, W, C) uint8, the last of the present clip.
 
     Raises:
@@ -57,7 +58,7 @@ class Tape:
         self._discounted = reality.reward_discount > 0 and self.horizon > 0
         self._dataset: minari.MinariDataset | None = None
         self._waiting: list[EpisodeBuffer] = []
-        self._waiting_bytes = self._episodes = 0
+        self._waiting_bytes = self.clip = 0
         self._part: EpisodeBuffer | None = None
         self._parted: set[int] = set()
         self._frames: list[np.ndarray] = []
@@ -90,7 +91,7 @@ class Tape:
         part.truncations.append(bool(truncated))
         self._discounted = self._discounted and self._is_due(reward)
         if self._waiting_bytes + self._frames[-1].nbytes * len(self._frames) >= HELD_BYTES:
-            self._parted.add(self._episodes)
+            self._parted.add(self.clip)
             self._hand_over()
             self._write()
         return observation, bool(terminated), bool(truncated)
@@ -100,7 +101,7 @@ class Tape:
         self.tally.end(self._length, terminated, truncated, self._before)
         if self._part.rewards:
             self._hand_over()
-        self._episodes += 1
+        self.clip += 1
         self._part = None
 
     def finish(self, seed: int, coverage: Iterable[Coverage]) -> None:
@@ -132,7 +133,7 @@ class Tape:
         self._dataset.storage.update_metadata({"nova_gym": json.dumps(metadata)})
 
     def _empty(self, **begins: Any) -> EpisodeBuffer:
-        return EpisodeBuffer(id=self._episodes, actions=[], rewards=[], terminations=[], truncations=[], **begins)
+        return EpisodeBuffer(id=self.clip, actions=[], rewards=[], terminations=[], truncations=[], **begins)
 
     def _hand_over(self) -> None:
         """Puts what has come of the present clip among that which waits to be written."""

@@ -55,15 +55,14 @@ def _new_looks(frames: Tensor, cell: tuple[int, int], known: set[int]) -> list[T
 
 
 @torch.no_grad()
-def learn_looks(model: WorldModel, clips: Clips) -> None:
-    """Tells the model what the states of the recording's looks are, if it knows looks; the encoder is trained.
+def learn_looks(model: WorldModel, looks: Tensor) -> None:
+    """Tells the model what the states of looks are; the encoder is trained.
 
     Args:
-        model: `config.looks` is how many `looks_of` finds here.
-        clips: the recording.
+        model: `config.looks` is how many there are.
+        looks: (L, C, h, w) uint8, from `looks_of`.
     """
-    if model.config.looks:
-        model.looks.copy_(model.encode(to_unit(looks_of(clips, model.config.cell).to(model.device))).flatten(1))
+    model.looks.copy_(model.encode(to_unit(looks.to(model.device))).flatten(1))
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -20,6 +21,12 @@ from nova_gym.training.windows import Windows
 
 #: Weight and share of a frame's worst pixels in the loss; without them small things are never drawn.
 WORST_WEIGHT, WORST_SHARE = 0.1, 0.02
+#: Mean squared difference of two looks' states below which they are too near to each other, as a share of the variance
+#: of all; the weight of that as a share of the loss; and so many looks are compared in a step.
+APART, CROWDED, TOGETHER = 0.1, 0.5, 256
+#: Share of the mean that is added to the metric of states in all directions: what hardly shows in pixels must not be
+#: blown up, and what tells looks must not vanish.
+RIDGE, RIDGE_OF_LOOKS = 0.03, 1.0
 #: Largest distance of a drawn point from its pixel's centre along each axis, in pixels.
 JITTER = 0.4
 #: Pixels of a cell that a step draws at most; of a larger cell these, drawn at random, more often where it varies.
@@ -37,14 +44,25 @@ class Representation(Stage):
     its centre alone draws anything in between, which shows on finer grids. A field of real numbers says what is at the
     centres; there the truth is interpolated between them.
 
+    Where cells have few looks (`looks_of`), different ones shall have states that are `APART`, however few pixels tell
+    them: rules that cannot tell a passenger from an empty place never move one.
+
     Where one network draws the whole frame, half of the frames come in windows of consecutive ones, and states shall be
     such as can be foreseen (`Foresight`).
     """
 
     name, trains, least = "representation", ("encoder", "renderer"), 4
 
-    def __init__(self, model: WorldModel, clips: Clips, config: TrainingConfig, windows: Windows | None = None) -> None:
+    def __init__(
+        self,
+        model: WorldModel,
+        clips: Clips,
+        config: TrainingConfig,
+        windows: Windows | None = None,
+        looks: Tensor | None = None,
+    ) -> None:
         super().__init__(model, clips, config.representation)
+        self.looks = looks
         self.margin, self.windows = config.margin, windows
         height, width = model.config.cell
         self.grid, self.pixel = inr.coordinate_grid(height, width), 2.0 / torch.tensor([width, height])
@@ -72,6 +90,8 @@ class Representation(Stage):
             shown = frames[chosen]
         before = last[:, None] + torch.arange(2 - WINDOW, 1)
         acted = {"actions": self.clips.actions[before]} if self.clips.labelled else {}
+        if self.looks is not None:
+            acted["looks"] = self.looks[torch.randperm(len(self.looks), generator=generator)[:TOGETHER]]
         return {"frames": shown, "points": points, "pixels": pixels, **acted}
 
     def forward(self, batch: Batch) -> tuple[Tensor, Metrics]:
@@ -83,6 +103,9 @@ class Representation(Stage):
         else:
             truth = in_cells(frames[-count:], self.model.config.cell)[..., batch["pixels"]]
         loss, metrics = picture_loss(*(each.movedim(2, 1).flatten(2) for each in (drawn, truth)), self.margin)
+        if "looks" in batch:
+            crowded = crowding(self.model.encode(to_unit(batch["looks"])).flatten(1))
+            loss, metrics = loss + CROWDED * loss.detach() * crowded, {**metrics, "crowding": crowded}
         if not self.helpers:
             return loss, metrics
         windows = states[: len(states) - count // 2].flatten(1).unflatten(0, (WINDOW, -1)).transpose(0, 1)
@@ -97,6 +120,15 @@ class Representation(Stage):
         frames = to_unit(self.clips.frames[:: max(1, len(self.clips.frames) // 8)][:8])
         drawn = self.model.render(self.model.encode(frames.to(self.model.device))).cpu()
         return torch.cat([frames, drawn])
+
+
+def crowding(states: Tensor) -> Tensor:
+    """how much too near to another states (n, K) are: from 0, where all are `APART`, to 1, where all are one."""
+    states = states / (states.var(0).mean() + 1e-9).sqrt()
+    sizes = states.square().sum(1)
+    squares = (sizes[:, None] + sizes - 2.0 * states @ states.T) / states.shape[1]
+    others = squares + torch.diag_embed(torch.full_like(states[:, 0], math.inf))
+    return (1.0 - others.amin(1) / APART).clamp(min=0.0).mean()
 
 
 def _lively(frames: Tensor, cell: tuple[int, int]) -> Tensor:
@@ -219,7 +251,8 @@ def settle_coordinates(model: WorldModel, clips: Clips, generator: Generator, ma
     rows, cols = model.config.cells
     every = max(1, len(clips.frames) * rows * cols // SAMPLE)
     states = of_cells(encode_in_parts(model, clips.frames[::every]))
-    change_coordinates(model, states, pixel_metric(model, states, generator, clip=margin > 0.0))
+    metric = pixel_metric(model, states, generator, clip=margin > 0.0)
+    change_coordinates(model, states, metric, RIDGE_OF_LOOKS if model.config.looks else RIDGE)
 
 
 def of_cells(states: Tensor) -> Tensor:
@@ -258,7 +291,7 @@ def pixel_metric(
 
 
 @torch.no_grad()
-def change_coordinates(model: WorldModel, states: Tensor, metric: Tensor) -> None:
+def change_coordinates(model: WorldModel, states: Tensor, metric: Tensor, ridge: float = RIDGE) -> None:
     """Changes the states' coordinates so that equal distances are equal changes of pixels.
 
     That holds to first order and on average.
@@ -271,11 +304,12 @@ def change_coordinates(model: WorldModel, states: Tensor, metric: Tensor) -> Non
         model: changed in place.
         states: (n, K) float32 of cells, in the old coordinates.
         metric: (K, K) float32 from `pixel_metric`.
+        ridge: what is added to the metric in all directions, as a share of its mean.
     """
     size = states.shape[1]
     mean = states.mean(0)
     spread, metric = torch.cov(states.T).double(), metric.double()
-    ridge = 0.03 * metric.trace() / size + 1e-9  # what hardly shows in pixels must not be blown up
+    ridge = ridge * metric.trace() / size + 1e-9
     root = torch.linalg.cholesky(metric + ridge * torch.eye(size, dtype=torch.float64))
     variances, axes = torch.linalg.eigh(root.T @ spread @ root)
     matrix = axes.flip(1).T @ root.T / variances.clamp(min=0).mean().sqrt()

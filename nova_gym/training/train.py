@@ -144,13 +144,15 @@ def _stages(loop: Loop, clips: Clips, training: TrainingConfig) -> tuple[Clips, 
     model, recording = loop.model, clips
     found = windows_of([clips], model.config.cell) if sees_windows(model) else None
     windows = found[0] if found else None
-    loop.train(Representation(model, clips, training, windows))
+    looks = looks_of(recording, model.config.cell) if model.config.looks else None
+    loop.train(Representation(model, clips, training, windows, looks))
     clips = windows.clips(clips) if windows else clips
     if "coordinates" not in loop.finished:
         settle_coordinates(model, clips, step_generator(loop.seed, "coordinates", 0), training.margin)
         loop.mark("coordinates")
     states = encode_all(model, clips, lambda done, total: loop.progress("encoding", min(done, total), total, ""))
-    learn_looks(model, recording)
+    if looks is not None:
+        learn_looks(model, looks)
     recurrent = is_recurrent(model)
     if recurrent:
         loop.train(RecurrentDynamics(model, clips, states, training))

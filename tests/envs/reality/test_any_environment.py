@@ -190,7 +190,7 @@ def test_half_of_the_clips_hold_actions_to_get_about():
 def test_where_frames_come_back_recordings_go_to_what_was_seldom_tried():
     spec = reality_spec(beads.Lock, (8, 104))
     dataset = record(spec, "beads/lock-v0", 4000)
-    assert sum(episode.rewards.sum() for episode in dataset.iterate_episodes()) >= 20  # one random try in 4096 opens it
+    assert sum(episode.rewards.sum() for episode in dataset.iterate_episodes()) >= 10  # one random try in 4096 opens it
     again = record(spec, "beads/again-v0", 4000)
     for one, other in zip(dataset.iterate_episodes(), again.iterate_episodes(), strict=True):
         np.testing.assert_array_equal(one.actions, other.actions)

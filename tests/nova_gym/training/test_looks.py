@@ -61,7 +61,7 @@ def test_a_cell_that_is_lost_stays_lost():
 def test_a_dream_knows_the_states_of_all_looks_and_its_file_keeps_them(tmp_path):
     clips = tiles()
     model = WorldModel(replace(SIZES, looks=len(looks_of(clips, (8, 8)))))
-    learn_looks(model, clips)
+    learn_looks(model, looks_of(clips, model.config.cell))
     states = model.encode(clips.frames[:50].float() / 255).detach()
     torch.testing.assert_close(model.nearest_look(states), states, atol=1e-5, rtol=0)
     path = tmp_path / "tiles.safetensors"
@@ -73,7 +73,7 @@ def test_another_recording_adds_the_looks_that_are_new():
     clips = tiles()
     model = WorldModel(replace(SIZES, looks=len(looks_of(clips, (8, 8)))))
     model.encoder.change_basis(20.0 * torch.eye(SIZES.rank), torch.zeros(SIZES.rank))  # as training does, about
-    learn_looks(model, clips)
+    learn_looks(model, looks_of(clips, model.config.cell))
     before, seen = model.looks.clone(), encode_all(model, clips)
     learn_more_looks(model, seen)
     assert torch.equal(model.looks, before)
