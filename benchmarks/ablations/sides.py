@@ -22,7 +22,7 @@ from nova_gym.training import Run
 from nova_gym.training.control import ControlStage
 from nova_gym.training.dynamics import Dynamics
 from nova_gym.training.latent_actions import settle_latent_actions
-from nova_gym.training.looks import learn_looks
+from nova_gym.training.looks import learn_looks, looks_of
 from nova_gym.training.loop import Loop, keep_freed_memory, step_generator
 from nova_gym.training.presets import Preset
 from nova_gym.training.representation import Representation, encode_all, settle_coordinates
@@ -70,6 +70,11 @@ class Side:
         """The model that is trained."""
         return self.loop.model
 
+    @cached_property
+    def looks(self) -> Tensor | None:
+        """The looks (L, C, h, w) uint8 that the model knows, if it knows any."""
+        return looks_of(self.clips, self.model.config.cell) if self.model.config.looks else None
+
     def run(self, stage: str, seconds: float) -> None:
         """Trains a stage for `seconds`, then does the work that follows the stage, which takes further time."""
         model, clips, training = self.model, self.clips, self.preset.training
@@ -78,7 +83,8 @@ class Side:
         if stage == "representation":
             settle_coordinates(model, clips, step_generator(training.seed, "coordinates", 0), training.margin)
             self.states = encode_all(model, clips)
-            learn_looks(model, clips)
+            if self.looks is not None:
+                learn_looks(model, self.looks)
         elif stage == "dynamics" and model.has_control:  # the control model answers in [-1, 1]
             settle_latent_actions(model, clips, self.states)
         self.loop.finished[stage]["seconds after it"] = round(time.monotonic() - began, 3)
@@ -102,7 +108,7 @@ class Side:
 
     def _stage(self, name: str) -> Stage:
         if name == "representation":
-            return Representation(self.model, self.clips, self.preset.training)
+            return Representation(self.model, self.clips, self.preset.training, looks=self.looks)
         kind = {"dynamics": Dynamics, "control": ControlStage}[name]
         return kind(self.model, self.clips, self.states, self.preset.training)
 
