@@ -114,11 +114,11 @@ export class WorldModel {
   }
 
   /**
-   * The control model's choice after what it heard and the last latent action: {action, latentAction}; the nearest
+   * The control model's choice after what it heard: {action, latentAction}; the nearest
    * discrete action, if there are any.
    */
-  choose(heard, state, before) {
-    const wanted = this.control.answer(heard, this.seen(state), before).map((each) => Math.min(Math.max(each, -1), 1));
+  choose(heard, state) {
+    const wanted = this.control.answer(heard, this.seen(state)).map((each) => Math.min(Math.max(each, -1), 1));
     if (!this.bridge || !this.config.discrete) return { latentAction: wanted };
     const off = this.possible(state).map((each) => -each.data.reduce((sum, u, i) => sum + (u - wanted.data[i]) ** 2, 0));
     return { action: likeliest(off) };

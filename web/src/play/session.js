@@ -66,7 +66,7 @@ export class Session {
   /** A step that the control model chooses, from all steps since the start. */
   goOn() {
     const heard = this.#heard(this.at);
-    const chosen = this.model.choose(heard, this.now.state, this.#memory(this.at).latentAction);
+    const chosen = this.model.choose(heard, this.now.state);
     if ("action" in chosen) return this.act(chosen.action);
     this.#resume();
     return this.#advance(this.simulator.stepLatent(chosen.latentAction));
@@ -93,7 +93,7 @@ export class Session {
   #memory(at) {
     const moment = this.history[at];
     return this.history[at - 1]
-      ? { hidden: this.#heard(at - 1), latentAction: moment.latentAction }
+      ? { ...this.#heard(at - 1), latentAction: moment.latentAction }
       : this.model.control.reset(moment.state);
   }
 
