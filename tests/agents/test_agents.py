@@ -43,7 +43,7 @@ def test_every_algorithm_learns_from_both_observations_and_comes_back(tiny, algo
     env = DreamVecEnv(tiny, 4, observation, max_episode_steps=20)
     agent = make_agent(algorithm, env, observation, seed=3, device="cpu")
     if algorithm == "dqn":
-        agent.learning_starts = 40
+        agent.learning_starts, agent.batch_size = 40, 64
     learned = [tensor for group in agent.policy.optimizer.param_groups for tensor in group["params"]]
     before = [tensor.clone() for tensor in learned]
     agent.learn(120)

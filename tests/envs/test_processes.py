@@ -36,7 +36,8 @@ def test_no_way_of_making_processes_hangs(method):
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"no {method} here")
     said = run(method, *WAYS[method], limit=240)
-    assert said.split() == [*WAYS[method], "done"], said
+    parts = [*WAYS[method], "done"]
+    assert [line for line in said.splitlines() if line in parts] == parts, said  # PyTorch may warn of few cores
 
 
 LATE = """
