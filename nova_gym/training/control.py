@@ -224,9 +224,9 @@ def fit_linear(model: WorldModel, pieces: list[Batch]) -> list[tuple[Tensor, Ten
             both = torch.cat([inputs, answers.movedim(1, 3).flatten(0, 2)], dim=1)
             sums += both.T @ both
             seen += len(both)
-    return [_solved(sums, size, used, ridge * seen, control.linear) for used in _uses(control) for ridge in RIDGES] * (
-        seen > 0
-    )
+    if not seen:
+        return []
+    return [_solved(sums, size, used, ridge * seen, control.linear) for used in _uses(control) for ridge in RIDGES]
 
 
 def _uses(control: Control) -> list[Tensor]:

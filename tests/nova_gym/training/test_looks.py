@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from nova_gym.data import unlabelled_clips
 from nova_gym.dream import Card, Dream
 from nova_gym.model.config import ModelConfig
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training import Run, fine_tune, preset, train_further
 from nova_gym.training.looks import MOST, learn_looks, learn_more_looks, looks_of
-from nova_gym.training.representation import encode_all
+from nova_gym.training.representation import Representation, crowding, encode_all
 
 from . import toys
 
@@ -46,6 +47,39 @@ def test_a_changed_cell_gets_the_nearest_look_and_another_stays_as_it_is():
     assert torch.equal(settled[0, :, 0, 0], model.looks[1])
     assert torch.equal(settled[0, :, 0, 1], state[0, :, 0, 1])
     assert torch.equal(WorldModel(SIZES).settle(state, following, 1e-3)[0, :, 0, 0], following[0, :, 0, 0])
+
+
+def test_a_step_settles_alike_where_a_graph_is_made_of_it(monkeypatch):
+    model, generator = WorldModel(replace(SIZES, looks=5)), torch.Generator().manual_seed(0)
+    state, following, looks = (
+        torch.randn(*shape, generator=generator)
+        for shape in ((3, SIZES.rank, 2, 4), (3, SIZES.rank, 2, 4), (5, SIZES.rank))
+    )
+    model.looks.copy_(looks)
+    following[0] = state[0]
+    settled = model.settle(state, following, 1.0)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert torch.equal(settled, model.settle(state, following, 1.0))
+
+
+def test_looks_that_one_pixel_tells_apart_get_states_that_are_apart():
+    frames = torch.zeros(64, 3, 8, 96, dtype=torch.uint8)
+    frames[:, :, :, 8:16], frames[::2, :, 3, 27] = 255, 60  # a bright tile, and a dot that is faint
+    clips = unlabelled_clips(frames, torch.tensor([63]), {})
+    looks, apart = looks_of(clips, (8, 8)), []
+    for known in (None, looks):
+        model = WorldModel(replace(SIZES, actions=0, looks=len(looks)), torch.Generator().manual_seed(0))
+        stage = Representation(model, clips, preset("tiny").training, looks=known)
+        optimizer, generator = torch.optim.Adam(stage.parameters(), 3e-3), torch.Generator().manual_seed(0)
+        for _ in range(60):
+            optimizer.zero_grad()
+            stage(stage.batch(generator, 0.0))[0].backward()
+            optimizer.step()
+        learn_looks(model, looks)
+        apart.append(float(crowding(model.looks)))
+    assert apart[1] < 0.5 * apart[0]
+    assert crowding(torch.ones(4, 2)) == 1.0
+    assert crowding(torch.eye(4)) == 0.0
 
 
 def test_a_cell_that_is_lost_stays_lost():
