@@ -23,6 +23,9 @@ SAMPLE = 8192
 MOST = 1_000_000
 #: How much more often a wrong transition is drawn, and the largest share of draws that wrong transitions are raised to.
 EMPHASIS, SHARE = 50.0, 0.5
+#: How far on the way to another look a predicted cell may be at no cost, half-way being the border between the two; and
+#: from where on it costs no more.
+ON_THE_WAY, GONE = 0.25, 5.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,28 @@ class Changes:
         if model.looks is None:
             return torch.zeros(len(settled), dtype=torch.bool, device=settled.device)
         return self.changed(truth, model.nearest_look(settled)).flatten(1).any(1)
+
+    def mistaken(self, model: WorldModel, state: Tensor, reached: Tensor, before: Tensor, after: Tensor) -> Tensor:
+        """(B,) float32, how far on the way to other looks the cells of a step are, summed over cells.
+
+        The squared error hardly counts that a passenger is missing whom few pixels show. Here every cell counts alike
+        that is nearer to another look than to its own, however near these two are to each other.
+
+        Args:
+            model: that knows looks.
+            state, reached: (B, K, rows, cols) float32, before and after a step of the model.
+            before, after: the same of the recording.
+        """
+        moves = (reached.detach() - model.seen(state)).square().mean(1) > self.dead_band
+        moves |= self.changed(before, after)
+        cells, true = (states.movedim(1, -1)[moves] for states in (reached, after))
+        off, sizes = cells - true, model.looks.square().sum(1)
+        apart = sizes - 2.0 * true @ model.looks.T + true.square().sum(1, keepdim=True)
+        along = off @ model.looks.T - (off * true).sum(1, keepdim=True)
+        other = apart > max(self.dead_band, ROUNDING) * cells.shape[1]
+        way = torch.where(other, along / apart.where(other, torch.ones_like(apart)), 0.0).amax(1)
+        cost = (way - ON_THE_WAY).clamp(min=0.0, max=GONE)
+        return torch.zeros_like(moves, dtype=cost.dtype).masked_scatter(moves, cost).sum((1, 2))
 
     def changed(self, state: Tensor, following: Tensor) -> Tensor:
         """(B, rows, cols) bool: cells that true states (B, K, rows, cols) say have changed."""

@@ -22,8 +22,8 @@ CLEAN = 0.25
 #: Share of the rollouts whose error is enlarged in a step, up to how many times, and to which share of what is lost.
 PUSHED, MOST, PUSHED_TO = 0.5, 30.0, 0.25
 #: Weights beside that of predicted states: the bridge's latent actions match the inferred ones; those of cells in which
-#: nothing moves are small; reward and ending.
-MATCHING, QUIET, OUTCOME = 0.1, 0.01, 0.1
+#: nothing moves are small; reward and ending; cells are not on the way to another look than theirs.
+MATCHING, QUIET, OUTCOME, MISTAKEN = 0.1, 0.01, 0.1, 0.1
 
 
 class Dynamics(Stage):
@@ -141,6 +141,10 @@ class Dynamics(Stage):
         errors = (reached - after[: len(reached)]).square().mean(1)  # (B, rows, cols)
         loss = loss + errors.mean() * (len(errors) / count)
         metrics = {"rollout": errors[:count].mean(), "single": errors[count:].mean(), **metrics}
+        if model.looks is not None:
+            recorded = before[: len(reached)], after[: len(reached)]
+            mistaken = self.changes.mistaken(model, state, reached, *recorded).mean()
+            loss, metrics = loss + MISTAKEN * mistaken, {**metrics, "mistaken": mistaken}
         metrics |= self._go_on(state[:count], reached[:count].detach(), errors[:count].detach(), after[:count])
         if model.has_actions:
             outcome = self._outcome_loss(before, latent_action.detach(), reached.detach(), batch)

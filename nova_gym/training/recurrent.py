@@ -12,7 +12,7 @@ from nova_gym.data import Clips
 from nova_gym.model import chance as chances
 from nova_gym.model.heads import two_hot
 from nova_gym.model.world_model import WorldModel
-from nova_gym.training.dynamics import MATCHING, OUTCOME, QUIET, REVERSED, Dynamics
+from nova_gym.training.dynamics import MATCHING, MISTAKEN, OUTCOME, QUIET, REVERSED, Dynamics
 from nova_gym.training.presets import TrainingConfig
 from nova_gym.training.rare import even_out, favour_rare
 from nova_gym.training.stage import Batch, Metrics
@@ -150,6 +150,8 @@ class RecurrentDynamics(Dynamics):
             near = error.detach().flatten(1).amax(1) < self.changes.lost
             near &= ~self.changes.astray(model, settled, after)
             outcome = self._outcome_loss(state, settled, near, batch, t, terms.pop("latent"))
+            if model.looks is not None:
+                terms["mistaken"] = self.changes.mistaken(model, state, reached, batch["before"][:, t], after)
             for name, term in {**terms, "rollout": error.mean((1, 2)), "outcome": outcome}.items():
                 sums.setdefault(name, []).append(term * valid)
             following = torch.where(told[:, None, None, None], after + batch["noise"][:, t], settled)
@@ -165,6 +167,7 @@ class RecurrentDynamics(Dynamics):
             "rollout": 1.0,
             "matching": MATCHING,
             "outcome": OUTCOME,
+            "mistaken": MISTAKEN,
             "told": float(batch["price"]) * (self.changes.lost if math.isfinite(self.changes.lost) else 1.0) / cells,
             "expected": EXPECTING,
         }

@@ -11,6 +11,7 @@ from nova_gym.dream import Card, Dream
 from nova_gym.model.config import ModelConfig
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training import Run, fine_tune, preset, train_further
+from nova_gym.training.changes import Changes
 from nova_gym.training.looks import MOST, learn_looks, learn_more_looks, looks_of
 from nova_gym.training.representation import Representation, crowding, encode_all
 
@@ -80,6 +81,26 @@ def test_looks_that_one_pixel_tells_apart_get_states_that_are_apart():
     assert apart[1] < 0.5 * apart[0]
     assert crowding(torch.ones(4, 2)) == 1.0
     assert crowding(torch.eye(4)) == 0.0
+
+
+def test_a_cell_on_the_way_to_another_look_costs_alike_however_near_that_is():
+    model, changes = WorldModel(replace(SIZES, looks=3)), Changes(1e-5, 1.0)
+    near = torch.zeros(3, SIZES.rank)
+    near[1, 0], near[2, 1] = 0.1, 10.0  # the first two are a hundred times nearer to each other than to the third
+    model.looks.copy_(near)
+    before = torch.zeros(4, SIZES.rank, 1, 2)
+    before[:, :, 0] = 5.0
+    after = before.clone()
+    after[:, :, 0, 0] = 0.0  # the first look; the other cell stays as it is
+    reached = after.clone()
+    reached[1, 0, 0, 0], reached[2, 1, 0, 0], reached[3, 1, 0, 0] = 0.075, 7.5, 2.0
+    reached.requires_grad_()
+    cost = changes.mistaken(model, before, reached, before, after)
+    torch.testing.assert_close(cost.detach(), torch.tensor([0.0, 0.5, 0.5, 0.0]))
+    cost.sum().backward()
+    assert reached.grad[1, 0, 0, 0] > 0.0
+    assert torch.equal(reached.grad[..., 1], torch.zeros(4, SIZES.rank, 1))
+    assert torch.isfinite(reached.grad).all()
 
 
 def test_a_cell_that_is_lost_stays_lost():

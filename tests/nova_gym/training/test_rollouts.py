@@ -7,7 +7,7 @@ import torch
 
 from nova_gym.training import dynamics, preset
 from nova_gym.training.changes import EMPHASIS, ROUNDING, Changes, emphasize, wrong_transitions
-from nova_gym.training.dynamics import MATCHING, OUTCOME, QUIET, REVERSED, Dynamics
+from nova_gym.training.dynamics import MATCHING, MISTAKEN, OUTCOME, QUIET, REVERSED, Dynamics
 from nova_gym.training.representation import encode_all
 
 
@@ -130,6 +130,7 @@ def test_rollouts_single_steps_and_inferred_steps_are_all_compared_with_the_trut
     torch.testing.assert_close(metrics["single"], errors[count:].mean(), rtol=1e-3, atol=1e-6)
     whole = metrics["rollout"] + metrics["single"] + metrics["inverse"] + QUIET * metrics["quiet"]
     whole = whole + MATCHING * metrics["matching"] + OUTCOME * metrics["outcome"]
+    whole = whole + MISTAKEN * metrics["mistaken"]
     torch.testing.assert_close(loss, whole, rtol=1e-3, atol=1e-6)
 
 
