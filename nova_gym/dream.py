@@ -45,6 +45,8 @@ _OUTDATED = (
 )
 #: Where a header says of which version a dream's doubt is.
 _DOUBT = "doubt version"
+#: What doubt keeps of the renderer; a file has these tensors only where the renderer was trained further since.
+_SAME = {"base": "doubt.base", "basis": "doubt.basis"}
 
 
 @dataclass
@@ -157,6 +159,9 @@ class Dream:
         header = {"config": self.world_model.config.to_dict(), "card": asdict(self.card)}
         if self.world_model.has_doubt:
             header[_DOUBT] = doubt.VERSION
+            for name, of_doubt in _SAME.items():
+                if torch.equal(tensors[name], tensors[of_doubt]):
+                    del tensors[of_doubt]
         write_tensors(path, tensors, header, KIND)
 
     def to(self, device: str | torch.device) -> Dream:
@@ -200,6 +205,8 @@ class Dream:
                 warnings.warn(f"{path} {_OUTDATED.format(path)}", stacklevel=2)
                 config, card.doubt = replace(config, doubt=0), {}
                 tensors = {key: value for key, value in tensors.items() if not key.startswith("doubt.")}
+            if config.doubt:
+                tensors = {of_doubt: tensors[name] for name, of_doubt in _SAME.items()} | tensors
             starts = _unpacked({key: tensors.pop(key) for key in list(tensors) if key.startswith(_START_PREFIX)})
             with no_larger_than(sum(tensor.numel() for tensor in tensors.values())):
                 model = WorldModel(config)

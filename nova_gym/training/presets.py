@@ -121,7 +121,7 @@ _SINGLE = Preset(
     "single",
     ModelConfig(
         cell=(72, 72),
-        encoder_widths=(32, 32, 64),
+        encoder_widths=(32, 24, 64),
         inr=INRConfig(frequencies=5, width=20, layers=3),
         rank=32,
         latent_action=16,

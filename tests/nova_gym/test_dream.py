@@ -53,6 +53,19 @@ def test_starts_of_tiles_are_kept_as_their_few_different_cells_without_loss(tiny
     assert sizes["noise"] - sizes["tiled"] > 0.9 * 2 * noise.numel()  # 2 bytes a number
 
 
+def test_a_file_holds_the_renderer_once_unless_doubt_was_taught_by_another(tiny, tmp_path):
+    tiny, names = copy.deepcopy(tiny), {}
+    for kind in ("same", "trained since"):
+        tiny.save(tmp_path / kind)
+        with safetensors.safe_open(tmp_path / kind, "pt") as opened:
+            names[kind] = set(opened.keys())
+        loaded = Dream.load(tmp_path / kind).world_model
+        assert torch.equal(loaded.doubt.basis, tiny.world_model.doubt.basis)
+        assert torch.equal(loaded.doubt.base, tiny.world_model.doubt.base)
+        tiny.world_model.basis.data += 1.0
+    assert names["trained since"] - names["same"] == {"doubt.basis"}
+
+
 def test_the_shipped_dream_is_small_and_loads_by_name(shipped):
     assert shipped_dreams()["minigrid"].stat().st_size <= 1e6
     assert shipped.card.env_id == "MiniGrid-SimpleCrossingS9N1-v0"

@@ -20,8 +20,9 @@ export class Doubt {
     this.codes = named("codes");
     this.lively = named("lively");
     this.inr = config.inr;
-    this.base = named("base");
-    this.basis = named("basis");
+    const drawn = (name) => (tensors[`doubt.${name}`] ?? tensors[name]).data; // a file has both where they differ
+    this.base = drawn("base");
+    this.basis = drawn("basis");
     this.features = fourierFeatures(config.inr.frequencies);
     this.logErrors = named("log_errors");
     this.logSpread = named("log_spread")[0];
