@@ -19,6 +19,9 @@ from nova_gym.measures import jensen_shannon, lpips, psnr, ssim, wasserstein
 #: Enlargements that are timed, and how often.
 FACTORS, TIMES = (1, 8), 5
 
+#: What rounding to bytes alone leaves of a PSNR, in dB; a frame that is equal counts as no closer.
+ROUNDED = float(10.0 * np.log10(12.0 * 255.0**2))
+
 PSNR, SSIM, LPIPS = "PSNR", "SSIM", "LPIPS"
 FOLLOWED, ALIEN = "PSNR by inferred actions", "PSNR after an alien frame"
 W1, JS = "Wasserstein-1", "Jensen–Shannon"
@@ -42,10 +45,10 @@ def measure(contestant: Contestant, column: Column, steps: int = LONG) -> Figure
     figures = compare(column, drawn)
     followed = contestant.follow(clips, CONTEXT)
     if followed is not None:
-        figures[FOLLOWED] = _by_clip(psnr, clips[:, CONTEXT:], followed)
+        figures[FOLLOWED] = _by_clip(_psnr, clips[:, CONTEXT:], followed)
     alien = clips.roll(1, 0)[:, CONTEXT - 1 : CONTEXT]
     after = contestant.go_on(torch.cat([clips[:, : CONTEXT - 1], alien], dim=1), 1)
-    figures[ALIEN] = _by_clip(psnr, alien, after)
+    figures[ALIEN] = _by_clip(_psnr, alien, after)
     dreamt = contestant.go_on(to_unit(column.long), steps, EVERY)
     return figures | distances(column, dreamt)
 
@@ -53,7 +56,7 @@ def measure(contestant: Contestant, column: Column, steps: int = LONG) -> Figure
 def compare(column: Column, drawn: Tensor) -> Figures:
     """How close drawn frames (N, 10, C, H, W) in [0, 1] are to the true ones."""
     truth = to_unit(column.clips)[:, CONTEXT:]
-    figures = {PSNR: _by_clip(psnr, truth, drawn), SSIM: _by_clip(ssim, truth, drawn)}
+    figures = {PSNR: _by_clip(_psnr, truth, drawn), SSIM: _by_clip(ssim, truth, drawn)}
     perceived = _by_clip(lpips, truth, drawn) if min(truth.shape[-2:]) >= 32 else None
     if perceived is not None:
         figures[LPIPS] = perceived
@@ -94,6 +97,10 @@ def _timed(step: Callable[[int], Tensor], factor: int) -> float:
     began = time.perf_counter()
     step(factor)
     return 1e3 * (time.perf_counter() - began)
+
+
+def _psnr(truth: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    return np.minimum(psnr(truth, frames), ROUNDED)
 
 
 def _by_clip(

@@ -21,7 +21,7 @@ _STATED = (
 )
 #: The tables of one figure: title, figure, format.
 _TABLES = (
-    ("PSNR in dB of 10 frames after 10; higher is better", PSNR, ".2f"),
+    ("PSNR in dB of 10 frames after 10, an equal one counted as rounded to bytes; higher is better", PSNR, ".2f"),
     ("SSIM of the same frames", SSIM, ".3f"),
     ("LPIPS of the same frames; lower is better", LPIPS, ".3f"),
     (

@@ -13,7 +13,7 @@ from nova_gym import simulator
 from nova_gym.benchmarks.baselines import MODELS, Contestant
 from nova_gym.benchmarks.paper import __main__ as command
 from nova_gym.benchmarks.paper import data as sets
-from nova_gym.benchmarks.paper import runner
+from nova_gym.benchmarks.paper import measuring, runner
 from nova_gym.benchmarks.paper.enlarging import FILTERS, MASKED, coarsened, measure_enlarging
 from nova_gym.benchmarks.paper.measuring import JS, PSNR, SSIM, VELOCITY, W1
 from nova_gym.benchmarks.paper.pictures import draw_figures
@@ -78,6 +78,13 @@ class Perfect(Contestant):
 
 def explode(*_):
     raise RuntimeError("it explodes")
+
+
+def test_a_frame_that_is_equal_counts_as_close_as_bytes_can_be():
+    frames = np.random.default_rng(0).random((6, 8, 8, 3))
+    rounded = (255.0 * frames).round() / 255.0
+    assert abs(float(measuring._psnr(frames, rounded).mean()) - measuring.ROUNDED) < 1.0
+    assert (measuring._psnr(frames, frames) == measuring.ROUNDED).all()
 
 
 def test_a_run_makes_the_cells_that_are_missing_and_the_page_says_who_wins(monkeypatch, tmp_path, capsys):
