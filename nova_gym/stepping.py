@@ -86,7 +86,7 @@ class Stepper:
     def step(
         self, now: Present, latent_actions: Tensor | None, actions: Tensor | None, horizon: int
     ) -> tuple[Transition, Tensor, Belief | None]:
-        """One step, by latent actions or by actions.
+        """One step, by latent actions or by actions, in one compiled call where that can be.
 
         Args:
             now: where the dreams are.
@@ -97,9 +97,20 @@ class Stepper:
         Returns:
             What the step led to; (N,) int64 steps since the last reset, with this one; the belief after it.
         """
-        if (compiled := self.compiled()) and _takes(compiled, now, latent_actions, actions):
-            return self._step_compiled(compiled, now, latent_actions, actions, horizon)
-        return self._step_by_layers(now, latent_actions, actions, horizon)
+        compiled = self.compiled()
+        if compiled is None or not _takes(compiled, now, latent_actions, actions):
+            return self._step_by_layers(now, latent_actions, actions, horizon)
+        card, belief = self.dream.card, now.belief
+        self.memo = compiled.memo(self.memo, now.state, card.dead_band)
+        numbers = tuple(map(float, (STATE_LIMIT, card.reward_discount, card.horizon, horizon)))
+        doubting = None if belief is None else self._compiled_doubt()
+        follower = doubting and doubting.follower(self.memo, belief, actions)
+        given = now.state, latent_actions, actions, now.steps
+        *given, steps = compiled.advance(self.memo, *given, numbers, follower)
+        result = Transition(*given)
+        if belief is not None and doubting is None:
+            belief = self._follow(belief, now, result, actions)
+        return result, steps, belief
 
     def compiled(self) -> CompiledStep | None:
         """The compiled step; None where PyTorch steps instead: on devices other than the CPU, or without Numba."""
@@ -109,35 +120,17 @@ class Stepper:
         self.dream.step_kept = module.compiled_step(self.dream.world_model, self.dream.step_kept)
         return self.dream.step_kept
 
-    def _step_compiled(
-        self,
-        compiled: CompiledStep,
-        now: Present,
-        latent_actions: Tensor | None,
-        actions: Tensor | None,
-        horizon: int,
-    ) -> tuple[Transition, Tensor, Belief | None]:
-        """The step in one compiled call."""
-        card = self.dream.card
-        self.memo = compiled.memo(self.memo, now.state, card.dead_band)
-        numbers = tuple(map(float, (STATE_LIMIT, card.reward_discount, card.horizon, horizon)))
-        doubting = self._compiled_doubt(now.belief)
-        follower = doubting and doubting.follower(self.memo, now.belief, actions)
-        given = now.state, latent_actions, actions, now.steps
-        *given, steps = compiled.advance(self.memo, *given, numbers, follower)
-        result = Transition(*given)
-        return result, steps, now.belief if doubting else self._follow(now, result, actions)
-
     @torch.no_grad()
     def _step_by_layers(
         self, now: Present, latent_actions: Tensor | None, actions: Tensor | None, horizon: int
     ) -> tuple[Transition, Tensor, Belief | None]:
-        """The same step in plain PyTorch, on any device: the reference."""
+        """`step` in plain PyTorch, on any device: the reference."""
         if latent_actions is None:
             latent_actions = self._translate(now, actions)
         drawn = _drawn(now, self.dream.card)
         result = advance(self.dream, now.state, latent_actions, actions, now.steps, horizon, *drawn)
-        return result, now.steps + 1, self._follow(now, result, actions)
+        belief = None if now.belief is None else self._follow(now.belief, now, result, actions)
+        return result, now.steps + 1, belief
 
     def _translate(self, now: Present, actions: Tensor) -> Tensor:
         model, outcomes = self.dream.world_model, None
@@ -147,18 +140,16 @@ class Stepper:
             outcomes = model.draw_outcomes(now.state, actions, uniform)
         return model.translate(now.state, actions, outcomes)
 
-    def _follow(self, now: Present, result: Transition, actions: Tensor | None) -> Belief | None:
+    def _follow(self, belief: Belief, now: Present, result: Transition, actions: Tensor | None) -> Belief:
         """Follows the doubt of a step from the present states."""
-        if now.belief is None:
-            return None
-        doubt = self._compiled_doubt(now.belief) or self.dream.world_model.doubt
-        return doubt.step(now.belief, now.state, actions, result.state, result.undecided).copy()
+        doubt = self._compiled_doubt() or self.dream.world_model.doubt
+        return doubt.step(belief, now.state, actions, result.state, result.undecided).copy()
 
-    def _compiled_doubt(self, belief: Belief | None) -> CompiledDoubt | None:
-        """Compiled doubt, if doubt is followed; None where PyTorch follows it instead."""
-        if belief is not None and (module := _compiler("doubt")):
+    def _compiled_doubt(self) -> CompiledDoubt | None:
+        """Compiled doubt; None where PyTorch follows it instead."""
+        if module := _compiler("doubt"):
             self.doubting = module.compiled_doubt(self.dream.world_model.doubt, self.doubting)
-        return None if belief is None else self.doubting
+        return self.doubting
 
 
 def advance(
@@ -210,13 +201,12 @@ def _drawn(now: Present, card: Card) -> tuple[Tensor | None, Tensor | None]:
 
 def _takes(compiled: CompiledStep, now: Present, latent_actions: Tensor | None, actions: Tensor | None) -> bool:
     """Whether the compiled step takes what is given, or leaves it to PyTorch."""
-    if latent_actions is None:
-        return bool(compiled.actions) and _alike(actions, now.steps)
-    return _alike(latent_actions, now.latent_action)
-
-
-def _alike(given: Tensor, expected: Tensor) -> bool:
-    return (given.shape, given.dtype, given.device) == (expected.shape, expected.dtype, expected.device)
+    given, like = latent_actions, now.latent_action
+    if given is None:
+        if not compiled.actions:
+            return False
+        given, like = actions, now.steps
+    return (given.shape, given.dtype, given.device) == (like.shape, like.dtype, like.device)
 
 
 @cache
