@@ -11,7 +11,7 @@ from nova_gym.dream import Dream
 from nova_gym.envs.actions import dream_actions
 from nova_gym.errors import BadInputError
 from nova_gym.model.doubt import cell_errors
-from nova_gym.simulator import STATE_LIMIT
+from nova_gym.stepping import STATE_LIMIT
 
 
 def observation_space(dream: Dream, observation: str) -> spaces.Box:

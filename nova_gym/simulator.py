@@ -1,60 +1,27 @@
 """The one simulator: N dreams stepped as one batch, torch in and torch out.
 
-The scalar environment, the vector environment and every other adapter are thin layers over it; step logic exists
-here alone. Python code here never reads the values of a tensor, so it never waits for a GPU.
+The scalar environment, the vector environment and every other adapter are thin layers over it. It holds the episodes;
+what a step is stands in `nova_gym.stepping`. Python code here never reads the values of a tensor, so it never waits for
+a GPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
-from importlib import import_module
-from itertools import pairwise
-from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
-from nova_gym import kernels, noise
-from nova_gym.dream import Card, Dream
+from nova_gym import generation
+from nova_gym.dream import Dream
 from nova_gym.errors import BadInputError
 from nova_gym.model.control import Memory
 from nova_gym.model.doubt import Belief
 from nova_gym.model.inr import Resolution
+from nova_gym.stepping import Present, Stepper, Transition
 
-if TYPE_CHECKING:
-    from nova_gym.model.compiled_doubt import CompiledDoubt
-    from nova_gym.model.compiled_step import CompiledStep, Memo
-
-#: Largest absolute value in a state. States have mean square 1; a state beyond the limit is lost, and is clamped to it.
-STATE_LIMIT = 1000.0
 #: Said where doubt is asked for and the dream has none.
 NO_DOUBT = "this dream cannot doubt: `nova-gym train --stage doubt` teaches it to, from its recording"
-
-
-class Transition(NamedTuple):
-    """The result of one step of N dreams.
-
-    Attributes:
-        state: (N, K + M, rows, cols) float32, the states after the step, memory included.
-        latent_action: (N, U, rows, cols) float32, the latent actions of the step.
-        reward: (N,) float32, smaller for later steps as in the real environment (`Card.reward_discount`).
-        terminated: (N,) bool, the model says that the episode ends: with a probability above 0.5, or drawn with that
-            probability where endings are left to chance.
-        truncated: (N,) bool, the horizon is reached, or the dream is lost.
-        lost: (N,) bool, the state left ±`STATE_LIMIT` or became NaN. Such a state is clamped to ±`STATE_LIMIT` (NaN to
-            0) and is meaningless. A state that is truncated by the horizon alone is valid.
-        undecided: (N,) float32, how undecided the model is about reward and ending (`Heads.undecided`).
-    """
-
-    state: Tensor
-    latent_action: Tensor
-    reward: Tensor
-    terminated: Tensor
-    truncated: Tensor
-    lost: Tensor
-    undecided: Tensor
 
 
 class DreamSimulator:
@@ -104,18 +71,14 @@ class DreamSimulator:
         self.dream = dream
         self.num_dreams, self.deterministic = num_dreams, deterministic
         self.horizon = dream.card.horizon if horizon is None else horizon
-        model = dream.world_model
-        if dream.step_kept is not None and not dream.step_kept.made_of(model):
-            dream.step_kept = None
-        self.cells = cells
+        self.cells, model = cells, dream.world_model
         self.state = _field(num_dreams, model.config.rank + model.config.memory, cells, model.device)
         self.latent_action = _field(num_dreams, model.config.latent_action, cells, model.device)
         self.steps = torch.zeros(num_dreams, dtype=torch.int64, device=model.device)
         self.lost = torch.zeros(num_dreams, dtype=torch.bool, device=model.device)
         self.keys = torch.zeros(num_dreams, dtype=torch.int64, device=model.device)
         self._keys = Generator().manual_seed(0)  # of keys that no generator was given for
-        self._memo: Memo | None = None  # what the compiled step computed of the present states
-        self._doubting: CompiledDoubt | None = None
+        self._stepper = Stepper(dream)
         self._belief = model.doubt.begin(self.state).copy() if doubt else None  # compiled steps write into it
 
     @property
@@ -262,18 +225,16 @@ class DreamSimulator:
         Raises:
             BadInputError: the dream has no action bridge, since it was made from video without actions.
         """
-        model = self.dream.world_model
-        if not model.has_actions:
+        if not self.dream.world_model.has_actions:
             raise BadInputError("this dream was made from video without actions: use step_latent() or step_code()")
-        if (compiled := self._compiled()) and compiled.actions and _alike(actions, self.steps):
-            return self._step_compiled(compiled, None, actions)
-        with torch.no_grad():
-            rows, cols = self.cells
-            outcomes = None
-            if model.has_chance and not self.deterministic:
-                uniform = noise.uniform(self.keys, self.steps, rows * cols).view(-1, rows, cols)
-                outcomes = model.draw_outcomes(self.state, actions, uniform)
-            return self._step_by_layers(model.translate(self.state, actions, outcomes), actions)
+        return self._advance(None, actions)
+
+    def step_latent(self, latent_actions: Tensor) -> Transition:
+        """Steps by latent actions (N, U, rows, cols) float32: `z' = A(z) + B(u)`.
+
+        A cell whose mean squared change is within the card's dead band stays exactly as it was (`WorldModel.settle`).
+        """
+        return self._advance(latent_actions, None)
 
     @torch.no_grad()
     def step_code(self, codes: Tensor) -> Transition:
@@ -283,6 +244,14 @@ class DreamSimulator:
             BadInputError: the dream has no codebook.
         """
         return self.step_latent(self.dream.world_model.decode(codes))
+
+    def _advance(self, latent_actions: Tensor | None, actions: Tensor | None) -> Transition:
+        """One step, by latent actions or by actions."""
+        keys = None if self.deterministic else self.keys
+        now = Present(self.state, self.latent_action, self.steps, keys, self._belief)
+        result, self.steps, self._belief = self._stepper.step(now, latent_actions, actions, self.horizon)
+        self.state, self.latent_action, self.lost = result.state, result.latent_action, result.lost
+        return result
 
     @torch.no_grad()
     def remember(self, pairs: Iterable[tuple[Tensor, Tensor]], memory: Memory | None = None) -> Memory:
@@ -319,17 +288,8 @@ class DreamSimulator:
         memory = self.remember((), memory)
         if steps < 1:
             raise BadInputError(f"there must be at least 1 step, not {steps}")
-        return self._autopilot(steps, memory)
+        return generation.autopilot(self, steps, memory)
 
-    def _autopilot(self, steps: int, memory: Memory) -> Iterator[Transition]:
-        for _ in range(steps):
-            with torch.no_grad():
-                before, (_, latent_action) = self.state, self.dream.world_model.choose(memory, self.state)
-                transition = self.step_latent(latent_action)
-                memory = self.remember([(before, latent_action)], memory)
-            yield transition
-
-    @torch.no_grad()
     def generate(
         self,
         context_frames: Tensor,
@@ -356,94 +316,7 @@ class DreamSimulator:
         Raises:
             BadInputError: too few frames, a ratio or horizon out of range, or no control model.
         """
-        if horizon < 1 or not 0.0 <= context_ratio < 1.0:
-            raise BadInputError(
-                f"the horizon must be at least 1 and the context ratio in [0, 1), not {horizon} and {context_ratio}"
-            )
-        count = round(context_ratio * horizon)
-        model = self.dream.world_model
-        expected = (self.num_dreams, model.config.inr.channels, *model.size_of(self.state))
-        shape = tuple(context_frames.shape)
-        if len(shape) != 5 or (shape[0], *shape[2:]) != expected or shape[1] <= count:
-            raise BadInputError(
-                f"context frames are {shape}; expected are (N, n, C, H, W) with (N, C, H, W) = {expected} and n of at "
-                f"least {count + 1}, because {count} of {horizon} steps are context"
-            )
-        frames = context_frames[:, : count + 1].to(self.device)
-        context = model.encode(frames.flatten(0, 1)).unflatten(0, frames.shape[:2]).transpose(0, 1)
-        inferred = [model.infer(*pair) for pair in pairwise(context)]
-        self.reset(states=context[-1])
-        states, latent_actions = list(context), list(inferred)
-        if horizon > count:
-            memory = self.remember(zip(context, inferred, strict=False))
-            for transition in self.autopilot(horizon - count, memory):
-                states.append(model.seen(transition.state))
-                latent_actions.append(transition.latent_action)
-                progress(len(latent_actions), horizon)
-        return torch.stack(states, dim=1), torch.stack(latent_actions, dim=1)
-
-    def step_latent(self, latent_actions: Tensor) -> Transition:
-        """Steps by latent actions (N, U, rows, cols) float32: `z' = A(z) + B(u)`.
-
-        A cell whose mean squared change is within the card's dead band stays exactly as it was (`WorldModel.settle`).
-        """
-        if (compiled := self._compiled()) and _alike(latent_actions, self.latent_action):
-            return self._step_compiled(compiled, latent_actions, None)
-        return self._step_by_layers(latent_actions)
-
-    def _compiled_doubt(self) -> CompiledDoubt | None:
-        """Compiled doubt, if doubt is followed; None where PyTorch follows it instead."""
-        if self._belief is not None and (module := _compiler("doubt")):
-            self._doubting = module.compiled_doubt(self.dream.world_model.doubt, self._doubting)
-        return None if self._belief is None else self._doubting
-
-    @torch.no_grad()
-    def _step_by_layers(self, latent_actions: Tensor, actions: Tensor | None = None) -> Transition:
-        """`step_latent` in plain PyTorch, on any device: the reference."""
-        drawn = self._drawn(self.dream.card)
-        result = advance(self.dream, self.state, latent_actions, actions, self.steps, self.horizon, *drawn)
-        if self._belief is not None:
-            self._follow(result, actions)
-        self.state, self.latent_action, self.lost = result.state, latent_actions, result.lost
-        self.steps = self.steps + 1
-        return result
-
-    def _follow(self, result: Transition, actions: Tensor | None) -> None:
-        """Follows the doubt of a step from the present states."""
-        doubt = self._compiled_doubt() or self.dream.world_model.doubt
-        self.belief = doubt.step(self._belief, self.state, actions, result.state, result.undecided)
-
-    def _drawn(self, card: Card) -> tuple[Tensor | None, Tensor | None]:
-        """(N,) in [0, 1) each, which draw reward and ending; None for what is not random."""
-        if self.deterministic or not (card.random_rewards or card.random_endings):
-            return None, None
-        rewarded, ended = noise.uniform(~self.keys, self.steps, 2).unbind(1)
-        return rewarded if card.random_rewards else None, ended if card.random_endings else None
-
-    def _step_compiled(
-        self, compiled: CompiledStep, latent_actions: Tensor | None, actions: Tensor | None
-    ) -> Transition:
-        """The same step in one compiled call, by latent actions or by actions."""
-        card = self.dream.card
-        self._memo = compiled.memo(self._memo, self.state, card.dead_band)
-        numbers = tuple(map(float, (STATE_LIMIT, card.reward_discount, card.horizon, self.horizon)))
-        doubting = self._compiled_doubt()
-        follower = doubting and doubting.follower(self._memo, self._belief, actions)
-        given = self.state, latent_actions, actions, self.steps
-        *given, steps = compiled.advance(self._memo, *given, numbers, follower)
-        result = Transition(*given)
-        if self._belief is not None and doubting is None:
-            self._follow(result, actions)
-        self.state, self.latent_action, self.steps, self.lost = result.state, result.latent_action, steps, result.lost
-        return result
-
-    def _compiled(self) -> CompiledStep | None:
-        """The compiled step; None where PyTorch steps instead: on devices other than the CPU, or without Numba."""
-        card = self.dream.card
-        if not (module := _compiler("step")) or card.random_rewards or card.random_endings:
-            return None
-        self.dream.step_kept = module.compiled_step(self.dream.world_model, self.dream.step_kept)
-        return self.dream.step_kept
+        return generation.generate(self, context_frames, context_ratio, horizon, progress)
 
     @torch.no_grad()
     def render(self, resolution: Resolution | None = None, nyquist: bool = False) -> Tensor:
@@ -462,58 +335,7 @@ class DreamSimulator:
         return self.dream.world_model.render(self.state, resolution, nyquist)
 
 
-def advance(
-    dream: Dream,
-    state: Tensor,
-    latent_actions: Tensor,
-    actions: Tensor | None,
-    steps: Tensor,
-    horizon: int,
-    rewarded: Tensor | None = None,
-    ended: Tensor | None = None,
-) -> Transition:
-    """One step as a function of tensors, in plain PyTorch: `DreamSimulator` and what is exported step by it.
-
-    Args:
-        dream: whose model and card.
-        state: (N, K + M, rows, cols) float32, before the step.
-        latent_actions: (N, U, rows, cols) float32.
-        actions: as in `WorldModel.translate`; None if they are not known.
-        steps: (N,) int64, steps since the episode began, without this one.
-        horizon: steps after which an episode is truncated, 0 for never.
-        rewarded, ended: (N,) float32 in [0, 1), which draw reward and ending; None for what is likeliest.
-    """
-    model, card = dream.world_model, dream.card
-    shown = model.settle(state, model.step(state, latent_actions), card.dead_band)
-    reward, termination, undecided = model.outcome(state, latent_actions, shown, actions, rewarded)
-    following, lost = bounded(model.recall(state, shown, actions))
-    steps = steps + 1
-    if card.reward_discount:
-        reward = torch.where(reward > 0, reward * (1.0 - card.reward_discount * steps / card.horizon), reward)
-    truncated = lost | (steps >= horizon) if horizon else lost
-    terminated = termination > (0.5 if ended is None else ended)
-    return Transition(following, latent_actions, reward.nan_to_num(0.0), terminated, truncated, lost, undecided)
-
-
-def bounded(state: Tensor) -> tuple[Tensor, Tensor]:
-    """States (N, K + M, rows, cols) clamped to ±`STATE_LIMIT`, NaN to 0; (N,) bool, which of them are lost."""
-    lost = ~(state.abs() < STATE_LIMIT).flatten(1).all(1)  # written so that NaN counts as lost
-    return state.nan_to_num(0.0).clamp(-STATE_LIMIT, STATE_LIMIT), lost
-
-
 def _field(batch: int, channels: int, cells: tuple[int, int], device: torch.device) -> Tensor:
     """Zeros (batch, channels, rows, cols) float32, with a cell's numbers side by side in memory."""
     zeros = torch.zeros(batch, channels, *cells, device=device)
     return zeros.contiguous(memory_format=torch.channels_last)
-
-
-def _alike(given: Tensor, expected: Tensor) -> bool:
-    return (given.shape, given.dtype, given.device) == (expected.shape, expected.dtype, expected.device)
-
-
-@cache
-def _compiler(part: str) -> ModuleType | None:
-    """`compiled_step` or `compiled_doubt`, None without its kernel; imported late, since Numba takes a while."""
-    if kernels.find(part, "cpu") is None:
-        return None
-    return import_module(f"nova_gym.model.compiled_{part}")

@@ -14,6 +14,8 @@ FLOORS = (
     ("nova_gym.kernels", "nova_gym.measures", "nova_gym.pictures", "nova_gym.tensor_file", "nova_gym.terminal"),
     ("nova_gym.model", "nova_gym.data"),
     ("nova_gym.dream",),
+    ("nova_gym.stepping",),
+    ("nova_gym.generation",),
     ("nova_gym.canvas", "nova_gym.editing", "nova_gym.simulator"),
     ("nova_gym.export", "nova_gym.publishing", "nova_gym.web"),
     ("nova_gym",),  # what `import nova_gym` gives: only what stands on it may use the short names

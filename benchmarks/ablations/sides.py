@@ -21,9 +21,10 @@ from nova_gym.model.world_model import WorldModel
 from nova_gym.training import Run
 from nova_gym.training.control import ControlStage
 from nova_gym.training.dynamics import Dynamics
+from nova_gym.training.freed_memory import keep_freed_memory
 from nova_gym.training.latent_actions import settle_latent_actions
 from nova_gym.training.looks import learn_looks, looks_of
-from nova_gym.training.loop import Loop, keep_freed_memory, step_generator
+from nova_gym.training.loop import Loop, step_generator
 from nova_gym.training.presets import Preset
 from nova_gym.training.representation import Representation, encode_all, settle_coordinates
 from nova_gym.training.stage import Stage

@@ -19,7 +19,7 @@ from nova_gym.errors import BadInputError, needs_package
 from nova_gym.export.drawing import Draw
 from nova_gym.files import make_folder, write_atomically
 from nova_gym.model.world_model import WorldModel
-from nova_gym.simulator import advance
+from nova_gym.stepping import advance
 from nova_gym.version import __version__
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """A step of a world model as a table of layers with all weights in one array, which `nova_gym.kernels.step` runs.
 
-`nova_gym.simulator` picks it on the CPU, and its tests check it against PyTorch. The step belongs to the weights. What
+`nova_gym.stepping` picks it on the CPU, and its tests check it against PyTorch. The step belongs to the weights. What
 it computed of the states of some dreams is a `Memo`, which belongs to whoever steps them.
 """
 

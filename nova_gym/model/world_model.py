@@ -10,25 +10,17 @@ that meets another), the bridge and the inverse dynamics see a neighbourhood. A 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nova_gym.errors import BadInputError
-from nova_gym.model import inr
-from nova_gym.model.bridge import ActionBridge
-from nova_gym.model.chance import Chance
-from nova_gym.model.codebook import Codebook
-from nova_gym.model.config import ModelConfig
-from nova_gym.model.control import Control, Memory
-from nova_gym.model.detail import Detail
-from nova_gym.model.doubt import Doubt
-from nova_gym.model.dynamics import ForwardDynamics, InverseDynamics
-from nova_gym.model.encoder import Encoder
-from nova_gym.model.heads import NO_ODDS, Heads
+from nova_gym.model import inr, looks, placing
+from nova_gym.model.control import Memory
+from nova_gym.model.heads import NO_ODDS
 from nova_gym.model.inr import Renderer
-from nova_gym.model.memory import RecurrentMemory
+from nova_gym.model.parts import Parts
 
 
-class WorldModel(nn.Module):
+class WorldModel(Parts):
     """The world model of arXiv 2605.06298 with the grounding that reinforcement learning needs.
 
     Callers need its methods alone, whose names are verbs. A frame is *encoded* as a state. What happened between two
@@ -52,28 +44,6 @@ class WorldModel(nn.Module):
         config: sizes.
         generator: for the initial weights, None for one with seed 0; PyTorch's global one is left as it is.
     """
-
-    def __init__(self, config: ModelConfig, generator: torch.Generator | None = None) -> None:
-        super().__init__()
-        generator = generator or torch.Generator().manual_seed(0)
-        self.config = config
-        weights = inr.weight_count(config.inr)
-        self.base = nn.Parameter(inr.initial_weights(config.inr, generator))
-        self.basis = nn.Parameter(torch.randn(config.rank, weights, generator=generator) * (0.4 / config.rank**0.5))
-        with torch.random.fork_rng(devices=[]):  # PyTorch's layers draw from the global generator: seed that
-            torch.manual_seed(generator.initial_seed())
-            self.encoder = Encoder(config)
-            self.forward_dynamics = ForwardDynamics(config)
-            self.inverse_dynamics = InverseDynamics(config)
-            self.bridge = ActionBridge(config) if config.actions else None
-            self.heads = Heads(config) if config.actions else None
-            self.memory = RecurrentMemory(config) if config.actions and config.memory else None
-            self.chance = Chance(config) if config.actions and config.outcomes else None
-            self.codebook = Codebook(config) if config.codes else None
-            self.control = Control(config) if config.control else None
-            self.doubt = Doubt(config) if config.doubt else None
-        self.detail = Detail(config) if config.detail else None
-        self.register_buffer("looks", torch.zeros(config.looks, config.rank) if config.looks else None)
 
     # From a frame to the next.
 
@@ -205,25 +175,14 @@ class WorldModel(nn.Module):
             state, following: (B, K, rows, cols), before and after a step.
             dead_band: mean squared change of a cell up to which it counts as unchanged.
         """
-        state = self.seen(state)
-        moved = (following - state).square().mean(1) > dead_band
-        if self.looks is None or state.device.type != "cpu" or torch.compiler.is_compiling():  # how many is unknown
-            return torch.where(moved[:, None], self.nearest_look(following), state)
-        settled = state.movedim(1, -1).clone()
-        settled[moved] = self.nearest_look(following.movedim(1, -1)[moved][:, :, None, None]).flatten(1).to(state)
-        return settled.movedim(-1, 1)
+        return looks.settle(self.seen(state), following, dead_band, self.looks)
 
     def nearest_look(self, state: Tensor) -> Tensor:
         """(B, K, rows, cols) states, each cell with the nearest of the looks that are known; as they are without.
 
         A cell that is further from all of them than two of them can be from each other is lost, and stays as it is.
         """
-        if self.looks is None:
-            return state
-        cells, sizes = state.movedim(1, -1), self.looks.square().sum(1)
-        score, nearest = (2.0 * cells @ self.looks.T - sizes).max(-1)
-        near = cells.square().sum(-1) - score <= 4.0 * sizes.max()
-        return torch.where(near[:, None], self.looks[nearest].movedim(-1, 1), state)
+        return looks.nearest_look(state, self.looks)
 
     def outcome(
         self,
@@ -338,14 +297,7 @@ class WorldModel(nn.Module):
         Returns:
             (B, U, rows, cols), 0 in all other cells.
         """
-        where, what = numbers[:, : self.places], numbers[:, self.places :]
-        field = what.new_zeros(len(what), what.shape[1], *cells)
-        index = torch.zeros(len(what), 2, dtype=torch.int64, device=what.device)
-        if self.places:
-            count = torch.tensor(cells, device=what.device)
-            index = torch.minimum(((where.clamp(-1.0, 1.0) + 1.0) * 0.5 * count).long(), count - 1)
-        field[torch.arange(len(what), device=what.device), :, index[:, 0], index[:, 1]] = what
-        return field
+        return placing.place(numbers, self.places, cells)
 
     def summarise(self, latent_action: Tensor) -> Tensor:
         """The handful of numbers that `place` takes, of the cell that moves most.
@@ -356,14 +308,7 @@ class WorldModel(nn.Module):
         Returns:
             (B, 2 + U), or (B, U) where the whole frame is one cell.
         """
-        rows, cols = latent_action.shape[2:]
-        flat = latent_action.flatten(2)
-        most = flat.square().sum(1).argmax(1)
-        what = flat[torch.arange(len(flat), device=flat.device), :, most]
-        if not self.places:
-            return what
-        where = torch.stack([(most // cols + 0.5) / rows, (most % cols + 0.5) / cols], dim=1) * 2.0 - 1.0
-        return torch.cat([where, what], dim=1)
+        return placing.summarise(latent_action, self.places)
 
     # Codes: learned discrete actions.
 
@@ -382,11 +327,6 @@ class WorldModel(nn.Module):
             BadInputError: the model has no codebook.
         """
         return self._codebook().nearest(latent_action)
-
-    def _codebook(self) -> Codebook:
-        if self.codebook is None:
-            raise BadInputError("this dream has no codebook: `nova-gym train --stage codebook` makes one")
-        return self.codebook
 
     # The control model: what happens next, from what happened so far.
 
@@ -451,64 +391,3 @@ class WorldModel(nn.Module):
         possible = possible.unflatten(0, (batch, count))
         nearest = (possible - latent_action[:, None]).square().flatten(2).sum(-1).argmin(1)
         return nearest, possible[torch.arange(batch, device=state.device), nearest]
-
-    def _control(self) -> Control:
-        if self.control is None:
-            raise BadInputError("this dream has no control model: `nova-gym train --stage control` makes one")
-        return self.control
-
-    # What the model is made of.
-
-    @property
-    def device(self) -> torch.device:
-        """The device that the parameters are on."""
-        return self.base.device
-
-    @property
-    def has_actions(self) -> bool:
-        """Whether it knows the environment's actions, rewards and endings: it has a bridge and heads."""
-        return self.bridge is not None
-
-    @property
-    def has_discrete_actions(self) -> bool:
-        """Whether it knows the environment's actions, and these are discrete."""
-        return self.has_actions and self.config.discrete
-
-    @property
-    def has_memory(self) -> bool:
-        """Whether a step depends on more than the frame and the action."""
-        return self.memory is not None
-
-    @property
-    def has_chance(self) -> bool:
-        """Whether it leaves something to chance."""
-        return self.chance is not None
-
-    @property
-    def has_codebook(self) -> bool:
-        """Whether it has learned discrete actions."""
-        return self.codebook is not None
-
-    @property
-    def has_control(self) -> bool:
-        """Whether it has a control model, which chooses latent actions by itself."""
-        return self.control is not None
-
-    @property
-    def has_doubt(self) -> bool:
-        """Whether it can tell how far its steps are to be trusted."""
-        return self.doubt is not None
-
-    @property
-    def has_detail(self) -> bool:
-        """Whether it has a second renderer, for larger frames."""
-        return self.detail is not None
-
-    def part(self, name: str) -> nn.Module | None:
-        """A part, for the stage that trains it; None if the model lacks it.
-
-        Args:
-            name: `encoder`, `renderer` (base weights and basis), `forward_dynamics`, `inverse_dynamics`, `bridge`,
-                `heads`, `memory`, `chance`, `codebook`, `control`, `doubt` or `detail`.
-        """
-        return nn.ParameterList([self.base, self.basis]) if name == "renderer" else getattr(self, name)

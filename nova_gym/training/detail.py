@@ -15,7 +15,8 @@ from nova_gym.errors import BadInputError
 from nova_gym.model import inr
 from nova_gym.model.detail import Detail, start_new_units, widen
 from nova_gym.model.world_model import WorldModel
-from nova_gym.training.loop import Loop, Run, keep_freed_memory
+from nova_gym.training.freed_memory import keep_freed_memory
+from nova_gym.training.loop import Loop, Run
 from nova_gym.training.parts import refitted, weights_digest, with_part
 from nova_gym.training.presets import Recipe
 from nova_gym.training.representation import encode_in_parts, in_cells, of_cells, picture_loss

@@ -15,7 +15,7 @@ from nova_gym.data.clips import to_unit
 from nova_gym.dream import Dream
 from nova_gym.model.doubt import Doubt, cell_errors, log_error
 from nova_gym.model.world_model import WorldModel
-from nova_gym.simulator import bounded
+from nova_gym.stepping import bounded
 from nova_gym.training.calibration import HELD_OUT, PROLONGED, calibrate
 from nova_gym.training.changes import ROUNDING
 from nova_gym.training.prolonging import prolonged

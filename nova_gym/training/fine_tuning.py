@@ -14,9 +14,10 @@ from nova_gym.model.world_model import WorldModel
 from nova_gym.training.changes import Changes, emphasize, wrong_transitions
 from nova_gym.training.doubt import teach_doubt, without_held_out
 from nova_gym.training.dynamics import Tuning
+from nova_gym.training.freed_memory import keep_freed_memory
 from nova_gym.training.heard import recorded_states
 from nova_gym.training.looks import learn_more_looks
-from nova_gym.training.loop import DOUBT, Loop, Run, keep_freed_memory
+from nova_gym.training.loop import DOUBT, Loop, Run
 from nova_gym.training.odds import settle_odds
 from nova_gym.training.presets import Preset, TrainingConfig, preset_of
 from nova_gym.training.rare import favour_rare

@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 import copy
-import ctypes
 import hashlib
 import math
-import platform
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
-from torch.utils.tensorboard import SummaryWriter
 
 from nova_gym.dream import resolve_device
 from nova_gym.errors import BadInputError
-from nova_gym.files import write_atomically
 from nova_gym.model.world_model import WorldModel
-from nova_gym.tensor_file import first_line
+from nova_gym.training.checkpoints import read_checkpoint, write_checkpoint
+from nova_gym.training.curves import Curves
 from nova_gym.training.optimizers import learning_rate, make_optimizer
-from nova_gym.training.presets import Recipe
 from nova_gym.training.stage import Batch, Metrics, Stage
+from nova_gym.training.timing import batch_in_time, recipe_in_time
 
 #: A step whose loss is this many times its running mean is an explosion and is skipped. This many explosions in a row
 #: mean that the weights are broken: training goes back to its last snapshot, at half the learning rate.
 EXPLOSION, BROKEN = 8.0, 10
-#: Passes that a step's time is measured by, the first of which may take longer.
-TRIALS = 3
 #: Steps between two scalars and between two snapshots, seconds between two checkpoints (which hold the last snapshot).
 LOG_EVERY, SNAPSHOT_EVERY, SAVE_EVERY = 50, 200, 120.0
 
@@ -92,24 +88,6 @@ def step_generator(seed: int, stage: str, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little"))
 
 
-def _writer(folder: Path) -> SummaryWriter:
-    try:
-        return SummaryWriter(str(folder))
-    except (OSError, ValueError) as error:
-        raise BadInputError(f"curves cannot be written to {folder}: {first_line(error)}") from error
-
-
-def keep_freed_memory() -> None:
-    """Asks glibc to reuse large freed blocks instead of returning them, which saves page faults at every step.
-
-    It holds for the rest of the process; on systems without glibc it does nothing.
-    """
-    if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL("libc.so.6")
-        for option, value in ((-3, 32 << 20), (-1, 1 << 30), (-2, 64 << 20)):  # mmap, trim, top pad
-            libc.mallopt(option, value)
-
-
 @dataclass
 class Loop:
     """Runs stages one after the other, and can be stopped and resumed within any of them.
@@ -140,7 +118,7 @@ class Loop:
     device: torch.device = field(init=False)
     progress: Progress = field(init=False)
     budget: float | None = field(default=None, init=False)
-    writer: SummaryWriter | None = field(default=None, init=False)
+    writer: Curves | None = field(default=None, init=False)
     finished: dict[str, dict[str, float]] = field(default_factory=dict)
     kept: dict[str, torch.Tensor] = field(default_factory=dict)
     _pending: dict[str, Any] | None = None
@@ -157,7 +135,7 @@ class Loop:
             yield
             return
         try:
-            with closing(_writer(self.run.log_dir)) as self.writer:
+            with closing(Curves(self.run.log_dir)) as self.writer:
                 yield
         finally:
             self.writer = None
@@ -170,35 +148,10 @@ class Loop:
         """
         if not self.run.resume:
             return
-        checkpoint = self.run.checkpoint
-        if not checkpoint.exists():
-            raise BadInputError(f"nothing to resume: {checkpoint} does not exist")
-        try:
-            saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-            fingerprint, model = saved["fingerprint"], saved["model"]
-            begun = set(saved["finished"]) | {(saved["current"] or {}).get("name")}
-            fitting = [(key, tuple(value.shape)) for key, value in self.model.state_dict().items()]
-            whole = [(key, tuple(model[key].shape)) for key, _ in fitting] == fitting and len(model) == len(fitting)
-            if saved["current"] and not {"optimizer", "step", "mean", "rate", "seconds"} <= saved["current"].keys():
-                raise ValueError("it does not say how far its stage has come")
-            spent = float(saved.get("seconds", 0.0))
-        except Exception as error:
-            raise BadInputError(f"{checkpoint} is not a checkpoint of nova-gym: {first_line(error)}") from error
-        ahead = {key for key in STAGES if key not in begun}  # recipes of stages to come may still change
-        differing = [
-            key for key, value in self.fingerprint.items() if fingerprint.get(key) != value and key not in ahead
-        ]
-        if differing:
-            raise BadInputError(
-                f"{checkpoint} belongs to another run (it differs in {', '.join(differing)}); "
-                "resume with the options it was started with, or train without --resume"
-            )
-        if not whole:
-            raise BadInputError(f"{checkpoint} belongs to another model")
-        self.model.load_state_dict(model)
-        self.finished, self.kept = saved["finished"], saved.get("kept", {})
-        self._pending = saved["current"]
-        self._began -= spent
+        saved = read_checkpoint(self.run.checkpoint, self.model, self.fingerprint, STAGES)
+        self.model.load_state_dict(saved["model"])
+        self.finished, self.kept, self._pending = saved["finished"], saved["kept"], saved["current"]
+        self._began -= saved["seconds"]
 
     @property
     def spent(self) -> float:
@@ -233,7 +186,7 @@ class Loop:
             state["budget"] = self._share(stage.name) if seconds is None else seconds
             stage.begin()
             state["most"] = recipe.steps if seconds is None and stage.name in SOON else None
-            state["batch"] = self._batch(stage, state["budget"])
+            state["batch"] = batch_in_time(stage, state["budget"], partial(self._measured, stage))
         self.budget, stage.recipe = state["budget"], replace(recipe, batch=state.get("batch", recipe.batch))
         try:
             self._steps(stage, optimizer, state)
@@ -249,7 +202,7 @@ class Loop:
         }
         self.finished[stage.name] = kept | state["metrics"]
         if self.writer:
-            self._pictures(stage, recipe.steps)
+            self.writer.add_pictures(stage.name, stage.pictures(), recipe.steps)
         self._snapshot = self._take(None)
         self._save()
 
@@ -262,7 +215,7 @@ class Loop:
     def _steps(self, stage: Stage, optimizer: Optimizer, state: dict[str, Any]) -> None:
         began, saved = time.monotonic() - state["seconds"], time.monotonic()
         in_a_row = 0
-        while state["step"] < (recipe := self.recipe(stage, state)).steps:
+        while state["step"] < (recipe := recipe_in_time(stage.recipe, state)).steps:
             step = state["step"]
             if step % SNAPSHOT_EVERY == 0 and in_a_row == 0:
                 kept = {
@@ -278,7 +231,7 @@ class Loop:
                         warnings.warn(str(error), stacklevel=2)
                     saved = time.monotonic()
                     if self.writer:
-                        self._pictures(stage, step)
+                        self.writer.add_pictures(stage.name, stage.pictures(), step)
             drawn = stage.batch(step_generator(self.seed, stage.name, step), step / recipe.steps)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, step) * state["rate"] * group.get("share", 1.0)
@@ -311,33 +264,9 @@ class Loop:
         loss.backward()
         return loss, metrics
 
-    def _batch(self, stage: Stage, seconds: float | None) -> int:
-        """The recipe's batch, or less where so many seconds would not be enough for the recipe's steps.
-
-        The steps of a smaller batch take less time, so about as many are made, but for the smallest batch that a stage
-        learns well from. The time of a step is measured, without learning from it.
-        """
-        recipe = stage.recipe
-        if seconds is None:
-            return recipe.batch
-        taken = []
-        for trial in range(TRIALS):
-            began = time.monotonic()
-            self._backward(stage, stage.batch(step_generator(self.seed, f"{stage.name}, measured", trial), 0.0))
-            taken.append(time.monotonic() - began)
-        stage.zero_grad(set_to_none=True)
-        stage.memory = {}
-        share = seconds / min(taken) / recipe.steps
-        return min(recipe.batch, max(stage.least, round(recipe.batch * share)))
-
-    def recipe(self, stage: Stage, state: dict[str, Any]) -> Recipe:
-        """The stage's recipe, with the number of steps that its time allows, where that is limited."""
-        step, spent, budget = state["step"], state["seconds"], state.get("budget")
-        if budget is None or not spent:
-            return stage.recipe
-        steps = max(step + (spent < budget), round(step * budget / spent))
-        steps = min(steps, state.get("most") or steps)
-        return replace(stage.recipe, steps=steps, warmup=min(stage.recipe.warmup, steps // 10))
+    def _measured(self, stage: Stage, trial: int) -> None:
+        """A pass whose time is measured."""
+        self._backward(stage, stage.batch(step_generator(self.seed, f"{stage.name}, measured", trial), 0.0))
 
     def _share(self, name: str) -> float | None:
         """Seconds of a stage that begins now: its share of those that are left; None without a limit."""
@@ -377,7 +306,7 @@ class Loop:
         text += "".join(f"  {key} {value:.4g}" for key, value in state["metrics"].items())
         if state["skipped"]:
             text += f"  skipped {state['skipped']}"
-        recipe = self.recipe(stage, state)
+        recipe = recipe_in_time(stage.recipe, state)
         self.progress(stage.name, state["step"], recipe.steps, text)
         if self.writer:
             scalars = {
@@ -387,20 +316,9 @@ class Loop:
                 "skipped": state["skipped"],
                 **state["metrics"],
             }
-            for key, value in scalars.items():
-                self.writer.add_scalar(f"{stage.name}/{key}", value, state["step"])
-
-    def _pictures(self, stage: Stage, step: int) -> None:
-        pictures = stage.pictures().clamp(0, 1)
-        half = len(pictures) // 2
-        rows = [torch.cat(list(row), dim=2) for row in (pictures[:half], pictures[half:])]
-        self.writer.add_image(f"{stage.name}/truth above, model below", torch.cat(rows, dim=1), step)
+            self.writer.add_scalars(stage.name, scalars, state["step"])
 
     def _save(self) -> None:
         """Writes the last snapshot to the checkpoint."""
         if self._snapshot:
-            with write_atomically(self.run.checkpoint) as temporary:
-                try:
-                    torch.save(self._snapshot, temporary)
-                except RuntimeError as error:  # PyTorch's error for a full disk
-                    raise OSError(str(error)) from error
+            write_checkpoint(self.run.checkpoint, self._snapshot)

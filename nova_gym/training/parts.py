@@ -16,7 +16,8 @@ from nova_gym.model.config import ControlConfig, ModelConfig
 from nova_gym.model.world_model import WorldModel
 from nova_gym.training.doubt import teach_doubt
 from nova_gym.training.fine_tuning import check_recording, repacked
-from nova_gym.training.loop import Loop, Run, keep_freed_memory
+from nova_gym.training.freed_memory import keep_freed_memory
+from nova_gym.training.loop import Loop, Run
 from nova_gym.training.presets import Preset, Recipe
 from nova_gym.training.representation import encode_all
 from nova_gym.training.train import digest, train_codebook, train_control

@@ -16,11 +16,12 @@ from nova_gym.training.changes import Changes, emphasize, wrong_transitions
 from nova_gym.training.control import ControlStage
 from nova_gym.training.doubt import HELD_OUT_ONE_IN, teach_doubt, without_held_out
 from nova_gym.training.dynamics import Dynamics, Tuning
+from nova_gym.training.freed_memory import keep_freed_memory
 from nova_gym.training.heard import recorded_states
 from nova_gym.training.latent_actions import fit_codebook, settle_latent_actions
 from nova_gym.training.layout import needs_everywhere
 from nova_gym.training.looks import learn_looks, looks_of
-from nova_gym.training.loop import DOUBT, STAGES, Loop, Run, keep_freed_memory, step_generator
+from nova_gym.training.loop import DOUBT, STAGES, Loop, Run, step_generator
 from nova_gym.training.odds import settle_odds
 from nova_gym.training.presets import Preset, TrainingConfig
 from nova_gym.training.rare import favour_rare

@@ -12,7 +12,7 @@ from nova_gym.data.clips import to_unit
 from nova_gym.measures.pictures import SAME_PSNR, TILE_TOLERANCE
 from nova_gym.model.doubt import EVIDENCE, Belief, Looked, cell_errors, log_error
 from nova_gym.model.world_model import WorldModel
-from nova_gym.simulator import bounded
+from nova_gym.stepping import bounded
 from nova_gym.training.strange import strange
 
 #: Frames of the roll-outs of one kind, at most.

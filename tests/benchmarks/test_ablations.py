@@ -5,13 +5,12 @@ import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from nova_gym import simulator
+from nova_gym import stepping
 from nova_gym.benchmarks.ablations import __main__ as command
 from nova_gym.benchmarks.ablations import generation, on_minigrid, retargeting, sides
 from nova_gym.benchmarks.ablations.models import JointDynamics, VectorModel, field, one_network, parameter_count
@@ -19,9 +18,10 @@ from nova_gym.benchmarks.ablations.parts import seconds_of
 from nova_gym.data import unlabelled_clips
 from nova_gym.model.dynamics import ForwardDynamics
 from nova_gym.model.world_model import WorldModel
-from nova_gym.training import PRESETS, Recipe, Run, preset
-from nova_gym.training.loop import Loop, learning_rate
+from nova_gym.training import PRESETS, Recipe, preset
+from nova_gym.training.optimizers import learning_rate
 from nova_gym.training.representation import change_coordinates, encode_all, of_cells, pixel_metric
+from nova_gym.training.timing import recipe_in_time
 from nova_gym.training.train import config_for
 
 
@@ -47,7 +47,7 @@ def small(monkeypatch):
         (on_minigrid, "EPISODES", 2),
         (on_minigrid, "STEPS", 2),
         (on_minigrid, "CROSSINGS", on_minigrid.CROSSINGS[:1]),
-        (simulator, "_compiler", lambda part: None),  # compiling a step takes longer than all of these
+        (stepping, "_compiler", lambda part: None),  # compiling a step takes longer than all of these
     ):
         monkeypatch.setattr(module, name, value)
     return tiny
@@ -120,9 +120,8 @@ def test_nonsense_is_refused_before_anything_is_trained(wrong, monkeypatch, caps
 @pytest.mark.parametrize("uneven", [0.0, 0.3])
 def test_a_stage_ends_with_its_time_and_its_schedule_runs_over_that(uneven):
     recipe = Recipe(steps=5, batch=1, learning_rate=1.0)
-    loop = Loop(None, 0, Run(Path("nowhere")))
     state, rates = {"step": 0, "seconds": 0.0, "budget": 60.0}, []
-    while state["step"] < (now := loop.recipe(SimpleNamespace(recipe=recipe), state)).steps:
+    while state["step"] < (now := recipe_in_time(recipe, state)).steps:
         rates.append(learning_rate(now, state["step"]))
         assert state["step"] / now.steps == pytest.approx(state["seconds"] / 60.0, abs=0.3)
         spent = state["seconds"] + 0.1 * (1 + uneven * (state["seconds"] > 30))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from nova_gym import simulator
+from nova_gym import stepping
 from nova_gym.benchmarks.baselines import MODELS, Contestant
 from nova_gym.benchmarks.paper import __main__ as command
 from nova_gym.benchmarks.paper import data as sets
@@ -33,7 +33,7 @@ def small(monkeypatch):
     """NOVA of the size of `tiny`, without compiling."""
     monkeypatch.setitem(PRESETS, "digits", preset("tiny", codes=0))
     monkeypatch.setattr("nova_gym.training.representation.pixel_metric", partial(pixel_metric, probes=64))
-    monkeypatch.setattr(simulator, "_compiler", lambda part: None)
+    monkeypatch.setattr(stepping, "_compiler", lambda part: None)
 
 
 @pytest.fixture

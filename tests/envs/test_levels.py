@@ -61,7 +61,7 @@ def test_a_level_starts_where_it_does_in_reality(shipped):
 
 
 def test_a_goal_pays_by_the_level_s_own_horizon(shipped, monkeypatch):
-    monkeypatch.setattr("nova_gym.simulator._compiler", lambda part: None)  # the compiled step asks no method
+    monkeypatch.setattr("nova_gym.stepping._compiler", lambda part: None)  # the compiled step asks no method
     monkeypatch.setattr(shipped.world_model, "outcome", lambda *given: (torch.ones(1), torch.ones(1), torch.zeros(1)))
     for reality, horizon in ((None, 324), (ROOMS, 100)):
         env = NovaDreamEnv(shipped, reality=reality)

@@ -77,7 +77,7 @@ def test_standing_still_never_drifts(shipped):
 def plain(monkeypatch, compiled):
     """PyTorch steps, unless `compiled`."""
     if not compiled:
-        monkeypatch.setattr("nova_gym.simulator._compiler", lambda part: None)
+        monkeypatch.setattr("nova_gym.stepping._compiler", lambda part: None)
 
 
 @pytest.mark.parametrize("compiled", [True, False])
@@ -172,7 +172,7 @@ def test_truncation_comes_at_the_horizon_and_never_without_one(shipped):
 
 
 def test_reward_is_discounted_in_time_as_reality_does(tiny, monkeypatch):
-    monkeypatch.setattr("nova_gym.simulator._compiler", lambda part: None)  # the compiled step asks no method
+    monkeypatch.setattr("nova_gym.stepping._compiler", lambda part: None)  # the compiled step asks no method
     model = tiny.world_model
     monkeypatch.setattr(model, "outcome", lambda z, *_: (torch.ones(len(z)), torch.zeros(len(z)), torch.zeros(len(z))))
     simulator = DreamSimulator(tiny, 1)

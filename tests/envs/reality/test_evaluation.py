@@ -39,7 +39,7 @@ def test_an_untrained_dream_is_found_out(tiny):
 
 
 def test_a_dream_that_never_moves_is_wrong_where_things_move_only(shipped, monkeypatch):
-    monkeypatch.setattr("nova_gym.simulator._compiler", lambda part: None)  # the compiled step asks no method
+    monkeypatch.setattr("nova_gym.stepping._compiler", lambda part: None)  # the compiled step asks no method
     monkeypatch.setattr(shipped.world_model, "step", lambda z, u: z)
     report = evaluate(shipped, episodes=8, steps=1)
     assert report.transitions["no-op"].value > 0.8
@@ -51,7 +51,7 @@ def test_missed_and_invented_endings_are_counted(shipped, monkeypatch):
     def never(z, *_):
         return torch.zeros(len(z)), torch.zeros(len(z)), torch.zeros(len(z))
 
-    monkeypatch.setattr("nova_gym.simulator._compiler", lambda part: None)
+    monkeypatch.setattr("nova_gym.stepping._compiler", lambda part: None)
     monkeypatch.setattr(shipped.world_model, "outcome", never)
     outcomes = evaluate(shipped, episodes=8, steps=2).outcomes["expert"]
     assert outcomes["termination recall"].value == 0

@@ -15,7 +15,7 @@ from nova_gym.measures import PSNR_CAP
 @pytest.fixture(autouse=True)
 def by_layers(monkeypatch):
     """These models have nothing that could be compiled."""
-    monkeypatch.setattr("nova_gym.simulator._compiler", lambda part: None)
+    monkeypatch.setattr("nova_gym.stepping._compiler", lambda part: None)
 
 
 def test_a_dream_that_is_true_keeps_up_to_the_end():

@@ -94,7 +94,7 @@ def test_what_is_kept_of_still_cells_is_never_outdated(memo, monkeypatch):
             result = simulator.step_latent(latent.contiguous(memory_format=torch.channels_last))
         else:
             result = simulator.step(actions)
-        assert simulator._memo.watcher is simulator._doubting
+        assert simulator._stepper.memo.watcher is simulator._stepper.doubting
         kept.append((before != result.state).any(1).float().mean())
         expected = doubt.step(belief, before, actions, result.state, result.undecided)
         for name, one, other in zip(expected._fields, simulator.belief, expected, strict=True):

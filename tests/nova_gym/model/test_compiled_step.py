@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nova_gym import Card, Dream, DreamSimulator, WorldModel, simulator
+from nova_gym import Card, Dream, DreamSimulator, WorldModel, stepping
 from nova_gym.model.config import ModelConfig
 from nova_gym.model.dynamics import ForwardDynamics
 
@@ -38,7 +38,7 @@ def started(made, count, horizon=None, seed=0):
 def plain(dreams):
     """The same simulator without the compiled step."""
     other = twin(dreams)
-    other._compiled = lambda: None
+    other._stepper.compiled = lambda: None
     return other
 
 
@@ -66,7 +66,7 @@ def test_cells_that_change_get_the_nearest_of_few_looks_either_way():
     looks = made.world_model.looks.normal_(generator=torch.Generator().manual_seed(1))
     dreams = started(made, 5)
     others = plain(dreams)
-    assert dreams._compiled() is not None
+    assert dreams._stepper.compiled() is not None
     for action in (0, 3, 1):
         result = dreams.step(torch.full((5,), action))
         assert_same(result, others.step(torch.full((5,), action)))
@@ -211,7 +211,7 @@ def test_where_there_is_no_room_for_all_dreams_they_take_turns(monkeypatch):
     for turn in range(6):
         actions = torch.arange(40) * (turn + 1) % 7
         assert_identical(cramped.step(actions), roomy.step(actions))
-    assert len(cramped._memo.arrays[0]) < 5 < 40 == len(roomy._memo.arrays[0])
+    assert len(cramped._stepper.memo.arrays[0]) < 5 < 40 == len(roomy._stepper.memo.arrays[0])
 
 
 def test_an_agent_walks_where_no_wall_is_and_everything_else_stays_to_the_bit():
@@ -249,7 +249,7 @@ def test_dreams_without_labels_and_with_continuous_actions_have_it_too():
     for config in (replace(SMALL, actions=0), replace(SMALL, actions=2, discrete=False)):
         compiled = started(dream(config=config), 2)
         layers = plain(compiled)
-        assert compiled._compiled() is not None
+        assert compiled._stepper.compiled() is not None
         motion = torch.ones(2, 3, 5, 6)
         assert_same(compiled.step_latent(motion), layers.step_latent(motion))
         if config.actions:
@@ -317,11 +317,11 @@ def test_weights_that_change_are_never_stepped_with_as_they_were(change):
     compiled = started(dream(), 2)
     for _ in range(2):  # a second time as well
         compiled.step(torch.tensor([1, 2]))
-        first = compiled._compiled()
+        first = compiled._stepper.compiled()
         change(compiled.dream.world_model)
         layers = plain(compiled)
         assert_same(compiled.step(torch.tensor([1, 2])), layers.step(torch.tensor([1, 2])))
-        assert compiled._compiled() is not first
+        assert compiled._stepper.compiled() is not first
 
 
 @pytest.mark.parametrize("change", [_layer, _parameter])
@@ -380,8 +380,8 @@ def test_the_shipped_dream_is_stepped_alike_and_without_numba_by_pytorch(shipped
     layers = plain(compiled)
     for action in (2, 1, 2, 2, 0, 2, 5, 2):
         assert_same(compiled.step(torch.full((20,), action)), layers.step(torch.full((20,), action)))
-    monkeypatch.setattr(simulator, "_compiler", lambda part: None)
-    assert compiled._compiled() is None
+    monkeypatch.setattr(stepping, "_compiler", lambda part: None)
+    assert compiled._stepper.compiled() is None
     layers.state = compiled.state
     assert torch.equal(compiled.step(torch.full((20,), 2)).state, layers.step(torch.full((20,), 2)).state)
 

@@ -8,9 +8,10 @@ from torch import nn
 
 from nova_gym.errors import BadInputError
 from nova_gym.training import Recipe, Run
-from nova_gym.training.loop import SHARES, TRIALS, Loop, step_generator
+from nova_gym.training.loop import SHARES, Loop, step_generator
 from nova_gym.training.optimizers import learning_rate, make_optimizer
 from nova_gym.training.stage import Stage
+from nova_gym.training.timing import TRIALS
 
 
 class _Exploding(Stage):
