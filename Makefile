@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: demo test docs test-lowest test-newest
+.PHONY: demo test test-all docs test-lowest test-newest
 
 demo: $(VENV)/.installed
 	$(BIN)/nova-gym demo
@@ -12,6 +12,10 @@ test: $(VENV)/.installed-test web/node_modules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pytest -n 2 --dist loadfile  # two processes; a file's tests share what they have trained
+
+# Also the tests that are marked as slow: some ten minutes more.
+test-all: $(VENV)/.installed-test web/node_modules
+	$(BIN)/pytest -n 2 --dist loadfile -m ""
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx --builder html --fresh-env --write-all --fail-on-warning --keep-going --quiet docs docs/_build

@@ -59,6 +59,13 @@ def test_a_wheel_holds_all_packages_the_dream_and_the_type_marker(tmp_path):
     assert {name.split("/")[0] for name in names} == {"nova_gym", f"nova_gym-{__version__}.dist-info"}
 
 
-@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "example",
+    [
+        pytest.param(path, marks=pytest.mark.slow if path.name == "dream_your_own.py" else ())
+        for path in sorted((ROOT / "examples").glob("*.py"))
+    ],
+    ids=lambda path: path.name,
+)
 def test_every_example_runs(example, tmp_path):
     subprocess.run([sys.executable, example], cwd=tmp_path, check=True, timeout=120)

@@ -38,7 +38,7 @@ def trained(tiny, tmp_path_factory):
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "a2c", "dqn"])
-@pytest.mark.parametrize("observation", ["latent", "pixels"])
+@pytest.mark.parametrize("observation", ["latent", pytest.param("pixels", marks=pytest.mark.slow)])
 def test_every_algorithm_learns_from_both_observations_and_comes_back(tiny, algorithm, observation, tmp_path):
     env = DreamVecEnv(tiny, 4, observation, max_episode_steps=20)
     agent = make_agent(algorithm, env, observation, seed=3, device="cpu")
@@ -145,6 +145,7 @@ def test_a_curve_survives_json(trained, tmp_path):
     assert Curve.load(tmp_path / "curve.json") == curve
 
 
+@pytest.mark.slow
 def test_the_same_seed_trains_the_same_agent(tiny):
     def weights():
         agent, _ = train_agent(tiny, steps=64, num_dreams=4, evaluations=1, episodes=1, seed=5, device="cpu")
@@ -168,6 +169,7 @@ def test_an_agent_of_other_latents_is_refused(tiny, shipped, trained, tmp_path):
         load_agent(tmp_path / "other.safetensors", replace(tiny, world_model=WorldModel(tiny.world_model.config)))
 
 
+@pytest.mark.slow
 def test_one_agent_learns_for_several_levels_and_acts_in_another_size(tiny, tmp_path):
     """The features know no size, and the file keeps working at its own size afterwards."""
     levels = [f"MiniGrid-SimpleCrossingS9N{walls}-v0" for walls in (1, 3)]

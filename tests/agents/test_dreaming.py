@@ -97,6 +97,7 @@ def test_from_an_environment_to_a_report_with_an_interruption(folder, monkeypatc
     assert json.loads(Path("my.dream/journal.json").read_text())["steps"] == steps
 
 
+@pytest.mark.slow
 def test_from_python_continuous_and_without_a_file(folder):
     from lift import Lift
 

@@ -95,6 +95,7 @@ def test_random_walks_find_states_close_to_a_reward(roaming):
     assert len(roaming.close) > 50
 
 
+@pytest.mark.slow
 def test_the_same_seed_walks_the_same_way(tiny):
     starts = tiny.starts["official"]
     first, second = (Roaming.through(tiny, starts, seed=3) for _ in range(2))

@@ -41,6 +41,7 @@ def test_rounds_are_scored_resumable_and_leave_the_encoder_alone(tiny, dataset, 
         improve(tiny, output, rounds=1, budget=SMALL, device="cuda:7")
 
 
+@pytest.mark.slow
 def test_a_dream_that_was_right_about_everything_is_left_as_it_is(tiny, tmp_path, monkeypatch):
     nothing = lambda model, clips, states: torch.zeros(len(clips.source), dtype=torch.bool)  # noqa: E731
     monkeypatch.setattr("nova_gym.agents.improvement.wrong_transitions", nothing)
@@ -51,6 +52,7 @@ def test_a_dream_that_was_right_about_everything_is_left_as_it_is(tiny, tmp_path
     assert "rounds" not in tiny.card.scores
 
 
+@pytest.mark.slow
 def test_only_a_tuned_dream_that_is_no_less_true_is_kept(tmp_path, monkeypatch):
     true = Dream.load("minigrid")
     false = copy.deepcopy(true)

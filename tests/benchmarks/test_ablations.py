@@ -56,6 +56,7 @@ def small(monkeypatch):
 STATES = dict(sides.STATES)
 
 
+@pytest.mark.slow
 def test_the_command_gives_all_sides_the_same_time_and_measures_them(small, dataset, tmp_path, monkeypatch, capsys):
     target, minutes = tmp_path / "ablations.json", 0.004
     arguments = ["ablations", "--minutes", str(minutes), "--dataset", dataset, "--json", str(target)]

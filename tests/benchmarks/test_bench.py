@@ -36,6 +36,7 @@ def test_stepping_compares_each_batch_with_reality(tiny, monkeypatch):
     assert "dream, latents, batch 3" in [figure.name for figure in tables["steps per second, latents"]]
 
 
+@pytest.mark.slow
 def test_rendering_counts_the_operations_of_the_whole_network(tiny, monkeypatch):
     whole = INRConfig(frequencies=6, width=12, layers=5)
     assert rendering.operations_a_pixel(whole) == 2 * (26 * 12 + 4 * 12 * 12 + 12 * 3)
@@ -43,6 +44,7 @@ def test_rendering_counts_the_operations_of_the_whole_network(tiny, monkeypatch)
     check(rendering.measure_rendering(tiny, 1, 0.01, silent))
 
 
+@pytest.mark.slow
 def test_growth_is_measured_and_drawn(tiny, monkeypatch, tmp_path):
     monkeypatch.setattr(growth, "BATCHES", (1, 3))
     monkeypatch.setattr(growth, "SIZES", (8, 16))
@@ -55,6 +57,7 @@ def test_growth_is_measured_and_drawn(tiny, monkeypatch, tmp_path):
     assert iio.imread(tmp_path / "growth.png").ndim == 3
 
 
+@pytest.mark.slow
 def test_playing_and_learning_and_loading(tiny, monkeypatch):
     monkeypatch.setattr(learning, "DREAMS", 4)
     monkeypatch.setattr(playing, "RESOLUTION", 36)
@@ -68,6 +71,7 @@ def test_playing_and_learning_and_loading(tiny, monkeypatch):
         loading.measure_loading("nobody", 1, silent)
 
 
+@pytest.mark.slow
 def test_training_times_every_stage(monkeypatch):
     monkeypatch.setattr(training, "STEPS", 2)
     monkeypatch.setitem(PRESETS, "cpu", replace(PRESETS["tiny"], name="cpu"))

@@ -31,7 +31,9 @@ def run(*arguments, limit, script=(SCRIPT,)):
             return f"hangs: {process.communicate()[0]}"
 
 
-@pytest.mark.parametrize("method", WAYS)
+@pytest.mark.parametrize(
+    "method", ["fork", *(pytest.param(way, marks=pytest.mark.slow) for way in WAYS if way != "fork")]
+)
 def test_no_way_of_making_processes_hangs(method):
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"no {method} here")

@@ -196,6 +196,7 @@ def test_where_frames_come_back_recordings_go_to_what_was_seldom_tried():
         np.testing.assert_array_equal(one.actions, other.actions)
 
 
+@pytest.mark.slow
 def test_random_play_goes_on_from_where_it_came_so_that_a_recording_shows_more_than_beginnings():
     dataset = record(reality_spec(beads.Ladder, (320, 8)), "beads/ladder-v0", 1500)
     rungs = [(episode.observations[:, :, 0, 0] > 127).sum(1) for episode in dataset.iterate_episodes()]

@@ -238,6 +238,7 @@ def doors():
     return "test/doors-v0"
 
 
+@pytest.mark.slow
 def test_rare_deeds_are_frequent_in_recordings(doors):
     boxes = record(reality_spec("MiniGrid-UnlockPickup-v0", 88), "test/boxes-v0", 1500, seed=0)
     opened = record(reality_spec("MiniGrid-MultiRoom-N2-S4-v0", 200), "test/rooms-v0", 250, seed=0)
@@ -256,6 +257,7 @@ def load_shares(name):
     return tuple(shares.items())
 
 
+@pytest.mark.slow
 def test_eval_tests_each_deed_by_itself(doors, tmp_path):
     dream = train(load_clips(doors), "doors", preset("tiny"), Run(tmp_path / "doors.ckpt", device="cpu"))
     report = evaluate(dream, 2, 2)
@@ -264,6 +266,7 @@ def test_eval_tests_each_deed_by_itself(doors, tmp_path):
     assert report.outcomes["expert"]["endings right"].n > 2
 
 
+@pytest.mark.slow
 def test_obstacles_that_move_are_dreamt_and_evaluated_with_three_actions(tmp_path):
     record(reality_spec("MiniGrid-Dynamic-Obstacles-5x5-v0", 40), "test/obstacles-v0", 300, seed=0)
     dream = train(load_clips("test/obstacles-v0"), "obstacles", preset("tiny"), Run(tmp_path / "o.ckpt", device="cpu"))

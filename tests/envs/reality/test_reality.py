@@ -197,7 +197,7 @@ def test_an_evaluation_whose_starts_are_never_held_out_ends(corridor, tmp_path, 
 @pytest.mark.parametrize("name", ["cart", "my/x", "my x-v0", "minigrid/v0"])
 def test_a_name_that_minari_cannot_have_is_one_line(name):
     with pytest.raises(BadInputError, match="cannot create the dataset"):
-        record(reality_spec("CartPole-v1"), name, 10)
+        record(reality_spec("CartPole-v1", 64), name, 10)
 
 
 def test_only_a_reality_can_be_registered():

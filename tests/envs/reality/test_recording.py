@@ -94,7 +94,7 @@ def test_the_same_seed_records_the_same_episodes(dataset):
         np.testing.assert_array_equal(first.observations, second.observations)
 
 
-@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
+@pytest.mark.parametrize("env_id", ["CartPole-v1", pytest.param("Pendulum-v1", marks=pytest.mark.slow)])
 def test_any_environment_that_renders_can_be_dreamt(env_id, tmp_path):
     name = f"test/{env_id.split('-')[0].lower()}-v0"
     record(reality_spec(env_id, (24, 24)), name, 100)

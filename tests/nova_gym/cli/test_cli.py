@@ -46,6 +46,7 @@ def test_a_recording_of_random_layouts_says_what_it_shows_and_what_it_holds_out(
     assert "NovaLayouts-MiniGrid-v0" in run("record", "--help").output
 
 
+@pytest.mark.slow
 def test_a_dream_is_trained_on_one_environment_for_another_and_measured_in_several(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run("record", "NovaLayouts-MiniGrid-v0", "--name", "test/mixed-v0", "--transitions", 80).exit_code == 0

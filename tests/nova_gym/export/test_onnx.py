@@ -24,6 +24,10 @@ NAMES = {
 }
 
 
+#: The exporter takes a minute for all of them, of which half are for the last.
+SOME = ("minigrid", *(pytest.param(name, marks=pytest.mark.slow) for name in ("digits", "everything")))
+
+
 class Graphs:
     """Graphs of a dream, called by name with tensors."""
 
@@ -75,7 +79,7 @@ def some_states(dream, batch, rows, cols):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SOME)
 def test_the_same_actions_lead_to_the_same_states_rewards_and_endings(graphs, name, size):
     exported = graphs(name)
     dream, model, (batch, rows, cols) = exported.dream, exported.dream.world_model, size
@@ -102,7 +106,7 @@ def test_the_same_actions_lead_to_the_same_states_rewards_and_endings(graphs, na
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SOME)
 def test_frames_of_any_size_are_those_of_the_renderer(graphs, name, size):
     exported, model = graphs(name), graphs(name).dream.world_model
     states, graph = some_states(exported.dream, *size), NAMES[name][-1]
@@ -120,7 +124,7 @@ def test_starts_are_the_dreams(graphs):
     assert torch.equal(start, exported.dream.starts["official"][index])
 
 
-@pytest.mark.parametrize("name", ["minigrid", "everything"])
+@pytest.mark.parametrize("name", ["minigrid", *SOME[2:]])
 def test_frames_are_encoded_as_by_the_dream(graphs, name):
     exported, model = graphs(name), graphs(name).dream.world_model
     for height, width in ((1, 1), (2, 7)):

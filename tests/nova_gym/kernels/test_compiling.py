@@ -58,6 +58,7 @@ def edit(file, before, after):
     os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 10**9))  # what Python itself goes by, in seconds
 
 
+@pytest.mark.slow
 def test_whoever_edits_any_source_runs_the_new_code(package):
     """None of these files is the one whose function is compiled."""
     first, kept, folder = run(package)

@@ -22,7 +22,10 @@ def assert_same_weights(first, second):
         assert torch.equal(value, other), name
 
 
-@pytest.mark.parametrize("stop", [*zip(STAGES, (7, 11, 4, 3), strict=True), ("encoding", 512)])
+STOPS = [*zip(STAGES, (7, 11, 4, 3), strict=True), ("encoding", 512)]
+
+
+@pytest.mark.parametrize("stop", [STOPS[1], *(pytest.param(s, marks=pytest.mark.slow) for s in STOPS if s != STOPS[1])])
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(stop, tiny, clips, dataset, tmp_path, monkeypatch):
     """To the last bit, codebook and control model included."""
     monkeypatch.setattr("nova_gym.training.loop.LOG_EVERY", 1)
@@ -176,6 +179,7 @@ def test_mixed_precision_trains_all_stages(filmed, digits, tmp_path):
     assert not torch.equal(dream.world_model.base, filmed.world_model.base)
 
 
+@pytest.mark.slow
 def test_training_with_memory_and_chance_goes_on_as_if_it_had_not_been_stopped(
     deep, deep_preset, clips, dataset, tmp_path, monkeypatch
 ):
