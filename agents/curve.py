@@ -77,6 +77,10 @@ class Curve:
         return cls([Point(**point) for point in json.loads(path.read_text())])
 
 
+#: Share of a limit of time that evaluations beyond those that were asked for may take, with all others.
+LOOKING = 0.2
+
+
 class RealityCheck(BaseCallback):
     """Evaluates the agent in dream and reality at intervals, logs it, and keeps the best version.
 
@@ -92,6 +96,9 @@ class RealityCheck(BaseCallback):
         began: when training began, as `time.monotonic()` has it.
         progress: called as `progress(part, done, total, text)`.
         minutes: after which training is stopped, evaluations included; None for no limit.
+        usual: steps that training takes where none are asked for. Where a limit of time lets it go on beyond them, it
+            is evaluated there too, and after twice, four times … as many, as long as evaluations take little of the
+            time: an agent that goes on for long finds what its dream makes up.
 
     Attributes:
         curve: all evaluations.
@@ -111,6 +118,7 @@ class RealityCheck(BaseCallback):
         began: float,
         progress: Progress,
         minutes: float | None = None,
+        usual: int | None = None,
     ) -> None:
         super().__init__()
         count, device = min(32, episodes), levels[0].world_model.device
@@ -129,6 +137,7 @@ class RealityCheck(BaseCallback):
         }
         self.steps, self.evaluations, self.seed = steps, evaluations, seed
         self.limit = math.inf if minutes is None else 60.0 * minutes
+        self.milestone = math.inf if minutes is None or usual is None else usual
         self.began, self.progress = began, progress
         self.curve, self.best, self.evaluating, self.share = Curve(), {}, 0.0, 0.0
 
@@ -144,10 +153,19 @@ class RealityCheck(BaseCallback):
         done = self.num_timesteps - self.first
         share = self.share = max(done / self.steps, self._share_of_time())
         self._report()
-        if share * self.evaluations >= self.look + 1 and share < 1.0:
-            self.look = int(share * self.evaluations)
+        if (share * self.evaluations >= self.look + 1 or self._at_milestone(done)) and share < 1.0:
+            self.look = max(self.look, int(share * self.evaluations))
             self._look()
         return self._share_of_time() < 1.0
+
+    def _at_milestone(self, done: int) -> bool:
+        """Whether so many steps are usual, or twice as many and so on, and there is time to evaluate."""
+        if done < self.milestone:
+            return False
+        while done >= self.milestone:
+            self.milestone *= 2
+        one = self.evaluating / max(1, len(self.curve.points))
+        return self.evaluating + one <= LOOKING * self.limit
 
     def _share_of_time(self) -> float:
         """The share of the time that is used up, if the last evaluation takes as long as those before it."""

@@ -212,6 +212,7 @@ def train_agent(
         began,
         progress,
         minutes,
+        pace.steps(algorithm),
     )
     try:
         agent.learn(steps, callback=[starts, check, FadingEntropy(check)])

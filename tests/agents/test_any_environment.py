@@ -24,6 +24,7 @@ from nova_gym.agents import (
     train_agent,
 )
 from nova_gym.agents.actions import own_actions, plain_space
+from nova_gym.agents.curve import Curve, RealityCheck
 from nova_gym.agents.layouts import has_few_layouts
 from nova_gym.agents.saving import reward_scale
 from nova_gym.agents.scaling import scaled_rewards
@@ -228,6 +229,15 @@ def test_placed_features_tell_places_apart(steps):
     assert (first - second).abs().max() > 0.05
     agent = make_agent("ppo", DreamVecEnv(steps, 2), device="cpu", placed=True)
     assert isinstance(agent.policy.features_extractor, PlacedFeatures)
+
+
+def test_what_a_limit_of_time_lets_go_on_is_evaluated_where_training_usually_ends_and_at_its_doubles():
+    check = RealityCheck.__new__(RealityCheck)
+    check.milestone, check.evaluating, check.limit, check.curve = 100, 0.0, 60.0, Curve()
+    due = [steps for steps in (99, 100, 150, 420, 790, 800) if check._at_milestone(steps)]
+    assert due == [100, 420, 800]
+    check.evaluating = 0.3 * check.limit  # evaluations have taken too long already
+    assert not check._at_milestone(1600)
 
 
 def test_training_stops_after_the_minutes(steps):
