@@ -97,7 +97,7 @@ SOURCES = {
     "super-resolution": Source(_benchmark("super_resolution"), "2 minutes", SHIPS),
     "ablations": Source(_benchmark(f"ablations --minutes 4 --dataset {RECORDING}"), "an hour", _ITS_OWN),
     "paper": Source(
-        f"python -m nova_gym.benchmarks.paper --minutes 1.5 --minigrid {RECORDING} --json {{}}",
+        f"python -m nova_gym.benchmarks.paper --minutes 1.5 --seeds 0 1 2 --minigrid {RECORDING} --json {{}}",
         "40 minutes on one core",
         _ITS_OWN,
     ),

@@ -94,27 +94,32 @@ def _one_figure(columns: dict[str, Any], figure: str, form: str) -> str:
 
 
 def _verdicts(columns: dict[str, Any]) -> list[str]:
-    """For each column, whether NOVA's field is ahead of the best other row by PSNR, standing still included."""
+    """For each column, whether NOVA's field is ahead of the best other model by PSNR, and of standing still."""
     lines = []
     for name, column in columns.items():
-        found = {model: row["figures"][PSNR] for model, row in column["rows"].items()} | {STILL: column[STILL][PSNR]}
-        own = found.pop(NOVAField.name, None)
-        if own is None:
+        found = {model: row["figures"][PSNR] for model, row in column["rows"].items()}
+        own, still = found.pop(NOVAField.name, None), column[STILL][PSNR]
+        if own is None or not found:
             continue
         best = max(found, key=lambda model: found[model]["value"])
         lead = own["value"] - found[best]["value"]
         apart = own["low"] > found[best]["high"]
         other = f"{best} ({interval(found[best], '.2f', 'dB')})"
+        beaten = still["value"] - own["value"]
+        besides = f" Standing still ({interval(still, '.2f', 'dB')}) is {number(abs(beaten), '.2f')} dB "
+        besides += "better." if beaten > 0 else "worse."
         if lead > 0 and apart:
-            lines.append(f"- {name}: NOVA's field is ahead of {other} by {number(lead, '.2f')} dB.")
+            lines.append(f"- {name}: NOVA's field is ahead of {other} by {number(lead, '.2f')} dB.{besides}")
         elif lead > 0:
-            lines.append(f"- {name}: **missed:** ahead of {other} by {number(lead, '.2f')} dB, but intervals overlap.")
+            verdict = f"ahead of {other} by {number(lead, '.2f')} dB, but intervals overlap."
+            lines.append(f"- {name}: **missed:** {verdict}{besides}")
         else:
-            lines.append(f"- {name}: **missed:** {other} wins by {number(-lead, '.2f')} dB.")
+            lines.append(f"- {name}: **missed:** {other} wins by {number(-lead, '.2f')} dB.{besides}")
     if not lines:
         return []
     return [
-        "The target is that NOVA's field is ahead of the best other row by PSNR, intervals apart:",
+        "The target is that NOVA's field is ahead of the best other model by PSNR, intervals apart. Standing "
+        "still, which is no model, is said beside it:",
         "\n".join(lines),
     ]
 
