@@ -346,6 +346,8 @@ def _check(config: ModelConfig, card: Card, starts: dict[str, Tensor]) -> None:
     for name, start in starts.items():
         if start.ndim != 4 or not len(start) or start.shape[1] != config.rank + config.memory:
             raise ValueError(f"its starts {name!r} are {tuple(start.shape)}")
+        if not start.is_floating_point():
+            raise ValueError(f"its starts {name!r} are of {start.dtype}")
 
 
 def _halved(name: str, tensor: Tensor) -> Tensor:

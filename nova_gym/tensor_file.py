@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -163,6 +163,9 @@ def checked(kind: type, values: Any, name: str) -> dict[str, Any]:
         values: by name.
         name: of the values, for the message.
 
+    Returns:
+        Those, with numbers that are not whole by default as floating point.
+
     Raises:
         ValueError: a value is missing or has another type.
     """
@@ -172,7 +175,8 @@ def checked(kind: type, values: Any, name: str) -> dict[str, Any]:
     for key, field in known.items():
         if not _fits(values[key], _default(field)):
             raise ValueError(f"{name} has {key} = {str(values[key])[:40]}")
-    return {key: values[key] for key in known}
+    real = {key for key, field in known.items() if isinstance(_default(field), float)}
+    return {key: float(values[key]) if key in real else values[key] for key in known}
 
 
 def _default(field: Field) -> Any:
@@ -185,7 +189,7 @@ def _fits(value: Any, default: Any) -> bool:
     if isinstance(default, int):
         return type(value) is int and 0 <= value < 2**31
     if isinstance(default, float):
-        return type(value) in (int, float) and math.isfinite(value)
+        return type(value) in (int, float) and abs(value) <= sys.float_info.max  # NaN is not
     if isinstance(default, tuple):
         return isinstance(value, list | tuple) and all(_fits(each, (*default, 0.0)[0]) for each in value)
     if default is None or not isinstance(default, str | list | dict):

@@ -9,7 +9,7 @@ import safetensors
 import torch
 from safetensors.torch import save_file
 
-from nova_gym import Dream, DreamFileError, shipped_dreams, tensor_file
+from nova_gym import Dream, DreamFileError, DreamSimulator, shipped_dreams, tensor_file
 from nova_gym.errors import BadInputError
 
 
@@ -162,6 +162,7 @@ def test_a_file_whose_tensors_do_not_fit_its_header_is_refused(file):
         ("config", {"inr": None}),
         ("card", {"horizon": "long"}),
         ("card", {"dead_band": float("nan")}),
+        ("card", {"dead_band": 10**400}),  # larger than a number with a fraction can be
         ("card", {"reward_discount": 2.0}),
         ("card", {"action_names": [{}]}),
         ("card", {"frame_size": [7, 9]}),
@@ -177,6 +178,30 @@ def test_a_sealed_header_that_lies_is_refused_in_one_line(file, part, wrong):
     with pytest.raises(DreamFileError, match="does not hold what its header says") as error:
         Dream.load(file)
     assert "\n" not in str(error.value)
+
+
+def test_a_whole_number_is_as_good_as_one_with_a_fraction_however_large(file):
+    def change(header, tensors):
+        header["card"]["dead_band"] = 10**30
+        header.pop("sha256")
+        header["sha256"] = tensor_file._digest(tensors, header)
+
+    rewrite(file, change)
+    simulator = DreamSimulator(Dream.load(file), 2)
+    before = simulator.reset(generator=torch.Generator().manual_seed(0)).clone()
+    assert torch.equal(simulator.step(torch.tensor([2, 2])).state, before)  # nothing moves that far
+
+
+def test_starts_of_whole_numbers_are_refused(file):
+    def change(header, tensors):
+        for name in [name for name in tensors if name.startswith("starts.") and tensors[name].is_floating_point()]:
+            tensors[name] = tensors[name].to(torch.int32)
+        header.pop("sha256")
+        header["sha256"] = tensor_file._digest(tensors, header)
+
+    rewrite(file, change)
+    with pytest.raises(DreamFileError, match=r"are of torch\.int32"):
+        Dream.load(file)
 
 
 def test_a_file_with_a_number_that_is_not_finite_is_refused(file):
