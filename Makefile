@@ -13,7 +13,7 @@ test: $(VENV)/.installed-test web/node_modules
 	$(BIN)/ruff format --check .
 	$(BIN)/pytest -n 2 --dist loadfile  # two processes; a file's tests share what they have trained
 
-# Also the tests that are marked as slow: some ten minutes more.
+# All tests, also those that are marked as slow.
 test-all: $(VENV)/.installed-test web/node_modules
 	$(BIN)/pytest -n 2 --dist loadfile -m ""
 

@@ -26,6 +26,9 @@ from nova_gym.measures import difference
 
 Progress = Callable[..., None]
 
+#: Share of a limit of time that evaluations may take; those that are asked for play few episodes where that is short.
+EVALUATING = 0.2
+
 
 @dataclass(frozen=True)
 class Point:
@@ -75,10 +78,6 @@ class Curve:
     def load(cls, path: Path) -> Curve:
         """Reads what `save` wrote."""
         return cls([Point(**point) for point in json.loads(path.read_text())])
-
-
-#: Share of a limit of time that evaluations beyond those that were asked for may take, with all others.
-LOOKING = 0.2
 
 
 class RealityCheck(BaseCallback):
@@ -165,7 +164,7 @@ class RealityCheck(BaseCallback):
         while done >= self.milestone:
             self.milestone *= 2
         one = self.evaluating / max(1, len(self.curve.points))
-        return self.evaluating + one <= LOOKING * self.limit
+        return self.evaluating + one <= EVALUATING * self.limit
 
     def _share_of_time(self) -> float:
         """The share of the time that is used up, if the last evaluation takes as long as those before it."""

@@ -16,7 +16,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from nova_gym.agents.actions import plain_space
-from nova_gym.agents.curve import Curve, RealityCheck
+from nova_gym.agents.curve import EVALUATING, Curve, RealityCheck
 from nova_gym.agents.fading import FadingEntropy
 from nova_gym.agents.features import FieldFeatures
 from nova_gym.agents.hyperparameters import (
@@ -46,9 +46,8 @@ from nova_gym.files import make_folder
 FRESH_STARTS = 300
 #: Steps of the real environment that an evaluation during training takes, where all episodes are long.
 EVALUATED = 6_400
-#: Share of the minutes of a training that its evaluations may take in reality, and steps by which it is known how long
-#: they take.
-EVALUATING, TIMED = 0.2, 32
+#: Steps by which it is known how long evaluations take in reality.
+TIMED = 32
 #: Added to the logits of actions that never changed anything, before learning begins.
 USELESS = -5.0
 

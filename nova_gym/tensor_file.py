@@ -175,8 +175,7 @@ def checked(kind: type, values: Any, name: str) -> dict[str, Any]:
     for key, field in known.items():
         if not _fits(values[key], _default(field)):
             raise ValueError(f"{name} has {key} = {str(values[key])[:40]}")
-    real = {key for key, field in known.items() if isinstance(_default(field), float)}
-    return {key: float(values[key]) if key in real else values[key] for key in known}
+    return {key: _as_default(values[key], _default(field)) for key, field in known.items()}
 
 
 def _default(field: Field) -> Any:
@@ -195,6 +194,13 @@ def _fits(value: Any, default: Any) -> bool:
     if default is None or not isinstance(default, str | list | dict):
         return value is None or isinstance(value, dict)
     return isinstance(value, type(default))
+
+
+def _as_default(value: Any, default: Any) -> Any:
+    """A value that fits, as floating point where the default is, alone or in a row of numbers."""
+    if isinstance(default, tuple) and isinstance((*default, 0.0)[0], float):
+        return [float(each) for each in value]
+    return float(value) if isinstance(default, float) else value
 
 
 def first_line(error: BaseException) -> str:

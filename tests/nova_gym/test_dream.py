@@ -192,6 +192,16 @@ def test_a_whole_number_is_as_good_as_one_with_a_fraction_however_large(file):
     assert torch.equal(simulator.step(torch.tensor([2, 2])).state, before)  # nothing moves that far
 
 
+def test_rewards_that_a_file_has_as_whole_numbers_are_real_ones(file):
+    def change(header, tensors):
+        header["config"]["reward_values"] = [round(value) for value in header["config"]["reward_values"]]
+        header.pop("sha256")
+        header["sha256"] = tensor_file._digest(tensors, header)
+
+    rewrite(file, change)
+    assert Dream.load(file).world_model.heads.values.dtype == torch.float32
+
+
 def test_starts_of_whole_numbers_are_refused(file):
     def change(header, tensors):
         for name in [name for name in tensors if name.startswith("starts.") and tensors[name].is_floating_point()]:
