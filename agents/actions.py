@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from stable_baselines3.common.type_aliases import PolicyPredictor
 
 
 def plain_space(space: spaces.Space) -> spaces.Space:
@@ -32,6 +36,15 @@ def own_actions(space: spaces.Space, actions: np.ndarray) -> np.ndarray:
     if isinstance(space, spaces.MultiBinary):
         return np.reshape(actions, (len(actions), *space.shape))
     return actions
+
+
+def as_policy(agent: PolicyPredictor) -> Callable[[np.ndarray, gym.Env], Any]:
+    """An agent as `record` takes a policy; its actions are drawn."""
+
+    def act(observation: np.ndarray, env: gym.Env) -> Any:
+        return own_actions(env.action_space, agent.predict(observation[None], deterministic=False)[0])[0]
+
+    return act
 
 
 class PlainActions(gym.ActionWrapper):

@@ -98,6 +98,7 @@ class RealityCheck(BaseCallback):
         usual: steps that training takes where none are asked for. Where a limit of time lets it go on beyond them, it
             is evaluated there too, and after twice, four times … as many, as long as evaluations take little of the
             time: an agent that goes on for long finds what its dream makes up.
+        taught: whether the agent knows something already, so that it is evaluated before it learns, too.
 
     Attributes:
         curve: all evaluations.
@@ -118,6 +119,7 @@ class RealityCheck(BaseCallback):
         progress: Progress,
         minutes: float | None = None,
         usual: int | None = None,
+        taught: bool = False,
     ) -> None:
         super().__init__()
         count, device = min(32, episodes), levels[0].world_model.device
@@ -137,7 +139,7 @@ class RealityCheck(BaseCallback):
         self.steps, self.evaluations, self.seed = steps, evaluations, seed
         self.limit = math.inf if minutes is None else 60.0 * minutes
         self.milestone = math.inf if minutes is None or usual is None else usual
-        self.began, self.progress = began, progress
+        self.began, self.progress, self.taught = began, progress, taught
         self.curve, self.best, self.evaluating, self.share = Curve(), {}, 0.0, 0.0
 
     def close(self) -> None:
@@ -147,6 +149,8 @@ class RealityCheck(BaseCallback):
 
     def _on_training_start(self) -> None:
         self.first, self.look = self.num_timesteps, 0
+        if self.taught:
+            self._look()
 
     def _on_step(self) -> bool:
         done = self.num_timesteps - self.first

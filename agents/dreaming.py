@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 from minari.storage.datasets_root_dir import get_dataset_path
 
-from nova_gym.agents.actions import own_actions
+from nova_gym.agents.actions import as_policy
 from nova_gym.agents.curve import Curve
 from nova_gym.agents.dream_report import write_report
 from nova_gym.agents.evaluation import MODES, evaluate_agent
@@ -212,11 +211,7 @@ class Dreaming:
         dream, rng = self._dream(1).to(self.device), self.plan.seed + 1
         agent = load_agent(self._agent_file(1), dream, self.device)
         agent.set_random_seed(rng)
-
-        def act(observation: np.ndarray, env: gym.Env) -> Any:
-            action = agent.predict(observation[None], deterministic=False)[0]
-            return own_actions(env.action_space, action)[0]
-
+        act = as_policy(agent)
         made = lambda: RealityEnv(dream, "latent")  # noqa: E731
         spec, led = reality_of(dream).spec, dream.world_model.has_memory
         least = min(LEAST // 2, self.journal.steps["record"]["transitions"])

@@ -18,16 +18,17 @@ from minari.storage.datasets_root_dir import get_dataset_path
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import PolicyPredictor
 
-from nova_gym.agents.actions import PlainActions
+from nova_gym.agents.actions import PlainActions, as_policy
 from nova_gym.agents.doubting import CANDIDATES, TOGETHER, doubtful_starts
 from nova_gym.agents.evaluation import evaluate_agent
 from nova_gym.agents.saving import beside, load_agent, save_agent
 from nova_gym.agents.training import train_agent
 from nova_gym.data import Clips, join_clips, load_clips
 from nova_gym.dream import Dream
-from nova_gym.envs import evaluate, make_reality
+from nova_gym.envs import RealityEnv, evaluate, make_reality, record
 from nova_gym.envs.reality.base import Reality
 from nova_gym.envs.reality.counterpart import reality_of
+from nova_gym.envs.reality.coverage import LED_COVERAGE
 from nova_gym.envs.reality.recording import check_dataset_id, write_dataset
 from nova_gym.errors import BadInputError
 from nova_gym.training import Run, check_recording, fine_tune, teach_doubt
@@ -94,7 +95,8 @@ def improve(
     or the tuned dream is worse (`_accepted`). The new transitions are used for tuning in all later rounds.
 
     Where the dream can doubt, every other real episode begins where it doubts most what the agent leads to; it is then
-    taught to doubt anew.
+    taught to doubt anew. A dream with memory learns from random play where the agent has led: its own actions would
+    tell what a memory should see.
 
     The encoder stays, so the agent can be trained further from round to round. Held-out layouts are never played, so
     `nova-gym eval` remains a fair test. After each round `output` holds the dream, `beside(output)` the agent, the
@@ -166,8 +168,11 @@ def improve(
             agent=agent,
             progress=said,
         )
-        played = _act(agent, dream, reality, acting, seed + k, said, dream.world_model.has_doubt)
-        write_dataset(_dataset_id(output, k), played, dream)
+        if dream.world_model.has_memory:
+            _record_led(agent, dream, reality, acting, seed + k, _dataset_id(output, k), said)
+        else:
+            played = _act(agent, dream, reality, acting, seed + k, said, dream.world_model.has_doubt)
+            write_dataset(_dataset_id(output, k), played, dream)
         recordings.append(load_clips(_dataset_id(output, k)))
         states.append(encode_all(dream.world_model, recordings[-1]))
         fresh = _act(agent, dream, reality, scoring, seed + k + 1000, said)
@@ -186,6 +191,27 @@ def improve(
         _finish_saving(output)
         dream = kept.to(device)
     return dream.to("cpu")
+
+
+def _record_led(
+    agent: BaseAlgorithm, dream: Dream, reality: Reality, steps: int, seed: int, dataset: str, progress: Progress
+) -> None:
+    """Records random play where the agent has led, so that both together take at most so many steps in reality.
+
+    A memory would learn to read the actions of an agent that knows more than the frames show.
+    """
+    agent.set_random_seed(seed)
+    recorded = max(1, steps // sum(1 + kind.led // kind.length for kind in LED_COVERAGE))
+    record(
+        reality.spec,
+        dataset,
+        recorded,
+        seed,
+        lambda done: progress("acting in reality", min(done, recorded), recorded),
+        policy=as_policy(agent),
+        make=lambda: RealityEnv(dream, "latent"),
+        led=True,
+    )
 
 
 def _act(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nova_gym.agents.usual import Usual
-from nova_gym.agents.walkers import WALKERS, Walkers
+from nova_gym.agents.walkers import WALKERS, Known, Walkers
 from nova_gym.dream import Dream
 from nova_gym.simulator import DreamSimulator
 
@@ -43,6 +43,7 @@ class Roaming:
             stands out.
         mobile: (m, K) float32, cells as steps left them.
         usual: what a step brings.
+        known: all that the walks met, where states come back so often that they know their way about; else None.
     """
 
     readings: dict[str, list[float]]
@@ -50,6 +51,7 @@ class Roaming:
     close: Tensor
     mobile: Tensor
     usual: Usual
+    known: Known | None = None
 
     @property
     def sparse(self) -> bool:
@@ -87,9 +89,9 @@ class Roaming:
             past = [*past[1 - max(BEFORE) :], (before, simulator.steps)]
             taken = walkers.draw(before)
             result = simulator.step(taken.to(device))
-            walkers.note(result.state, (result.terminated | result.lost).cpu().numpy())
             changed = (seen(result.state) != seen(before)).any(1) & ~result.lost[:, None, None]
             reward = torch.where(result.lost, 0.0, result.reward)
+            walkers.note(result)
             ended = result.terminated | result.truncated
             notes.take(seen(before), seen(result.state), changed, reward, ended, step)
             if config.discrete:
@@ -100,7 +102,7 @@ class Roaming:
             notes.begin(ended, seen(simulator.state))
         usual = outcomes.usual()
         found = notes.readings(starts.shape[1] - config.rank)
-        return cls(found, useful | (not useful.any()), close.of(usual), notes.mobile(), usual)
+        return cls(found, useful | (not useful.any()), close.of(usual), notes.mobile(), usual, walkers.known())
 
 
 class _Outcomes:

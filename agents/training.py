@@ -16,6 +16,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from nova_gym.agents.actions import plain_space
+from nova_gym.agents.by_heart import learn_by_heart, takes_a_plan
 from nova_gym.agents.curve import EVALUATING, Curve, RealityCheck
 from nova_gym.agents.fading import FadingEntropy
 from nova_gym.agents.features import FieldFeatures
@@ -127,6 +128,7 @@ def train_agent(
     """Trains an agent in the dream alone. Evaluations in reality only choose the version that is kept.
 
     What is None follows from the dream (`Pace`), from the recorder's summary in its card and from random walks in it.
+    Where these met nearly all that there is, a new agent of PPO or A2C is told what is best there (`learn_by_heart`).
     Rewards are scaled for learning where returns are not about 1; what is reported are always the true ones.
 
     Args:
@@ -198,7 +200,10 @@ def train_agent(
     scaled = scaled_rewards(env, roaming.usual, gamma, dream.world_model.config.reward_values, agent)
     if agent is None:
         agent = make_agent(algorithm, scaled, observation, seed, device, log_dir, roaming, gamma, placed)
+        if taught := roaming.known is not None and takes_a_plan(agent, observation):
+            learn_by_heart(agent, scaled, roaming.known, gamma, seed)
     else:
+        taught = False
         continue_in(agent, scaled, seed)
     check = RealityCheck(
         levels,
@@ -212,6 +217,7 @@ def train_agent(
         progress,
         minutes,
         pace.steps(algorithm),
+        taught,
     )
     try:
         agent.learn(steps, callback=[starts, check, FadingEntropy(check)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch import Tensor
 from nova_gym.dream import Dream
 from nova_gym.envs.actions import dream_actions
 from nova_gym.envs.reality.chart import Chart
+from nova_gym.stepping import Transition
 from nova_gym.training.rare import ALIKE_STATES
 
 #: Dreams walked in at a time.
@@ -18,8 +21,22 @@ WALKERS = 256
 PERSISTENCE = (0.0, 0.5, 0.8, 0.9, 0.95)
 #: So many different actions are drawn from where they are continuous.
 DIFFERENT = 1024
+#: Share of the last steps that led where another walk had been, from which on walks know their way about.
+FAMILIAR = 0.5
 #: Steps after which the way to what was seldom tried is planned anew.
 PLANNED = 5
+
+
+class Known(NamedTuple):
+    """What walks met that know their way about.
+
+    Attributes:
+        states: (places - 1, K + M, rows, cols) float32, on the CPU: those of the chart's places from 1 on.
+        chart: what led where, and what it paid.
+    """
+
+    states: Tensor
+    chart: Chart
 
 
 class Walkers:
@@ -43,6 +60,8 @@ class Walkers:
         self.places, self.walks = np.full(WALKERS, -1), np.zeros(WALKERS, np.int64)
         self.steps = self.count = 0
         self.charted = np.zeros(WALKERS, bool)
+        self.met: list[np.ndarray] = []  # what each place of the chart shows
+        self.before = self.labels = torch.zeros(0)  # states that were looked at last, and their cells' looks
 
     def begin(self, walkers: np.ndarray) -> None:
         """New walks of `walkers` (N,) bool begin; every other one by `Chart`, as far as states come back."""
@@ -62,8 +81,8 @@ class Walkers:
             drawn = torch.where(again if drawn.ndim == 1 else again[:, None], self.last, drawn)
         if self.chart:
             new = np.flatnonzero(self.places < 0)
-            for i, shown in zip(new, self._shown(states[torch.from_numpy(new)]), strict=True):
-                self.places[i] = self.chart.begin(shown, self.walks[i])
+            for i, shown in zip(new, self._shown(states)[new] if len(new) else (), strict=True):
+                self.places[i] = self._met(self.chart.begin(shown, self.walks[i]), shown)
             if self.charted.any() and self.steps % PLANNED == 0:
                 self.chart.plan()
             self.steps += 1
@@ -72,16 +91,44 @@ class Walkers:
         self.last = drawn
         return drawn
 
-    def note(self, states: Tensor, ended: np.ndarray) -> None:
-        """Notes states (`WALKERS`, K + M, rows, cols) after the actions that were drawn last, and which ended."""
+    def note(self, result: Transition) -> None:
+        """Notes what the actions that were drawn last led to. Those by which the dream is lost must never be taken."""
         if self.chart:
-            shown, taken = self._shown(states), self.last.tolist()
-            for i in range(WALKERS):
-                self.places[i] = self.chart.note(self.places[i], taken[i], shown[i], ended[i], self.walks[i])
+            shown, taken, lost = self._shown(result.state), self.last.tolist(), result.lost.cpu().numpy()
+            ended, paid = (result.terminated | result.lost).cpu().numpy(), result.reward.cpu().numpy()
+            for i, reward in enumerate(np.where(lost, -np.inf, paid)):
+                place = self.chart.note(self.places[i], taken[i], shown[i], ended[i], self.walks[i], reward)
+                self.places[i] = self._met(place, shown[i])
+
+    def known(self) -> Known | None:
+        """All that the walks met, if they know their way about."""
+        if self.chart is None or self.chart.familiar < FAMILIAR:
+            return None
+        shown = torch.from_numpy(np.stack(self.met))
+        states = shown * ALIKE_STATES if self._by_numbers else self.looks.cpu()[shown.long()].movedim(-1, 1)
+        return Known(states, self.chart)
+
+    def _met(self, place: int, shown: np.ndarray) -> int:
+        """Keeps what a place shows that is new; returns the place."""
+        if place > len(self.met):
+            self.met.append(shown.copy())
+        return place
+
+    @property
+    def _by_numbers(self) -> bool:
+        """Whether states are told apart by their numbers, and not by the looks of their cells."""
+        return self.looks is None or self.config.memory > 0
 
     def _shown(self, states: Tensor) -> np.ndarray:
-        """States (N, …) as whole numbers, so that those that are alike are equal: by the looks of cells, or rounded."""
-        if self.looks is None or states.shape[1] > self.looks.shape[1]:
+        """States (`WALKERS`, …) as whole numbers, so that those that are alike are equal: by looks, or rounded."""
+        if self._by_numbers:
             return (states / ALIKE_STATES).round().to(torch.int32).cpu().contiguous().numpy()
         cells = states.movedim(1, -1)
-        return torch.cdist(cells.flatten(0, 2), self.looks).argmin(1).view(cells.shape[:3]).cpu().numpy()
+        if self.before.shape == cells.shape:
+            other = (cells != self.before).any(-1)
+        else:
+            self.labels = torch.zeros(cells.shape[:3], dtype=torch.int32, device=cells.device)
+            other = torch.ones_like(self.labels, dtype=torch.bool)
+        nearest = (2.0 * cells[other] @ self.looks.T - self.looks.square().sum(1)).argmax(1)
+        self.labels[other], self.before = nearest.to(torch.int32), cells.clone()
+        return self.labels.cpu().numpy()

@@ -13,15 +13,15 @@ import numpy as np
 from nova_gym.data.ambiguity import frame_ids
 from nova_gym.envs.reality.environments import resized
 
-#: Branches that are kept.
-BRANCHES = 32
+#: So many branches must be known before clips begin where they came, and so many are kept.
+FEW, BRANCHES = 32, 4096
 #: Branches that are tried before a clip begins at a new start.
 ATTEMPTS = 8
 #: A branch that is longer is not followed further: so much play is repeated for each clip, without pictures.
 LONGEST = 240
-#: Frames count as alike if they are so in a picture of at most so many pixels a side, in so many shades
-#: (Go-Explore, arXiv 1901.10995, has 11 × 8 pixels in 8 shades).
-SIDE, SHADES = 12, 8
+#: Frames count as alike if they are so in a picture of at most so many pixels a side, in so many shades: in the
+#: smallest picture in which at least such a share of what branches showed was new, or else in the largest.
+SIDES, SHADES, NEW = (6, 12, 24, 48), 8, 1 / 8
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Branch:
     Attributes:
         played: seeds, each with the actions that were taken after it. The first seed is of the reset, the others of the
             environment's own generator.
-        shown: id of what its last frame shows, roughly.
+        shown: ids of what its last frame shows, in a picture of each of `SIDES`.
     """
 
     played: tuple[tuple[int, tuple[Any, ...]], ...] = ()
-    shown: int = 0
+    shown: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         """Steps that it takes."""
@@ -59,10 +59,11 @@ class Branches:
     """Beginnings of episodes that random play has survived, from which clips go on.
 
     Random play soon ends most episodes, or stays near where they begin, so its recording knows little of what a good
-    agent meets. Of those who walk on at random, the ones that came to an end, or where many have been, are replaced by
-    copies of others, more likely of those who came where few have been (Go-Explore, arXiv 1901.10995). What is recorded
-    from there is random play all the same: no policy that knows more than the frames show has chosen the actions. From
-    such a policy's actions a dream with memory would learn to read what they tell, instead of what they do.
+    agent meets. So of all that it came to one beginning is kept for each picture that looks different from afar, and
+    those are chosen more often that were chosen seldom (Go-Explore, doi:10.1038/s41586-020-03157-9, whose pictures also
+    become finer as they are too few). What is recorded from there is random play all the same: no policy that knows
+    more than the frames show has chosen the actions. From such a policy's actions a dream with memory would learn to
+    read what they tell, instead of what they do.
 
     Args:
         rng: draws branches.
@@ -71,12 +72,15 @@ class Branches:
 
     def __init__(self, rng: np.random.Generator, longest: int = LONGEST) -> None:
         self._rng, self._longest = rng, min(LONGEST, longest)
-        self._living: list[Branch] = []
-        self._seen: Counter[int] = Counter()
+        self._side = 0  # of `SIDES`
+        self._known: dict[int, Branch] = {}
+        self._chosen: Counter[int] = Counter()
+        self._seen: tuple[set[int], ...] = tuple(set() for _ in SIDES)
+        self._survived = 0
         self._lengths: list[int] = []
         self._now, self._seed = Branch(), 0
         self._actions: list[Any] = []
-        self._shown: list[int] = []
+        self._frames: list[np.ndarray] = []
 
     def enter(self, env: gym.Env, seed: int, observation: Any, act: Callable[[], Any]) -> tuple[int, Any]:
         """Brings an environment beyond one of the branches, or leaves it at a new start while there are few.
@@ -92,14 +96,12 @@ class Branches:
         Returns:
             A seed and what the environment observes now.
         """
-        self._now, self._actions, self._shown = Branch(), [], []
-        for _ in range(ATTEMPTS if len(self._living) >= BRANCHES else 0):
-            at, parting = int(self._rng.integers(len(self._living))), int(self._rng.integers(1, self._grown + 1))
-            branch = self._living[at]
+        self._now, self._actions, self._frames = Branch(), [], []
+        for _ in range(ATTEMPTS if len(self._known) >= FEW else 0):
+            branch, parting = self._choose(), int(self._rng.integers(1, self._grown + 1))
             branch = Branch((*branch.played, (self._drawn(), tuple(act() for _ in range(parting)))), branch.shown)
             now, ended = branch.play(env)
             if not ended:
-                del self._living[at]  # `leave` fills its place
                 self._now, seed, observation = branch, self._drawn(), now
                 env.unwrapped.np_random = np.random.default_rng(seed)
                 break
@@ -107,6 +109,14 @@ class Branches:
             observation, _ = env.reset(seed=seed)
         self._seed = seed
         return seed, observation
+
+    def _choose(self) -> Branch:
+        """One of those that are known, more likely one that was seldom chosen."""
+        shown = list(self._known)
+        worth = 1.0 / np.sqrt(1.0 + np.array([self._chosen[each] for each in shown]))
+        chosen = shown[int(self._rng.choice(len(shown), p=worth / worth.sum()))]
+        self._chosen[chosen] += 1
+        return self._known[chosen]
 
     @property
     def _grown(self) -> int:
@@ -125,7 +135,7 @@ class Branches:
     def follow(self, action: Any, frame: np.ndarray) -> None:
         """Notes a step of the present clip, and the frame (H, W, C) uint8 after it."""
         self._actions.append(action)
-        self._shown.append(_roughly(frame))
+        self._frames.append(frame)
 
     def leave(self, ended: bool) -> None:
         """Notes that the present clip is over.
@@ -138,28 +148,30 @@ class Branches:
         self._lengths.append(len(self._actions))
         grown = self._grown
         alive = grown < len(self._actions) or (grown == len(self._actions) and not ended)
-        branch = None
-        if alive and len(self._now) + grown <= self._longest:
-            shown = self._shown[grown - 1]
-            self._seen[shown] += 1
-            branch = Branch((*self._now.played, (self._seed, tuple(self._actions[:grown]))), shown)
-            if self._rng.random() > self._worth(branch):
-                branch = None
-        if branch is None and self._living:
-            seen = np.array([self._seen[each.shown] for each in self._living])
-            worth = np.sqrt(seen.min() / seen)  # `_worth` of each
-            branch = self._living[int(self._rng.choice(len(worth), p=worth / worth.sum()))]
-        if branch is not None:
-            self._living.append(branch)
+        if not alive or len(self._now) + grown > self._longest:
+            return
+        shown = _roughly(self._frames[grown - 1])
+        self._survived += 1
+        for seen, each in zip(self._seen, shown, strict=True):
+            seen.add(each)
+        while self._side + 1 < len(SIDES) and len(self._seen[self._side]) < NEW * self._survived:
+            self._look_closer()
+        self._known[shown[self._side]] = Branch((*self._now.played, (self._seed, tuple(self._actions[:grown]))), shown)
+        if len(self._known) > BRANCHES:
+            del self._known[max(self._known, key=self._chosen.__getitem__)]
 
-    def _worth(self, branch: Branch) -> float:
-        """(0, 1], the less the more often has been seen what it shows."""
-        least = min(self._seen[each.shown] for each in (branch, *self._living))
-        return float(np.sqrt(least / self._seen[branch.shown]))
+    def _look_closer(self) -> None:
+        """Takes a larger picture."""
+        self._side += 1
+        chosen, self._chosen = self._chosen, Counter()
+        for before, branch in list(self._known.items()):
+            del self._known[before]
+            self._known[branch.shown[self._side]] = branch
+            self._chosen[branch.shown[self._side]] = chosen[before]
 
 
-def _roughly(frame: np.ndarray) -> int:
-    """An id of what a frame shows, alike for frames that look alike from afar."""
-    height, width = (min(SIDE, side) for side in frame.shape[:2])
-    small = resized(frame, height, width).astype(np.int64) * SHADES // 256
-    return int(frame_ids(small[None])[0])
+def _roughly(frame: np.ndarray) -> tuple[int, ...]:
+    """Ids of what a frame (H, W, C) uint8 shows, alike for frames that look alike from afar, by `SIDES`."""
+    height, width = frame.shape[:2]
+    small = (resized(frame, min(side, height), min(side, width)).astype(np.int64) * SHADES // 256 for side in SIDES)
+    return tuple(int(frame_ids(each[None])[0]) for each in small)

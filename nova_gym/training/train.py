@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import replace
 
 import torch
@@ -41,6 +42,8 @@ from nova_gym.training.windows import windows_of
 
 #: Starts from within the recording take up to so many bytes.
 RECORDED_BYTES = 1 << 18
+#: Where cells have few looks, a step has about a unit for so many of them, up to so many times the preset's units.
+LOOKS, WIDER = 4, 2
 
 
 def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
@@ -96,7 +99,7 @@ def train(clips: Clips, dataset_id: str, preset: Preset, run: Run) -> Dream:
 
 
 def config_for(clips: Clips, preset: Preset) -> ModelConfig:
-    """The preset's sizes, with what follows from a recording.
+    """The preset's sizes, with what follows from a recording. Many looks of cells need a wider step.
 
     Raises:
         BadInputError: the frames do not divide into the preset's cells.
@@ -118,9 +121,9 @@ def config_for(clips: Clips, preset: Preset) -> ModelConfig:
         control=preset.model.control or (None if clips.labelled else ControlConfig()),  # video without labels needs one
     )
     looks = None if preset.whole else looks_of(clips, cell)
-    return replace(
-        config, blend=smooth_across_cells(clips.frames, config.cell), looks=0 if looks is None else len(looks)
-    )
+    count = 0 if looks is None else len(looks)
+    hidden = min(max(config.hidden, 2 ** round(math.log2(max(1, count / LOOKS)))), WIDER * config.hidden)
+    return replace(config, blend=smooth_across_cells(clips.frames, config.cell), looks=count, hidden=hidden)
 
 
 def _open(config: ModelConfig) -> bool:
