@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,6 +20,8 @@ ALIKE = 1e-3
 #: States in a step of learning, and steps at most. Sooner it ends where a best action is the likeliest in such a share
 #: of the states, and the values are off by no more than such a share of their variance.
 BATCH, STEPS, LEARNED, UNEXPLAINED = 256, 2000, 0.999, 0.01
+#: Rate of Adam in the beginning; it falls to 0 in a straight line.
+RATE = 1e-2
 #: Weight of the values beside that of the actions.
 VALUES = 0.5
 
@@ -27,7 +33,15 @@ def takes_a_plan(agent: BaseAlgorithm, observation: str) -> bool:
     )
 
 
-def learn_by_heart(agent: BaseAlgorithm, env: VecEnv, known: Known, discount: float, seed: int = 0) -> float:
+def learn_by_heart(
+    agent: BaseAlgorithm,
+    env: VecEnv,
+    known: Known,
+    discount: float,
+    seed: int = 0,
+    seconds: float = math.inf,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> float:
     """Teaches an agent the best actions at all states that walks met, and what they bring, by supervised learning.
 
     They follow from what led where (`Chart.returns`). It can only be as right as the dream is. Where all actions bring
@@ -39,6 +53,8 @@ def learn_by_heart(agent: BaseAlgorithm, env: VecEnv, known: Known, discount: fl
         known: what walks met.
         discount: of a reward for each step that it comes later.
         seed: of the order.
+        seconds: after which it ends.
+        progress: called with how often all states were shown, and how often they are shown at most.
 
     Returns:
         The share of the states in which a best action is its likeliest.
@@ -46,7 +62,7 @@ def learn_by_heart(agent: BaseAlgorithm, env: VecEnv, known: Known, discount: fl
     returns = known.chart.returns(discount)[1:]  # not of the place where episodes have ended
     tried = np.isfinite(returns).any(1)
     returns, states = returns[tried], known.states[torch.from_numpy(tried)].to(agent.device)
-    best, spread = returns.max(1), np.ptp(returns[np.isfinite(returns)])
+    best, spread = returns.max(1), np.ptp(returns[np.isfinite(returns)]) if tried.any() else 0.0
     if not spread > 0:
         return 1.0
     scale = 1.0 / np.sqrt(env.ret_rms.var + env.epsilon) if isinstance(env, VecNormalize) else 1.0
@@ -55,7 +71,15 @@ def learn_by_heart(agent: BaseAlgorithm, env: VecEnv, known: Known, discount: fl
     policy, generator = agent.policy, torch.Generator().manual_seed(seed)
     policy.set_training_mode(True)
     size, right = values.var(correction=0).clamp(min=1e-6), 0.0
-    for _ in range(-(-STEPS * BATCH // len(states))):
+    optimizer = torch.optim.Adam(policy.parameters(), RATE)
+    passes, began = -(-STEPS * BATCH // len(states)), time.monotonic()
+    for done in range(passes):
+        progress(done, passes)
+        share = max(done / passes, (time.monotonic() - began) / seconds)
+        if share >= 1.0:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * (1.0 - share)
         right = unexplained = 0.0
         for rows in torch.randperm(len(states), generator=generator).to(agent.device).split(BATCH):
             actor, critic = policy.mlp_extractor(policy.extract_features(states[rows]))
@@ -63,9 +87,9 @@ def learn_by_heart(agent: BaseAlgorithm, env: VecEnv, known: Known, discount: fl
             chosen = good[rows].float() / good[rows].sum(1, keepdim=True)
             off = F.mse_loss(told, values[rows]) / size
             loss = F.cross_entropy(logits, chosen) + VALUES * off
-            policy.optimizer.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            policy.optimizer.step()
+            optimizer.step()
             right += float(good[rows].gather(1, logits.argmax(1, keepdim=True)).sum()) / len(states)
             unexplained += float(off.detach()) * len(rows) / len(states)
         if right >= LEARNED and unexplained <= UNEXPLAINED:

@@ -49,6 +49,8 @@ FRESH_STARTS = 300
 EVALUATED = 6_400
 #: Steps by which it is known how long evaluations take in reality.
 TIMED = 32
+#: Share of a limit of time that an agent may take to learn by heart.
+BY_HEART = 0.25
 #: Added to the logits of actions that never changed anything, before learning begins.
 USELESS = -5.0
 
@@ -201,7 +203,9 @@ def train_agent(
     if agent is None:
         agent = make_agent(algorithm, scaled, observation, seed, device, log_dir, roaming, gamma, placed)
         if taught := roaming.known is not None and takes_a_plan(agent, observation):
-            learn_by_heart(agent, scaled, roaming.known, gamma, seed)
+            limit = BY_HEART * 60.0 * (minutes or math.inf)
+            told = lambda done, total: progress("learning by heart", done, total)  # noqa: E731
+            learn_by_heart(agent, scaled, roaming.known, gamma, seed, limit, told)
     else:
         taught = False
         continue_in(agent, scaled, seed)

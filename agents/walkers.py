@@ -23,6 +23,8 @@ PERSISTENCE = (0.0, 0.5, 0.8, 0.9, 0.95)
 DIFFERENT = 1024
 #: Share of the last steps that led where another walk had been, from which on walks know their way about.
 FAMILIAR = 0.5
+#: Bytes of what places show that are kept at most; beyond that nothing is known by heart.
+BYTES = 2**28
 #: Steps after which the way to what was seldom tried is planned anew.
 PLANNED = 5
 
@@ -102,7 +104,7 @@ class Walkers:
 
     def known(self) -> Known | None:
         """All that the walks met, if they know their way about."""
-        if self.chart is None or self.chart.familiar < FAMILIAR:
+        if self.chart is None or self.chart.familiar < FAMILIAR or len(self.met) < self.chart.places - 1:
             return None
         shown = torch.from_numpy(np.stack(self.met))
         states = shown * ALIKE_STATES if self._by_numbers else self.looks.cpu()[shown.long()].movedim(-1, 1)
@@ -110,7 +112,7 @@ class Walkers:
 
     def _met(self, place: int, shown: np.ndarray) -> int:
         """Keeps what a place shows that is new; returns the place."""
-        if place > len(self.met):
+        if place == len(self.met) + 1 and place * shown.nbytes <= BYTES:
             self.met.append(shown.copy())
         return place
 

@@ -194,6 +194,7 @@ def test_a_policy_of_one_size_is_refused_at_another(tiny):
         evaluate_agent(agent, dream_at(tiny, "MiniGrid-FourRooms-v0"), episodes=2)
 
 
+@pytest.mark.slow
 def test_evaluation_reports_both_places_modes_and_the_gap(tiny, trained):
     said = []
     report = evaluate_agent(trained[0], tiny, episodes=3, progress=lambda *news: said.append(news))

@@ -141,6 +141,7 @@ def test_rewards_are_scaled_where_returns_are_not_about_one(pushes):
     assert env.ret_rms.var < variance / 2
 
 
+@pytest.mark.slow
 def test_training_further_keeps_the_scale_of_rewards_through_a_file(pushes, tmp_path):
     path = tmp_path / "agent.safetensors"
     small = {"steps": 32, "evaluations": 1, "episodes": 1, "device": "cpu"}
@@ -170,6 +171,7 @@ def test_starts_count_what_is_better_than_usual_where_no_success_is_known(pushes
     assert (np.delete(starts.success, [2, 5]) == 0.5).all()
 
 
+@pytest.mark.slow
 def test_a_dream_with_memory_is_not_followed_beyond_what_was_recorded(pushes, deep):
     lengths = {"summary": {"lengths": {"ended": 40, "longest": 60}}}
     card = replace(deep.card, horizon=500, data={**deep.card.data, **lengths})

@@ -106,3 +106,11 @@ def test_the_command_refuses_to_resume_nothing(tmp_path):
     command = ["improve", "minigrid", "-o", str(tmp_path / "x.safetensors")]
     nothing = CliRunner().invoke(app, [*command, "--resume"])
     assert (nothing.exit_code, "nothing to resume" in nothing.output) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_dream_with_memory_learns_from_random_play_where_the_agent_has_led(deep, dataset, tmp_path):
+    improve(deep, tmp_path / "deeper.safetensors", rounds=1, dataset=dataset, budget=SMALL, device="cpu")
+    lengths = [len(episode.actions) for episode in minari.load_dataset("improve/deeper-round-1-v0").iterate_episodes()]
+    assert max(lengths) <= 16  # the agent's own steps are not recorded
+    assert 20 <= sum(lengths) <= 40  # of 60 steps in reality two in three lead

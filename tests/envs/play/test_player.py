@@ -235,6 +235,7 @@ def test_a_dragged_bar_shows_its_value_and_steps_once_when_it_is_let_go(player):
     assert player.session.now.latent_action[0, :, 4, 4].tolist() == [1.0, 0.0, 0.0, 0.0]  # in the middle
 
 
+@pytest.mark.slow
 def test_a_dream_with_continuous_actions_is_played_by_its_bars(tmp_path, sit_down):
     record(reality_spec("Pendulum-v1", 24), "test/swing-v0", 60)
     dream = train(load_clips("test/swing-v0"), "test/swing-v0", preset("tiny"), Run(tmp_path / "s.ckpt", device="cpu"))

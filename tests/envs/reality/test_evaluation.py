@@ -103,6 +103,7 @@ def test_starts_are_those_that_a_recording_cannot_hold(shipped, tiny):
     assert own.settings["starts"] == "random"
 
 
+@pytest.mark.slow
 def test_the_same_seed_finds_the_same_numbers(tiny):
     assert evaluate(tiny, 3, 2, seed=4).to_dict() == evaluate(tiny, 3, 2, seed=4).to_dict()
 

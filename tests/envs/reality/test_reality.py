@@ -146,6 +146,7 @@ def test_a_registered_reality_is_used_in_recordings(corridor):
     assert all((episode.actions == 1).all() for episode in experts.iterate_episodes())
 
 
+@pytest.mark.slow
 def test_evaluation_asks_the_reality_for_classes_layouts_and_an_expert(corridor, tmp_path):
     record(reality_spec(corridor, 24), "test/corridor-to-train-v0", 300, seed=0)
     clips = load_clips("test/corridor-to-train-v0")

@@ -14,6 +14,7 @@ from nova_gym.training import Run, fine_tune, preset, train_further
 from nova_gym.training.changes import Changes
 from nova_gym.training.looks import MOST, learn_looks, learn_more_looks, looks_of
 from nova_gym.training.representation import Representation, crowding, encode_all
+from nova_gym.training.train import config_for
 
 from . import toys
 
@@ -162,3 +163,11 @@ def test_a_training_that_goes_on_with_new_looks_is_resumed(tiny, clips, tmp_path
         train_further(tiny, [clips, later], preset("tiny"), Run(checkpoint, device="cpu", progress=stop))
     resumed = train_further(tiny, [clips, later], preset("tiny"), Run(checkpoint, device="cpu", resume=True))
     assert resumed.world_model.config.looks == len(tiny.world_model.looks) + 1
+
+
+def test_many_looks_need_a_wider_step(monkeypatch):
+    clips, cpu = tiles(), preset("cpu")
+    for count, hidden in ((3, cpu.model.hidden), (4 * cpu.model.hidden, cpu.model.hidden), (256, 64), (4000, 64)):
+        monkeypatch.setattr("nova_gym.training.train.looks_of", lambda *_, count=count: torch.zeros(count, 3, 8, 8))
+        config = config_for(clips, cpu)
+        assert (config.looks, config.hidden) == (count, hidden)

@@ -86,6 +86,7 @@ def test_the_card_says_what_a_dream_was_made_from(tiny, dataset, clips):
     assert card.training["stages"]["dynamics"]["steps"] == preset("tiny").training.dynamics.steps
 
 
+@pytest.mark.slow
 def test_one_network_for_the_whole_frame_is_a_field_of_one_cell(clips, dataset, tmp_path):
     """The paper's model: `whole` in a preset, and nothing else about it is special."""
     chosen = replace(preset("tiny"), whole=True)
