@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from nova_gym import Dream
 from nova_gym.agents import improve
-from nova_gym.agents.improvement import Budget, _joined
+from nova_gym.agents.improvement import Budget, _accepted, _joined
 from nova_gym.cli import app
 from nova_gym.envs.reality.counterpart import reality_of
 from nova_gym.errors import BadInputError
@@ -114,3 +114,16 @@ def test_a_dream_with_memory_learns_from_random_play_where_the_agent_has_led(dee
     lengths = [len(episode.actions) for episode in minari.load_dataset("improve/deeper-round-1-v0").iterate_episodes()]
     assert max(lengths) <= 16  # the agent's own steps are not recorded
     assert 20 <= sum(lengths) <= 40  # of 60 steps in reality two in three lead
+
+
+def test_how_many_may_be_wrong_is_a_matter_of_degree_where_frames_have_no_tiles():
+    """Of 1,000, five or six wrong make no difference there; where tiles tell right from wrong, they do."""
+    blurred = {"1": {"psnr": {"value": 30.0, "low": 29.5, "high": 30.5, "n": 100}}}
+    tiled = {"1": {"psnr": blurred["1"]["psnr"], "exact": {"value": 1.0, "low": 0.97, "high": 1.0, "n": 100}}}
+    scores = {"fresh transitions": 1000, "wrong before": 0.005, "wrong after": 0.006}
+    for loops, after, accepted in ((blurred, 0.006, True), (blurred, 0.05, False), (tiled, 0.006, False)):
+        assert (
+            _accepted(scores | {"open loop before": loops, "open loop after": loops, "wrong after": after}) is accepted
+        )
+    worse = {"1": {"psnr": {"value": 29.0, "low": 28.5, "high": 29.5, "n": 100}}}
+    assert not _accepted(scores | {"open loop before": blurred, "open loop after": worse})
