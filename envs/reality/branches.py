@@ -13,7 +13,7 @@ import numpy as np
 from nova_gym.data.ambiguity import frame_ids
 from nova_gym.envs.reality.environments import resized
 
-#: So many branches must be known before clips begin where they came, and so many are kept.
+#: So many clips must have been survived before others begin where they came, and so many branches are kept.
 FEW, BRANCHES = 32, 4096
 #: Branches that are tried before a clip begins at a new start.
 ATTEMPTS = 8
@@ -97,7 +97,7 @@ class Branches:
             A seed and what the environment observes now.
         """
         self._now, self._actions, self._frames = Branch(), [], []
-        for _ in range(ATTEMPTS if len(self._known) >= FEW else 0):
+        for _ in range(ATTEMPTS if self._survived >= FEW else 0):
             branch, parting = self._choose(), int(self._rng.integers(1, self._grown + 1))
             branch = Branch((*branch.played, (self._drawn(), tuple(act() for _ in range(parting)))), branch.shown)
             now, ended = branch.play(env)

@@ -168,6 +168,6 @@ def test_a_training_that_goes_on_with_new_looks_is_resumed(tiny, clips, tmp_path
 def test_many_looks_need_a_wider_step(monkeypatch):
     clips, cpu = tiles(), preset("cpu")
     for count, hidden in ((3, cpu.model.hidden), (4 * cpu.model.hidden, cpu.model.hidden), (256, 64), (4000, 64)):
-        monkeypatch.setattr("nova_gym.training.train.looks_of", lambda *_, count=count: torch.zeros(count, 3, 8, 8))
+        monkeypatch.setitem(config_for.__globals__, "looks_of", lambda *_, count=count: torch.zeros(count, 3, 8, 8))
         config = config_for(clips, cpu)
         assert (config.looks, config.hidden) == (count, hidden)
