@@ -15,15 +15,19 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from nova_gym.agents.walkers import Known
 
-#: Actions are alike that differ by less than this share of the spread of all returns.
-ALIKE = 1e-3
+#: Actions are alike whose returns differ by less than this share of what discounting takes, in a step, from the spread
+#: of what places are worth: by far less than what a detour of one step costs.
+ALIKE = 0.01
+#: A place is worth no less than so many times the distance of the quartiles below the lower one (Tukey's outer fence):
+#: one that walks made up may be worth a hundred times less than any that there is.
+FENCE = 3.0
 #: States in a step of learning, and steps at most. Sooner it ends where a best action is the likeliest in such a share
 #: of the states, and the values are off by no more than such a share of their variance.
 BATCH, STEPS, LEARNED, UNEXPLAINED = 256, 2000, 0.999, 0.01
 #: Rate of Adam in the beginning; it falls to 0 in a straight line.
 RATE = 1e-2
 #: Weight of the values beside that of the actions.
-VALUES = 0.5
+VALUES = 0.05
 
 
 def takes_a_plan(agent: BaseAlgorithm, observation: str) -> bool:
@@ -62,12 +66,13 @@ def learn_by_heart(
     returns = known.chart.returns(discount)[1:]  # not of the place where episodes have ended
     tried = np.isfinite(returns).any(1)
     returns, states = returns[tried], known.states[torch.from_numpy(tried)].to(agent.device)
-    best, spread = returns.max(1), np.ptp(returns[np.isfinite(returns)]) if tried.any() else 0.0
-    if not spread > 0:
+    if not tried.any() or not np.ptp(returns[np.isfinite(returns)]) > 0.0:
         return 1.0
+    best = returns.max(1)
+    worth = _above_the_fence(best)
     scale = 1.0 / np.sqrt(env.ret_rms.var + env.epsilon) if isinstance(env, VecNormalize) else 1.0
-    good = torch.from_numpy(returns >= best[:, None] - ALIKE * spread).to(agent.device)
-    values = torch.from_numpy(scale * best).float().to(agent.device)
+    good = torch.from_numpy(returns >= best[:, None] - ALIKE * (1.0 - discount) * np.ptp(worth)).to(agent.device)
+    values = torch.from_numpy(scale * worth).float().to(agent.device)
     policy, generator = agent.policy, torch.Generator().manual_seed(seed)
     policy.set_training_mode(True)
     size, right = values.var(correction=0).clamp(min=1e-6), 0.0
@@ -95,3 +100,9 @@ def learn_by_heart(
         if right >= LEARNED and unexplained <= UNEXPLAINED:
             break
     return right
+
+
+def _above_the_fence(worth: np.ndarray) -> np.ndarray:
+    """What places (n,) are worth, none far below the others; as they are where most are worth the same."""
+    low, high = np.quantile(worth, (0.25, 0.75))
+    return worth.clip(min=low - FENCE * (high - low)) if high > low else worth

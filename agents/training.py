@@ -188,7 +188,7 @@ def train_agent(
     steps = steps or pace.steps(algorithm, minutes is not None)
     gamma = gamma or (pace.gamma if agent is None else agent.gamma)
     seen = torch.cat(list(kinds.values()))[:, : dream.world_model.config.rank]
-    placed = len(levels) == 1 and has_few_layouts(seen, roaming.mobile)
+    placed = len(levels) == 1 and (roaming.known is not None or has_few_layouts(seen, roaming.mobile))
     starts = PrioritizedStarts(kinds | {"close": roaming.close}, seed, roaming.usual)
     env = DreamVecEnv(
         replace(levels[0], starts={"training": starts.bank}),

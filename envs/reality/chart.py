@@ -15,7 +15,7 @@ AHEAD = 0.99
 #: `Chart.familiar` is a mean over about so many steps.
 RECENT = 1000
 #: Returns are known where they change by no more than this, as a share of the largest reward.
-CONVERGED = 1e-6
+CONVERGED = 1e-9
 #: The place where an episode has ended.
 _ENDED = 0
 

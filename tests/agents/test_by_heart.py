@@ -81,6 +81,20 @@ def test_an_agent_learns_a_chart_by_heart(steps):
     np.testing.assert_allclose(expected, chart.returns(0.5)[places, ON], atol=0.1)
 
 
+def test_a_place_that_is_made_up_does_not_blur_what_is_best_elsewhere(steps):
+    """One that costs a million hides neither that a step more costs one, nor what the others are worth."""
+    chart, places = corridor()
+    made_up = chart.begin(np.array([1000]), 0)
+    chart.note(made_up, ON, np.array([1001]), True, 0, -1e6)
+    states = torch.randn(LENGTH + 1, *steps.starts["official"].shape[1:], generator=torch.Generator().manual_seed(0))
+    env = DreamVecEnv(steps, 4)
+    agent = make_agent("ppo", env, device="cpu")
+    assert learn_by_heart(agent, env, Known(states, chart), 0.5) == pytest.approx(1.0)
+    assert (agent.predict(states[:-1].numpy(), deterministic=True)[0] == ON).all()
+    expected = agent.policy.predict_values(states[:-1])[:, 0].detach().numpy()
+    np.testing.assert_allclose(expected, chart.returns(0.5)[places, ON], atol=0.5)
+
+
 def test_agents_without_a_policy_that_is_learned_so_take_no_plan(steps, pushes):
     assert not takes_a_plan(make_agent("dqn", DreamVecEnv(steps, 4), device="cpu"), "latent")
     assert not takes_a_plan(make_agent("sac", DreamVecEnv(pushes, 4), device="cpu"), "latent")
