@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nova_gym.agents import DreamVecEnv, make_agent
+from nova_gym.agents import DreamVecEnv, PlacedFeatures, make_agent, roaming, train_agent, training
 from nova_gym.agents.by_heart import learn_by_heart, takes_a_plan
 from nova_gym.agents.walkers import Known
 from nova_gym.envs.reality.chart import Chart
@@ -99,3 +99,12 @@ def test_agents_without_a_policy_that_is_learned_so_take_no_plan(steps, pushes):
     assert not takes_a_plan(make_agent("dqn", DreamVecEnv(steps, 4), device="cpu"), "latent")
     assert not takes_a_plan(make_agent("sac", DreamVecEnv(pushes, 4), device="cpu"), "latent")
     assert not takes_a_plan(make_agent("ppo", DreamVecEnv(steps, 4, "pixels"), "pixels", device="cpu"), "pixels")
+
+
+def test_who_knows_a_world_by_heart_knows_its_places(monkeypatch):
+    """However much its starts differ: the same action may be right in one place and wrong in another like it."""
+    monkeypatch.setattr(training, "has_few_layouts", lambda starts, mobile: False)
+    monkeypatch.setattr(roaming, "STEPS", 40)
+    agent, curve = train_agent("frozen-lake", steps=64, evaluations=1, episodes=1, minutes=0.02, device="cpu")
+    assert isinstance(agent.policy.features_extractor, PlacedFeatures)
+    assert curve.points[0].steps == 0  # what it was taught is evaluated, too
