@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--references", action="store_true", help="measure the references of the rows, and no dream")
     parser.add_argument("--improve", action="store_true", help="also improve the dream by 20,000 real steps at most")
     parser.add_argument("--restart", action="store_true", help="begin anew instead of continuing")
-    parser.add_argument("--episodes", type=int, default=100, help="real episodes of each test (default: 100)")
+    parser.add_argument(
+        "--episodes", type=int, default=100, help="real episodes of each test, more where they are short (default: 100)"
+    )
     parser.add_argument("--preset", help="of all rows, instead of what suits")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     parser.add_argument("--work", type=Path, default=Settings.work, help="working folder (default: runs/suite)")

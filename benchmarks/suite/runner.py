@@ -33,8 +33,8 @@ from nova_gym.training import Run, suiting_preset, train
 
 #: Minutes of a row for which the recordings are made; fewer minutes take fewer transitions.
 FULL = 30.0
-#: Agents are tested in up to so many times the episodes asked for, where episodes have fewer steps than this. Starts
-#: differ: of Taxi a hundred tell the best policy's mean return to within half of a step.
+#: Agents are tested in more episodes than are asked for where these have fewer steps than `TESTED`: in up to `MORE`
+#: times as many. A hundred starts of Taxi tell the best policy's mean return to within half of a step.
 MORE, TESTED = 10, 200
 #: Share of the minutes that training takes.
 TRAINING = 0.4
@@ -57,7 +57,7 @@ class Settings:
         work: folder of recordings, checkpoints, dreams and agents, one folder a row.
         results: folder of one JSON a row.
         pictures: folder of one picture a row.
-        episodes: real episodes of an agent's test, and of the open loop.
+        episodes: real episodes of the open loop, and of an agent's test, of which there are more where they are short.
         seed: of everything random.
         improved: whether the dream is also improved by what the agent meets in reality.
         preset: name of a preset instead of the one that suits.
@@ -302,7 +302,7 @@ def _improve(row: Row, settings: Settings) -> dict[str, Any]:
 
 
 def _tested(dream_file: Path, agent_file: Path, settings: Settings) -> dict[str, Any]:
-    """Plays in the dream and in reality, by actions that are drawn and by the likeliest; the more, the shorter."""
+    """Plays in the dream and in reality, by drawn actions and by the likeliest; the shorter episodes are, the more."""
     dream = Dream.load(dream_file)
     agent = load_agent(agent_file, dream)
     found = evaluate_agent(agent, dream, settings.episodes, settings.seed, progress=_progress)

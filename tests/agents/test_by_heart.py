@@ -82,7 +82,7 @@ def test_an_agent_learns_a_chart_by_heart(steps):
 
 
 def test_a_place_that_is_made_up_does_not_blur_what_is_best_elsewhere(steps):
-    """One that costs a million hides neither that a step more costs one, nor what the others are worth."""
+    """One that costs a million hides neither that a step more costs a tenth, nor what the others are worth."""
     chart, places = corridor()
     made_up = chart.begin(np.array([1000]), 0)
     chart.note(made_up, ON, np.array([1001]), True, 0, -1e6)
