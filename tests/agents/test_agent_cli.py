@@ -31,11 +31,6 @@ def test_from_training_to_diagnosis(dream_file, tmp_path, monkeypatch):
     assert tested.exit_code == 0, tested.output
     assert "gap" in tested.output
     assert set(json.loads((tmp_path / "eval.json").read_text())["gap"]) == {"stochastic", "deterministic"}
-    rooms = run(
-        "eval", "agent.safetensors", "--dream", dream_file, "--reality", "MiniGrid-FourRooms-v0", "--episodes", 1
-    )
-    assert rooms.exit_code == 0, rooms.output
-    assert "MiniGrid-FourRooms-v0" in rooms.output
     found = run("diagnose", "agent.safetensors", "--dream", dream_file, "--episodes", 2, "--json", "found.json")
     assert found.exit_code == 0, found.output
     diagnosis = json.loads((tmp_path / "found.json").read_text())
@@ -44,6 +39,13 @@ def test_from_training_to_diagnosis(dream_file, tmp_path, monkeypatch):
     assert "doubt of the steps in the dream" in found.output
     again = run("train", "-o", "agent.safetensors", "--dream", dream_file)
     assert (again.exit_code, "--overwrite" in again.output) == (2, True)
+
+
+def test_an_agent_is_tested_in_another_level_than_its_dream(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rooms = run("eval", "minigrid-ppo", "--reality", "MiniGrid-FourRooms-v0", "--episodes", 1)
+    assert rooms.exit_code == 0, rooms.output
+    assert "MiniGrid-FourRooms-v0" in rooms.output
 
 
 @pytest.mark.parametrize(
