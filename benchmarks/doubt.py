@@ -2,9 +2,9 @@
 
 Dreams and real environments take the same actions from the same starts. A step is wrong where the frame, the reward or
 the ending differs. Parts: (a) the dream's own official levels; (b) levels with things that its recording did not show;
-(c) frames with noise, shifted, recoloured and half covered, as reality would look through the same glasses; (d) a dream
-of a tenth of the recording; (e) long roll-outs of a dream that trained too briefly; (f) a dream of another
-environment; (g) steps that are left to chance, where a step is wrong if reality never leads there.
+(c) frames with noise, shifted, recoloured and half covered, as reality would look through the same glasses; (d) dreams
+of a tenth and of a hundredth of the recording; (e) long roll-outs of a dream that trained far too briefly; (f) a dream
+of another environment; (g) steps that are left to chance, where a step is wrong if reality never leads there.
 
     python -m nova_gym.benchmarks.doubt minigrid/layouts-v0 --work runs/doubt --json benchmarks/results/doubt.json
 
@@ -16,7 +16,6 @@ are not measured again, unless a dream or its doubt is another; a training that 
 from __future__ import annotations
 
 import argparse
-import copy
 import hashlib
 import time
 import warnings
@@ -37,7 +36,9 @@ from nova_gym.benchmarks.tables import show
 from nova_gym.data import load_clips
 from nova_gym.envs import dream_at
 from nova_gym.envs.frames import drawing_errors, first_states
+from nova_gym.envs.reality.futures import real_draws, situations_of
 from nova_gym.envs.reality.lockstep import REWARD_TOLERANCE, Bench
+from nova_gym.envs.reality.open_loop import heard_states
 from nova_gym.errors import BadInputError
 from nova_gym.files import write_atomically
 from nova_gym.measures import agreement, alike
@@ -54,10 +55,10 @@ OFFICIAL = tuple(
     f"MiniGrid-{name}-v0"
     for name in ("SimpleCrossingS9N1", "SimpleCrossingS9N2", "SimpleCrossingS9N3", "Empty-8x8", "FourRooms")
 )
-#: Share of the recording that (d) is trained on.
-SHARE = 0.1
-#: Optimiser steps of representation, dynamics and tuning of the dreams that are meant to have flaws.
-TENTH, BRIEF = (700, 1200, 300), (1000, 400, 100)
+#: Shares of the recording that the dreams of (d) are trained on. That of a tenth is right, so the other has the flaws.
+TENTH, HUNDREDTH = 0.1, 0.01
+#: Optimiser steps of representation, dynamics and tuning of the dreams of (d), and of that of (e).
+SHORT, BRIEF = (700, 1200, 300), (400, 150, 50)
 #: How often the same step is taken in reality, to see where it can lead.
 DRAWS = 24
 
@@ -111,29 +112,20 @@ def follow(
 
 def by_chance(dream: Dream, situations: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """One step each from real situations; it is wrong where none of `DRAWS` real steps by that action look like it."""
-    bench = Bench(dream, None, seed)
-    doubts, wrong = [], []
-    with closing(bench.environment()) as env:
-        for _ in range(situations):
-            bench.restart(env)
-            for _ in range(int(bench.rng.integers(0, 8))):
-                if not bench.reality.ends(env, action := bench.random_action()):
-                    env.step(action)
-            frame, action = bench.frames([env]), bench.random_action()
-            states = first_states(dream, frame)
+    bench, rng, doubts, wrong = Bench(dream, "official", seed), np.random.default_rng([seed, 0xC4A]), [], []
+    with closing(bench.reality.make()) as env:
+        for number, situation in enumerate(situations_of(bench, env, situations, rng, seed)):
+            real = real_draws(bench, env, situation, DRAWS)
+            if real is None:
+                raise BadInputError(f"{dream.card.env_id} does not come to the same place by the same seed and actions")
+            states = heard_states(bench, [situation])
             simulator = DreamSimulator(dream, 1, horizon=0, doubt=True)
-            simulator.reset(states=states, errors=drawing_errors(dream, states, frame))
-            simulator.keys = torch.from_numpy(bench.rng.integers(2**62, size=1))
-            simulator.step(bench.actions([action]))
-            possible = []
-            for draw in range(DRAWS):
-                other = copy.deepcopy(env)
-                other.unwrapped.np_random = np.random.default_rng([seed, draw])
-                other.step(action)
-                possible.append(bench.reality.frame(other))
+            errors = drawing_errors(dream, states, situation.before[None])
+            simulator.reset(states=states, errors=errors, generator=torch.Generator().manual_seed(seed + number))
+            simulator.step(bench.actions([situation.actions[-1]]))
             seen = np.repeat(bench.draw(simulator, np.zeros(1, int)), DRAWS, 0)
             doubts.append(float(simulator.doubt[0]))
-            wrong.append(not alike(np.stack(possible).astype(np.float32) / 255.0, seen, bench.tile).any())
+            wrong.append(not alike(real.frames.astype(np.float32) / 255.0, seen, bench.tile).any())
     return np.array(doubts), np.array(wrong)
 
 
@@ -178,9 +170,15 @@ def all_glasses(seed: int) -> dict[str, Glasses]:
     }
 
 
-def flawed(dataset: str, work: Path, name: str, share: float, steps: tuple[int, int, int]) -> Dream:
+def flawed_file(work: Path, share: float, steps: tuple[int, int, int]) -> Path:
+    """Where such a dream is kept."""
+    return work / f"of-{round(1.0 / share)}-{sum(steps)}.safetensors"
+
+
+def flawed(dataset: str, work: Path, share: float, steps: tuple[int, int, int]) -> Dream:
     """A dream of a share of a recording, trained for few steps; kept in the work folder."""
-    path, checkpoint = work / f"{name}.safetensors", work / f"{name}.ckpt"
+    path = flawed_file(work, share, steps)
+    checkpoint = path.with_suffix(".ckpt")
     if path.exists() and (kept := Dream.load(path)).world_model.has_doubt:
         return kept
     chosen = PRESETS["cpu"]
@@ -212,10 +210,11 @@ def parts(arguments: argparse.Namespace) -> Iterator[tuple[str, str, Callable[[]
             yield part, level, lambda level=level: follow(dream_at(dream, level), episodes, steps, seed, "official")
     for name, glasses in all_glasses(seed).items():
         yield "c", name, lambda glasses=glasses: follow(dream, episodes, steps, seed, glasses=glasses)
-    for part, share, how in (("d", SHARE, TENTH), ("e", 1 / 3, BRIEF)):
-        made = lambda part=part, share=share, how=how: flawed(arguments.dataset, arguments.work, part, share, how)  # noqa: E731
+    for part, share, how in (("d", TENTH, SHORT), ("d", HUNDREDTH, SHORT), ("e", 1 / 3, BRIEF)):
+        made = lambda share=share, how=how: flawed(arguments.dataset, arguments.work, share, how)  # noqa: E731
         long = 2 * steps if part == "e" else steps
-        yield part, f"{long} steps", lambda made=made, long=long: follow(made(), episodes, long, seed)
+        of = f"{share:.0%} of the recording, {sum(how):,} steps of training"
+        yield part, of, lambda made=made, long=long: follow(made(), episodes, long, seed)
     if arguments.other:
         other = Dream.load(arguments.other)
         yield "f", other.card.env_id, lambda: follow(other, episodes, steps, seed)

@@ -1,8 +1,8 @@
 """What doubt is good for: an agent in a dream with flaws, and a dream that is mended where it doubts.
 
-The dream is (d) of `nova_gym.benchmarks.doubt`, trained on a tenth of the recording. PPO learns in it with doubt
-ignored, with doubted steps cut off, and with doubted rewards made smaller; each agent is tested in reality, beside one
-that learned in the dream that ships. Then `improve` mends (d) by what an agent meets in reality.
+The dream is the worse one of (d) of `nova_gym.benchmarks.doubt`, of a hundredth of the recording. PPO learns in it with
+doubt ignored, with doubted steps cut off, and with doubted rewards made smaller; each agent is tested in reality,
+beside one that learned in the dream that ships. Then `improve` mends (d) by what an agent meets in reality.
 
     python -m nova_gym.benchmarks.doubt_use minigrid/layouts-v0 --json benchmarks/results/doubt-use.json
 
@@ -23,15 +23,15 @@ from nova_gym import Dream
 from nova_gym.agents import evaluate_agent, train_agent
 from nova_gym.agents.improvement import Budget, improve
 from nova_gym.agents.vec_env import DOUBT
-from nova_gym.benchmarks.doubt import SHARE, TENTH, flawed
+from nova_gym.benchmarks.doubt import HUNDREDTH, SHORT, flawed, flawed_file
 from nova_gym.benchmarks.provenance import MEASURED_ON, measured_on, write_results
 from nova_gym.benchmarks.tables import interval, show
 from nova_gym.envs.reality.recording import remove_dataset, write_dataset
 
 #: Real steps of a round at most, those that score it included; and rounds.
 REAL_STEPS, ROUNDS = 4_000, 3
-#: The tenth as a recording of its own, while `improve` learns from it.
-_TENTH_ID = "doubt/tenth-v0"
+#: That part of the recording as one of its own, while `improve` learns from it.
+_PART_ID = "doubt/part-v0"
 IN_THE_OTHER = "in the dream that ships"
 
 
@@ -41,9 +41,9 @@ def in_reality(dream: Dream, doubt: str, steps: int | None, episodes: int, seed:
     return evaluate_agent(agent, dream, episodes, seed, ("stochastic",)).to_dict()["modes"]["stochastic"]
 
 
-def write_tenth(dataset: str, dream: Dream) -> None:
+def write_part(dataset: str, dream: Dream) -> None:
     """Writes the episodes that (d) was trained on as a recording of their own."""
-    recording, every = minari.load_dataset(dataset), round(1.0 / SHARE)
+    recording, every = minari.load_dataset(dataset), round(1.0 / HUNDREDTH)
     chosen = range(every // 2, recording.total_episodes, every)
     options = [meta.get("options") for meta in recording.storage.get_episode_metadata(chosen)]
     played = [
@@ -57,34 +57,34 @@ def write_tenth(dataset: str, dream: Dream) -> None:
         )
         for given, episode in zip(options, recording.iterate_episodes(chosen), strict=True)
     ]
-    remove_dataset(_TENTH_ID)
-    write_dataset(_TENTH_ID, played, dream)
+    remove_dataset(_PART_ID)
+    write_dataset(_PART_ID, played, dream)
 
 
 def mended(dream: Dream, dataset: str, work: Path, episodes: int, seed: int) -> list[dict[str, Any]]:
     """What each round of `improve` came to: success in reality, and how often the dream was wrong."""
-    write_tenth(dataset, dream)
+    write_part(dataset, dream)
     try:
         budget = Budget(real_steps=REAL_STEPS, real_total=REAL_STEPS * ROUNDS, episodes=episodes)
         output = work / "mended.safetensors"
-        better = improve(dream, output, ROUNDS, _TENTH_ID, "ppo", budget, seed, overwrite=True, device="cpu")
+        better = improve(dream, output, ROUNDS, _PART_ID, "ppo", budget, seed, overwrite=True, device="cpu")
     finally:
-        remove_dataset(_TENTH_ID)
+        remove_dataset(_PART_ID)
     return better.card.scores["rounds"]
 
 
 def main() -> None:
     """Measures what is missing, prints tables and writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", help="Minari id of the recording that (d) is trained on a tenth of")
+    parser.add_argument("dataset", help="Minari id of the recording that (d) is trained on a part of")
     parser.add_argument("--work", type=Path, default=Path("runs/doubt"), help="folder of the dream (d)")
     parser.add_argument("--steps", type=int, help="of training each agent (default: what suits the dream)")
     parser.add_argument("--episodes", type=int, default=100, help="of each test in reality (default: 100)")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     parser.add_argument("--json", type=Path, required=True, help="write the figures to this file")
     arguments = parser.parse_args()
-    dream, shipped = flawed(arguments.dataset, arguments.work, "d", SHARE, TENTH), Dream.load("minigrid")
-    path = arguments.work / "d.safetensors"
+    dream, shipped = flawed(arguments.dataset, arguments.work, HUNDREDTH, SHORT), Dream.load("minigrid")
+    path = flawed_file(arguments.work, HUNDREDTH, SHORT)
     kept = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
     same = kept.get("seed") == arguments.seed and kept[MEASURED_ON]["dream"] == measured_on(path, doubts=True)["dream"]
     figures: dict[str, Any] = kept if same else {"seed": arguments.seed, "agents": {}}
@@ -98,7 +98,7 @@ def main() -> None:
         write_results(arguments.json, figures, path, doubts=True)
     names = ("success", "return")
     agents = [(name, *(interval(row["reality"][each]) for each in names)) for name, row in figures["agents"].items()]
-    show("PPO in a dream of a tenth of the recording", ("doubt", "success in reality", "return in reality"), agents)
+    show("PPO in a dream of a hundredth of the recording", ("doubt", "success in reality", "return in reality"), agents)
     rounds = [
         (f"{number}", interval(row["agent"]["reality"]["success"]), f"{row['wrong before']:.4f}")
         for number, row in enumerate(figures["improve"], 1)

@@ -10,7 +10,7 @@ _PARTS = {
     "a": "official levels",
     "b": "levels with things that the recording did not show",
     "c": "strange frames: noise, shifted, recoloured, half covered",
-    "d": "a dream of a tenth of the recording",
+    "d": "dreams of a tenth and of a hundredth of the recording",
     "e": "long roll-outs of a dream that trained too briefly",
     "f": "a dream of another environment",
     "g": "steps left to chance, wrong where reality never leads there",
@@ -94,9 +94,9 @@ def _use(results: Results) -> list[str]:
     ]
     return [
         "### In use",
-        "PPO learns in the dream (d). `truncate` ends an episode before a step that is more likely wrong than right, "
-        "`penalise` makes its reward smaller. The gap is what the agent of `ignore` lacks against one that learned "
-        f"{_FLAWLESS}; doubt is to close {_CLOSED} of it.",
+        "PPO learns in the dream (d) of a hundredth of the recording. `truncate` ends an episode before a step that is "
+        "more likely wrong than right, `penalise` makes its reward smaller. The gap is what the agent of `ignore` "
+        f"lacks against one that learned {_FLAWLESS}; doubt is to close {_CLOSED} of it.",
         results.source("doubt-use"),
         table(("doubt", "success in reality", "success in its dream", "share of the gap closed"), rows),
         "`improve` mends (d) by what its agent meets in at most 4,000 real steps a round, and begins every other "

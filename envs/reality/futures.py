@@ -65,8 +65,15 @@ class Futures:
 
 
 @dataclass
-class _Situation:
-    """A step to take many times: the seed of its episode, the steps so far as in `heard_states`, and the action."""
+class Situation:
+    """A step to take many times.
+
+    Attributes:
+        seed: of the reset that its episode begins with.
+        heard: steps before it.
+        frames: by step, (H, W, C) uint8.
+        actions: those steps', and last its own.
+    """
 
     seed: int
     heard: int
@@ -75,11 +82,12 @@ class _Situation:
 
     @property
     def before(self) -> np.ndarray:
+        """The frame before it."""
         return self.frames[self.heard]
 
 
 @dataclass
-class _Draws:
+class Draws:
     """What a step led to, n times: pictures (n, H, W, C) in [0, 1], rewards (n,) and endings (n,) bool."""
 
     frames: np.ndarray
@@ -115,15 +123,24 @@ def futures(
     bench, rng = Bench(dream, "official", seed), np.random.default_rng([seed, 0xC0DE])
     tally = _Tally(dream)
     with closing(bench.reality.make()) as env:
-        for done, situation in enumerate(_situations(bench, env, situations, rng, seed)):
+        for done, situation in enumerate(situations_of(bench, env, situations, rng, seed)):
             progress("chance", done + 1, situations)
-            real = _real(bench, env, situation, 2 * draws)
+            real = real_draws(bench, env, situation, 2 * draws)
             if real is not None:
                 tally.add(situation, real, _dreamt(bench, situation, draws, seed + done), draws)
     return tally.report({"situations": situations, "draws": draws, "seed": seed})
 
 
-def _situations(bench: Bench, env: gym.Env, count: int, rng: np.random.Generator, seed: int) -> list[_Situation]:
+def situations_of(bench: Bench, env: gym.Env, count: int, rng: np.random.Generator, seed: int) -> list[Situation]:
+    """Steps to take, of random play from starts that no recording holds.
+
+    Args:
+        bench: whose starts, actions and frames.
+        env: the real environment, stepped.
+        count: how many.
+        rng: of actions, and of how long each episode is played.
+        seed: of the starts.
+    """
     starts, found, most = unseen_starts(bench, env, seed), [], DEPTH
     while len(found) < count:
         number, _ = next(starts)
@@ -137,13 +154,19 @@ def _situations(bench: Bench, env: gym.Env, count: int, rng: np.random.Generator
                 break
             frames[t] = bench.reality.frame(env)
         else:
-            found.append(_Situation(number, depth, frames, [*actions, next(play)]))
+            found.append(Situation(number, depth, frames, [*actions, next(play)]))
             most = DEPTH
     return found
 
 
-def _real(bench: Bench, env: gym.Env, situation: _Situation, count: int) -> _Draws | None:
-    """The step in reality, so many times; None where the same seed and actions do not lead to the same frame."""
+def real_draws(bench: Bench, env: gym.Env, situation: Situation, count: int) -> Draws | None:
+    """The step in reality, so many times, each with another seed of the environment's generator.
+
+    No environment has to be copied, which many cannot be: the same seed and actions lead to the same place again.
+
+    Returns:
+        What it led to; None where the same seed and actions do not lead to the same frame.
+    """
     frames, rewards, ended = [], [], []
     for k in range(count):
         env.reset(seed=situation.seed)
@@ -156,16 +179,16 @@ def _real(bench: Bench, env: gym.Env, situation: _Situation, count: int) -> _Dra
         frames.append(bench.reality.frame(env))
         rewards.append(float(reward))
         ended.append(bool(terminated))
-    return _Draws(np.stack(frames), np.array(rewards), np.array(ended))
+    return Draws(np.stack(frames), np.array(rewards), np.array(ended))
 
 
-def _dreamt(bench: Bench, situation: _Situation, count: int, seed: int) -> _Draws:
+def _dreamt(bench: Bench, situation: Situation, count: int, seed: int) -> Draws:
     simulator = DreamSimulator(bench.dream, count, horizon=0)
     state = heard_states(bench, [situation])
     simulator.reset(states=state.repeat(count, 1, 1, 1), generator=torch.Generator().manual_seed(seed))
     result = simulator.step(bench.actions([situation.actions[-1]] * count))
     frames = bench.draw(simulator, np.arange(count))
-    return _Draws(frames, result.reward.cpu().numpy().astype(np.float64), result.terminated.cpu().numpy())
+    return Draws(frames, result.reward.cpu().numpy().astype(np.float64), result.terminated.cpu().numpy())
 
 
 class _Tally:
@@ -178,7 +201,7 @@ class _Tally:
         self.endings: list[tuple[float, float]] = []
         self.rewards: list[tuple[float, float]] = []
 
-    def add(self, situation: _Situation, real: _Draws, dreamt: _Draws, draws: int) -> None:
+    def add(self, situation: Situation, real: Draws, dreamt: Draws, draws: int) -> None:
         """Adds one step: the first `draws` of reality are what it is compared with, the others `reality again`."""
         first_of, which = _different(real.frames)
         shown = drawn(self.dream, np.concatenate([real.frames[first_of], situation.before[None]]))

@@ -71,6 +71,7 @@ class RecurrentDynamics(Dynamics):
         backwards = torch.rand(len(single), generator=generator)[:, None, None, None] < REVERSED
         begin, end = self.states[self.clips.source[single]], self.states[self.clips.source[single] + 1]
         content = self.states[self.clips.elsewhere(single, self.clips.source[single], self.elsewhere, generator)]
+        beyond = self._beyond(at, valid, transitions)
         shape = (len(at), SPAN, *self.states.shape[2:])
         share = 1.0 if self.name == "tuning" else max(0.0, (progress - CHEAP) / (1.0 - CHEAP))
         return {
@@ -80,6 +81,7 @@ class RecurrentDynamics(Dynamics):
             "before": self.states[source],
             "after": self.states[source + 1],
             "valid": valid,
+            "beyond": beyond,
             "told": (self.memory["steps"][:, None] + steps) < self.memory["context"][:, None],
             "mute": self.memory["mute"],
             "noise": torch.randn((*shape[:2], *self.states.shape[1:]), generator=generator)
@@ -93,10 +95,21 @@ class RecurrentDynamics(Dynamics):
             "from": torch.where(backwards, end, begin),
             "to": torch.where(backwards, begin, end),
             "content": torch.where(backwards, end, content) + self._noise(begin.shape, generator),
-            "actions": self.clips.actions[transitions],
+            "actions": self.clips.actions[torch.where(beyond, at.roll(1)[:, None], transitions)],
             "rewards": self.clips.rewards[transitions],
-            "terminations": self.clips.terminations[transitions].float(),
+            "terminations": (self.clips.terminations[transitions] | beyond).float(),
         }
+
+    def _beyond(self, at: Tensor, valid: Tensor, transitions: Tensor) -> Tensor:
+        """(B, SPAN) bool, steps after the end of an episode; none where an end may be left to chance.
+
+        A dream that overlooks an end goes on where no recording was, and would never end. So every step from there, by
+        whatever action, is taught to be one.
+        """
+        last = (self.clips.remaining[at] - 1)[:, None]  # step of the clip, counted from here
+        inside = last.clamp(max=SPAN - 1)
+        ended = self.clips.terminations[transitions.gather(1, inside)] & valid.gather(1, inside) & (last < SPAN)
+        return ended & (torch.arange(SPAN) > last) & (not self.model.has_chance)
 
     def _at(self, generator: Generator) -> Tensor:
         """(B,) int64 transitions that the rollouts are at, after new ones have replaced those that are over.
@@ -139,26 +152,34 @@ class RecurrentDynamics(Dynamics):
             begun = model.begin(model.seen(state), official=True)
             state = torch.where((batch["official"] & batch["fresh"])[:, None, None, None], begun, state)
         sums: dict[str, list[Tensor]] = {}
+        seen: dict[str, list[Tensor]] = {}
         lost = torch.zeros(len(state), dtype=torch.bool, device=state.device)
         taken = torch.zeros(len(state), dtype=torch.int64, device=state.device)
+        with torch.no_grad():
+            inferred = model.infer(*(batch[name].flatten(0, 1) for name in ("before", "after")))
+            inferred = inferred.unflatten(0, batch["valid"].shape)
         for t in range(SPAN):
-            valid = batch["valid"][:, t] & ~lost
-            after, told = batch["after"][:, t], batch["told"][:, t]
-            reached, terms = self._step(state, batch, t)
+            valid, beyond = batch["valid"][:, t] & ~lost, batch["beyond"][:, t] & ~lost
+            after, told = batch["after"][:, t], batch["told"][:, t] & ~beyond
+            reached, latent_action, terms = self._step(state, batch, inferred, t)
             error = (reached - after).square().mean(1)
             settled = model.settle(state, reached, self.changes.dead_band).detach()
             near = error.detach().flatten(1).amax(1) < self.changes.lost
             near &= ~self.changes.astray(model, settled, after)
-            outcome = self._outcome_loss(state, settled, near, batch, t, terms.pop("latent"))
             if model.looks is not None:
                 terms["mistaken"] = self.changes.mistaken(model, state, reached, batch["before"][:, t], after)
-            for name, term in {**terms, "rollout": error.mean((1, 2)), "outcome": outcome}.items():
+            for name, term in {**terms, "rollout": error.mean((1, 2))}.items():
                 sums.setdefault(name, []).append(term * valid)
+            step = {"state": state, "settled": settled, "near": near, "latent": latent_action.detach()}
+            for name, value in {**step, "valid": valid, "beyond": beyond}.items():
+                seen.setdefault(name, []).append(value)
             following = torch.where(told[:, None, None, None], after + batch["noise"][:, t], settled)
             heard = model.recall(state, following, batch["actions"][:, t], ~(told & batch["mute"]))
-            state = torch.where(valid[:, None, None, None], heard, state)
+            state = torch.where((valid | beyond)[:, None, None, None], heard, state)
             taken += valid
             lost |= valid & ~told & ~near
+        together = {name: torch.stack(values, 1).flatten(0, 1) for name, values in seen.items()}
+        sums["outcome"] = [self._outcome_loss(together, batch)]
         count = batch["valid"].sum().clamp(min=1)
         means = {name: torch.stack(values).sum() / count for name, values in sums.items()}
         self._moved(state.detach(), taken, lost, batch)
@@ -175,19 +196,16 @@ class RecurrentDynamics(Dynamics):
         steps = self.memory["steps"].float().mean()
         return loss, {**means, "lost": lost.float().mean(), "length": steps}
 
-    def _step(self, state: Tensor, batch: Batch, t: int) -> tuple[Tensor, Metrics]:
-        """One step of all rollouts: what they reach, and the terms of the loss for each."""
+    def _step(self, state: Tensor, batch: Batch, inferred: Tensor, t: int) -> tuple[Tensor, Tensor, Metrics]:
+        """One step of all rollouts: what they reach, by which latent actions, and terms of the loss for each."""
         model, actions = self.model, batch["actions"][:, t]
-        before, after = batch["before"][:, t], batch["after"][:, t]
         outcomes, terms = None, {}
         if model.has_chance:
             outcomes, terms = self._explained(state, batch, t)
         latent_action = model.translate(state, actions, outcomes)
-        with torch.no_grad():
-            inferred = model.infer(before, after)
-        size = inferred.square().mean().clamp(min=1e-8)
-        terms["matching"] = (latent_action - inferred).square().mean((1, 2, 3)) / size
-        return model.step(state, latent_action), {**terms, "latent": latent_action.detach()}
+        size = inferred[:, t].square().mean().clamp(min=1e-8)
+        terms["matching"] = (latent_action - inferred[:, t]).square().mean((1, 2, 3)) / size
+        return model.step(state, latent_action), latent_action, terms
 
     def _explained(self, state: Tensor, batch: Batch, t: int) -> tuple[Tensor, Metrics]:
         """Outcomes as the true next state explains them, with gradients straight through, and what they tell."""
@@ -206,25 +224,28 @@ class RecurrentDynamics(Dynamics):
         told, learned = (told * counts).sum((1, 2)), (learned * counts).sum((1, 2))
         return outcomes, {"told": told, "expected": learned}
 
-    def _outcome_loss(
-        self, state: Tensor, settled: Tensor, near: Tensor, batch: Batch, t: int, latent_action: Tensor
-    ) -> Tensor:
-        """(B,) float32, of reward and termination together.
+    def _outcome_loss(self, steps: Batch, batch: Batch) -> Tensor:
+        """(B · SPAN,) float32, of reward and termination of all steps; only of the latter `beyond` the end.
 
         Every other rollout is judged by true states with noise, the others by their own, as in a dream: there a cell
         may have moved a little that should be still. One that is `near` the truth no more is judged by that, too.
+
+        Args:
+            steps: `state`, `settled`, `near`, `latent`, `valid` and `beyond` of all steps, rollout by rollout.
+            batch: what they were to follow.
         """
-        model, before, after = self.model, batch["before"][:, t], batch["after"][:, t]
-        noise, seen = batch["noise"][:, t], model.seen(state)
-        dreamt = near & (torch.arange(len(state), device=state.device) % 2 == 1)
-        own = dreamt[:, None, None, None]
+        model, (state, settled) = self.model, (steps["state"], steps["settled"])
+        before, after, noise = (batch[name].flatten(0, 1) for name in ("before", "after", "noise"))
+        actions, rewards, ended = (batch[name].flatten(0, 1) for name in ("actions", "rewards", "terminations"))
+        seen, rollout = model.seen(state), torch.arange(len(state), device=state.device) // SPAN
+        own = (steps["near"] & (rollout % 2 == 1) | steps["beyond"])[:, None, None, None]
         changed = torch.where(own[:, 0], (seen != settled).any(1), self.changes.changed(before, after))
         shown = torch.where(own, seen, before + noise), torch.where(own, settled, after + noise.flip(0))
-        heads, more = self.parts["heads"], model.besides(state, batch["actions"][:, t])
-        reward, termination = heads(shown[0], latent_action, shown[1], changed, more)
-        told = -(two_hot(batch["rewards"][:, t], heads.values) * reward.log_softmax(-1)).sum(-1)
-        ended = F.binary_cross_entropy_with_logits(termination, batch["terminations"][:, t], reduction="none")
-        return told + ended
+        heads = self.parts["heads"]
+        reward, termination = heads(shown[0], steps["latent"], shown[1], changed, model.besides(state, actions))
+        told = -(two_hot(rewards, heads.values) * reward.log_softmax(-1)).sum(-1)
+        over = F.binary_cross_entropy_with_logits(termination, ended, reduction="none")
+        return told * steps["valid"] + over * (steps["valid"] | steps["beyond"])
 
     def _moved(self, state: Tensor, taken: Tensor, lost: Tensor, batch: Batch) -> None:
         """Moves the rollouts on."""

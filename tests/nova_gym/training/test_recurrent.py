@@ -105,5 +105,6 @@ def test_heads_learn_from_true_states_and_from_the_dream_s_own(tmp_path, monkeyp
     monkeypatch.setattr(Heads, "forward", noted)
     trained(toys.gliding, tmp_path, 20, memory=8)
     true = torch.stack([(states - shown(nearest(states))).abs().amax((1, 2, 3)) < 1e-6 for states in judged[-8:]])
-    assert bool(true[:, ::2].all())
-    assert float(true[:, 1::2].float().mean()) < 0.5
+    other = (torch.arange(true.shape[1]) // recurrent.SPAN) % 2 == 1
+    assert bool(true[:, ~other].all())
+    assert float(true[:, other].float().mean()) < 0.5
