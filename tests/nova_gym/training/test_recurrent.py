@@ -35,8 +35,18 @@ def nearest(states):
 
 def trained(rule, folder, steps=160, **sizes):
     """A dream of walks by a rule, of one cell."""
+    loop, stage = taught(rule, folder, steps, **sizes)
+    loop.train(stage)
+    stage.model.eval().requires_grad_(False)
+    return Dream(stage.model, {}, Card(""))
+
+
+def taught(rule, folder, steps=160, ends=(), **sizes):
+    """The training of such a dream; walks of the numbers `ends` end an episode."""
     places, actions = toys.walks(rule, episodes=200, length=16)
     clips = toys.clips_of(np.zeros((*places.shape, 1, 1, 1), np.uint8), actions)
+    walk = torch.arange(len(clips.source)) // 16
+    clips = replace(clips, terminations=(clips.remaining == 1) & torch.isin(walk, torch.tensor(ends)))
     config = ModelConfig(
         frame_size=(8, 8), actions=2, rank=4, latent_action=4, hidden=48, head_hidden=8, depth=2, reach=1, far=True,
         reward_values=(0.0,), encoder_widths=(8, 8), inr=INRConfig(1, 2, 4, 1), **sizes,
@@ -44,9 +54,7 @@ def trained(rule, folder, steps=160, **sizes):
     training = replace(preset("tiny").training, dynamics=Recipe(steps, 256, 1e-2, warmup=10), horizon=16, elsewhere=0.0)
     model, states = WorldModel(config), shown(places.ravel())
     loop = Loop(model, 0, Run(folder / "run.ckpt", device="cpu"))
-    loop.train(RecurrentDynamics(model, clips, states, training))
-    model.eval().requires_grad_(False)
-    return Dream(model, {}, Card(""))
+    return loop, RecurrentDynamics(model, clips, states, training)
 
 
 @torch.no_grad()
@@ -108,3 +116,17 @@ def test_heads_learn_from_true_states_and_from_the_dream_s_own(tmp_path, monkeyp
     other = (torch.arange(true.shape[1]) // recurrent.SPAN) % 2 == 1
     assert bool(true[:, ~other].all())
     assert float(true[:, other].float().mean()) < 0.5
+
+
+@pytest.mark.parametrize("sizes", [{"memory": 8}, {"memory": 8, "outcomes": 4}])
+def test_a_step_from_beyond_an_end_is_taught_to_be_one_unless_ends_may_be_chance(sizes, tmp_path):
+    _, stage = taught(toys.gliding, tmp_path, ends=range(100), **sizes)
+    batch = stage.batch(torch.Generator().manual_seed(0), 0.0)
+    at = stage.memory["at"][:, None] + torch.arange(recurrent.SPAN)
+    over = (at // 16 > at[:, :1] // 16) & (at[:, :1] // 16 < 100) & ("outcomes" not in sizes)
+    assert bool(over.any()) == ("outcomes" not in sizes)
+    assert torch.equal(batch["beyond"], over)
+    assert bool(batch["terminations"][over].all())
+    assert not bool(batch["valid"][over].any())
+    loss, _ = stage(batch)
+    assert bool(loss.isfinite())
