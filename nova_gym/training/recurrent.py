@@ -43,8 +43,9 @@ class RecurrentDynamics(Dynamics):
     """`Dynamics` of a model with memory or chance.
 
     Rollouts span many steps of the optimiser, as in `Dynamics`. In each of them they take `SPAN` steps, and gradients
-    go back through the memory over these, but not through the states. A rollout first follows the recording, which
-    fills its memory, and then goes on from its own predictions.
+    go back through the memory over these. Where one network draws the whole frame they go back through the states as
+    well (backpropagation through time): a velocity that is slightly wrong shows in no picture but in those that follow.
+    A rollout first follows the recording, which fills its memory, and then goes on from its own predictions.
 
     What happens by chance is explained from the true next state while training, at a price for each nat, and expected
     from the present state otherwise (arXiv 2010.02193, in each cell). So rollouts follow the outcome that the recording
@@ -163,14 +164,16 @@ class RecurrentDynamics(Dynamics):
             after, told = batch["after"][:, t], batch["told"][:, t] & ~beyond
             reached, latent_action, terms = self._step(state, batch, inferred, t)
             error = (reached - after).square().mean(1)
-            settled = model.settle(state, reached, self.changes.dead_band).detach()
+            settled = model.settle(state, reached, self.changes.dead_band)
+            settled = settled if model.config.cells == (1, 1) else settled.detach()
             near = error.detach().flatten(1).amax(1) < self.changes.lost
-            near &= ~self.changes.astray(model, settled, after)
+            near &= ~self.changes.astray(model, settled.detach(), after)
             if model.looks is not None:
                 terms["mistaken"] = self.changes.mistaken(model, state, reached, batch["before"][:, t], after)
             for name, term in {**terms, "rollout": error.mean((1, 2))}.items():
                 sums.setdefault(name, []).append(term * valid)
-            step = {"state": state, "settled": settled, "near": near, "latent": latent_action.detach()}
+            own = torch.cat([model.seen(state).detach(), state[:, model.config.rank :]], dim=1)  # heads move no state
+            step = {"state": own, "settled": settled.detach(), "near": near, "latent": latent_action.detach()}
             for name, value in {**step, "valid": valid, "beyond": beyond}.items():
                 seen.setdefault(name, []).append(value)
             following = torch.where(told[:, None, None, None], after + batch["noise"][:, t], settled)
