@@ -43,8 +43,9 @@ class RecurrentDynamics(Dynamics):
     """`Dynamics` of a model with memory or chance.
 
     Rollouts span many steps of the optimiser, as in `Dynamics`. In each of them they take `SPAN` steps, and gradients
-    go back through the memory over these. Where one network draws the whole frame they go back through the states as
-    well (backpropagation through time): a velocity that is slightly wrong shows in no picture but in those that follow.
+    go back through the memory over these. Where one network draws the whole frame and nothing happens by chance, they go
+    back through the states as well (backpropagation through time): a velocity that is slightly wrong shows in no picture
+    but in those that follow.
     A rollout first follows the recording, which fills its memory, and then goes on from its own predictions.
 
     What happens by chance is explained from the true next state while training, at a price for each nat, and expected
@@ -152,6 +153,7 @@ class RecurrentDynamics(Dynamics):
         if model.has_memory:  # where an episode begins, the memory is a parameter
             begun = model.begin(model.seen(state), official=True)
             state = torch.where((batch["official"] & batch["fresh"])[:, None, None, None], begun, state)
+        through = model.config.cells == (1, 1) and not model.has_chance  # outcomes would tell of later steps
         sums: dict[str, list[Tensor]] = {}
         seen: dict[str, list[Tensor]] = {}
         lost = torch.zeros(len(state), dtype=torch.bool, device=state.device)
@@ -165,7 +167,7 @@ class RecurrentDynamics(Dynamics):
             reached, latent_action, terms = self._step(state, batch, inferred, t)
             error = (reached - after).square().mean(1)
             settled = model.settle(state, reached, self.changes.dead_band)
-            settled = settled if model.config.cells == (1, 1) else settled.detach()
+            settled = settled if through else settled.detach()
             near = error.detach().flatten(1).amax(1) < self.changes.lost
             near &= ~self.changes.astray(model, settled.detach(), after)
             if model.looks is not None:
