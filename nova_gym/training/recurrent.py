@@ -43,10 +43,10 @@ class RecurrentDynamics(Dynamics):
     """`Dynamics` of a model with memory or chance.
 
     Rollouts span many steps of the optimiser, as in `Dynamics`. In each of them they take `SPAN` steps, and gradients
-    go back through the memory over these. Where one network draws the whole frame and nothing happens by chance, they go
-    back through the states as well (backpropagation through time): a velocity that is slightly wrong shows in no picture
-    but in those that follow.
-    A rollout first follows the recording, which fills its memory, and then goes on from its own predictions.
+    go back through the memory over these. Where one network draws the whole frame and nothing happens by chance, they
+    go back through the states as well (backpropagation through time): a velocity that is slightly wrong shows in no
+    picture but in those that follow. A rollout first follows the recording, which fills its memory, and then goes on
+    from its own predictions.
 
     What happens by chance is explained from the true next state while training, at a price for each nat, and expected
     from the present state otherwise (arXiv 2010.02193, in each cell). So rollouts follow the outcome that the recording
