@@ -25,6 +25,7 @@ from nova_gym.agents.hyperparameters import (
     BUFFER_BYTES,
     check_actions,
     default_algorithm,
+    default_doubt,
     default_dreams,
     hyperparameters,
 )
@@ -125,7 +126,7 @@ def train_agent(
     progress: Progress = lambda part, done, total, text="": None,
     gamma: float | None = None,
     minutes: float | None = None,
-    doubt: str = "ignore",
+    doubt: str | None = None,
 ) -> tuple[BaseAlgorithm, Curve]:
     """Trains an agent in the dream alone. Evaluations in reality only choose the version that is kept.
 
@@ -156,7 +157,7 @@ def train_agent(
         progress: called as `progress(part, done, total, text)`.
         gamma: discount of a reward for each step that it comes later, in (0, 1).
         minutes: of wall clock, after which training stops and is evaluated for the last time; None for no limit.
-        doubt: what becomes of steps that the dream doubts, as in `DreamVecEnv`.
+        doubt: what becomes of steps that the dream doubts, as in `DreamVecEnv`; None for `default_doubt`.
 
     Returns:
         The version that was best in reality, and the curve.
@@ -180,6 +181,7 @@ def train_agent(
     algorithm = algorithm or default_algorithm(dream, observation)
     hyperparameters(algorithm, observation)  # an unknown one is refused before anything is made
     check_actions(algorithm, plain_space(action_space(dream, "discrete")))
+    doubt = default_doubt(dream) if doubt is None else doubt
     check_doubt(doubt, dream)
     levels = levels_of(dream, realities, seed, progress)
     kinds = starts_of(levels)

@@ -77,12 +77,13 @@ def train(
         typer.Option(help="Discount of a reward for each step that it comes later. Default: after the cut."),
     ] = None,
     doubt: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="What becomes of steps that the dream doubts: truncate (the episode ends before them), penalise (they "
-            "pay as much less) or ignore."
+            "pay as much less) or ignore. Default: penalise where the dream has a memory and leaves nothing to chance, "
+            "else ignore."
         ),
-    ] = "ignore",
+    ] = None,
     log_dir: Annotated[
         Path | None, typer.Option(help="TensorBoard folder; default runs/NAME, after the output.")
     ] = None,

@@ -1,5 +1,6 @@
 import copy
 import warnings
+from types import SimpleNamespace
 
 import imageio.v3
 import numpy as np
@@ -18,6 +19,7 @@ from stable_baselines3.common.vec_env import (
 )
 
 from nova_gym.agents import DreamVecEnv, make_reality_vec
+from nova_gym.agents.hyperparameters import default_doubt
 from nova_gym.agents.perception import LARGER
 from nova_gym.envs import NovaDreamEnv, NovaDreamVectorEnv, make_reality
 from nova_gym.errors import BadInputError
@@ -227,3 +229,17 @@ def test_dreams_with_memory_are_observed_with_the_error_of_real_frames_and_go_on
     assert np.abs(off[:, rank:]).max() > 0  # the memory has heard it
     np.testing.assert_allclose(paid, due, atol=1e-6)
     np.testing.assert_array_equal(walked(blurred)[0], seen)  # the same seed, the same errors
+
+
+@pytest.mark.parametrize(
+    ("knows", "chosen"),
+    [
+        ({"has_memory": True}, "penalise"),
+        ({"has_memory": True, "has_chance": True}, "ignore"),
+        ({"has_memory": True, "has_doubt": False}, "ignore"),
+        ({}, "ignore"),
+    ],
+)
+def test_doubted_steps_count_less_by_default_where_a_dream_strays(knows, chosen):
+    model = SimpleNamespace(**{"has_doubt": True, "has_memory": False, "has_chance": False, **knows})
+    assert default_doubt(SimpleNamespace(world_model=model)) == chosen
