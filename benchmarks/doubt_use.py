@@ -1,8 +1,8 @@
 """What doubt is good for: an agent in a dream with flaws, and a dream that is mended where it doubts.
 
-The dream is the worse one of (d) of `nova_gym.benchmarks.doubt`, of a hundredth of the recording. PPO learns in it with
-doubt ignored, with doubted steps cut off, and with doubted rewards made smaller; each agent is tested in reality,
-beside one that learned in the dream that ships. Then `improve` mends (d) by what an agent meets in reality.
+The dream is (e) of `nova_gym.benchmarks.doubt`, which trained far too briefly. PPO learns in it with doubt ignored,
+with doubted steps cut off, and with doubted rewards made smaller; each agent is tested in reality, beside one that
+learned in the dream that ships. Then `improve` mends (e) by what an agent meets in reality.
 
     python -m nova_gym.benchmarks.doubt_use minigrid/layouts-v0 --json benchmarks/results/doubt-use.json
 
@@ -23,7 +23,7 @@ from nova_gym import Dream
 from nova_gym.agents import evaluate_agent, train_agent
 from nova_gym.agents.improvement import Budget, improve
 from nova_gym.agents.vec_env import DOUBT
-from nova_gym.benchmarks.doubt import HUNDREDTH, SHORT, flawed, flawed_file
+from nova_gym.benchmarks.doubt import BRIEF, THIRD, flawed, flawed_file
 from nova_gym.benchmarks.provenance import MEASURED_ON, measured_on, write_results
 from nova_gym.benchmarks.tables import interval, show
 from nova_gym.envs.reality.recording import remove_dataset, write_dataset
@@ -42,8 +42,8 @@ def in_reality(dream: Dream, doubt: str, steps: int | None, episodes: int, seed:
 
 
 def write_part(dataset: str, dream: Dream) -> None:
-    """Writes the episodes that (d) was trained on as a recording of their own."""
-    recording, every = minari.load_dataset(dataset), round(1.0 / HUNDREDTH)
+    """Writes the episodes that (e) was trained on as a recording of their own."""
+    recording, every = minari.load_dataset(dataset), round(1.0 / THIRD)
     chosen = range(every // 2, recording.total_episodes, every)
     options = [meta.get("options") for meta in recording.storage.get_episode_metadata(chosen)]
     played = [
@@ -76,15 +76,15 @@ def mended(dream: Dream, dataset: str, work: Path, episodes: int, seed: int) -> 
 def main() -> None:
     """Measures what is missing, prints tables and writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", help="Minari id of the recording that (d) is trained on a part of")
-    parser.add_argument("--work", type=Path, default=Path("runs/doubt"), help="folder of the dream (d)")
+    parser.add_argument("dataset", help="Minari id of the recording that (e) is trained on a part of")
+    parser.add_argument("--work", type=Path, default=Path("runs/doubt"), help="folder of the dream (e)")
     parser.add_argument("--steps", type=int, help="of training each agent (default: what suits the dream)")
     parser.add_argument("--episodes", type=int, default=100, help="of each test in reality (default: 100)")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     parser.add_argument("--json", type=Path, required=True, help="write the figures to this file")
     arguments = parser.parse_args()
-    dream, shipped = flawed(arguments.dataset, arguments.work, HUNDREDTH, SHORT), Dream.load("minigrid")
-    path = flawed_file(arguments.work, HUNDREDTH, SHORT)
+    dream, shipped = flawed(arguments.dataset, arguments.work, THIRD, BRIEF), Dream.load("minigrid")
+    path = flawed_file(arguments.work, THIRD, BRIEF)
     kept = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
     same = kept.get("seed") == arguments.seed and kept[MEASURED_ON]["dream"] == measured_on(path, doubts=True)["dream"]
     figures: dict[str, Any] = kept if same else {"seed": arguments.seed, "agents": {}}
@@ -98,7 +98,7 @@ def main() -> None:
         write_results(arguments.json, figures, path, doubts=True)
     names = ("success", "return")
     agents = [(name, *(interval(row["reality"][each]) for each in names)) for name, row in figures["agents"].items()]
-    show("PPO in a dream of a hundredth of the recording", ("doubt", "success in reality", "return in reality"), agents)
+    show("PPO in a dream that trained too briefly", ("doubt", "success in reality", "return in reality"), agents)
     rounds = [
         (f"{number}", interval(row["agent"]["reality"]["success"]), f"{row['wrong before']:.4f}")
         for number, row in enumerate(figures["improve"], 1)

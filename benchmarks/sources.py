@@ -104,7 +104,7 @@ SOURCES = {
     "doubt": Source(
         "python -m nova_gym.benchmarks.suite cart-pole && "
         f"python -m nova_gym.benchmarks.doubt {RECORDING} --other runs/suite/cart-pole/dream.safetensors "
-        "--episodes 24 --steps 60 --json {}",
+        "--random frozen-lake --episodes 24 --steps 60 --json {}",
         "an hour",
         SHIPS,
         doubts=True,

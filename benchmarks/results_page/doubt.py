@@ -11,7 +11,7 @@ _PARTS = {
     "b": "levels with things that the recording did not show",
     "c": "strange frames: noise, shifted, recoloured, half covered",
     "d": "dreams of a tenth and of a hundredth of the recording",
-    "e": "long roll-outs of a dream that trained too briefly",
+    "e": "long roll-outs of a dream that trained far too briefly",
     "f": "a dream of another environment",
     "g": "steps left to chance, wrong where reality never leads there",
     "pooled": "(a) to (f) together",
@@ -71,7 +71,7 @@ def _cost(results: Results) -> list[str]:
 
 
 def _use(results: Results) -> list[str]:
-    """What doubt is good for: agents in the dream (d), and how that is mended."""
+    """What doubt is good for: agents in the dream (e), and how that is mended."""
     agents, rounds = results.at("doubt-use", "agents"), results.at("doubt-use", "improve")
     success = {name: row["reality"]["success"] for name, row in agents.items()}
     lost = success[_FLAWLESS]["value"] - success[_WITHOUT]["value"]
@@ -94,13 +94,13 @@ def _use(results: Results) -> list[str]:
     ]
     return [
         "### In use",
-        "PPO learns in the dream (d) of a hundredth of the recording. `truncate` ends an episode before a step that is "
-        "more likely wrong than right, `penalise` makes its reward smaller. The gap is what the agent of `ignore` "
-        f"lacks against one that learned {_FLAWLESS}; doubt is to close {_CLOSED} of it.",
+        "PPO learns in the dream (e). `truncate` ends an episode before a step that is more likely wrong than right, "
+        "`penalise` makes its reward smaller. The gap is what the agent of `ignore` lacks against one that learned "
+        f"{_FLAWLESS}; doubt is to close {_CLOSED} of it.",
         results.source("doubt-use"),
         table(("doubt", "success in reality", "success in its dream", "share of the gap closed"), rows),
-        "`improve` mends (d) by what its agent meets in at most 4,000 real steps a round, and begins every other "
-        f"episode where (d) doubts most. The agent of a round learned in the dream before it. Target: {_MENDED} within "
+        "`improve` mends (e) by what its agent meets in at most 4,000 real steps a round, and begins every other "
+        f"episode where (e) doubts most. The agent of a round learned in the dream before it. Target: {_MENDED} within "
         "3 rounds.",
         table(("round", "success in reality", "share of transitions that the dream got wrong", "mended"), mended),
     ]
