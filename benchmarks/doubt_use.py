@@ -33,6 +33,8 @@ REAL_STEPS, ROUNDS = 4_000, 3
 #: That part of the recording as one of its own, while `improve` learns from it.
 _PART_ID = "doubt/part-v0"
 IN_THE_OTHER = "in the dream that ships"
+#: In words, for those who read the figures.
+FLAWED = f"(e), of a third of the recording and {sum(BRIEF):,} steps of training"
 
 
 def in_reality(dream: Dream, doubt: str, steps: int | None, episodes: int, seed: int) -> dict[str, Any]:
@@ -87,7 +89,7 @@ def main() -> None:
     path = flawed_file(arguments.work, THIRD, BRIEF)
     kept = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
     same = kept.get("seed") == arguments.seed and kept[MEASURED_ON]["dream"] == measured_on(path, doubts=True)["dream"]
-    figures: dict[str, Any] = kept if same else {"seed": arguments.seed, "agents": {}}
+    figures: dict[str, Any] = kept if same else {"seed": arguments.seed, "flawed dream": FLAWED, "agents": {}}
     for name, where in ((IN_THE_OTHER, shipped), *((doubt, dream) for doubt in DOUBT)):
         if name not in figures["agents"]:
             doubt = "ignore" if where is shipped else name

@@ -24,6 +24,8 @@ _TARGETS = {
 _COST = Target(high=0.1)
 _CLOSED, _MENDED = Target(0.5), Target(0.97)
 _WITHOUT, _FLAWLESS = "ignore", "in the dream that ships"
+#: What figures that do not say it are of.
+_EARLIER = "of a tenth of the recording, by an earlier version whose dream of that was wrong now and then"
 
 
 def section(results: Results) -> list[str]:
@@ -71,8 +73,9 @@ def _cost(results: Results) -> list[str]:
 
 
 def _use(results: Results) -> list[str]:
-    """What doubt is good for: agents in the dream (e), and how that is mended."""
+    """What doubt is good for: agents in a flawed dream, and how that is mended."""
     agents, rounds = results.at("doubt-use", "agents"), results.at("doubt-use", "improve")
+    flawed = results.at("doubt-use").get("flawed dream", _EARLIER)
     success = {name: row["reality"]["success"] for name, row in agents.items()}
     lost = success[_FLAWLESS]["value"] - success[_WITHOUT]["value"]
     rows = []
@@ -94,13 +97,13 @@ def _use(results: Results) -> list[str]:
     ]
     return [
         "### In use",
-        "PPO learns in the dream (e). `truncate` ends an episode before a step that is more likely wrong than right, "
-        "`penalise` makes its reward smaller. The gap is what the agent of `ignore` lacks against one that learned "
-        f"{_FLAWLESS}; doubt is to close {_CLOSED} of it.",
+        f"PPO learns in a flawed dream: {flawed}. `truncate` ends an episode before a step that is more likely wrong "
+        "than right, `penalise` makes its reward smaller. The gap is what the agent of `ignore` lacks against one that "
+        f"learned {_FLAWLESS}; doubt is to close {_CLOSED} of it.",
         results.source("doubt-use"),
         table(("doubt", "success in reality", "success in its dream", "share of the gap closed"), rows),
-        "`improve` mends (e) by what its agent meets in at most 4,000 real steps a round, and begins every other "
-        f"episode where (e) doubts most. The agent of a round learned in the dream before it. Target: {_MENDED} within "
+        "`improve` mends it by what its agent meets in at most 4,000 real steps a round, and begins every other "
+        f"episode where it doubts most. The agent of a round learned in the dream before it. Target: {_MENDED} within "
         "3 rounds.",
         table(("round", "success in reality", "share of transitions that the dream got wrong", "mended"), mended),
     ]
