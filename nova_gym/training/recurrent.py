@@ -73,7 +73,8 @@ class RecurrentDynamics(Dynamics):
         backwards = torch.rand(len(single), generator=generator)[:, None, None, None] < REVERSED
         begin, end = self.states[self.clips.source[single]], self.states[self.clips.source[single] + 1]
         content = self.states[self.clips.elsewhere(single, self.clips.source[single], self.elsewhere, generator)]
-        beyond = self._beyond(at, valid, transitions)
+        beyond, final = self._beyond(at, valid, transitions)
+        taught = torch.where(beyond, final, transitions)
         shape = (len(at), SPAN, *self.states.shape[2:])
         share = 1.0 if self.name == "tuning" else max(0.0, (progress - CHEAP) / (1.0 - CHEAP))
         return {
@@ -98,20 +99,24 @@ class RecurrentDynamics(Dynamics):
             "to": torch.where(backwards, begin, end),
             "content": torch.where(backwards, end, content) + self._noise(begin.shape, generator),
             "actions": self.clips.actions[torch.where(beyond, at.roll(1)[:, None], transitions)],
-            "rewards": self.clips.rewards[transitions],
-            "terminations": (self.clips.terminations[transitions] | beyond).float(),
+            "rewards": self.clips.rewards[taught],
+            "terminations": self.clips.terminations[taught].float(),
         }
 
-    def _beyond(self, at: Tensor, valid: Tensor, transitions: Tensor) -> Tensor:
-        """(B, SPAN) bool, steps after the end of an episode; none where an end may be left to chance.
+    def _beyond(self, at: Tensor, valid: Tensor, transitions: Tensor) -> tuple[Tensor, Tensor]:
+        """Steps after the end of an episode, and the transition that ends it.
 
         A dream that overlooks an end goes on where no recording was, and would never end. So every step from there, by
-        whatever action, is taught to be one.
+        whatever action, is taught to be that end, with what it pays.
+
+        Returns:
+            (B, SPAN) bool, none where an end may be left to chance; (B, 1) int64.
         """
         last = (self.clips.remaining[at] - 1)[:, None]  # step of the clip, counted from here
         inside = last.clamp(max=SPAN - 1)
-        ended = self.clips.terminations[transitions.gather(1, inside)] & valid.gather(1, inside) & (last < SPAN)
-        return ended & (torch.arange(SPAN) > last) & (not self.model.has_chance)
+        end = transitions.gather(1, inside)
+        ended = self.clips.terminations[end] & valid.gather(1, inside) & (last < SPAN)
+        return ended & (torch.arange(SPAN) > last) & (not self.model.has_chance), end
 
     def _at(self, generator: Generator) -> Tensor:
         """(B,) int64 transitions that the rollouts are at, after new ones have replaced those that are over.
@@ -230,7 +235,7 @@ class RecurrentDynamics(Dynamics):
         return outcomes, {"told": told, "expected": learned}
 
     def _outcome_loss(self, steps: Batch, batch: Batch) -> Tensor:
-        """(B · SPAN,) float32, of reward and termination of all steps; only of the latter `beyond` the end.
+        """(B · SPAN,) float32, of reward and termination of all steps that count.
 
         Every other rollout is judged by true states with noise, the others by their own, as in a dream: there a cell
         may have moved a little that should be still. One that is `near` the truth no more is judged by that, too.
@@ -250,7 +255,7 @@ class RecurrentDynamics(Dynamics):
         reward, termination = heads(shown[0], steps["latent"], shown[1], changed, model.besides(state, actions))
         told = -(two_hot(rewards, heads.values) * reward.log_softmax(-1)).sum(-1)
         over = F.binary_cross_entropy_with_logits(termination, ended, reduction="none")
-        return told * steps["valid"] + over * (steps["valid"] | steps["beyond"])
+        return (told + over) * (steps["valid"] | steps["beyond"])
 
     def _moved(self, state: Tensor, taken: Tensor, lost: Tensor, batch: Batch) -> None:
         """Moves the rollouts on."""

@@ -46,7 +46,8 @@ def taught(rule, folder, steps=160, ends=(), **sizes):
     places, actions = toys.walks(rule, episodes=200, length=16)
     clips = toys.clips_of(np.zeros((*places.shape, 1, 1, 1), np.uint8), actions)
     walk = torch.arange(len(clips.source)) // 16
-    clips = replace(clips, terminations=(clips.remaining == 1) & torch.isin(walk, torch.tensor(ends)))
+    over = (clips.remaining == 1) & torch.isin(walk, torch.tensor(ends))
+    clips = replace(clips, terminations=over, rewards=over.float())
     config = ModelConfig(
         frame_size=(8, 8), actions=2, rank=4, latent_action=4, hidden=48, head_hidden=8, depth=2, reach=1, far=True,
         reward_values=(0.0,), encoder_widths=(8, 8), inr=INRConfig(1, 2, 4, 1), **sizes,
@@ -119,7 +120,7 @@ def test_heads_learn_from_true_states_and_from_the_dream_s_own(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("sizes", [{"memory": 8}, {"memory": 8, "outcomes": 4}])
-def test_a_step_from_beyond_an_end_is_taught_to_be_one_unless_ends_may_be_chance(sizes, tmp_path):
+def test_a_step_from_beyond_an_end_is_taught_to_be_that_end_unless_ends_may_be_chance(sizes, tmp_path):
     _, stage = taught(toys.gliding, tmp_path, ends=range(100), **sizes)
     batch = stage.batch(torch.Generator().manual_seed(0), 0.0)
     at = stage.memory["at"][:, None] + torch.arange(recurrent.SPAN)
@@ -127,6 +128,7 @@ def test_a_step_from_beyond_an_end_is_taught_to_be_one_unless_ends_may_be_chance
     assert bool(over.any()) == ("outcomes" not in sizes)
     assert torch.equal(batch["beyond"], over)
     assert bool(batch["terminations"][over].all())
+    assert bool((batch["rewards"][over] == 1.0).all())  # what the end pays
     assert not bool(batch["valid"][over].any())
     loss, _ = stage(batch)
     assert bool(loss.isfinite())
