@@ -176,12 +176,14 @@ def default_dreams(algorithm: str, observation: str, dream: Dream, placed: bool 
     return WHOLE_DREAMS if observation == "latent" and dream.cells == (1, 1) else DREAMS
 
 
-def default_doubt(dream: Dream) -> str:
+def default_doubt(dream: Dream, algorithm: str) -> str:
     """What becomes of doubted steps while an agent learns, if nobody says so (`DreamVecEnv`).
 
     A dream that remembers what no frame shows strays over many steps, and an agent finds where to: that of CartPole
     came to 190 to 230 in reality with `ignore`, to 340 to 430 with `penalise`. A dream that leaves something to chance
-    has steps that are unlikely but right, and without memory `ignore` was best (`benchmarks/NOTES.md`).
+    has steps that are unlikely but right, and without memory `ignore` was best. SAC on Pendulum gained nothing by it.
+    All of it is in `benchmarks/NOTES.md`.
     """
     model = dream.world_model
-    return "penalise" if model.has_doubt and model.has_memory and not model.has_chance else "ignore"
+    strays = model.has_doubt and model.has_memory and not model.has_chance
+    return "penalise" if strays and algorithm != "sac" else "ignore"

@@ -181,7 +181,7 @@ def train_agent(
     algorithm = algorithm or default_algorithm(dream, observation)
     hyperparameters(algorithm, observation)  # an unknown one is refused before anything is made
     check_actions(algorithm, plain_space(action_space(dream, "discrete")))
-    doubt = default_doubt(dream) if doubt is None else doubt
+    doubt = default_doubt(dream, algorithm) if doubt is None else doubt
     check_doubt(doubt, dream)
     levels = levels_of(dream, realities, seed, progress)
     kinds = starts_of(levels)

@@ -81,7 +81,7 @@ def train(
         typer.Option(
             help="What becomes of steps that the dream doubts: truncate (the episode ends before them), penalise (they "
             "pay as much less) or ignore. Default: penalise where the dream has a memory and leaves nothing to chance, "
-            "else ignore."
+            "but for sac; else ignore."
         ),
     ] = None,
     log_dir: Annotated[

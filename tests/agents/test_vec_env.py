@@ -242,4 +242,5 @@ def test_dreams_with_memory_are_observed_with_the_error_of_real_frames_and_go_on
 )
 def test_doubted_steps_count_less_by_default_where_a_dream_strays(knows, chosen):
     model = SimpleNamespace(**{"has_doubt": True, "has_memory": False, "has_chance": False, **knows})
-    assert default_doubt(SimpleNamespace(world_model=model)) == chosen
+    assert default_doubt(SimpleNamespace(world_model=model), "ppo") == chosen
+    assert default_doubt(SimpleNamespace(world_model=model), "sac") == "ignore"
