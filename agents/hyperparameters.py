@@ -179,10 +179,8 @@ def default_dreams(algorithm: str, observation: str, dream: Dream, placed: bool 
 def default_doubt(dream: Dream, algorithm: str) -> str:
     """What becomes of doubted steps while an agent learns, if nobody says so (`DreamVecEnv`).
 
-    A dream that remembers what no frame shows strays over many steps, and an agent finds where to: that of CartPole
-    came to 190 to 230 in reality with `ignore`, to 340 to 430 with `penalise`. A dream that leaves something to chance
-    has steps that are unlikely but right, and without memory `ignore` was best. SAC on Pendulum gained nothing by it.
-    All of it is in `benchmarks/NOTES.md`.
+    A dream that remembers what no frame shows strays over many steps, and an agent of PPO finds where to. A dream that
+    leaves something to chance has steps that are unlikely but right. What was measured is in `benchmarks/NOTES.md`.
     """
     model = dream.world_model
     strays = model.has_doubt and model.has_memory and not model.has_chance

@@ -98,6 +98,7 @@ class RecurrentDynamics(Dynamics):
             "from": torch.where(backwards, end, begin),
             "to": torch.where(backwards, begin, end),
             "content": torch.where(backwards, end, content) + self._noise(begin.shape, generator),
+            # beyond an end any action: that of another rollout
             "actions": self.clips.actions[torch.where(beyond, at.roll(1)[:, None], transitions)],
             "rewards": self.clips.rewards[taught],
             "terminations": self.clips.terminations[taught].float(),
