@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from pytorch_optimizer import Muon
+from pytorch_optimizer import SOAP, Muon
 from pytorch_optimizer.optimizer.utils.matrix import zero_power_via_newton_schulz_5
 from torch import Tensor
 from torch.nn import Parameter
@@ -17,6 +17,8 @@ from nova_gym.training.presets import Recipe
 
 #: Learning rate of biases as a share of that of matrices, with Muon.
 BIASES = 0.2
+#: SOAP turns a side of a weight into the axes of its gradients if it has no more than so many numbers.
+SIDE = 300
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -34,14 +36,19 @@ def make_optimizer(parameters: Iterable[Parameter], recipe: Recipe) -> Optimizer
     are AdamW's. A step costs hardly more than AdamW's, and a recurrent network gets as far in two thirds of the steps
     (`benchmarks/NOTES.md`). Each group of parameters has its `share` of the learning rate.
 
+    SOAP (arXiv 2409.11321) is Adam along the axes of each weight's gradients, which it turns to every tenth step. A
+    network that draws whole frames gets much further by it in equal time (`benchmarks/NOTES.md`).
+
     Raises:
         ValueError: there is no such optimiser.
     """
     options = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "adamw":
         return AdamW(parameters, **options, fused=True)
+    if recipe.optimizer == "soap":
+        return SOAP(parameters, **options, max_precondition_dim=SIDE)
     if recipe.optimizer != "muon":
-        raise ValueError(f"optimizer is adamw or muon, not {recipe.optimizer!r}")
+        raise ValueError(f"optimizer is adamw, muon or soap, not {recipe.optimizer!r}")
     parameters = list(parameters)
     matrices, others = ([p for p in parameters if (p.ndim > 1) == wanted] for wanted in (True, False))
     groups = [

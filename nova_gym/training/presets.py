@@ -25,7 +25,7 @@ class Recipe:
         clip: largest gradient norm.
         noise: largest standard deviation of the noise on states, whose mean square is 1.
         final: learning rate at the end of the schedule, as a share of the peak.
-        optimizer: `adamw`, or `muon`, for recurrent networks.
+        optimizer: `adamw`; `muon`, for recurrent networks; or `soap`, for a network that draws whole frames.
     """
 
     steps: int
@@ -132,9 +132,9 @@ _SINGLE = Preset(
         control=ControlConfig(hidden=64),
     ),
     TrainingConfig(
-        representation=Recipe(5_000, 32, 3e-3),
-        dynamics=Recipe(4_000, 512, 3e-3, noise=0.05),
-        tuning=Recipe(2_000, 512, 5e-4, noise=0.05),
+        representation=Recipe(5_000, 32, 1e-2, optimizer="soap"),
+        dynamics=Recipe(4_000, 512, 3e-3, noise=0.05, optimizer="soap"),
+        tuning=Recipe(2_000, 512, 5e-4, noise=0.05, optimizer="soap"),
         control=Recipe(400, 32, 2e-3, noise=0.05),
         horizon=200,
         elsewhere=0.0,

@@ -92,7 +92,7 @@ class _Fitting(Stage):
         return (self.layer(inputs) - wanted).square().mean(), {}
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "soap"])
 def test_each_optimiser_learns_and_goes_on_from_what_was_saved_to_the_last_bit(optimizer, tmp_path, monkeypatch):
     monkeypatch.setattr("nova_gym.training.loop.SNAPSHOT_EVERY", 7)
     recipe = Recipe(200, 64, 0.05, warmup=5, optimizer=optimizer)
@@ -116,8 +116,8 @@ def test_each_optimiser_learns_and_goes_on_from_what_was_saved_to_the_last_bit(o
 
 
 def test_an_optimiser_that_does_not_exist_is_refused():
-    with pytest.raises(ValueError, match="adamw or muon"):
-        make_optimizer(nn.Linear(2, 2).parameters(), Recipe(1, 1, 0.1, optimizer="soap"))
+    with pytest.raises(ValueError, match="adamw, muon or soap"):
+        make_optimizer(nn.Linear(2, 2).parameters(), Recipe(1, 1, 0.1, optimizer="sgd"))
 
 
 def test_stages_share_the_minutes_that_are_left(tmp_path):
