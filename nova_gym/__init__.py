@@ -1,6 +1,7 @@
 """nova-gym: learned simulators as Gymnasium environments.
 
-Importing it registers the dreams that ship with the package, `NovaDream-MiniGrid-v0`, `NovaDream-FrozenLake-v0` and
+Importing it registers the dreams that ship with the package, `NovaDream-MiniGrid-v0`, `NovaDream-FrozenLake-v0`,
+`NovaDream-CartPole-v0` and
 `NovaDream-MovingDigits-v0`; `NovaDream-v0`, which takes `dream=PATH`; and `NovaLayouts-MiniGrid-v0`, a real environment
 of random layouts to record.
 """
@@ -44,6 +45,7 @@ __all__ = [
 for _id, _kwargs in (
     ("NovaDream-MiniGrid-v0", {"dream": "minigrid"}),
     ("NovaDream-FrozenLake-v0", {"dream": "frozen-lake"}),
+    ("NovaDream-CartPole-v0", {"dream": "cart-pole"}),
     ("NovaDream-MovingDigits-v0", {"dream": "digits", "action": "latent"}),
     ("NovaDream-v0", {}),
 ):

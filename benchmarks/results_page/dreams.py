@@ -39,7 +39,7 @@ def section(results: Results) -> list[str]:
 
 
 def _cards() -> str:
-    names = ("minigrid", "frozen-lake", "digits")
+    names = ("minigrid", "frozen-lake", "cart-pole", "digits")
     columns = [_card(name, shipped(name)) for name in names]
     rows = [(what, *(column.get(what, "–") for column in columns)) for what in columns[0]]
     return table(("", *(f"`{name}`" for name in names)), rows)
@@ -91,7 +91,7 @@ def _minutes(stages: dict[str, dict[str, Any]]) -> float:
 
 
 def _stages() -> list[str]:
-    names = ("minigrid", "frozen-lake", "digits")
+    names = ("minigrid", "frozen-lake", "cart-pole", "digits")
     stages = {name: shipped(name).card.training["stages"] for name in names}
     every = [stage for name in names for stage in stages[name]]
     timed = [s for s in dict.fromkeys(every) if any("seconds" in stages[name].get(s, {}) for name in names)]

@@ -23,7 +23,7 @@ from nova_gym.version import __version__
 
 app = typer.Typer(
     help="Learned simulators as Gymnasium environments: record reality, train a dream of it, test how true it is.\n\n"
-    "A dream is one .safetensors file. The dreams minigrid, frozen-lake and digits ship with the package. "
+    "A dream is one .safetensors file. The dreams minigrid, frozen-lake, cart-pole and digits ship with the package. "
     "`nova-gym demo` shows what it can do. `nova-gym COMMAND --help` explains a command; the times given there are for "
     "two CPU cores.",
     no_args_is_help=True,

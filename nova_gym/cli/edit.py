@@ -32,7 +32,9 @@ def edit(
     mode: Annotated[str, typer.Argument(help=f"One of {', '.join(MODES)}.")],
     dream: Annotated[
         str,
-        typer.Option(help="Shipped dream (minigrid, frozen-lake or digits), path of a dream file, or hf://user/name."),
+        typer.Option(
+            help="Shipped dream (minigrid, frozen-lake, cart-pole or digits), path of a dream file, or hf://user/name."
+        ),
     ] = "minigrid",
     reality: Annotated[
         str | None,

@@ -16,7 +16,7 @@ def play(
     dream: Annotated[
         str,
         typer.Argument(
-            help="Shipped dream (minigrid, frozen-lake or digits), path of a dream file, or hf://user/name."
+            help="Shipped dream (minigrid, frozen-lake, cart-pole or digits), path of a dream file, or hf://user/name."
         ),
     ] = "minigrid",
     reality: Annotated[

@@ -24,7 +24,7 @@ KINDS = [
     for observation in ("latent", "pixels")
 ] + [
     {"id": dream, "observation": observation}
-    for dream in ("NovaDream-FrozenLake-v0", "NovaDream-MovingDigits-v0")
+    for dream in ("NovaDream-FrozenLake-v0", "NovaDream-CartPole-v0", "NovaDream-MovingDigits-v0")
     for observation in ("latent", "pixels")
 ]
 

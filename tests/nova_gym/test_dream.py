@@ -73,7 +73,9 @@ def test_the_shipped_dream_is_small_and_loads_by_name(shipped):
 
 
 def test_an_unknown_dream_says_what_there_is():
-    with pytest.raises(BadInputError, match="neither a file nor one that ships \\(digits, frozen-lake, minigrid"):
+    with pytest.raises(
+        BadInputError, match="neither a file nor one that ships \\(cart-pole, digits, frozen-lake, minigrid"
+    ):
         Dream.load("atari")
 
 
