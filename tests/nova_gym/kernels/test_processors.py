@@ -32,6 +32,7 @@ sys.exit(pytest.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow  # all kernels are compiled once more; machines without AVX-512 hold these promises anyway
 def test_all_promises_hold_without_avx512_too(request, tmp_path):
     binding = pytest.importorskip("llvmlite.binding", reason="without Numba PyTorch does it all")
     features = binding.get_host_cpu_features().flatten().split(",")
