@@ -1,9 +1,8 @@
 """nova-gym: learned simulators as Gymnasium environments.
 
 Importing it registers the dreams that ship with the package, `NovaDream-MiniGrid-v0`, `NovaDream-FrozenLake-v0`,
-`NovaDream-CartPole-v0` and
-`NovaDream-MovingDigits-v0`; `NovaDream-v0`, which takes `dream=PATH`; and `NovaLayouts-MiniGrid-v0`, a real environment
-of random layouts to record.
+`NovaDream-CartPole-v0` and `NovaDream-MovingDigits-v0`; `NovaDream-v0`, which takes `dream=PATH`; and
+`NovaLayouts-MiniGrid-v0`, a real environment of random layouts to record.
 """
 
 import os as _os

@@ -22,6 +22,9 @@ _SIZE = {"minigrid": Target(high=1, unit="MB")}
 
 HEADING = "## The dreams that ship"
 
+#: In the order of the tables.
+_NAMES = ("minigrid", "frozen-lake", "cart-pole", "digits")
+
 
 def section(results: Results) -> list[str]:
     """Blocks of Markdown."""
@@ -39,10 +42,9 @@ def section(results: Results) -> list[str]:
 
 
 def _cards() -> str:
-    names = ("minigrid", "frozen-lake", "cart-pole", "digits")
-    columns = [_card(name, shipped(name)) for name in names]
+    columns = [_card(name, shipped(name)) for name in _NAMES]
     rows = [(what, *(column.get(what, "–") for column in columns)) for what in columns[0]]
-    return table(("", *(f"`{name}`" for name in names)), rows)
+    return table(("", *(f"`{name}`" for name in _NAMES)), rows)
 
 
 def _card(name: str, dream: Dream) -> dict[str, str]:
@@ -91,12 +93,11 @@ def _minutes(stages: dict[str, dict[str, Any]]) -> float:
 
 
 def _stages() -> list[str]:
-    names = ("minigrid", "frozen-lake", "cart-pole", "digits")
-    stages = {name: shipped(name).card.training["stages"] for name in names}
-    every = [stage for name in names for stage in stages[name]]
-    timed = [s for s in dict.fromkeys(every) if any("seconds" in stages[name].get(s, {}) for name in names)]
-    rows = [(stage, *(_stage(stages[name].get(stage)) for name in names)) for stage in timed]
-    return ["Stage by stage:", table(("stage", *(f"`{name}`" for name in names)), rows)]
+    stages = {name: shipped(name).card.training["stages"] for name in _NAMES}
+    every = [stage for name in _NAMES for stage in stages[name]]
+    timed = [s for s in dict.fromkeys(every) if any("seconds" in stages[name].get(s, {}) for name in _NAMES)]
+    rows = [(stage, *(_stage(stages[name].get(stage)) for name in _NAMES)) for stage in timed]
+    return ["Stage by stage:", table(("stage", *(f"`{name}`" for name in _NAMES)), rows)]
 
 
 def _stage(entry: dict[str, Any] | None) -> str:

@@ -17,7 +17,8 @@ from nova_gym.training.presets import Recipe
 
 #: Learning rate of biases as a share of that of matrices, with Muon.
 BIASES = 0.2
-#: SOAP turns a side of a weight into the axes of its gradients if it has no more than so many numbers.
+#: SOAP turns a side of a weight into the axes of its gradients if it has no more than so many numbers. The
+#: axes are found by factorising a square of that side, too large for all weights of a coordinate network at once.
 SIDE = 300
 
 
