@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,6 +17,7 @@ from nova_gym.agents.improvement import Budget, improve
 from nova_gym.agents.saving import beside
 from nova_gym.benchmarks.provenance import rewrite_results, write_results
 from nova_gym.benchmarks.sources import RESULTS
+from nova_gym.benchmarks.suite.memory import MEMORY, watched_memory
 from nova_gym.benchmarks.suite.rows import Row
 from nova_gym.benchmarks.suite.scores import scored
 from nova_gym.data import load_clips
@@ -132,16 +131,17 @@ def run_part(row: Row, part: str, settings: Settings) -> dict[str, Any]:
         settings: how.
 
     Returns:
-        `figures`, `seconds`, and `peak memory in MB` of the process so far.
+        `figures`, `seconds`, and the most memory (`MEMORY`).
     """
     if (done := settings.done(row, part)) is not None:
         return done
     began = time.monotonic()
-    figures = PARTS[part](row, settings)
+    with watched_memory() as peak:
+        figures = PARTS[part](row, settings)
     found = {
         "figures": figures,
         "seconds": time.monotonic() - began,
-        "peak memory in MB": peak_memory(),
+        MEMORY: peak.megabytes,
         "asked": settings.asked,
     }
     write_results(settings.folder(row) / f"{part}.json", found, None)
@@ -170,8 +170,7 @@ def write_row(row: Row, settings: Settings) -> Path:
         **{part: done[part]["figures"] for part in ("record", "train", "open-loop", "agent")},
         "scores": {name: scored(row, agent, known) for name, agent in agents.items()},
         "parts": {
-            part: {key: value for key, value in d.items() if key in ("seconds", "peak memory in MB")}
-            for part, d in done.items()
+            part: {key: value for key, value in d.items() if key in ("seconds", MEMORY)} for part, d in done.items()
         },
     }
     path = settings.figures(row)
@@ -191,12 +190,6 @@ def score_anew(row: Row, settings: Settings) -> None:
 def _known(row: Row, settings: Settings) -> dict[str, Any] | None:
     path = settings.references(row)
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def peak_memory() -> float:
-    """The most memory that this process has held so far, in MB."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 def _dataset(row: Row) -> str:
