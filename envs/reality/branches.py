@@ -22,8 +22,6 @@ LONGEST = 240
 #: Frames count as alike if they are so in a picture of at most so many pixels a side, in so many shades: in the
 #: smallest picture in which at least such a share of what branches showed was new, or else in the largest.
 SIDES, SHADES, NEW = (6, 12, 24, 48), 8, 1 / 8
-#: Steps between two frames whose difference tells how things move.
-APART = 4
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Branch:
     Attributes:
         played: seeds, each with the actions that were taken after it. The first seed is of the reset, the others of the
             environment's own generator.
-        shown: ids of what its last frame shows and what it showed before, in a picture of each of `SIDES`.
+        shown: ids of what its last frame shows, in a picture of each of `SIDES`.
     """
 
     played: tuple[tuple[int, tuple[Any, ...]], ...] = ()
@@ -152,7 +150,7 @@ class Branches:
         alive = grown < len(self._actions) or (grown == len(self._actions) and not ended)
         if not alive or len(self._now) + grown > self._longest:
             return
-        shown = _roughly(self._frames[grown - 1], self._frames[max(0, grown - 1 - APART)])
+        shown = _roughly(self._frames[grown - 1])
         self._survived += 1
         for seen, each in zip(self._seen, shown, strict=True):
             seen.add(each)
@@ -172,12 +170,8 @@ class Branches:
             self._chosen[branch.shown[self._side]] = chosen[before]
 
 
-def _roughly(*frames: np.ndarray) -> tuple[int, ...]:
-    """Ids of what frames (H, W, C) uint8 show, alike for frames that look alike from afar, by `SIDES`."""
-    height, width = frames[0].shape[:2]
-
-    def small(side: int) -> np.ndarray:
-        seen = [resized(frame, min(side, height), min(side, width)) for frame in frames]
-        return np.stack(seen).astype(np.int64) * SHADES // 256
-
-    return tuple(int(frame_ids(small(side)[None])[0]) for side in SIDES)
+def _roughly(frame: np.ndarray) -> tuple[int, ...]:
+    """Ids of what a frame (H, W, C) uint8 shows, alike for frames that look alike from afar, by `SIDES`."""
+    height, width = frame.shape[:2]
+    small = (resized(frame, min(side, height), min(side, width)).astype(np.int64) * SHADES // 256 for side in SIDES)
+    return tuple(int(frame_ids(each[None])[0]) for each in small)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +31,8 @@ CODES, CODES_OF_FRAMES = 192, 512
 #: Cells that codes are chosen among; transitions that plausibility is learned from, and of each of their versions so
 #: many cells that are right, on average; at most.
 CELLS, TRANSITIONS, RIGHT = 20_000, 8_192, 4
+#: Cells of all frames that are looked at, at most, on which the memory depends that it takes.
+MOST_CELLS = 1 << 20
 #: Steps of the optimiser at most, passes through all examples, cells a step.
 STEPS, PASSES, BATCH = 800, 10, 1_024
 #: Spread of the random factors that make wrong versions of the bridge's answer.
@@ -78,8 +81,9 @@ def teach_doubt(dream: Dream, parts: list[Clips], seed: int = 0) -> Dream:
     generator = Generator().manual_seed(seed)
     held = [held_out(part) for part in parts]
     tests = [chosen if bool(chosen.any()) else ~chosen for chosen in held]
-    seen = _sample(parts, [~chosen for chosen in held], TRANSITIONS, generator)
-    test = _sample(parts, tests, FRAMES, generator)
+    most = max(1, MOST_CELLS // math.prod(model.config.cells))
+    seen = _sample(parts, [~chosen for chosen in held], min(TRANSITIONS, most), generator)
+    test = _sample(parts, tests, min(FRAMES, most), generator)
     states = encode_in_parts(model, seen.frames)
     made, found = fit_doubt(model, seen, states, test, dream.card.dead_band, seed)
     card = copy.deepcopy(dream.card)
