@@ -102,10 +102,9 @@ SOURCES = {
         _ITS_OWN,
     ),
     "doubt": Source(
-        "python -m nova_gym.benchmarks.suite cart-pole && "
-        f"python -m nova_gym.benchmarks.doubt {RECORDING} --other runs/suite/cart-pole/dream.safetensors "
-        "--random frozen-lake --episodes 24 --steps 60 --json {}",
-        "an hour",
+        f"python -m nova_gym.benchmarks.doubt {RECORDING} --other cart-pole --random frozen-lake "
+        "--episodes 24 --steps 60 --json {}",
+        "half an hour",
         SHIPS,
         doubts=True,
     ),

@@ -12,7 +12,7 @@ _PARTS = {
     "c": "strange frames: noise, shifted, recoloured, half covered",
     "d": "dreams of a tenth and of a hundredth of the recording",
     "e": "long roll-outs of a dream that trained far too briefly",
-    "f": "a dream of another environment (CartPole, before the dream of it that ships)",
+    "f": "a dream of another environment (CartPole, that ships)",
     "g": "steps left to chance, wrong where reality never leads there",
     "pooled": "(a) to (f) together",
 }
