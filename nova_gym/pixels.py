@@ -32,13 +32,13 @@ def picture(array: Any, source: str = "render()") -> np.ndarray:
         source: where it comes from, for messages.
 
     Returns:
-        (H, W, 3) uint8, contiguous.
+        (H, W, 3) uint8, contiguous, an array of its own: an environment may draw into the same one again.
 
     Raises:
         BadInputError: it is no picture; the message says what was wrong, and what is accepted.
     """
     if isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3:
-        return _with_pixels(np.ascontiguousarray(array), source)
+        return _with_pixels(array.copy(order="C"), source)
     if array is None or isinstance(array, (list, tuple, str, dict)):
         what = f"a list of {len(array)} things" if isinstance(array, (list, tuple)) else f"{type(array).__name__}"
         raise BadInputError(f"{source} gave {'nothing (None)' if array is None else what}, not a picture; {_ACCEPTED}")
@@ -51,7 +51,7 @@ def picture(array: Any, source: str = "render()") -> np.ndarray:
         array = array[..., :3]
         if (opacity < 255).any():
             array = np.rint(array * (opacity / 255.0)).astype(np.uint8)
-    return np.ascontiguousarray(array if array.shape[2] == 3 else array.repeat(3, axis=2))
+    return (array if array.shape[2] == 3 else array.repeat(3, axis=2)).copy(order="C")
 
 
 def suitable_size(height: int, width: int, tile: int = 0) -> tuple[int, int]:

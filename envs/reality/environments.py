@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 from PIL import Image
 
+from nova_gym.envs.reality.guard import Guard
 from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.errors import BadInputError
 from nova_gym.pixels import picture
@@ -43,8 +44,8 @@ def make_env(spec: RealitySpec) -> gym.Env:
     for wrapper in spec.wrappers:
         env = _wrapped(env, wrapper)
     if spec.observation is not None:
-        return ObservedPicture(env, spec.observation)
-    modes = env.metadata.get("render_modes") or []
+        return Guard(ObservedPicture(env, spec.observation), spec.env_id)
+    modes = (env.metadata or {}).get("render_modes") or []
     if "rgb_array" not in modes and env.render_mode != "rgb_array":
         env.close()
         raise BadInputError(f"{spec.env_id!r} has no render_mode 'rgb_array', which recording needs; it has {modes}")
@@ -54,7 +55,7 @@ def make_env(spec: RealitySpec) -> gym.Env:
             f"{spec.env_id!r} makes an environment of render_mode {env.render_mode!r}; it must make one of "
             "'rgb_array', or take render_mode as an argument"
         )
-    return env
+    return Guard(env, spec.env_id)
 
 
 def find_callable(name: str) -> Callable:

@@ -39,6 +39,10 @@ except ImportError:  # not on Windows
 
 #: Steps after which the way to what was seldom tried is planned anew.
 PLANNED = 20
+#: Actions at places that a chart is kept of, at most: some 100 MB.
+CHARTED = 1 << 22
+#: Steps after which an episode is cut, where one before went on for a quarter of what its kind should record.
+ENDLESS = 1000
 #: Chooses an action by what the environment itself observes, and the environment.
 Policy = Callable[[Any, gym.Env], Any]
 
@@ -219,7 +223,10 @@ def _clips(
     reality, env = tape.reality, tape.env
     branches = Branches(rng, tape.horizon // 2 if tape.horizon else LONGEST)
     chart = Chart(tape.actions.count, rng) if tape.actions.discrete and any(kind.charted for kind in coverage) else None
+    endless = False
     while recorded.total() < transitions and not over(recorded.total()):
+        if chart and chart.places * tape.actions.count > CHARTED:
+            chart = None
         kind = min(possible, key=lambda kind: recorded[kind.name] / kind.share)
         start = _start(env, reality, kind, hold_out, expert, rng)
         if start is None:  # such as inner walls, which this environment may lack
@@ -227,8 +234,9 @@ def _clips(
             if not possible:
                 raise BadInputError(f"{reality.spec.env_id} has no start of any kind that a recording is made of")
             continue
-        # an episode that may never end is cut where it is all that its kind should record
-        most = kind.length or tape.horizon or math.ceil(transitions * kind.share)
+        # an episode that may never end is cut at last, and those after it soon
+        whole = kind.length or tape.horizon
+        most = whole or (ENDLESS if endless else max(ENDLESS, math.ceil(transitions * kind.share / 4)))
         before = recorded.total()
         soon = lambda done, before=before: over(before + done)  # noqa: E731
         if kind.led:
@@ -237,9 +245,9 @@ def _clips(
         if kind.onward:
             onward = branches.enter(env, start.seed, start.observation, lambda: reality.random_action(env, rng))
             start = _Start(*onward, [])
-        recorded[kind.name] += _clip(
-            tape, kind, start, most, rng, soon, policy, branches if kind.onward else None, chart
-        )
+        done = _clip(tape, kind, start, most, rng, soon, policy, branches if kind.onward else None, chart)
+        recorded[kind.name] += done
+        endless |= not whole and done == most
     tape.kinds = recorded
 
 
@@ -311,6 +319,8 @@ def _clip(
         observation, terminated, truncated = tape.step(action)
         if branches:
             branches.follow(action, tape.frame)
+        if chart and chart.places * tape.actions.count > CHARTED:  # where so much is new, hardly anything comes back
+            chart, charted = None, False
         if chart:
             number = int(tape.actions.to_model(np.asarray([action]))[0])
             place = chart.note(place, number, tape.frame, terminated, tape.clip)

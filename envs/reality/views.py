@@ -62,11 +62,11 @@ def _looks(env: gym.Env) -> Iterator[np.ndarray]:
     rng = np.random.default_rng(0)
     env.reset(seed=0)
     env.action_space.seed(0)
-    yield picture(env.render()).copy()  # an environment may draw into the same array again
+    yield picture(env.render())
     while True:
         action = env.action_space.sample()
         for _ in range(int(rng.integers(1, _HELD + 1))):
             _, _, terminated, truncated, _ = env.step(action)
-            yield picture(env.render()).copy()
+            yield picture(env.render())
             if terminated or truncated:
                 env.reset()

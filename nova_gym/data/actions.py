@@ -138,13 +138,15 @@ class ActionMap:
         """The space as plain data, for JSON; `of_dict` reads it."""
         space = self.space
         if isinstance(space, spaces.Discrete):
-            return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
-        plain = {"kind": type(space).__name__, "shape": list(space.shape), "dtype": str(space.dtype)}
+            plain = {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
+            return plain if space.dtype == np.int64 else plain | {"dtype": str(space.dtype)}
+        plain = {"shape": list(space.shape), "dtype": str(space.dtype)}
         if isinstance(space, spaces.Box):
-            return plain | {"low": space.low.tolist(), "high": space.high.tolist()}
+            return {"kind": "Box"} | plain | {"low": space.low.tolist(), "high": space.high.tolist()}
         if isinstance(space, spaces.MultiDiscrete):
-            return plain | {"nvec": space.nvec.tolist(), "start": self._start.reshape(space.shape).tolist()}
-        return plain
+            choices = {"nvec": space.nvec.tolist(), "start": self._start.reshape(space.shape).tolist()}
+            return {"kind": "MultiDiscrete"} | plain | choices
+        return {"kind": "MultiBinary"} | plain | {"n": np.asarray(space.n).tolist()}
 
     @classmethod
     def of_dict(cls, plain: dict[str, Any]) -> ActionMap:
@@ -155,11 +157,12 @@ class ActionMap:
         """
         kind, dtype = plain.get("kind"), np.dtype(plain.get("dtype", "int64"))
         if kind == "Discrete":
-            return cls(spaces.Discrete(plain["n"], start=plain["start"]))
+            return cls(spaces.Discrete(plain["n"], start=plain["start"], dtype=dtype.type))
         if kind == "MultiDiscrete":
             return cls(spaces.MultiDiscrete(np.array(plain["nvec"]), dtype=dtype, start=np.array(plain["start"])))
         if kind == "MultiBinary":
-            return cls(spaces.MultiBinary(plain["shape"] if len(plain["shape"]) > 1 else plain["shape"][0]))
+            shape = plain["shape"]  # all that older files say
+            return cls(spaces.MultiBinary(plain.get("n", shape if len(shape) > 1 else shape[0])))
         if kind == "Box":
             low, high = (np.array(plain[key], dtype).reshape(plain["shape"]) for key in ("low", "high"))
             return cls(spaces.Box(low, high, dtype=dtype.type))

@@ -81,6 +81,11 @@ def _read(dataset_id: str, labels: bool, progress: Callable[[int, int], None], i
             acted.append(actions.to_model(episode.actions))
         terminations.append(episode.terminations)
         rewards.append(undiscounted(np.asarray(episode.rewards, np.float64), discount, horizon))
+        if labels and not (np.abs(rewards[-1]) <= np.finfo(np.float32).max).all():
+            raise BadInputError(
+                f"episode {index} of {dataset_id!r} has a reward that is no finite number of 32 bits: a dream cannot "
+                "learn it"
+            )
         progress(index + 1, dataset.total_episodes)
     starts = tuple(
         (meta.get("options") or {}).get("starts", "official")

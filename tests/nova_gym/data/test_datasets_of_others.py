@@ -21,11 +21,11 @@ def box(shape, low=0, high=255, dtype=np.uint8):
     return spaces.Box(low, high, shape, dtype)
 
 
-def written(observations, space, name="others/any-v0", env=None):
+def written(observations, space, name="others/any-v0", env=None, reward=0.0):
     buffer = EpisodeBuffer(
         observations=observations,
         actions=np.zeros(4, np.int64),
-        rewards=[0.0] * 4,
+        rewards=[0.0, reward, 0.0, 0.0],
         terminations=[False] * 4,
         truncations=[False] * 3 + [True],
     )
@@ -84,6 +84,12 @@ def test_a_picture_within_a_dict_is_found_alone_or_by_its_key():
 def test_what_only_looks_like_a_picture_is_refused(observations, space, said):
     with pytest.raises(BadInputError, match=said):
         load_clips(written(observations, space))
+
+
+@pytest.mark.parametrize("reward", [float("nan"), -float("inf"), 1e300])
+def test_a_reward_that_is_no_number_is_refused(reward):
+    with pytest.raises(BadInputError, match=r"episode 0 of 'others/any-v0' has a reward that is no finite number"):
+        load_clips(written(FRAMES, box((24, 32, 3)), reward=reward))
 
 
 class Lamp(gym.Env):
