@@ -43,7 +43,8 @@ class Guard(gym.Wrapper):
         Raises:
             BadInputError: it fails, or gives something else than an observation and `info`.
         """
-        found = self._told("reset(seed=…, options=…)", lambda: self.env.reset(seed=seed, options=options))
+        given = {name: value for name, value in (("seed", seed), ("options", options)) if value is not None}
+        found = self._told(f"reset({', '.join(f'{name}=…' for name in given)})", lambda: self.env.reset(**given))
         if not isinstance(found, tuple) or len(found) != 2:
             raise BadInputError(f"reset() of {self._name!r} gave {_kind(found)}, not (observation, info)")
         return found
