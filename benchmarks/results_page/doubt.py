@@ -24,8 +24,6 @@ _TARGETS = {
 _COST = Target(high=0.1)
 _CLOSED, _MENDED = Target(0.5), Target(0.97)
 _WITHOUT, _FLAWLESS = "ignore", "in the dream that ships"
-#: What figures that do not say it are of.
-_EARLIER = "of a tenth of the recording, by an earlier version whose dream of that was wrong now and then"
 
 
 def section(results: Results) -> list[str]:
@@ -75,7 +73,7 @@ def _cost(results: Results) -> list[str]:
 def _use(results: Results) -> list[str]:
     """What doubt is good for: agents in a flawed dream, and how that is mended."""
     agents, rounds = results.at("doubt-use", "agents"), results.at("doubt-use", "improve")
-    flawed = results.at("doubt-use").get("flawed dream", _EARLIER)
+    flawed = results.at("doubt-use", "flawed dream")
     success = {name: row["reality"]["success"] for name, row in agents.items()}
     lost = success[_FLAWLESS]["value"] - success[_WITHOUT]["value"]
     rows = []
