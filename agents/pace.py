@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nova_gym.dream import Dream
+from nova_gym.envs.reality.coverage import ENDLESS
 
 if TYPE_CHECKING:
     from nova_gym.agents.roaming import Roaming
@@ -19,7 +20,7 @@ AHEAD, LEAST_AHEAD, MOST_AHEAD = 0.68, 33.0, 150.0
 #: The least for pixels: with a shorter view, PPO on real frames never reached a goal (`benchmarks/NOTES.md`).
 PIXELS_AHEAD = 100.0
 #: Steps after which an episode is cut of whose length nothing is known.
-UNKNOWN = 1000
+UNKNOWN = ENDLESS
 #: Training lasts so many cut episodes, by algorithm, within these numbers of steps.
 EPISODES = {"sac": 150}
 OTHERS_EPISODES = 6000

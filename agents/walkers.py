@@ -81,6 +81,8 @@ class Walkers:
         if self.last is not None and self.repeats.any():
             again = torch.rand(WALKERS, generator=self.generator) < self.repeats
             drawn = torch.where(again if drawn.ndim == 1 else again[:, None], self.last, drawn)
+        if self.chart and self.chart.full:
+            self.chart, self.charted = None, np.zeros_like(self.charted)
         if self.chart:
             new = np.flatnonzero(self.places < 0)
             for i, shown in zip(new, self._shown(states)[new] if len(new) else (), strict=True):

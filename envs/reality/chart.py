@@ -16,6 +16,8 @@ AHEAD = 0.99
 RECENT = 1000
 #: Returns are known where they change by no more than this, as a share of the largest reward.
 CONVERGED = 1e-9
+#: Actions at all places together, from which on a chart is full: up to 200 MB.
+MOST = 1 << 22
 #: The place where an episode has ended.
 _ENDED = 0
 
@@ -55,6 +57,11 @@ class Chart:
     @property
     def places(self) -> int:
         return len(self._walks)
+
+    @property
+    def full(self) -> bool:
+        """Whether it takes as much memory as it should."""
+        return self.places * self._actions > MOST
 
     def begin(self, shown: np.ndarray, walk: int) -> int:
         """The place where a walk begins, from the frame or state that shows it; walks have numbers from 0."""

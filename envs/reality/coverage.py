@@ -7,6 +7,9 @@ from typing import Any
 
 from nova_gym.errors import BadInputError
 
+#: Steps after which an episode is cut that may never end: where one before it did not, or nothing is known of any.
+ENDLESS = 1000
+
 
 @dataclass(frozen=True)
 class Coverage:

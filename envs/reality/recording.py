@@ -26,7 +26,7 @@ from nova_gym.envs.adapter import reality_of
 from nova_gym.envs.reality.base import ATTEMPTS, Reality
 from nova_gym.envs.reality.branches import LONGEST, Branches
 from nova_gym.envs.reality.chart import Chart
-from nova_gym.envs.reality.coverage import LED_COVERAGE, Coverage, policy_coverage
+from nova_gym.envs.reality.coverage import ENDLESS, LED_COVERAGE, Coverage, policy_coverage
 from nova_gym.envs.reality.registry import find_reality
 from nova_gym.envs.reality.spec import RealitySpec
 from nova_gym.envs.reality.tape import Tape, write_episodes
@@ -39,10 +39,6 @@ except ImportError:  # not on Windows
 
 #: Steps after which the way to what was seldom tried is planned anew.
 PLANNED = 20
-#: Actions at places that a chart is kept of, at most: some 100 MB.
-CHARTED = 1 << 22
-#: Steps after which an episode is cut, where one before went on for a quarter of what its kind should record.
-ENDLESS = 1000
 #: Chooses an action by what the environment itself observes, and the environment.
 Policy = Callable[[Any, gym.Env], Any]
 
@@ -225,7 +221,7 @@ def _clips(
     chart = Chart(tape.actions.count, rng) if tape.actions.discrete and any(kind.charted for kind in coverage) else None
     endless = False
     while recorded.total() < transitions and not over(recorded.total()):
-        if chart and chart.places * tape.actions.count > CHARTED:
+        if chart and chart.full:
             chart = None
         kind = min(possible, key=lambda kind: recorded[kind.name] / kind.share)
         start = _start(env, reality, kind, hold_out, expert, rng)
@@ -235,8 +231,8 @@ def _clips(
                 raise BadInputError(f"{reality.spec.env_id} has no start of any kind that a recording is made of")
             continue
         # an episode that may never end is cut at last, and those after it soon
-        whole = kind.length or tape.horizon
-        most = whole or (ENDLESS if endless else max(ENDLESS, math.ceil(transitions * kind.share / 4)))
+        whole, budget = kind.length or tape.horizon, math.ceil(transitions * kind.share)
+        most = whole or max(min(ENDLESS, budget), 0 if endless else math.ceil(budget / 4))
         before = recorded.total()
         soon = lambda done, before=before: over(before + done)  # noqa: E731
         if kind.led:
@@ -319,7 +315,7 @@ def _clip(
         observation, terminated, truncated = tape.step(action)
         if branches:
             branches.follow(action, tape.frame)
-        if chart and chart.places * tape.actions.count > CHARTED:  # where so much is new, hardly anything comes back
+        if chart and chart.full:  # where so much is new, hardly anything comes back
             chart, charted = None, False
         if chart:
             number = int(tape.actions.to_model(np.asarray([action]))[0])

@@ -34,7 +34,7 @@ class Tally:
         self.lengths: list[int] = []
         self._ended: list[int] = []
         self._truncated: set[int] = set()
-        self._latest = self._longest = 0
+        self._latest = 0
         self.endings: Counter[str] = Counter()
 
     def add(self, frames: np.ndarray, actions: np.ndarray, rewards: list[float], terminations: list[bool]) -> None:
@@ -48,7 +48,6 @@ class Tally:
         """Counts the end of a clip of `length` transitions that began `before` steps after its episode."""
         self.lengths.append(length)
         self._latest = max(self._latest, before + length)
-        self._longest = max(self._longest, before + length if terminated or truncated else 0)
         self._ended += [before + length] * terminated
         self._truncated |= {before + length} if truncated and not terminated else set()
         self.endings["terminated" if terminated else "truncated" if truncated else "cut"] += 1
@@ -71,6 +70,7 @@ class Tally:
         acted, ends, frames = np.concatenate(self._acted), np.concatenate(self._ends), np.concatenate(self._frames)
         clips = np.split(rewards, np.cumsum(lengths)[:-1])
         plain = np.concatenate([undiscounted(clip, discount, horizon) for clip in clips])
+        longest = max([*self._ended, *self._truncated], default=0)
         measured = measure_ambiguity(frames, acted, plain, ends, lengths)
         seen = {
             "rewards": _rewards(plain, rewards),
@@ -79,7 +79,7 @@ class Tally:
                 **{kind: self.endings[kind] for kind in ("terminated", "truncated", "cut")},
                 "steps": {"least": int(lengths.min()), "median": float(np.median(lengths)), "most": int(lengths.max())},
             },
-            "lengths": {"ended": float(np.quantile(self._ended or [0], 0.9)), "longest": self._longest},
+            "lengths": {"ended": float(np.quantile(self._ended or [0], 0.9)), "longest": longest},
             "actions": self._shares(acted),
             "coverage": {"transitions": len(acted), "different frames": len(np.unique(frames))},
             "ambiguity": measured.to_dict(),

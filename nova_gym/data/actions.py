@@ -13,6 +13,8 @@ from nova_gym.errors import BadInputError
 
 #: Several discrete choices become one where all their combinations are at most so many.
 _COMBINED = 64
+#: What a space may be besides `Discrete`, or a subclass of it.
+_KINDS = (spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)
 #: Actions of more numbers than this are told by their shape in error messages.
 _LISTED = 16
 _ADVICE = (
@@ -140,13 +142,13 @@ class ActionMap:
         if isinstance(space, spaces.Discrete):
             plain = {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
             return plain if space.dtype == np.int64 else plain | {"dtype": str(space.dtype)}
-        plain = {"shape": list(space.shape), "dtype": str(space.dtype)}
+        kind = next(kind.__name__ for kind in _KINDS if isinstance(space, kind))
+        plain = {"kind": kind, "shape": list(space.shape), "dtype": str(space.dtype)}
         if isinstance(space, spaces.Box):
-            return {"kind": "Box"} | plain | {"low": space.low.tolist(), "high": space.high.tolist()}
+            return plain | {"low": space.low.tolist(), "high": space.high.tolist()}
         if isinstance(space, spaces.MultiDiscrete):
-            choices = {"nvec": space.nvec.tolist(), "start": self._start.reshape(space.shape).tolist()}
-            return {"kind": "MultiDiscrete"} | plain | choices
-        return {"kind": "MultiBinary"} | plain | {"n": np.asarray(space.n).tolist()}
+            return plain | {"nvec": space.nvec.tolist(), "start": self._start.reshape(space.shape).tolist()}
+        return plain | {"n": np.asarray(space.n).tolist()}
 
     @classmethod
     def of_dict(cls, plain: dict[str, Any]) -> ActionMap:

@@ -194,6 +194,10 @@ def test_an_episode_without_end_is_cut_and_is_no_measure_of_episodes():
     assert clips.metadata["summary"]["lengths"]["longest"] == 0
 
 
+def test_an_episode_without_end_does_not_fill_more_than_was_asked_for():
+    assert len(recorded(Endless, 60).source) < 90
+
+
 def test_memory_does_not_grow_with_places_times_actions():
     tracemalloc.start()
     recorded(Board, 2_500)
