@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import ndimage
-from sklearn.datasets import load_digits
 
 from nova_gym.errors import BadInputError
 
@@ -136,10 +135,16 @@ def paths(clips: int, rng: np.random.Generator, length: int, room: int) -> np.nd
     return corners
 
 
+def _load_digits() -> Any:
+    from sklearn.datasets import load_digits  # half a second of every start, which hardly any needs
+
+    return load_digits()
+
+
 @lru_cache(maxsize=1)
 def handwritten_digits() -> np.ndarray:
     """(1797, 28, 28) uint8, scikit-learn's 8×8 digits with smooth strokes, in a margin like MNIST's."""
-    ink = np.pad(load_digits().images / 16.0, ((0, 0), (1, 1), (1, 1)))
+    ink = np.pad(_load_digits().images / 16.0, ((0, 0), (1, 1), (1, 1)))
     zoom = DIGIT / ink.shape[1]
     smooth = ndimage.zoom(ink, (1, zoom, zoom), order=3, mode="grid-constant", grid_mode=True)
     low, high = EDGE
@@ -149,7 +154,7 @@ def handwritten_digits() -> np.ndarray:
 @lru_cache(maxsize=1)
 def digit_labels() -> np.ndarray:
     """(1797,) int64, from 0 to 9: what `handwritten_digits` are."""
-    return load_digits().target.astype(np.int64)
+    return _load_digits().target.astype(np.int64)
 
 
 def _canonical(source: Path, clips: int, rng: np.random.Generator, test: bool, length: int, size: int) -> np.ndarray:

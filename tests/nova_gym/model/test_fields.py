@@ -29,7 +29,10 @@ SIZES = st.tuples(st.integers(1, 90), st.integers(1, 90))
 SEEDS = st.integers(0, 99)
 
 
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize(
+    "config",
+    [pytest.param(each, marks=[pytest.mark.slow] * (name == "grey"), id=name) for name, each in CONFIGS.items()],
+)
 @settings(max_examples=15, deadline=None)
 @given(
     count=st.integers(0, 3),

@@ -45,8 +45,8 @@ def test_a_state_is_an_ordinary_network_with_gelu_layers():
     [
         RGB,
         INRConfig(channels=1, width=6),
-        SMALL,
-        INRConfig(frequencies=4, width=8, layers=2),
+        pytest.param(SMALL, marks=pytest.mark.slow),
+        pytest.param(INRConfig(frequencies=4, width=8, layers=2), marks=pytest.mark.slow),
         INRConfig(width=5, layers=1),
         INRConfig(channels=4, width=3, layers=2),
     ],
