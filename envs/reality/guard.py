@@ -10,10 +10,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from nova_gym.data.datasets import LARGEST_REWARD
 from nova_gym.errors import BadInputError
 
-#: The largest reward either way, that of 32 bits.
-LARGEST = float(np.finfo(np.float32).max)
 _STEP = "observation, reward, terminated, truncated, info"
 
 
@@ -82,8 +81,8 @@ class Guard(gym.Wrapper):
             number = float(reward) if np.ndim(reward) == 0 else None
         except (TypeError, ValueError):
             number = None
-        if number is None or not abs(number) <= LARGEST:  # so is NaN
-            accepted = f"one number of at most {LARGEST:.1e} either way"
+        if number is None or not abs(number) <= LARGEST_REWARD:  # so is NaN
+            accepted = f"one number of at most {LARGEST_REWARD:.1e} either way"
             raise BadInputError(f"step() of {self._name!r} gave the reward {reward!r}; accepted is {accepted}")
         return number
 

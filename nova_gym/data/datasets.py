@@ -19,6 +19,8 @@ from nova_gym.data.room import IN_MEMORY, room_for
 from nova_gym.errors import BadInputError
 from nova_gym.tensor_file import DAMAGED, first_line
 
+#: The largest reward either way, that of 32 bits.
+LARGEST_REWARD = float(np.finfo(np.float32).max)
 #: Episodes that are looked at for codes that only look like pictures.
 _LOOKED_AT = 8
 
@@ -81,7 +83,7 @@ def _read(dataset_id: str, labels: bool, progress: Callable[[int, int], None], i
             acted.append(actions.to_model(episode.actions))
         terminations.append(episode.terminations)
         rewards.append(undiscounted(np.asarray(episode.rewards, np.float64), discount, horizon))
-        if labels and not (np.abs(rewards[-1]) <= np.finfo(np.float32).max).all():
+        if labels and not (np.abs(rewards[-1]) <= LARGEST_REWARD).all():
             raise BadInputError(
                 f"episode {index} of {dataset_id!r} has a reward that is no finite number of 32 bits: a dream cannot "
                 "learn it"

@@ -136,7 +136,7 @@ def paths(clips: int, rng: np.random.Generator, length: int, room: int) -> np.nd
 
 
 def _load_digits() -> Any:
-    from sklearn.datasets import load_digits  # half a second of every start, which hardly any needs
+    from sklearn.datasets import load_digits  # takes half a second, and little else needs it
 
     return load_digits()
 

@@ -31,7 +31,7 @@ SEEDS = st.integers(0, 99)
 
 @pytest.mark.parametrize(
     "config",
-    [pytest.param(each, marks=[pytest.mark.slow] * (name == "grey"), id=name) for name, each in CONFIGS.items()],
+    [pytest.param(each, marks=pytest.mark.slow if name == "grey" else (), id=name) for name, each in CONFIGS.items()],
 )
 @settings(max_examples=15, deadline=None)
 @given(
