@@ -7,7 +7,7 @@ from typing import Any
 
 from nova_gym.benchmarks.results_page.reading import Results
 from nova_gym.benchmarks.sources import RESULTS
-from nova_gym.benchmarks.suite.memory import MEMORY
+from nova_gym.benchmarks.suite.memory import MEMORY, OLDER_MEMORY
 from nova_gym.benchmarks.suite.rows import ROWS, Row
 from nova_gym.benchmarks.tables import interval, number, short, table
 from nova_gym.errors import BadInputError
@@ -182,9 +182,10 @@ def _cost(known: dict[str, dict[str, Any] | None]) -> str:
 
 
 def _memory(parts: dict[str, dict[str, float]]) -> str:
-    """The most memory of a row's parts; at most so much where pages of mapped files were counted too."""
-    most = max(part.get(MEMORY, part.get("peak memory in MB", 0.0)) for part in parts.values()) / 1000
-    if not all(MEMORY in part for part in parts.values()):
+    """The most memory of a row's parts; at most so much where that is an older figure."""
+    each = [(part.get(name, 0.0) / 1000, name) for part in parts.values() for name in (MEMORY, OLDER_MEMORY)]
+    most, name = max(each)
+    if name == OLDER_MEMORY:
         return f"at most {most:.1f} GB"
     return f"{'**missed:** ' if most > MEMORY_TARGET else ''}{most:.1f} GB"
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-#: Its name in figures. Older ones have `peak memory in MB`, with all pages of mapped files.
-MEMORY = "peak memory without mapped files in MB"
+#: Its name in figures, and that in older ones, which count all pages of mapped files.
+MEMORY, OLDER_MEMORY = "peak memory without mapped files in MB", "peak memory in MB"
 #: Seconds between two looks.
 APART = 0.05
 #: Where Linux says of a process how many pages it holds, and how many of these are a file's.

@@ -17,7 +17,7 @@ from nova_gym.agents.improvement import Budget, improve
 from nova_gym.agents.saving import beside
 from nova_gym.benchmarks.provenance import rewrite_results, write_results
 from nova_gym.benchmarks.sources import RESULTS
-from nova_gym.benchmarks.suite.memory import MEMORY, watched_memory
+from nova_gym.benchmarks.suite.memory import MEMORY, OLDER_MEMORY, watched_memory
 from nova_gym.benchmarks.suite.rows import Row
 from nova_gym.benchmarks.suite.scores import scored
 from nova_gym.data import load_clips
@@ -170,7 +170,8 @@ def write_row(row: Row, settings: Settings) -> Path:
         **{part: done[part]["figures"] for part in ("record", "train", "open-loop", "agent")},
         "scores": {name: scored(row, agent, known) for name, agent in agents.items()},
         "parts": {
-            part: {key: value for key, value in d.items() if key in ("seconds", MEMORY)} for part, d in done.items()
+            part: {key: value for key, value in d.items() if key in ("seconds", MEMORY, OLDER_MEMORY)}
+            for part, d in done.items()
         },
     }
     path = settings.figures(row)

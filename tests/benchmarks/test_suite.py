@@ -17,7 +17,7 @@ from nova_gym.benchmarks.results_page.suite import section
 from nova_gym.benchmarks.sources import RESULTS
 from nova_gym.benchmarks.suite import PARTS, ROWS, Settings, run_part, runner, write_row
 from nova_gym.benchmarks.suite.__main__ import main
-from nova_gym.benchmarks.suite.memory import MEMORY
+from nova_gym.benchmarks.suite.memory import MEMORY, OLDER_MEMORY
 from nova_gym.benchmarks.suite.references import best_return, random_score, taught
 from nova_gym.benchmarks.suite.rows import MEASURES, Teacher
 from nova_gym.benchmarks.suite.runner import score_anew
@@ -138,6 +138,22 @@ def test_the_page_shows_rows_and_says_what_is_not_measured(settings, tmp_path):
     assert f"{row} **missed:** 0.500 [0.500, 0.500] | 0.49 [0.49, 0.49] | 0.020 |" in page
     assert "![FrozenLake-v1: reality above, dream below](suite/frozen-lake.png)" in page
     assert "| CartPole-v1 | velocity | return | ≥ 450 | ≥ 500 | not measured |" in page
+
+
+@pytest.mark.parametrize(
+    ("older", "now", "said"),
+    [(900.0, 2000.0, "| 2.0 GB |"), (900.0, 3400.0, "| **missed:** 3.4 GB |"), (2500.0, 2000.0, "| at most 2.5 GB |")],
+)
+def test_memory_that_was_counted_in_the_older_way_is_kept_and_told(settings, tmp_path, older, now, said):
+    work = Path(shutil.copytree(settings.work, tmp_path / "work"))
+    later = replace(settings, work=work, results=tmp_path / "results" / "suite")
+    for part, name, most in (("record", OLDER_MEMORY, older), ("train", MEMORY, now)):
+        file = later.folder(ROW) / f"{part}.json"
+        found = json.loads(file.read_text())
+        del found[MEMORY]
+        file.write_text(json.dumps({**found, name: most}))
+    write_row(ROW, later)
+    assert said in "\n".join(section(Results(tmp_path / "results")))
 
 
 def test_scores_are_told_by_the_measure_of_their_row():
